@@ -1,0 +1,52 @@
+# Two commands do all set-up: `make demo` and `make test`. Needs python3.11 or newer, pip and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo up test test-all check bench docs lock clean help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(STAMP): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "python3.11 or newer is needed; say which: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP) ## train, log and read back on the embedded stack, end to end
+	$(BIN)/runlore demo
+
+up: $(STAMP) ## start the embedded stack; Ctrl-C stops it
+	$(BIN)/runlore up
+
+test: $(STAMP) ## the tests
+	$(BIN)/python -m pytest
+
+test-all: $(STAMP) ## the tests, slow fault and soak tests included
+	$(BIN)/python -m pytest -m ''
+
+check: $(STAMP) ## ruff, mypy and pyright, all strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: $(STAMP) ## figures and ratios of docs/benchmarks.md, measured here
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## write the generated pages of docs/ anew
+	$(BIN)/python -m docs.generate
+
+lock: $(STAMP) ## resolve the dependencies anew into constraints.txt
+	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-header \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate \
+		--output-file constraints.txt pyproject.toml 2>/dev/null
+	@# our own extras refer to runlore itself, which is installed from the checkout
+	@sed -i '/^# WARNING/d; /^# Consider/d; /^runlore @/d; /^# The following/d; /^$$/d' constraints.txt
+
+clean: ## remove what was installed and built here
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,20 @@
+"""The `runlore` command and the embedded NATS server."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; without the `cli` extra, say what to install and exit with 1."""
+    missing = [name for name in ("click", "rich") if find_spec(name) is None]
+    if missing:
+        # A step needs only the light install, so the command's own needs may well be absent.
+        print(f"runlore: {' and '.join(missing)} missing: pip install 'runlore[cli]'", file=sys.stderr)
+        raise SystemExit(1)
+    from runlore.cli.app import app
+
+    app(prog_name="runlore")

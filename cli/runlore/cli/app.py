@@ -1,0 +1,94 @@
+"""The command tree: each command's module is loaded when it is asked for, so that all start fast."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from runlore.schemas.errors import (
+    CorruptLogError,
+    InvalidReferenceError,
+    NotFoundError,
+    RunloreError,
+    SettingsError,
+    StreamDriftError,
+    StreamMismatchError,
+)
+
+COMMANDS = {
+    "up": "up:up",
+    "demo": "demo:demo",
+    "log": "log:log",
+    "retract": "retract:retract",
+    "note": "note:note",
+    "stage": "stage:stage",
+    "show": "show:show",
+    "history": "history:history",
+    "tail": "tail:tail",
+    "projector": "projector:projector",
+    "outbox": "outbox:outbox",
+    "doctor": "doctor:doctor",
+}
+"""Commands in the order of `--help`, each as module:attribute below `runlore.cli.commands`."""
+
+EXIT_CODES: tuple[tuple[type[RunloreError], int], ...] = (
+    (InvalidReferenceError, 2),
+    (SettingsError, 2),
+    (NotFoundError, 3),
+    (CorruptLogError, 4),
+    (StreamDriftError, 4),
+    (StreamMismatchError, 4),
+    (RunloreError, 1),
+)
+"""What a command exits with: the first row whose error matches. Usage errors of click are 2 as well."""
+
+
+def exit_code(error: RunloreError) -> int:
+    """The exit code that stands for an error."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+
+
+class Application(click.Group):
+    """The group that imports commands late and shows Runlore's errors as one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        try:
+            command = getattr(import_module(f"runlore.cli.commands.{module}"), attribute)
+        except ModuleNotFoundError as error:
+            raise _missing_extra(cmd_name, error) from error
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RunloreError as error:
+            failure = click.ClickException(str(error))
+            failure.exit_code = exit_code(error)
+            raise failure from error
+
+
+def _missing_extra(command: str, error: ModuleNotFoundError) -> click.ClickException:
+    if (error.name or "").startswith("runlore."):
+        raise error  # a fault of ours, not of the installation
+    return click.ClickException(f"`runlore {command}` needs {error.name}: pip install 'runlore[local]'")
+
+
+@click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="runlore", message="runlore %(version)s")
+def app() -> None:
+    """Metadata for machine-learning work that never forgets.
+
+    Start everything with `runlore up`, or see it work with `runlore demo`.
+
+    Data goes to stdout, notes to stderr. Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 not found,
+    4 verification failed.
+    """

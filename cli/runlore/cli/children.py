@@ -1,0 +1,103 @@
+"""Child processes that never outlive us, and that come back when they die."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from runlore.schemas.transport import Backoff
+
+STEADY_SECONDS = 10.0
+"""A child that lived this long is steady: its next death is met without delay again."""
+
+_PR_SET_PDEATHSIG = 1
+# Looked up before any fork: between fork and exec only the call itself is safe.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    assert _prctl is not None
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+die_with_parent: Callable[[], None] | None = _die_with_parent if _prctl is not None else None
+"""For `Popen(preexec_fn=…)`: the child gets SIGTERM when the thread that spawned it ends (Linux)."""
+
+
+class Child:
+    """One process of ours. Start it from the main thread: its death signal hangs on it."""
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str], log: Path | None = None) -> None:
+        self._command, self._environ, self._log = list(command), dict(environ), log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it; what it writes goes to the log file, else to our stderr."""
+        if self._log is None:
+            self._spawn(None)
+            return
+        with self._log.open("ab") as log:
+            self._spawn(log)
+
+    def _spawn(self, log: IO[bytes] | None) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 -- commands of our own
+            self._command,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=log if log is not None else sys.stderr.fileno(),
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches us first, and we stop things in order
+            preexec_fn=die_with_parent,
+        )
+
+    def exit_code(self) -> int | None:
+        """None while it runs or before it was started."""
+        return self._process.poll() if self._process else None
+
+    def stop(self, seconds: float) -> None:
+        """SIGTERM, then SIGKILL after `seconds`. Harmless when it does not run."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+
+
+class Reviver:
+    """When to start a dead thing again: at once the first time, then ever later while it keeps dying."""
+
+    def __init__(self) -> None:
+        self._backoff = Backoff(first=0.2, most=10.0)
+        self._started = self._next = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether to start it now. Ask only while it is dead; a yes counts as a start."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        if now - self._started > STEADY_SECONDS:
+            self._backoff.reset()
+        self._started = now
+        self._next = now + self._backoff.wait()
+        return True
+
+
+def child_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Our environment with `variables` instead of all its RUNLORE_* ones."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNLORE_")}
+    return {**kept, **variables}

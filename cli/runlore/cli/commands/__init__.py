@@ -1,0 +1,1 @@
+"""One module for each command; `runlore.cli.app` loads them by name."""

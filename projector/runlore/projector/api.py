@@ -1,0 +1,58 @@
+"""JetStream's own API in JSON: nats-py knows only some of the fields we rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client as NatsConnection
+
+from runlore.schemas.errors import RunloreError, ServerUnavailableError
+
+API_TIMEOUT = 5.0
+"""Seconds to wait for one answer."""
+
+_NO_JETSTREAM = frozenset({10039, 10076})
+
+
+class ApiError(RunloreError):
+    """JetStream's refusal of one request; `err_code` is its number of the reason."""
+
+    def __init__(self, request: str, code: int, err_code: int, description: str) -> None:
+        self.request, self.code, self.err_code, self.description = request, code, err_code, description
+        super().__init__(f"{request}: {description} (JetStream error {err_code})")
+
+
+async def api(connection: NatsConnection, request: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The answer to ``$JS.API.<request>``.
+
+    Raises ApiError when JetStream refuses, ServerUnavailableError when nobody answers.
+    """
+    payload = msgspec.json.encode(body) if body else b""
+    try:
+        answer = await connection.request(f"$JS.API.{request}", payload, timeout=API_TIMEOUT)
+    except nats.errors.NoRespondersError:
+        raise ServerUnavailableError(
+            "the NATS server has no JetStream (or it is not ready): enable `jetstream` in its configuration"
+        ) from None
+    except nats.errors.TimeoutError:
+        # A refused publish looks the same: the server tells only the connection's error callback.
+        raise ServerUnavailableError(
+            f"no answer to $JS.API.{request} in {API_TIMEOUT:g} s: the server is busy or has no leader, "
+            "or this user may not publish to that subject"
+        ) from None
+    except nats.errors.Error as error:
+        raise ServerUnavailableError(f"the connection to NATS is gone: {error}") from error
+    return _checked(request, msgspec.json.decode(answer.data))
+
+
+def _checked(request: str, answer: dict[str, Any]) -> dict[str, Any]:
+    error = answer.get("error")
+    if error is None:
+        return answer
+    err_code = int(error.get("err_code", 0))
+    description = str(error.get("description", "no reason given"))
+    if err_code in _NO_JETSTREAM:
+        raise ServerUnavailableError(f"JetStream is off for this account: {description}")
+    raise ApiError(request, int(error.get("code", 0)), err_code, description)

@@ -1,0 +1,232 @@
+"""log.db: the append-only local copy of the stream. What happened, byte for byte; it never changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlite_utils import Database
+from sqlite_utils.utils import sqlite3  # pyright: ignore[reportPrivateImportUsage] -- the one it writes with
+
+from runlore.projector.database import open_writer
+from runlore.projector.log_tables import log_migrations
+from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.transport import STREAM_NAME
+
+READ_BYTES = 32 * 1024 * 1024
+"""`ArchiveReader.read` stops after this many payload bytes, whatever its limit."""
+
+WAL_BYTES = 128 * 1024 * 1024
+"""A write-ahead log above this size is emptied by force."""
+
+_READ_STEP = 256
+
+
+class Received(NamedTuple):
+    """One message as the stream delivered it: a row of ``log`` without `duplicate_of`."""
+
+    position: int
+    event_id: str | None
+    recorded_ns: int
+    subject: str
+    headers: bytes
+    payload: bytes
+
+
+class LogRow(NamedTuple):
+    """One message as the fold reads it."""
+
+    position: int
+    event_id: str | None
+    recorded_ns: int
+    subject: str
+    payload: bytes
+    duplicate_of: int | None
+
+
+class Gap(NamedTuple):
+    """Positions, both ends included, that the stream does not hold."""
+
+    first: int
+    last: int
+    reason: str
+
+
+_APPEND = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, NULL)"
+_APPEND_DUPLICATE = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)"
+_FIRST_COPY = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
+_MOVE = "UPDATE log_state SET position = ? WHERE id = 1 AND position = ?"
+_READ = """SELECT position, event_id, recorded_ns, subject, payload, duplicate_of
+    FROM log WHERE position > ? ORDER BY position LIMIT ?"""
+_LAST = """SELECT position, event_id, recorded_ns, subject, payload, duplicate_of
+    FROM log ORDER BY position DESC LIMIT 1"""
+
+
+class Archive:
+    """The one writer of log.db. Every change moves rows and position in one transaction.
+
+    A MachineError of `database` (disk full, locked) passes through; nothing of the call is stored then.
+    """
+
+    def __init__(self, path: Path, db: Database) -> None:
+        self._path, self._db = path, db
+        self.position, self.epoch = _state(path, db.conn)
+        self.duplicates: int = db.conn.execute(
+            "SELECT count(*) FROM log WHERE duplicate_of IS NOT NULL"
+        ).fetchone()[0]
+        self.gaps: int = db.conn.execute("SELECT count(*) FROM gaps").fetchone()[0]
+
+    @classmethod
+    def open(cls, path: Path, epoch: str) -> Archive:
+        """Open the log, or make it for the stream of this epoch. A log without a single row adopts it.
+
+        An older log keeps its own epoch: compare. Raises CorruptLogError.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            db = open_writer(path)
+            log_migrations.apply(db)
+            with db.atomic():
+                db.conn.execute(
+                    """INSERT INTO log_state VALUES (1, 0, ?, ?, ?)
+                    ON CONFLICT DO UPDATE SET epoch = excluded.epoch WHERE position = 0""",
+                    (epoch, STREAM_NAME, time.time()),
+                )
+            return cls(path, db)
+        except sqlite3.DatabaseError as error:
+            raise _corrupt(path, error) from error
+
+    def append(self, messages: Sequence[Received]) -> None:
+        """Store messages that follow the position without a hole, all or none.
+
+        A second message with an event ID of the log is stored as its duplicate.
+        Raises CorruptLogError when they do not follow, or someone else moved the position.
+        """
+        if not messages:
+            return
+        first, last = messages[0].position, messages[-1].position
+        if first != self.position + 1 or last - first + 1 != len(messages):
+            raise CorruptLogError(
+                f"positions {first} to {last} ({len(messages)} messages) do not follow {self.position}: "
+                "nothing was stored; restart the projector, and report this"
+            )
+        try:
+            with self._moved_to(last):
+                self._db.conn.executemany(_APPEND, messages)
+        except sqlite3.IntegrityError:
+            with self._moved_to(last):
+                duplicates = self._append_one_by_one(messages)
+            self.duplicates += duplicates
+
+    def record_gap(self, first: int, last: int, reason: str) -> None:
+        """Note that the stream does not hold these positions, and go past them. Raises CorruptLogError."""
+        if first != self.position + 1 or last < first:
+            raise CorruptLogError(f"a gap from {first} to {last} does not follow {self.position}")
+        with self._moved_to(last):
+            self._db.conn.execute(
+                "INSERT INTO gaps VALUES (?, ?, ?, ?)", (first, last, time.time_ns(), reason)
+            )
+        self.gaps += 1
+
+    def last(self) -> LogRow | None:
+        """The message with the highest position."""
+        row = self._db.conn.execute(_LAST).fetchone()
+        return LogRow(*row) if row else None
+
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log."""
+        wal = self._path.with_name(self._path.name + "-wal")
+        return wal.stat().st_size if wal.exists() else 0
+
+    def checkpoint(self) -> None:
+        """Empty the write-ahead log into the file, as far as readers allow."""
+        self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log goes with the last connection."""
+        self._db.close()
+
+    @contextmanager
+    def _moved_to(self, position: int) -> Generator[None]:
+        with self._db.atomic():
+            yield
+            if self._db.conn.execute(_MOVE, (position, self.position)).rowcount != 1:
+                raise CorruptLogError(
+                    f"someone else moved the position of {self._path} from {self.position}: nothing was "
+                    "stored; find the other writer, then restart the projector"
+                )
+        self.position = position
+
+    def _append_one_by_one(self, messages: Sequence[Received]) -> int:
+        """How many of them were second copies."""
+        duplicates = 0
+        for message in messages:
+            first_copy = self._db.conn.execute(_FIRST_COPY, (message.event_id,)).fetchone()
+            self._db.conn.execute(_APPEND_DUPLICATE, (*message, first_copy[0] if first_copy else None))
+            duplicates += first_copy is not None
+        return duplicates
+
+
+class ArchiveReader:
+    """Reads log.db beside its writer, from any process. Use one instance in one thread.
+
+    Raises NotFoundError when there is no log yet, CorruptLogError when the file is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        if not path.exists():
+            raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
+        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        try:
+            self.epoch = _state(path, self._connection)[1]
+        except sqlite3.DatabaseError as error:
+            raise _corrupt(path, error) from error
+
+    @property
+    def position(self) -> int:
+        """Everything up to here is archived."""
+        return _state(self._path, self._connection)[0]
+
+    def read(self, after: int, limit: int) -> list[LogRow]:
+        """Up to `limit` rows that follow position `after`, fewer when they are large; duplicates included."""
+        rows: list[LogRow] = []
+        size = 0
+        try:
+            cursor = self._connection.execute(_READ, (after, limit))
+            while size < READ_BYTES and (step := cursor.fetchmany(_READ_STEP)):
+                rows += map(LogRow._make, step)
+                size += sum(len(row[4]) for row in step)
+            cursor.close()  # an open cursor would hold the write-ahead log
+        except sqlite3.OperationalError:
+            raise  # locked or a disk error: about the machine, not the data
+        except sqlite3.DatabaseError as error:
+            raise _corrupt(self._path, error) from error
+        return rows
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _state(path: Path, connection: sqlite3.Connection) -> tuple[int, str]:
+    try:
+        row = connection.execute("SELECT position, epoch FROM log_state").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        row = None
+    if row is None:
+        raise NotFoundError(f"{path} holds no log yet: start the projector once")
+    return row
+
+
+def _corrupt(path: Path, error: Exception) -> Exception:
+    if isinstance(error, sqlite3.OperationalError):
+        return error
+    return CorruptLogError(
+        f"{path} is damaged ({error}): keep a copy, move it away, and start the projector; it copies the "
+        "stream again from the start. Nothing was changed"
+    )

@@ -1,0 +1,337 @@
+"""Rows of the view: what the fold reads of earlier batches, and what it will write with this one.
+
+Everything the fold looks up goes through the caches here. Within a batch they hold whatever is not yet in
+the file, so they are emptied only between batches; where a query needs the file itself, `flush` comes first.
+Nothing here depends on where a batch ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlite_utils import Database
+
+from runlore.schemas.cells import Cell, from_cell, to_cell
+from runlore.schemas.events import Actor
+from runlore.schemas.paths import PathParts, format_path, parse_path
+from runlore.schemas.references import EntityRef
+
+MAX_CACHED_ENTITIES = 50_000
+MAX_CACHED_PATHS = 200_000
+
+EntityKey = tuple[str, str, str, str, str]
+"""Project, kind, run, name, version."""
+
+Leaves = dict[str, tuple[int, ...]]
+"""The live leaves (path IDs) of an entity by top-level key."""
+
+REMOVED: Cell = ("removed", None, None)
+
+_INSERTS = {
+    "entities": "INSERT INTO entities VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "paths": "INSERT INTO paths VALUES (?, ?, ?, ?)",
+    "actors": "INSERT INTO actors VALUES (?, ?, ?, ?, ?)",
+    "links": "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)",
+    "events": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "quarantine": "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)",
+}
+_INSERT_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
+_REPLACE_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?, ?)"
+_UPSERT_PRODUCER = "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+class Producer:
+    """What one producer has sent so far, by its own numbers."""
+
+    __slots__ = ("first_position", "highest_seq", "last_position", "late", "name", "producer_id", "seen")
+
+    def __init__(self, producer_id: int, name: str, first: int, last: int, highest: int, seen: int, late: int):
+        self.producer_id, self.name = producer_id, name
+        self.first_position, self.last_position = first, last
+        self.highest_seq, self.seen, self.late = highest, seen, late
+
+    def count(self, seq: int, position: int) -> None:
+        self.last_position = position
+        self.seen += 1
+        if seq > self.highest_seq:
+            self.highest_seq = seq
+        else:
+            self.late += 1
+
+    def row(self) -> tuple[Any, ...]:
+        return (
+            self.producer_id, self.name, self.first_position, self.last_position, self.highest_seq,
+            self.seen, self.late,
+        )  # fmt: skip
+
+
+class Rows:
+    """The view's rows as one batch sees and changes them."""
+
+    def __init__(self, db: Database) -> None:
+        self._conn = db.conn
+        self.history: dict[tuple[int, int, int], Cell] = {}
+        self.pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _INSERTS}
+        self._forget_all()
+
+    # -- caches ------------------------------------------------------------------------------------
+
+    def _forget_all(self) -> None:
+        self._entities: dict[EntityKey, int] = {}
+        self._refs: dict[int, EntityKey] = {}
+        self._leaves: dict[int, Leaves] = {}
+        self._fields: dict[tuple[int, int], Any] = {}
+        self._numbers: dict[tuple[str, str, str], int] = {}
+        self._linked: dict[int, dict[tuple[str, str, str], int]] = {}
+        self._path_ids: dict[tuple[str, PathParts], int] = {}
+        self._path_parts: dict[int, PathParts] = {}
+        self._starts: dict[int, int] = {}
+        self._actors: dict[Actor, int] = {}
+        self._producers: dict[str, Producer] = {}
+        self._touched_producers: set[str] = set()
+        self._next = {
+            "entities": self._max("entity_id", "entities") + 1,
+            "paths": self._max("path_id", "paths") + 1,
+            "actors": self._max("actor_id", "actors") + 1,
+            "producers": self._max("producer_id", "producers") + 1,
+        }
+
+    def _max(self, column: str, table: str) -> int:
+        return int(self._one(f"SELECT coalesce(max({column}), 0) FROM {table}", ())[0])
+
+    def _one(self, sql: str, values: Sequence[Any]) -> Any:
+        return self._conn.execute(sql, values).fetchone()
+
+    def _take_id(self, table: str) -> int:
+        taken = self._next[table]
+        self._next[table] = taken + 1
+        return taken
+
+    def trim(self) -> None:
+        """Between batches: empty the caches when they have grown large."""
+        if len(self._entities) > MAX_CACHED_ENTITIES or len(self._path_ids) > MAX_CACHED_PATHS:
+            self._forget_all()
+
+    def abandon(self) -> None:
+        """Drop everything that was not written: the transaction it belonged to is rolled back."""
+        self.history.clear()
+        for rows in self.pending.values():
+            rows.clear()
+        self._forget_all()
+
+    def flush(self) -> None:
+        """Write what is pending into the open transaction, in key order."""
+        for table, sql in _INSERTS.items():
+            if rows := self.pending[table]:
+                self._conn.executemany(sql, rows)
+                rows.clear()
+        if self.history:
+            rows = [(*key, *cell) for key, cell in sorted(self.history.items())]
+            self._conn.executemany(_INSERT_HISTORY, rows)
+            heads = {row[:2]: row for row in rows}  # sorted by position: the last one stays
+            self._conn.executemany(_REPLACE_HEAD, heads.values())
+            self.history.clear()
+        if self._touched_producers:
+            touched = sorted(self._touched_producers)
+            self._conn.executemany(_UPSERT_PRODUCER, [self._producers[name].row() for name in touched])
+            self._touched_producers.clear()
+
+    # -- entities ----------------------------------------------------------------------------------
+
+    def find_entity(self, key: EntityKey) -> int | None:
+        """The ID of an entity, if the log has named it."""
+        found = self._entities.get(key)
+        if found is None:
+            row = self._one(
+                "SELECT entity_id FROM entities WHERE project = ? AND kind = ? AND run = ? AND name = ?"
+                " AND version = ?",
+                key,
+            )
+            if row is not None:
+                found = self._remember(key, row[0])
+        return found
+
+    def _remember(self, key: EntityKey, entity_id: int) -> int:
+        self._entities[key] = entity_id
+        self._refs[entity_id] = key
+        return entity_id
+
+    def entity_key(self, entity_id: int) -> EntityKey:
+        key = self._refs.get(entity_id)
+        if key is None:
+            row = self._one(
+                "SELECT project, kind, run, name, version FROM entities WHERE entity_id = ?", (entity_id,)
+            )
+            key = tuple(row)
+            self._remember(key, entity_id)
+        return key
+
+    def entity(self, key: EntityKey, position: int, number: int | None = None) -> int:
+        """The ID of an entity, made now if the log has not named it before."""
+        found = self.find_entity(key)
+        if found is not None:
+            return found
+        project, kind, run, name, version = key
+        entity_id = self._take_id("entities")
+        reference = str(EntityRef(kind, name, version or None, run or None))
+        self.pending["entities"].append(
+            (entity_id, project, kind, run, name, version, number, reference, position)
+        )
+        self._leaves[entity_id] = {}
+        return self._remember(key, entity_id)
+
+    def highest_number(self, project: str, kind: str, name: str) -> int:
+        """The highest version number of a name; 0 when it has none."""
+        number = self._numbers.get((project, kind, name))
+        if number is None:
+            row = self._one(
+                "SELECT coalesce(max(version_number), 0) FROM entities"
+                " WHERE project = ? AND kind = ? AND run = '' AND name = ?",
+                (project, kind, name),
+            )
+            number = self._numbers[project, kind, name] = int(row[0])
+        return number
+
+    def set_highest_number(self, project: str, kind: str, name: str, number: int) -> None:
+        self._numbers[project, kind, name] = number
+
+    def runs_starting_with(self, project: str, prefix: str) -> list[str]:
+        """Up to two run IDs that begin with `prefix`."""
+        self.flush()
+        rows = self._conn.execute(
+            "SELECT name FROM entities WHERE project = ? AND kind = 'run' AND run = ''"
+            " AND name >= ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT 2",
+            (project, prefix, len(prefix), prefix),
+        )
+        return [row[0] for row in rows]
+
+    # -- paths, leaves, fields -----------------------------------------------------------------------
+
+    def path_id(self, scope: str, parts: PathParts) -> int:
+        """The ID of a path, handed out in order of first appearance."""
+        found = self._path_ids.get((scope, parts))
+        if found is not None:
+            return found
+        path = format_path(parts)
+        row = self._one(
+            "SELECT path_id FROM paths WHERE scope = ? AND key = ? AND path = ?", (scope, parts[0], path)
+        )
+        if row is not None:
+            found = int(row[0])
+        else:
+            found = self._take_id("paths")
+            self.pending["paths"].append((found, scope, parts[0], path))
+        self._path_ids[scope, parts] = found
+        self._path_parts[found] = parts
+        return found
+
+    def path_parts(self, path_id: int) -> PathParts:
+        parts = self._path_parts.get(path_id)
+        if parts is None:
+            row = self._one("SELECT path FROM paths WHERE path_id = ?", (path_id,))
+            parts = self._path_parts[path_id] = parse_path(row[0])
+        return parts
+
+    def leaves(self, entity_id: int) -> Leaves:
+        """The live metadata leaves of an entity by key; change it along with `history`."""
+        found = self._leaves.get(entity_id)
+        if found is None:
+            rows = self._conn.execute(
+                "SELECT p.key, h.path_id FROM heads h JOIN paths p USING (path_id) WHERE h.entity_id = ?"
+                " AND p.scope = 'metadata' AND h.type NOT IN ('removed', 'retracted') ORDER BY h.path_id",
+                (entity_id,),
+            )
+            found = {}
+            for key, path_id in rows:
+                found[key] = (*found.get(key, ()), path_id)
+            self._leaves[entity_id] = found
+        return found
+
+    def set_field(self, entity_id: int, name: str, value: Any, position: int) -> None:
+        """Set what Runlore knows of an entity; None ends the field if it is there."""
+        path_id = self.path_id("field", (name,))
+        if value is None and self.field(entity_id, name) is None:
+            return
+        self.history[entity_id, path_id, position] = REMOVED if value is None else to_cell(value)
+        self._fields[entity_id, path_id] = value
+
+    def field(self, entity_id: int, name: str) -> Any:
+        """The current value of a field, None when it has none."""
+        path_id = self.path_id("field", (name,))
+        if (entity_id, path_id) not in self._fields:
+            row = self._one(
+                "SELECT type, value FROM heads WHERE entity_id = ? AND path_id = ?", (entity_id, path_id)
+            )
+            live = row is not None and row[0] not in ("removed", "retracted")
+            self._fields[entity_id, path_id] = from_cell(*row) if live else None
+        return self._fields[entity_id, path_id]
+
+    # -- links ---------------------------------------------------------------------------------------
+
+    def link(self, source: int, relation: str, target: int, position: int, since: int = 0) -> None:
+        """Say that `source` relates to `target`, unless that is what `linked` already finds."""
+        _, kind, _, name, _ = self.entity_key(target)
+        if self.linked(source, relation, kind, name, since) != target:
+            self.pending["links"].append((source, relation, target, position))
+            self._linked.setdefault(source, {})[relation, kind, name] = target
+
+    def linked(self, source: int, relation: str, kind: str, name: str, since: int = 0) -> int | None:
+        """The version of `kind`:`name` last said to relate to `source`, at position `since` or later."""
+        found = self._linked.get(source, {}).get((relation, kind, name))
+        if found is None:
+            row = self._one(
+                "SELECT target_id FROM links JOIN entities ON entity_id = target_id"
+                " WHERE source_id = ? AND relation = ? AND kind = ? AND name = ? AND position >= ?"
+                " ORDER BY position DESC LIMIT 1",
+                (source, relation, kind, name, since),
+            )
+            if row is not None:
+                found = int(row[0])
+                self._linked.setdefault(source, {})[relation, kind, name] = found
+        return found
+
+    def step_since(self, step: int) -> int:
+        """Position of a step's last start; 0 when it was never said to start."""
+        since = self._starts.get(step)
+        if since is None:
+            path_id = self.path_id("field", ("started_at",))
+            row = self._one(
+                "SELECT position FROM heads WHERE entity_id = ? AND path_id = ?", (step, path_id)
+            )
+            since = self._starts[step] = int(row[0]) if row else 0
+        return since
+
+    def start_step(self, step: int, position: int) -> None:
+        """A new attempt of a step: what it was linked to before no longer counts."""
+        self._starts[step] = position
+        self._linked.pop(step, None)
+
+    # -- who -----------------------------------------------------------------------------------------
+
+    def actor_id(self, actor: Actor) -> int:
+        found = self._actors.get(actor)
+        if found is None:
+            who = (actor.user, actor.host, actor.pid, actor.library)
+            row = self._one(
+                "SELECT actor_id FROM actors WHERE user = ? AND host = ? AND pid = ? AND library = ?", who
+            )
+            if row is not None:
+                found = int(row[0])
+            else:
+                found = self._take_id("actors")
+                self.pending["actors"].append((found, *who))
+            self._actors[actor] = found
+        return found
+
+    def producer(self, name: str, position: int) -> Producer:
+        """A producer's numbers; the caller counts on it, and it is written with the batch."""
+        self._touched_producers.add(name)
+        found = self._producers.get(name)
+        if found is None:
+            row = self._one("SELECT * FROM producers WHERE producer = ?", (name,))
+            found = Producer(*row) if row else Producer(
+                self._take_id("producers"), name, position, position, 0, 0, 0
+            )  # fmt: skip
+            self._producers[name] = found
+        return found

@@ -1,0 +1,95 @@
+"""Bytes of events: encoding, decoding, and the upcasting of older schema versions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from runlore.schemas.errors import EventDecodeError
+from runlore.schemas.events import SCHEMA_VERSION, Event
+from runlore.schemas.values import unpack_extension
+
+Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns an event of schema n, as plain maps, into schema n + 1. Pure."""
+
+UPCASTERS: Mapping[int, Upcaster] = {}
+"""By the schema version they read. Version 1 is the first, so there is none yet."""
+
+encode_event: Callable[[Event], bytes] = msgspec.msgpack.Encoder().encode
+"""The stored bytes of an event whose metadata was packed with `values.pack_metadata`."""
+
+
+class EventHead(msgspec.Struct, frozen=True):
+    """The part of an event that its headers repeat; decodes without touching the metadata."""
+
+    id: str
+    project: str
+    occurred_at: dt.datetime
+    fact: _FactHead
+
+
+class _FactHead(msgspec.Struct, frozen=True):
+    type: str
+
+
+class _SchemaHead(msgspec.Struct, frozen=True):
+    schema: int
+
+
+_decode_event = msgspec.msgpack.Decoder(Event, ext_hook=unpack_extension).decode
+_decode_plain = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=unpack_extension).decode
+_decode_head = msgspec.msgpack.Decoder(EventHead).decode
+_decode_schema = msgspec.msgpack.Decoder(_SchemaHead).decode
+
+# What decoding hostile bytes raises besides msgspec's own errors: deep nesting, bad UTF-8, and the
+# constructors of extension values (ValueError, TypeError, ArithmeticError, OverflowError).
+_BROKEN = (msgspec.MsgspecError, RecursionError, ValueError, TypeError, ArithmeticError)
+
+
+def decode_event(payload: bytes, upcasters: Mapping[int, Upcaster] = UPCASTERS) -> Event:
+    """The event in `payload`, its values unpacked, upcast to the current schema.
+
+    Raises EventDecodeError when the bytes are broken or of a schema this version does not know.
+    """
+    try:
+        event = _decode_event(payload)
+    except _BROKEN as error:
+        return _decode_other(payload, upcasters, error)
+    if event.schema == SCHEMA_VERSION:
+        return event
+    return _decode_other(payload, upcasters, None)
+
+
+def _decode_other(payload: bytes, upcasters: Mapping[int, Upcaster], error: Exception | None) -> Event:
+    try:
+        schema = _decode_schema(payload).schema
+        if schema == SCHEMA_VERSION and error is not None:
+            raise EventDecodeError(f"not an event: {error}") from error
+        if schema > SCHEMA_VERSION:
+            raise EventDecodeError(
+                f"event schema {schema} is newer than {SCHEMA_VERSION}: upgrade runlore, then rebuild the view"
+            )
+        return _upcast(_decode_plain(payload), schema, upcasters)
+    except EventDecodeError:
+        raise
+    except _BROKEN as broken:
+        raise EventDecodeError(f"not an event: {broken}") from broken
+
+
+def _upcast(event: dict[str, Any], schema: int, upcasters: Mapping[int, Upcaster]) -> Event:
+    for version in range(schema, SCHEMA_VERSION):
+        if version not in upcasters:
+            raise EventDecodeError(f"no way from event schema {version} to {version + 1}")
+        event = upcasters[version](event)
+    return msgspec.convert({**event, "schema": SCHEMA_VERSION}, Event)
+
+
+def decode_head(payload: bytes) -> EventHead:
+    """ID, project, time and type of an event, without its metadata. Raises EventDecodeError."""
+    try:
+        return _decode_head(payload)
+    except _BROKEN as error:
+        raise EventDecodeError(f"not an event: {error}") from error

@@ -1,0 +1,113 @@
+"""Every error Runlore raises on purpose.
+
+RunloreError
+├── MetadataTypeError      (TypeError)     a value that cannot be stored; names every path
+├── EventTooLargeError     (ValueError)    one event over the size limit; names the largest keys
+├── InvalidReferenceError  (ValueError)    an entity reference that does not parse
+├── MissingContextError    (ValueError)    a call that does not say what it is about
+├── SettingsError          (ValueError)    a RUNLORE_* variable that makes no sense
+├── EventDecodeError       (ValueError)    bytes that are not an event this version knows
+├── OutboxError            (OSError)       the local outbox cannot be opened or written
+├── ReceiptTimeoutError    (TimeoutError)  no acknowledgement, or not folded, in time
+├── NotSentError                           the receipt's event will never have a position
+├── ServerUnavailableError (ConnectionError) no NATS server answers
+├── StreamDriftError                       the stream's configuration is not ours
+├── StreamMismatchError                    the stream is not the one this folder archived
+├── FolderBusyError                        another process holds the folder
+├── CorruptLogError                        log.db or a view contradicts itself
+└── NotFoundError          (LookupError)   no such entity, version, key, run or view
+    └── AmbiguousError                     a prefix or name that fits several
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class RunloreError(Exception):
+    """Base of all errors Runlore raises on purpose."""
+
+
+class MetadataTypeError(RunloreError, TypeError):
+    """Some values cannot be stored. Nothing of the call was emitted.
+
+    `paths` holds one `(path, reason)` pair for every offending value.
+    """
+
+    def __init__(self, paths: Sequence[tuple[str, str]]) -> None:
+        self.paths = tuple(paths)
+        listed = "; ".join(f"{path}: {reason}" for path, reason in self.paths)
+        super().__init__(
+            f"{len(self.paths)} metadata value(s) cannot be stored: {listed}. Nothing was logged."
+        )
+
+
+class EventTooLargeError(RunloreError, ValueError):
+    """One event is over the size limit. Nothing was emitted.
+
+    `largest` holds `(key, encoded bytes)` pairs, the largest first.
+    """
+
+    def __init__(self, size: int, limit: int, largest: Sequence[tuple[str, int]]) -> None:
+        self.size, self.limit, self.largest = size, limit, tuple(largest)
+        keys = ", ".join(f"{key!r} ({count:,} bytes)" for key, count in self.largest)
+        super().__init__(
+            f"the event has {size:,} bytes, the limit is {limit:,}. Largest keys: {keys}. "
+            "Store the data as an artifact and log its Uri, or split the call. Nothing was logged."
+        )
+
+
+class InvalidReferenceError(RunloreError, ValueError):
+    """An entity reference, project or path that does not parse."""
+
+
+class MissingContextError(RunloreError, ValueError):
+    """The call does not say which entity it is about, and no context does."""
+
+
+class SettingsError(RunloreError, ValueError):
+    """A setting has a value that makes no sense."""
+
+
+class EventDecodeError(RunloreError, ValueError):
+    """Bytes that are not an event this version of Runlore knows."""
+
+
+class OutboxError(RunloreError, OSError):
+    """The local outbox cannot be opened or written: the event is not stored."""
+
+
+class ReceiptTimeoutError(RunloreError, TimeoutError):
+    """The log did not acknowledge, or the view did not fold, an event in time."""
+
+
+class NotSentError(RunloreError):
+    """The event of this receipt has no position and will not get one by waiting."""
+
+
+class ServerUnavailableError(RunloreError, ConnectionError):
+    """No NATS server answers at the configured address."""
+
+
+class StreamDriftError(RunloreError):
+    """The stream exists with a configuration that is not the one Runlore needs."""
+
+
+class StreamMismatchError(RunloreError):
+    """The stream is not, or no longer, the one this folder has archived."""
+
+
+class FolderBusyError(RunloreError):
+    """Another process holds the lock of a folder only one may write."""
+
+
+class CorruptLogError(RunloreError):
+    """A file of ours contradicts itself or the fence of its position."""
+
+
+class NotFoundError(RunloreError, LookupError):
+    """There is no such entity, version, key, run or view."""
+
+
+class AmbiguousError(NotFoundError):
+    """A prefix or name fits several entities."""

@@ -1,0 +1,56 @@
+"""Paths: how a leaf inside a group is addressed, `evaluation_metrics.accuracy`.
+
+A path is a tuple of keys. Its text form joins them with dots; a part that is empty, holds a dot
+or starts with a double quote is written as a JSON string: ``("a.b", "c")`` is ``"a.b".c``.
+"""
+
+from __future__ import annotations
+
+import json
+
+from runlore.schemas.errors import InvalidReferenceError
+
+PathParts = tuple[str, ...]
+
+
+def format_path(parts: PathParts) -> str:
+    """The text form of a path; the inverse of `parse_path`."""
+    return ".".join(map(_format_part, parts))
+
+
+def _format_part(part: str) -> str:
+    if part and "." not in part and part[0] != '"':
+        return part
+    return json.dumps(part, ensure_ascii=False)
+
+
+def parse_path(path: str | PathParts) -> PathParts:
+    """The parts of a path given as text or already as a tuple.
+
+    Raises InvalidReferenceError when a quoted part does not end, or is followed by anything but a dot.
+    """
+    if not isinstance(path, str):
+        return tuple(path)
+    if '"' not in path:
+        return tuple(path.split("."))
+    parts: list[str] = []
+    rest = path
+    while True:
+        part, rest = _take_part(rest, path)
+        parts.append(part)
+        if not rest:
+            return tuple(parts)
+        rest = rest[1:]
+
+
+def _take_part(rest: str, whole: str) -> tuple[str, str]:
+    if not rest.startswith('"'):
+        part, dot, after = rest.partition(".")
+        return part, dot + after
+    try:
+        part, end = json.JSONDecoder().raw_decode(rest)
+    except json.JSONDecodeError as error:
+        raise InvalidReferenceError(f"path {whole!r}: the quoted part {rest!r} does not end") from error
+    if rest[end : end + 1] not in ("", "."):
+        raise InvalidReferenceError(f"path {whole!r}: a dot must follow the quoted part {part!r}")
+    return str(part), rest[end:]

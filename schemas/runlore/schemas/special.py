@@ -1,0 +1,48 @@
+"""The special metadata types of the specification: plain values that say what they mean."""
+
+from __future__ import annotations
+
+
+class Uri(str):
+    """A resource's address, for example ``Uri("gs://bucket/source.csv")``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Uri({str.__repr__(self)})"
+
+
+class Path(str):
+    """A file-system path on the machine that logged it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Path({str.__repr__(self)})"
+
+
+class DType(str):
+    """The name of a data type, for example ``DType("float")``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"DType({str.__repr__(self)})"
+
+
+class StorageSize(int):
+    """A size in bytes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"StorageSize({int.__repr__(self)})"
+
+    def human(self) -> str:
+        """The size in decimal units, for example ``2.5 MB`` (1 kB = 1,000 bytes)."""
+        size = float(self)
+        for unit in ("B", "kB", "MB", "GB", "TB"):
+            if abs(size) < 999.95:
+                return f"{int(self)} B" if unit == "B" else f"{size:.1f} {unit}"
+            size /= 1000
+        return f"{size:.1f} PB"

@@ -1,0 +1,49 @@
+"""Subjects and headers: how an event is addressed on NATS.
+
+    runlore.<project>.<kind>.<name>[.<version>]        runlore.<project>.step.<run>.<name>
+
+Tokens are percent-encoded outside ``[A-Za-z0-9_-]``: NATS takes ``*``, ``>`` and dots in a published
+subject literally, and nats-py does not check them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from runlore.schemas.references import EntityRef
+
+SUBJECT_PREFIX = "runlore"
+ALL_SUBJECTS = f"{SUBJECT_PREFIX}.>"
+
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
+
+
+def subject_token(text: str) -> str:
+    """`text` as one subject token."""
+    return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], text.encode()).decode()
+
+
+def subject_for(project: str, ref: EntityRef) -> str:
+    """The subject of an event whose first entity is `ref`."""
+    tokens = [SUBJECT_PREFIX, project, ref.kind]
+    if ref.kind == "step":
+        tokens += [ref.run or ref.pipeline or "", ref.name]
+    else:
+        tokens.append(ref.name)
+    if ref.version is not None:
+        tokens.append(ref.version)
+    return ".".join([tokens[0], *map(subject_token, tokens[1:])])
+
+
+def event_headers(event_id: str, event_type: str, project: str, occurred_at: dt.datetime) -> dict[str, str]:
+    """NATS headers of an event: the deduplication ID and CloudEvents attributes (binary mode, 1.0)."""
+    return {
+        "Nats-Msg-Id": event_id,
+        "Content-Type": "application/msgpack",
+        "ce-specversion": "1.0",
+        "ce-id": event_id,
+        "ce-type": f"runlore.{event_type}",
+        "ce-source": f"/runlore/{subject_token(project)}",
+        "ce-time": occurred_at.isoformat().replace("+00:00", "Z"),
+    }

@@ -1,0 +1,85 @@
+"""Connecting to NATS the same way everywhere. Imports nats-py: import this module only where it is used.
+
+A connection never reconnects by itself: the embedded server's port changes between starts, and every
+new connection needs its checks. Whoever uses it loops around `connect` with a `Backoff`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats
+import nats.errors
+from nats.aio.client import Client as NatsConnection
+
+from runlore.schemas.errors import ServerUnavailableError
+from runlore.schemas.layout import DataDir, Endpoint, read_struct
+from runlore.schemas.settings import Settings
+
+CONNECT_TIMEOUT = 2.0
+PENDING_BYTES = 64 * 1024 * 1024
+STREAM_NAME = "RUNLORE"
+
+ErrorCallback = Callable[[Exception], Awaitable[None]]
+ClosedCallback = Callable[[], Awaitable[None]]
+
+
+class Backoff:
+    """Waiting times between attempts: doubling from `first` to `most` seconds, with jitter."""
+
+    def __init__(self, first: float = 0.1, most: float = 2.0) -> None:
+        self._first, self._most = first, most
+        self._next = first
+
+    def reset(self) -> None:
+        self._next = self._first
+
+    def wait(self) -> float:
+        """Seconds to wait before the next attempt."""
+        seconds = self._next * random.uniform(0.75, 1.25)  # noqa: S311 -- jitter, not a secret
+        self._next = min(self._next * 2, self._most)
+        return seconds
+
+
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Where the server is and how to log in: RUNLORE_URL, or the embedded server of the data folder.
+
+    Raises ServerUnavailableError when neither is known.
+    """
+    if settings.url:
+        options: dict[str, Any] = {"servers": [url.strip() for url in settings.url.split(",") if url.strip()]}
+        if settings.credentials:
+            options["user_credentials"] = settings.credentials
+        return options
+    endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+    if endpoint is None:
+        raise ServerUnavailableError(
+            f"no server: RUNLORE_URL is not set and no `runlore up` serves {settings.data_dir}"
+        )
+    return {"servers": [endpoint.url], "user": endpoint.user, "password": endpoint.password}
+
+
+async def connect(
+    settings: Settings, name: str, on_error: ErrorCallback, on_closed: ClosedCallback
+) -> NatsConnection:
+    """One connection attempt.
+
+    `on_error` hears what nats-py only reports asynchronously (permission violations, slow consumers).
+    Raises ServerUnavailableError with the reason.
+    """
+    connection = NatsConnection()
+    try:
+        await connection.connect(
+            **server_options(settings),
+            name=name,
+            allow_reconnect=False,
+            connect_timeout=CONNECT_TIMEOUT,
+            pending_size=PENDING_BYTES,
+            error_cb=on_error,
+            closed_cb=on_closed,
+        )
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        raise ServerUnavailableError(f"no NATS server answers: {error or type(error).__name__}") from error
+    return connection

@@ -1,0 +1,42 @@
+"""Real servers in real folders: every test that needs NATS starts its own on a free loopback port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runlore.cli.server import EmbeddedServer
+from runlore.schemas import Settings, read_settings
+from runlore.schemas.layout import DataDir
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the developer's settings, and none writes outside its folder."""
+    for name in list(os.environ):
+        if name.startswith("RUNLORE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RUNLORE_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """Settings of a fresh data folder."""
+    return read_settings()
+
+
+@pytest.fixture
+def data(settings: Settings) -> DataDir:
+    return DataDir(settings.data_dir)
+
+
+@pytest.fixture
+def server(data: DataDir) -> Iterator[EmbeddedServer]:
+    """A running nats-server over the test's data folder; `data.endpoint` says where."""
+    server = EmbeddedServer(data)
+    server.start()
+    yield server
+    server.close()

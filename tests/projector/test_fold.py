@@ -1,0 +1,370 @@
+"""The fold: what events mean for the view, and that it is a pure function of the ordered log."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runlore.projector.digest import view_digest
+from runlore.projector.view import View
+from runlore.schemas import (
+    ArtifactVersionConsumed,
+    ArtifactVersionProduced,
+    CorruptLogError,
+    EntityRef,
+    MetadataRetracted,
+    ModelStageChanged,
+    NoteAdded,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    parse_ref,
+)
+from runlore.schemas.cells import from_cell
+from tests.events import LogBuilder
+
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture
+def log() -> LogBuilder:
+    return LogBuilder()
+
+
+def query(path: Path, sql: str, *values: Any) -> Rows:
+    with sqlite3.connect(path) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def current(path: Path, reference: str, scope: str = "metadata") -> dict[str, Any]:
+    rows = query(
+        path,
+        "SELECT path, type, value FROM heads JOIN paths USING (path_id) JOIN entities USING (entity_id)"
+        " WHERE reference = ? AND scope = ? AND type NOT IN ('removed', 'retracted') ORDER BY path_id",
+        reference,
+        scope,
+    )
+    return {row[0]: from_cell(row[1], row[2]) for row in rows}
+
+
+def folded(log: LogBuilder, tmp_path: Path, batch: int = 1000) -> Path:
+    path = tmp_path / f"view-{batch}.db"
+    log.fold_into(path, batch).close()
+    return path
+
+
+def quarantine(path: Path) -> Rows:
+    return query(path, "SELECT position, stage, error FROM quarantine ORDER BY position")
+
+
+def test_logging_again_replaces_a_group_whole_and_keeps_other_keys(log: LogBuilder, tmp_path: Path) -> None:
+    log.log("artifact:a@1", {"n": 1, "g": {"x": 1, "y": {"z": 2}}})
+    log.log("artifact:a@1", {"g": {"x": 5}})
+    path = folded(log, tmp_path)
+    assert current(path, "artifact:a@1") == {"n": 1, "g.x": 5}
+    assert query(path, "SELECT type FROM metadata_history WHERE path = 'g.y.z' ORDER BY position") == [
+        ("int",),
+        ("removed",),
+    ]
+
+
+def test_merging_replaces_only_the_names_given(log: LogBuilder, tmp_path: Path) -> None:
+    log.log("artifact:a@1", {"g": {"x": 1, "y": {"z": 2, "w": 3}}, "s": 1})
+    log.log("artifact:a@1", {"g": {"y": {"z": 9}, "v": 4}, "s": {"t": 1}}, merge=True)
+    log.log("artifact:a@1", {"g": {}}, merge=True)
+    path = folded(log, tmp_path)
+    assert current(path, "artifact:a@1") == {"g.x": 1, "g.y.z": 9, "g.v": 4, "s.t": 1}
+
+
+def test_a_scalar_that_becomes_a_group_and_back_leaves_no_trace_in_the_head(
+    log: LogBuilder, tmp_path: Path
+) -> None:
+    for value in (1, {"x": 1}, {}, {"x": {"y": 2}}, "end"):
+        log.log("artifact:a@1", {"k": value})
+    path = folded(log, tmp_path)
+    assert current(path, "artifact:a@1") == {"k": "end"}
+
+
+def test_retracting_ends_leaves_with_the_reason_and_keeps_their_history(log: LogBuilder, tmp_path: Path) -> None:
+    log.log("model:m@1", {"g": {"x": 1, "y": 2}, "train.loss": 0.5, "k": 1})
+    target = (parse_ref("model:m@1"),)
+    log.add(MetadataRetracted(target, (("g", "x"), ("train", "loss")), "wrong split"))
+    path = folded(log, tmp_path)
+    assert current(path, "model:m@1") == {"g.y": 2, "k": 1}
+    ended = query(path, "SELECT path, value FROM metadata_history WHERE type = 'retracted' ORDER BY path")
+    assert ended == [('"train.loss"', "wrong split"), ("g.x", "wrong split")]
+
+
+def test_versions_are_numbered_in_log_order_and_latest_is_the_highest(log: LogBuilder, tmp_path: Path) -> None:
+    log.log("artifact:a", {"k": 1})
+    log.log("artifact:a@mine", {"k": 2})
+    log.log("artifact:a@10", {"k": 3})
+    log.add(ArtifactVersionProduced(EntityRef("artifact", "a")))
+    log.log("artifact:a@3", {"k": 4})
+    log.log("artifact:a", {"k": 5})
+    path = folded(log, tmp_path)
+    versions = query(
+        path, "SELECT version, version_number FROM entities WHERE name = 'a' AND version != '' ORDER BY entity_id"
+    )
+    assert versions == [("1", 1), ("mine", 2), ("10", 10), ("11", 11), ("3", 3)]
+    assert current(path, "artifact:a", "field") == {"latest": "11"}
+    assert current(path, "artifact:a@11") == {"k": 5}
+
+
+def test_inside_a_step_an_unversioned_name_is_the_version_the_step_makes(
+    log: LogBuilder, tmp_path: Path
+) -> None:
+    log.add(RunStarted("p", "p-1"), run="r1")
+    log.add(StepStarted(), run="r1", step="s")
+    log.log("artifact:out", {"rows": 1}, run="r1", step="s")
+    log.log("artifact:out", {"cols": 2}, run="r1", step="s")
+    log.add(ArtifactVersionProduced(EntityRef("artifact", "out"), "list"), run="r1", step="s")
+    log.add(StepFinished("completed"), run="r1", step="s")
+    path = folded(log, tmp_path)
+    assert current(path, "artifact:out@1") == {"rows": 1, "cols": 2}
+    assert current(path, "artifact:out@1", "field") == {"produced_by": "step:r1/s", "data_type": "list"}
+    assert current(path, "artifact:out", "field") == {"latest": "1"}
+
+
+def test_a_step_that_starts_again_makes_a_new_version(log: LogBuilder, tmp_path: Path) -> None:
+    for attempt in (1, 2):
+        log.add(StepStarted(), run="r1", step="s")
+        log.log("artifact:out", {"attempt": attempt}, run="r1", step="s")
+    one, many = folded(log, tmp_path, 1), folded(log, tmp_path)
+    assert current(one, "artifact:out@2") == {"attempt": 2}
+    assert view_digest(one) == view_digest(many)
+
+
+def test_what_a_step_consumes_is_what_its_unversioned_name_means(log: LogBuilder, tmp_path: Path) -> None:
+    log.add(ArtifactVersionProduced(EntityRef("artifact", "d")), run="r1", step="load")
+    log.add(ArtifactVersionProduced(EntityRef("artifact", "d")), run="r2", step="load")
+    maker = EntityRef("step", "load", run="r1")
+    log.add(ArtifactVersionConsumed(EntityRef("artifact", "d"), maker), run="r1", step="train")
+    log.log("artifact:d", {"used": True}, run="r1", step="train")
+    path = folded(log, tmp_path)
+    assert current(path, "artifact:d@1") == {"used": True}
+    assert current(path, "artifact:d@2") == {}
+    assert query(path, "SELECT relation FROM links ORDER BY position") == [
+        ("produced",),
+        ("produced",),
+        ("consumed",),
+    ]
+
+
+def test_a_run_with_a_model_makes_one_version_of_it(log: LogBuilder, tmp_path: Path) -> None:
+    churn = EntityRef("model", "churn")
+    for run in ("r1", "r2"):
+        log.add(RunStarted("p", run, churn), run=run)
+        log.add(StepStarted(churn), run=run, step="s")
+        log.log("model:churn", {"of": run}, run=run, step="s")
+    path = folded(log, tmp_path)
+    assert current(path, "model:churn@1") == {"of": "r1"}
+    assert current(path, "model:churn@2") == {"of": "r2"}
+    assert current(path, "model:churn@2", "field") == {"run": "r2"}
+
+
+def test_a_stage_belongs_to_one_version_and_selects_it(log: LogBuilder, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        log.log(f"model:m@{version}", {"v": version})
+    log.add(ModelStageChanged(parse_ref("model:m@1"), "production"))
+    log.add(ModelStageChanged(parse_ref("model:m@2"), "production"))
+    log.log("model:m@production", {"live": True})
+    path = folded(log, tmp_path)
+    assert current(path, "model:m@1", "field") == {"stage": "archived"}
+    assert current(path, "model:m@2") == {"v": "2", "live": True}
+    assert current(path, "model:m", "field") == {"latest": "2", "stage:production": "2"}
+
+
+def test_a_stage_nobody_holds_is_quarantined_and_makes_no_version(log: LogBuilder, tmp_path: Path) -> None:
+    log.log("model:m@production", {"k": 1})
+    path = folded(log, tmp_path)
+    assert "no version of model 'm' is in stage 'production'" in quarantine(path)[0][2]
+    assert query(path, "SELECT count(*) FROM entities") == [(0,)]
+
+
+def test_step_metadata_from_outside_finds_its_run(log: LogBuilder, tmp_path: Path) -> None:
+    log.add(RunStarted("nightly", "n-1"), run="abc-1")
+    log.add(RunStarted("nightly", "n-2"), run="abd-2")
+    for wanted in ("nightly", "abc-1", "abc"):
+        log.log(EntityRef("step", "train", pipeline=wanted), {wanted: 1})
+    log.log(EntityRef("step", "train", pipeline="ab"), {"ambiguous": 1})
+    log.log(EntityRef("step", "my_step", run="my_step_run_id", pipeline="my_pipeline"), {"n": 3})
+    path = folded(log, tmp_path)
+    assert current(path, "step:abd-2/train") == {"nightly": 1}
+    assert current(path, "step:abc-1/train") == {"abc-1": 1, "abc": 1}
+    assert "begins several run IDs" in quarantine(path)[0][2]
+    assert current(path, "step:my_step_run_id/my_step") == {"n": 3}
+    assert current(path, "pipeline:my_pipeline", "field") == {"last_run": "my_step_run_id"}
+
+
+def test_a_run_has_a_status_and_its_error(log: LogBuilder, tmp_path: Path) -> None:
+    log.add(RunStarted("p", "p-1", parameters={"lr": 0.1}), run="r")
+    log.add(RunFinished("failed", "ValueError", "bad"), run="r")
+    path = folded(log, tmp_path)
+    fields = current(path, "run:r", "field")
+    assert (fields["status"], fields["error_type"], fields["error_message"]) == ("failed", "ValueError", "bad")
+    assert fields["parameters"] == {"lr": 0.1}
+    log.add(RunStarted("p", "p-1"), run="r")
+    log.fold_into(path, after=2).close()
+    assert current(path, "run:r", "field")["status"] == "running"
+    assert "error_type" not in current(path, "run:r", "field")
+
+
+def test_poison_is_quarantined_with_its_bytes_and_the_next_event_is_folded(
+    log: LogBuilder, tmp_path: Path
+) -> None:
+    log.log("artifact:a@1", {"k": 1})
+    log.add_raw(b"\xff not msgpack", "id-1")
+    log.add_raw(b"\x91" * 5000, "id-2")
+    log.log("artifact:a@1", {"k": 2}, schema=999)
+    log.log("artifact:a@1", {"k": 3}, project="elsewhere")
+    good = log.log("artifact:a@1", {"k": 4})
+    log.rows.append(good._replace(position=7, event_id=None))
+    log.log("artifact:a@1", {"k": 5})
+    path = folded(log, tmp_path)
+    assert [row[:2] for row in quarantine(path)] == [(n, "decode") for n in (2, 3, 4, 5, 7)]
+    assert query(path, "SELECT payload FROM quarantine WHERE position = 2") == [(b"\xff not msgpack",)]
+    assert current(path, "artifact:a@1") == {"k": 5}
+
+
+def test_an_event_that_fails_half_way_leaves_nothing(log: LogBuilder, tmp_path: Path) -> None:
+    log.log(["artifact:new@1", "model:none@production"], {"k": 1})
+    log.log("artifact:b@1", {"k": 1})
+    path = folded(log, tmp_path)
+    assert query(path, "SELECT reference FROM entities ORDER BY entity_id") == [("artifact:b",), ("artifact:b@1",)]
+    assert len(quarantine(path)) == 1
+
+
+def test_a_duplicate_is_never_folded(log: LogBuilder, tmp_path: Path) -> None:
+    row = log.log("artifact:a@1", {"k": 1})
+    log.add_raw(row.payload, row.event_id, duplicate_of=1)
+    path = folded(log, tmp_path)
+    assert query(path, "SELECT count(*) FROM history JOIN paths USING (path_id) WHERE scope = 'metadata'") == [(1,)]
+    assert query(path, "SELECT position FROM view_state") == [(2,)]
+
+
+def test_a_batch_that_does_not_follow_is_refused(log: LogBuilder, tmp_path: Path) -> None:
+    log.log("artifact:a@1", {"k": 1})
+    view = log.fold_into(tmp_path / "view.db")
+    with pytest.raises(CorruptLogError):
+        view.fold(log.rows)
+    assert view.position == 1
+
+
+def test_a_producer_with_missing_numbers_shows(log: LogBuilder, tmp_path: Path) -> None:
+    for seq in (1, 2, 5, 4):
+        log.log("artifact:a@1", {"k": seq}, producer_seq=seq)
+    path = folded(log, tmp_path)
+    assert query(path, "SELECT highest_seq - seen, late FROM producers") == [(1, 1)]
+
+
+def test_recorded_time_never_goes_back(log: LogBuilder, tmp_path: Path) -> None:
+    log.log("artifact:a@1", {"k": 1})
+    log.rows.append(log.log("artifact:a@1", {"k": 2})._replace(recorded_ns=5))
+    del log.rows[1]
+    path = folded(log, tmp_path)
+    first, second = query(path, "SELECT recorded_us FROM events ORDER BY position")
+    assert first == second
+
+
+def test_notes_keep_their_history(log: LogBuilder, tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        log.add(NoteAdded((parse_ref("model:m@1"),), text))
+    path = folded(log, tmp_path)
+    rows = query(path, "SELECT value FROM history JOIN paths USING (path_id) WHERE path = 'note' ORDER BY position")
+    assert rows == [("first",), ("second",)]
+
+
+names = st.sampled_from(["a", "b"])
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=3)),
+    lambda inner: st.dictionaries(st.sampled_from(["x", "y", "z.w"]), inner, max_size=3),
+    max_leaves=4,
+)
+metadata = st.dictionaries(st.sampled_from(["k", "g", "h"]), values, max_size=3)
+versions = st.sampled_from([None, "1", "2", "latest", "production", "custom"])
+where = st.one_of(
+    st.just({}),
+    st.builds(lambda run: {"run": run}, st.sampled_from(["r1", "r2"])),
+    st.builds(lambda run, step: {"run": run, "step": step}, st.sampled_from(["r1", "r2"]), st.sampled_from("st")),
+)
+refs = st.one_of(
+    st.builds(EntityRef, st.sampled_from(["artifact", "model"]), names, versions),
+    st.builds(lambda run: EntityRef("run", run), st.sampled_from(["r1", "r9"])),
+    st.builds(lambda pipeline: EntityRef("step", "s", pipeline=pipeline), st.sampled_from(["p", "r", "r1"])),
+)
+models = st.builds(EntityRef, st.just("model"), names, versions)
+artifacts = st.builds(EntityRef, st.just("artifact"), names, versions)
+facts = st.one_of(
+    st.builds(MetadataRetracted, st.tuples(refs), st.just((("g", "x"), ("k",))), st.just("why")),
+    st.builds(RunStarted, st.just("p"), names, st.none() | models),
+    st.builds(RunFinished, st.sampled_from(["completed", "failed"])),
+    st.builds(StepStarted, st.none() | models),
+    st.builds(StepFinished, st.just("completed")),
+    st.builds(ArtifactVersionProduced, artifacts),
+    st.builds(ArtifactVersionConsumed, artifacts),
+    st.builds(ModelStageChanged, models, st.sampled_from(["production", "staging", "archived"])),
+)
+actions = st.one_of(
+    st.tuples(st.just("log"), st.lists(refs, min_size=1, max_size=2), metadata, st.booleans(), where),
+    st.tuples(st.just("fact"), facts, where),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(actions, max_size=25), st.integers(1, 7), st.integers(0, 25))
+def test_batch_borders_and_restarts_do_not_show_in_the_view(
+    tmp_path_factory: pytest.TempPathFactory, todo: list[Any], batch: int, restart: int
+) -> None:
+    log = LogBuilder()
+    for action in todo:
+        if action[0] == "log":
+            _, targets, data, merge, context = action
+            log.log(targets, data, merge, **context)
+        else:
+            log.add(action[1], **action[2])
+    folder = tmp_path_factory.mktemp("fold")
+    log.fold_into(folder / "whole.db").close()
+    rows = log.rows
+    cut = min(restart, len(rows))
+    log.rows = rows[:cut]
+    log.fold_into(folder / "parts.db", batch).close()
+    log.rows = rows
+    view: View = log.fold_into(folder / "parts.db", 1, after=cut)
+    view.close()
+    assert view_digest(folder / "parts.db") == view_digest(folder / "whole.db")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(metadata, st.booleans()), max_size=8))
+def test_the_head_is_what_dict_update_gives(
+    tmp_path_factory: pytest.TempPathFactory, updates: list[tuple[dict[str, Any], bool]]
+) -> None:
+    log, expected = LogBuilder(), dict[str, Any]()
+    for update, merge in updates:
+        log.log("artifact:a@1", update, merge)
+        for key, value in update.items():
+            both = isinstance(value, dict) and isinstance(expected.get(key), dict)
+            expected[key] = {**expected[key], **value} if merge and both else value
+    path = tmp_path_factory.mktemp("fold") / "view.db"
+    log.fold_into(path).close()
+    found: dict[str, Any] = current(path, "artifact:a@1")
+    assert repr(sorted(found.items())) == repr(sorted(flat(expected).items()))
+
+
+def flat(value: dict[str, Any], above: tuple[str, ...] = ()) -> dict[str, Any]:
+    from runlore.schemas.paths import format_path
+
+    leaves: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            leaves |= flat(item, (*above, key))
+        else:
+            leaves[format_path((*above, key))] = item
+    return leaves
