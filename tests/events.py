@@ -15,7 +15,7 @@ from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import subject_token
 from runlore.schemas.values import pack_metadata
 
-START = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 EPOCH = "test-epoch"
 
 
@@ -54,7 +54,11 @@ class LogBuilder:
         return row
 
     def log(
-        self, ref: str | EntityRef | Iterable[str], metadata: Mapping[str, Any], merge: bool = False, **where: Any
+        self,
+        ref: str | EntityRef | Iterable[str],
+        metadata: Mapping[str, Any],
+        merge: bool = False,
+        **where: Any,
     ) -> LogRow:
         refs = [ref] if isinstance(ref, (str, EntityRef)) else list(ref)
         targets = tuple(item if isinstance(item, EntityRef) else parse_ref(item) for item in refs)

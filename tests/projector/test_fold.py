@@ -82,9 +82,7 @@ def test_merging_replaces_only_the_names_given(log: LogBuilder, tmp_path: Path) 
     assert current(path, "artifact:a@1") == {"g.x": 1, "g.y.z": 9, "g.v": 4, "s.t": 1}
 
 
-def test_a_scalar_that_becomes_a_group_and_back_leaves_no_trace_in_the_head(
-    log: LogBuilder, tmp_path: Path
-) -> None:
+def test_a_scalar_that_becomes_a_group_and_back_leaves_no_trace_in_the_head(log: LogBuilder, tmp_path: Path) -> None:
     for value in (1, {"x": 1}, {}, {"x": {"y": 2}}, "end"):
         log.log("artifact:a@1", {"k": value})
     path = folded(log, tmp_path)
@@ -110,16 +108,15 @@ def test_versions_are_numbered_in_log_order_and_latest_is_the_highest(log: LogBu
     log.log("artifact:a", {"k": 5})
     path = folded(log, tmp_path)
     versions = query(
-        path, "SELECT version, version_number FROM entities WHERE name = 'a' AND version != '' ORDER BY entity_id"
+        path,
+        "SELECT version, version_number FROM entities WHERE name = 'a' AND version != '' ORDER BY entity_id",
     )
     assert versions == [("1", 1), ("mine", 2), ("10", 10), ("11", 11), ("3", 3)]
     assert current(path, "artifact:a", "field") == {"latest": "11"}
     assert current(path, "artifact:a@11") == {"k": 5}
 
 
-def test_inside_a_step_an_unversioned_name_is_the_version_the_step_makes(
-    log: LogBuilder, tmp_path: Path
-) -> None:
+def test_inside_a_step_an_unversioned_name_is_the_version_the_step_makes(log: LogBuilder, tmp_path: Path) -> None:
     log.add(RunStarted("p", "p-1"), run="r1")
     log.add(StepStarted(), run="r1", step="s")
     log.log("artifact:out", {"rows": 1}, run="r1", step="s")
@@ -208,7 +205,11 @@ def test_a_run_has_a_status_and_its_error(log: LogBuilder, tmp_path: Path) -> No
     log.add(RunFinished("failed", "ValueError", "bad"), run="r")
     path = folded(log, tmp_path)
     fields = current(path, "run:r", "field")
-    assert (fields["status"], fields["error_type"], fields["error_message"]) == ("failed", "ValueError", "bad")
+    assert (fields["status"], fields["error_type"], fields["error_message"]) == (
+        "failed",
+        "ValueError",
+        "bad",
+    )
     assert fields["parameters"] == {"lr": 0.1}
     log.add(RunStarted("p", "p-1"), run="r")
     log.fold_into(path, after=2).close()
@@ -216,9 +217,7 @@ def test_a_run_has_a_status_and_its_error(log: LogBuilder, tmp_path: Path) -> No
     assert "error_type" not in current(path, "run:r", "field")
 
 
-def test_poison_is_quarantined_with_its_bytes_and_the_next_event_is_folded(
-    log: LogBuilder, tmp_path: Path
-) -> None:
+def test_poison_is_quarantined_with_its_bytes_and_the_next_event_is_folded(log: LogBuilder, tmp_path: Path) -> None:
     log.log("artifact:a@1", {"k": 1})
     log.add_raw(b"\xff not msgpack", "id-1")
     log.add_raw(b"\x91" * 5000, "id-2")
@@ -237,7 +236,10 @@ def test_an_event_that_fails_half_way_leaves_nothing(log: LogBuilder, tmp_path: 
     log.log(["artifact:new@1", "model:none@production"], {"k": 1})
     log.log("artifact:b@1", {"k": 1})
     path = folded(log, tmp_path)
-    assert query(path, "SELECT reference FROM entities ORDER BY entity_id") == [("artifact:b",), ("artifact:b@1",)]
+    assert query(path, "SELECT reference FROM entities ORDER BY entity_id") == [
+        ("artifact:b",),
+        ("artifact:b@1",),
+    ]
     assert len(quarantine(path)) == 1
 
 

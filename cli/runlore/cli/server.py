@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import time
 from importlib import resources
 from pathlib import Path
 
+from runlore.cli.children import die_with_parent
 from runlore.schemas.errors import ServerUnavailableError, SettingsError
 from runlore.schemas.layout import DataDir, Endpoint, FolderLock, read_struct, write_struct
 
@@ -25,8 +24,6 @@ MIN_VERSION = (2, 14)
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 USER = "runlore"
-
-_PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedServer:
@@ -46,10 +43,18 @@ class EmbeddedServer:
     def start(self) -> Endpoint:
         """Start the server and write server.json. The port stays the same between starts if it is free.
 
-        Raises FolderBusyError when another server holds the store, ServerUnavailableError when it does not start.
+        Raises FolderBusyError when another server holds the store, ServerUnavailableError when it
+        does not start.
         """
         self._data.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock.acquire()
+        try:
+            return self._start_locked()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _start_locked(self) -> Endpoint:
         before = read_struct(self._data.endpoint, Endpoint)
         # A password that starts with a digit would be read as a number by the server's configuration.
         password = before.password if before else f"rl{secrets.token_hex(16)}"
@@ -58,7 +63,6 @@ class EmbeddedServer:
             url = self._spawn(port, password)
         except ServerUnavailableError:
             if port == -1:
-                self._lock.release()
                 raise
             url = self._spawn(-1, password)  # someone else took the port meanwhile
         assert self.pid
@@ -77,8 +81,8 @@ class EmbeddedServer:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    start_new_session=True,  # Ctrl-C reaches us first, so that producers can still be acknowledged
-                    preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                    start_new_session=True,  # Ctrl-C reaches us first: we stop things in order
+                    preexec_fn=die_with_parent,
                     env={
                         **os.environ,
                         "RUNLORE_NATS_HOST": "127.0.0.1",
@@ -131,10 +135,6 @@ class EmbeddedServer:
         """Stop the server and let go of the folder."""
         self.stop()
         self._lock.release()
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def find_program(configured: str | None) -> str:

@@ -19,10 +19,8 @@ from runlore.schemas.transport import STREAM_NAME
 READ_BYTES = 32 * 1024 * 1024
 """`ArchiveReader.read` stops after this many payload bytes, whatever its limit."""
 
-WAL_BYTES = 128 * 1024 * 1024
-"""A write-ahead log above this size is emptied by force."""
-
 _READ_STEP = 256
+_CHECKPOINT_WAIT_MS = 200
 
 
 class Received(NamedTuple):
@@ -142,8 +140,12 @@ class Archive:
         return wal.stat().st_size if wal.exists() else 0
 
     def checkpoint(self) -> None:
-        """Empty the write-ahead log into the file, as far as readers allow."""
-        self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """Empty the write-ahead log into the file, unless a reader holds it: then try again later."""
+        connection = self._db.conn
+        before = connection.execute("PRAGMA busy_timeout").fetchone()[0]
+        connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}").fetchall()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute(f"PRAGMA busy_timeout = {before}").fetchall()
 
     def close(self) -> None:
         """Close the file; the write-ahead log goes with the last connection."""

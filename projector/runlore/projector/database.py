@@ -6,7 +6,9 @@ import sqlite3
 from pathlib import Path
 
 from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3 as writing_sqlite
+from sqlite_utils.utils import (
+    sqlite3 as writing_sqlite,  # pyright: ignore[reportPrivateImportUsage] -- the module sqlite-utils chose
+)
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000

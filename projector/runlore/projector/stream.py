@@ -112,11 +112,15 @@ async def ensure_stream(connection: NatsConnection, settings: Settings) -> Strea
         info = await stream_info(connection)
     except NotFoundError:
         info = await _create(connection, settings)
-    drift = stream_drift(info.config)
-    if drift:
-        raise StreamDriftError(_drift_message(drift))
+    require_no_drift(info)
     assert info.epoch
     return StreamIdentity(info.epoch, info.first_seq, info.last_seq)
+
+
+def require_no_drift(info: StreamInfo) -> None:
+    """Raises StreamDriftError listing every setting that is not what Runlore needs."""
+    if drift := stream_drift(info.config):
+        raise StreamDriftError(_drift_message(drift))
 
 
 async def stream_info(connection: NatsConnection) -> StreamInfo:
@@ -145,6 +149,20 @@ async def get_message(connection: NatsConnection, sequence: int) -> StoredMessag
         base64.b64decode(found.get("hdrs", "")),
         base64.b64decode(found.get("data", "")),
     )
+
+
+async def next_sequence(connection: NatsConnection, sequence: int) -> int | None:
+    """The first sequence at or after `sequence` that the stream holds, None when there is none.
+
+    Raises ServerUnavailableError.
+    """
+    try:
+        query = {"seq": sequence, "next_by_subj": ALL_SUBJECTS}
+        return int((await api(connection, f"STREAM.MSG.GET.{STREAM_NAME}", query))["message"]["seq"])
+    except ApiError as error:
+        if error.err_code == _NO_MESSAGE:
+            return None
+        raise ServerUnavailableError(str(error)) from error
 
 
 def stream_drift(config: Mapping[str, Any]) -> list[Drift]:

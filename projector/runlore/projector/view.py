@@ -36,9 +36,7 @@ class View:
         db = open_writer(path)
         view_migrations.apply(db)
         with db.atomic():
-            db.conn.execute(
-                "INSERT INTO view_state VALUES (1, 0, 0, ?, ?, ?)", (epoch, VIEW_SCHEMA, FOLD_VERSION)
-            )
+            db.conn.execute("INSERT INTO view_state VALUES (1, 0, 0, ?, ?, ?)", (epoch, VIEW_SCHEMA, FOLD_VERSION))
         return cls(path, db)
 
     @classmethod

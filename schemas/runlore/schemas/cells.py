@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownLambdaType=false
+# The values are whatever callers pass: their static types are unknown by nature.
 """Values in SQLite: a type name beside a cell that SQL can compare, and back.
 
 | type                                 | cell                                                        |
@@ -89,10 +92,8 @@ def _read_str(make: type[str]) -> Callable[[Any], str]:
 
 def _write_collection(kind: str) -> Callable[[Any], Cell]:
     def write(value: Any) -> Cell:
-        if kind in ("set", "frozenset"):
-            elements = sorted(value, key=encode_value)  # the order of the wire: equal sets, equal cells
-        else:
-            elements = list(value)
+        # Sets in the order of the wire: equal sets have equal cells.
+        elements = sorted(value, key=encode_value) if kind in ("set", "frozenset") else list(value)
         if all(map(_json_exact, elements)):
             return kind, _json_encode(elements).decode(), None
         return kind, encode_value(elements), readable(value)[:TEXT_LIMIT]
@@ -108,13 +109,13 @@ def _write_dict(value: dict[str, Any]) -> Cell:
 
 def _json_exact(value: Any) -> bool:
     """Whether JSON gives back the same value of the same type."""
-    kind = type(value)
+    kind: type = type(value)
     if kind is str:
-        return bool(value.isascii()) or _encodes(value)
+        return _encodes(value)
     if kind is float:
         return math.isfinite(value)
     if kind is int:
-        return _I64_MIN <= value <= _I64_MAX
+        return bool(_I64_MIN <= value <= _I64_MAX)
     if kind is list:
         return all(map(_json_exact, value))
     if kind is dict:

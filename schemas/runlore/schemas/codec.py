@@ -70,7 +70,7 @@ def _decode_other(payload: bytes, upcasters: Mapping[int, Upcaster], error: Exce
             raise EventDecodeError(f"not an event: {error}") from error
         if schema > SCHEMA_VERSION:
             raise EventDecodeError(
-                f"event schema {schema} is newer than {SCHEMA_VERSION}: upgrade runlore, then rebuild the view"
+                f"event schema {schema} is newer than {SCHEMA_VERSION}: upgrade runlore, rebuild the view"
             )
         return _upcast(_decode_plain(payload), schema, upcasters)
     except EventDecodeError:

@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownLambdaType=false
+# The values are whatever callers pass: their static types are unknown by nature.
 """Turn what people log into the closed set of types Runlore stores, without importing their libraries.
 
 Values of numpy, pandas, torch and pydantic are recognised by the module of their class, so a step
@@ -12,7 +15,7 @@ import decimal
 import enum
 import pathlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -23,11 +26,11 @@ MAX_ARRAY_ELEMENTS = 1000
 """Arrays up to this many elements become lists; larger ones belong in an artifact."""
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """Why one value cannot be stored; `pack_metadata` adds the path."""
 
 
-_BASES: tuple[tuple[type, Any], ...] = (
+_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     # Order matters: the first base that matches wins (datetime is a date, bool is an int).
     (Uri, lambda v: Uri(str.__str__(v))),
     (Path, lambda v: Path(str.__str__(v))),
@@ -53,7 +56,7 @@ _BASES: tuple[tuple[type, Any], ...] = (
 def coerce(value: Any) -> Any:
     """One step towards a stored type; the result may need another.
 
-    Raises Unsupported when there is no way.
+    Raises UnsupportedError when there is no way.
     """
     library = type(value).__module__.partition(".")[0]
     if library in _LIBRARIES:
@@ -80,21 +83,21 @@ def _record(value: Any) -> Any:
         return dict(value)
     if isinstance(value, msgspec.Struct):
         return {name: getattr(value, name) for name in value.__struct_fields__}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if hasattr(type(value), "model_fields") and hasattr(value, "model_dump"):
         return value.model_dump()  # pydantic.BaseModel
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     # Array-likes of other libraries (jax, cupy, ...) that follow numpy's protocol for scalars.
     if hasattr(value, "tolist") and hasattr(value, "size"):
         return _array(value)
-    raise Unsupported(f"type {type(value).__module__}.{type(value).__qualname__} is not supported")
+    raise UnsupportedError(f"type {type(value).__module__}.{type(value).__qualname__} is not supported")
 
 
 def _array(value: Any) -> Any:
-    size = value.size() if callable(value.size) else value.size
-    count = size if isinstance(size, int) else value.numel() if hasattr(value, "numel") else int(size)
+    # torch has numel(), numpy and pandas have the property size
+    count = int(value.numel() if hasattr(value, "numel") else value.size)
     if count > MAX_ARRAY_ELEMENTS:
-        raise Unsupported(
+        raise UnsupportedError(
             f"an array of {count:,} elements; up to {MAX_ARRAY_ELEMENTS:,} become a list, "
             "store larger ones as an artifact and log its Uri"
         )
@@ -106,7 +109,7 @@ def _numpy(value: Any) -> Any:
     if kind is None:
         return DType(str(value)) if hasattr(value, "itemsize") else _record(value)
     if kind == "c":
-        raise Unsupported("complex numbers are not supported; log real and imaginary parts")
+        raise UnsupportedError("complex numbers are not supported; log real and imaginary parts")
     if kind in "mM":
         # datetime64[ns].tolist() gives bare integers; microseconds is what Python's types hold.
         value = value.astype(f"{value.dtype.char}8[us]")
@@ -120,7 +123,7 @@ def _torch(value: Any) -> Any:
     if not hasattr(value, "numel"):
         return DType(str(value)) if type(value).__name__ == "dtype" else _record(value)
     if value.is_complex():
-        raise Unsupported("complex numbers are not supported; log real and imaginary parts")
+        raise UnsupportedError("complex numbers are not supported; log real and imaginary parts")
     return _array(value.detach())
 
 
@@ -138,4 +141,4 @@ def _pandas(value: Any) -> Any:
     return _record(value)
 
 
-_LIBRARIES: dict[str, Any] = {"numpy": _numpy, "torch": _torch, "pandas": _pandas}
+_LIBRARIES: dict[str, Callable[[Any], Any]] = {"numpy": _numpy, "torch": _torch, "pandas": _pandas}

@@ -37,9 +37,7 @@ class MetadataTypeError(RunloreError, TypeError):
     def __init__(self, paths: Sequence[tuple[str, str]]) -> None:
         self.paths = tuple(paths)
         listed = "; ".join(f"{path}: {reason}" for path, reason in self.paths)
-        super().__init__(
-            f"{len(self.paths)} metadata value(s) cannot be stored: {listed}. Nothing was logged."
-        )
+        super().__init__(f"{len(self.paths)} metadata value(s) cannot be stored: {listed}. Nothing was logged.")
 
 
 class EventTooLargeError(RunloreError, ValueError):

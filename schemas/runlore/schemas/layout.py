@@ -76,7 +76,7 @@ class DataDir(msgspec.Struct, frozen=True):
             name = self.current.read_text().strip()
         except FileNotFoundError:
             raise NotFoundError(
-                f"no view in {self.projection}: start `runlore up` or `runlore projector` with this data folder"
+                f"no view in {self.projection}: start `runlore up` or `runlore projector` on this folder"
             ) from None
         if not name.startswith("view-") or "/" in name:
             raise CorruptLogError(f"{self.current} names {name!r}, which is no view")
@@ -125,7 +125,7 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(beside, path)
+    beside.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -166,9 +166,7 @@ class FolderLock:
     def acquire(self) -> None:
         """Take the lock, or raise FolderBusyError naming the holder."""
         if not self.try_acquire():
-            raise FolderBusyError(
-                f"{self._path.parent} is in use by {self.holder()} (lock {self._path.name})"
-            )
+            raise FolderBusyError(f"{self._path.parent} is in use by {self.holder()} (lock {self._path.name})")
 
     def holder(self) -> str:
         """What the holder wrote: purpose and process."""

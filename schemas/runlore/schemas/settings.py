@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -25,9 +25,11 @@ class Setting(NamedTuple):
 
 
 def _mode(text: str) -> Mode:
-    if text not in ("online", "offline", "disabled"):
-        raise ValueError("use online, offline or disabled")
-    return cast(Mode, text)
+    modes: tuple[Mode, ...] = ("online", "offline", "disabled")
+    for mode in modes:
+        if text == mode:
+            return mode
+    raise ValueError("use online, offline or disabled")
 
 
 def _optional(text: str) -> str | None:
@@ -62,9 +64,7 @@ def _folder(text: str) -> Path:
 
 
 SETTINGS: dict[str, Setting] = {
-    "data_dir": Setting(
-        "RUNLORE_DATA_DIR", ".runlore", _folder, "folder for outboxes, log, views and server"
-    ),
+    "data_dir": Setting("RUNLORE_DATA_DIR", ".runlore", _folder, "folder for outboxes, log, views and server"),
     "url": Setting(
         "RUNLORE_URL", "", _optional, "NATS server(s), comma-separated; unset: the one `runlore up` started"
     ),
@@ -80,21 +80,13 @@ SETTINGS: dict[str, Setting] = {
     "step": Setting("RUNLORE_STEP", "", _optional, "step to join; set by .env()"),
     "pipeline": Setting("RUNLORE_PIPELINE", "", _optional, "pipeline of the run to join; set by .env()"),
     "model": Setting("RUNLORE_MODEL", "", _optional, "model in context, as a reference; set by .env()"),
-    "flush_timeout": Setting(
-        "RUNLORE_FLUSH_TIMEOUT", "5", _seconds, "seconds that exit waits for unsent events"
-    ),
+    "flush_timeout": Setting("RUNLORE_FLUSH_TIMEOUT", "5", _seconds, "seconds that exit waits for unsent events"),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
-    "http_host": Setting(
-        "RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"
-    ),
+    "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
-    "max_lag": Setting(
-        "RUNLORE_MAX_LAG", "10000", _count, "events behind the stream at which /readyz says no"
-    ),
+    "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "events behind the stream at which /readyz says no"),
     "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
-    "nats_server": Setting(
-        "RUNLORE_NATS_SERVER", "", _optional, "nats-server program for the embedded server"
-    ),
+    "nats_server": Setting("RUNLORE_NATS_SERVER", "", _optional, "nats-server program for the embedded server"),
 }
 
 

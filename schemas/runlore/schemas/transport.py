@@ -18,7 +18,8 @@ from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.layout import DataDir, Endpoint, read_struct
 from runlore.schemas.settings import Settings
 
-CONNECT_TIMEOUT = 2.0
+CONNECT_TIMEOUT = 2
+"""Seconds for one attempt."""
 PENDING_BYTES = 64 * 1024 * 1024
 STREAM_NAME = "RUNLORE"
 
@@ -61,9 +62,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
     return {"servers": [endpoint.url], "user": endpoint.user, "password": endpoint.password}
 
 
-async def connect(
-    settings: Settings, name: str, on_error: ErrorCallback, on_closed: ClosedCallback
-) -> NatsConnection:
+async def connect(settings: Settings, name: str, on_error: ErrorCallback, on_closed: ClosedCallback) -> NatsConnection:
     """One connection attempt.
 
     `on_error` hears what nats-py only reports asynchronously (permission violations, slow consumers).

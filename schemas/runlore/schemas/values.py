@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownLambdaType=false
+# The values are whatever callers pass: their static types are unknown by nature.
 """Metadata values on the wire: MessagePack, with an extension type for what it lacks.
 
 `pack_metadata` checks and packs what a caller logs; `unpack_extension` is the decoder's half.
@@ -20,7 +23,7 @@ from typing import Any
 import msgspec
 from msgspec.msgpack import Ext
 
-from runlore.schemas.coerce import Unsupported, coerce
+from runlore.schemas.coerce import UnsupportedError, coerce
 from runlore.schemas.errors import MetadataTypeError
 from runlore.schemas.paths import PathParts, format_path
 from runlore.schemas.special import DType, Path, StorageSize, Uri
@@ -42,14 +45,14 @@ def pack_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
         raise MetadataTypeError([("metadata", f"must be a dict, not {type(metadata).__name__}")])
     try:
         return {_pack_key(key): _pack(value, MAX_DEPTH) for key, value in metadata.items()}
-    except Unsupported:
+    except UnsupportedError:
         raise MetadataTypeError(
             [(format_path(path), reason) for path, reason in _offences(metadata, (), MAX_DEPTH)]
         ) from None
 
 
 def pack(value: Any) -> Any:
-    """Pack one value; see `pack_metadata`. Raises coerce.Unsupported."""
+    """Pack one value; see `pack_metadata`. Raises coerce.UnsupportedError."""
     return _pack(value, MAX_DEPTH)
 
 
@@ -61,7 +64,7 @@ def _pack(value: Any, depth: int) -> Any:
     if packer is not None:
         return packer(value, depth)
     if depth == 0:
-        raise Unsupported(f"nested deeper than {MAX_DEPTH} levels")
+        raise UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
     return _pack(coerce(value), depth - 1)
 
 
@@ -83,28 +86,27 @@ def _int_bytes(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
-def _pack_key(key: Any) -> str:
-    if type(key) is not str:
-        if not isinstance(key, str):
-            raise Unsupported(f"keys must be strings, not {type(key).__name__}")
-        key = str.__str__(key)
+def _pack_key(name: Any) -> str:
+    if not isinstance(name, str):
+        raise UnsupportedError(f"keys must be strings, not {type(name).__name__}")
+    key: str = name if type(name) is str else str.__str__(name)
     if not key.isascii():
         try:
             key.encode()
         except UnicodeEncodeError:
-            raise Unsupported("keys must be valid Unicode (no lone surrogates)") from None
+            raise UnsupportedError("keys must be valid Unicode (no lone surrogates)") from None
     return key
 
 
 def _pack_list(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
     if depth == 0:
-        raise Unsupported(f"nested deeper than {MAX_DEPTH} levels")
+        raise UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
     return [_pack(item, depth - 1) for item in value]
 
 
 def _pack_dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     if depth == 0:
-        raise Unsupported(f"nested deeper than {MAX_DEPTH} levels")
+        raise UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
     return {_pack_key(key): _pack(item, depth - 1) for key, item in value.items()}
 
 
@@ -117,7 +119,7 @@ def _pack_set(code: int) -> Callable[[Any, int], Ext]:
         # Sorted by their bytes, so that equal sets have equal bytes in every process.
         packed = [_pack(item, depth - 1) for item in value]
         if any(_unhashable(item) for item in packed):
-            raise Unsupported("a set whose elements become lists, dicts or sets cannot be read back")
+            raise UnsupportedError("a set whose elements become lists, dicts or sets cannot be read back")
         return Ext(code, _encode([msgspec.Raw(raw) for raw in sorted({_encode(item) for item in packed})]))
 
     return pack_set
@@ -161,7 +163,7 @@ def _offences(value: Any, path: PathParts, depth: int) -> Iterator[tuple[PathPar
         for key, item in value.items():
             try:
                 yield from _offences(item, (*path, _pack_key(key)), depth - 1)
-            except Unsupported as reason:
+            except UnsupportedError as reason:
                 yield (*path, ascii(key)), str(reason)
     elif isinstance(value, (list, tuple)) and depth:
         for index, item in enumerate(value):
@@ -169,7 +171,7 @@ def _offences(value: Any, path: PathParts, depth: int) -> Iterator[tuple[PathPar
     else:
         try:
             _pack(value, max(depth, 0))
-        except Unsupported as reason:
+        except UnsupportedError as reason:
             yield path, str(reason)
 
 
@@ -207,7 +209,7 @@ _UNPACKERS: dict[int, Callable[[bytes], Any]] = {
 
 
 def encode_value(value: Any) -> bytes:
-    """One value in its stored MessagePack form. Raises coerce.Unsupported."""
+    """One value in its stored MessagePack form. Raises coerce.UnsupportedError."""
     return _encode(pack(value))
 
 

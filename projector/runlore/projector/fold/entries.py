@@ -1,8 +1,10 @@
+# pyright: reportUnknownArgumentType=false
+# Metadata is whatever callers passed: its static types are unknown by nature.
 """Entries: metadata of one entity changes, leaf by leaf."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from runlore.projector.fold.rows import REMOVED, Rows
 from runlore.schemas.cells import Cell, to_cell
@@ -17,7 +19,7 @@ def flatten(rows: Rows, metadata: dict[str, Any]) -> list[FlatKey]:
     path_id = rows.path_id
     flat: list[FlatKey] = []
     for key, value in metadata.items():
-        if type(value) is dict and value:
+        if _is_group(value):
             ids: list[int] = []
             cells: list[Cell] = []
             _flatten_group(rows, (key,), value, ids, cells)
@@ -27,12 +29,14 @@ def flatten(rows: Rows, metadata: dict[str, Any]) -> list[FlatKey]:
     return flat
 
 
-def _flatten_group(
-    rows: Rows, path: PathParts, group: dict[str, Any], ids: list[int], cells: list[Cell]
-) -> None:
+def _is_group(value: Any) -> TypeGuard[dict[str, Any]]:
+    return type(value) is dict and bool(value)
+
+
+def _flatten_group(rows: Rows, path: PathParts, group: dict[str, Any], ids: list[int], cells: list[Cell]) -> None:
     for name, value in group.items():
         parts = (*path, name)
-        if type(value) is dict and value:
+        if _is_group(value):
             _flatten_group(rows, parts, value, ids, cells)
         else:
             ids.append(rows.path_id("metadata", parts))
@@ -58,11 +62,9 @@ def merge(rows: Rows, entity_id: int, metadata: dict[str, Any], position: int) -
         before = rows.leaves(entity_id).get(key, ())
         kept: tuple[int, ...] = ()
         if type(value) is dict:
-            names = value.keys()
+            names: set[str] = set(value)
             kept = tuple(
-                path_id
-                for path_id in before
-                if len(parts := rows.path_parts(path_id)) > 1 and parts[1] not in names
+                path_id for path_id in before if len(parts := rows.path_parts(path_id)) > 1 and parts[1] not in names
             )
             if not value and kept:
                 continue
@@ -76,9 +78,7 @@ def merge(rows: Rows, entity_id: int, metadata: dict[str, Any], position: int) -
         rows.leaves(entity_id)[key] = tuple(sorted({*kept, *ids}))
 
 
-def retract(
-    rows: Rows, entity_id: int, paths: tuple[tuple[str, ...], ...], reason: str, position: int
-) -> None:
+def retract(rows: Rows, entity_id: int, paths: tuple[tuple[str, ...], ...], reason: str, position: int) -> None:
     """End every live leaf at or below the paths; `reason` becomes the value of the ended row."""
     leaves = rows.leaves(entity_id)
     ended: Cell = ("retracted", reason, None)

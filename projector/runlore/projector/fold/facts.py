@@ -98,10 +98,8 @@ def _started(rows: Rows, entity_id: int, fact: RunStarted | StepStarted, event: 
 
 
 def _finished(rows: Rows, fact: RunFinished | StepFinished, event: Event, where: Where) -> None:
-    if isinstance(fact, RunFinished):
-        entity_id = _needed(where.run, "run")
-    else:
-        entity_id = _needed(where.step, "step")
+    run = isinstance(fact, RunFinished)
+    entity_id = _needed(where.run, "run") if run else _needed(where.step, "step")
     rows.set_field(entity_id, "status", fact.status, where.position)
     rows.set_field(entity_id, "finished_at", event.occurred_at, where.position)
     rows.set_field(entity_id, "error_type", fact.error_type, where.position)

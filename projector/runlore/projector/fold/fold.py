@@ -21,7 +21,7 @@ from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 FOLD_VERSION = 1
 """Raise it with every change to what the fold writes: views of another version are made anew."""
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 

@@ -160,9 +160,7 @@ class Rows:
     def entity_key(self, entity_id: int) -> EntityKey:
         key = self._refs.get(entity_id)
         if key is None:
-            row = self._one(
-                "SELECT project, kind, run, name, version FROM entities WHERE entity_id = ?", (entity_id,)
-            )
+            row = self._one("SELECT project, kind, run, name, version FROM entities WHERE entity_id = ?", (entity_id,))
             key = tuple(row)
             self._remember(key, entity_id)
         return key
@@ -175,9 +173,7 @@ class Rows:
         project, kind, run, name, version = key
         entity_id = self._take_id("entities")
         reference = str(EntityRef(kind, name, version or None, run or None))
-        self.pending["entities"].append(
-            (entity_id, project, kind, run, name, version, number, reference, position)
-        )
+        self.pending["entities"].append((entity_id, project, kind, run, name, version, number, reference, position))
         self._leaves[entity_id] = {}
         return self._remember(key, entity_id)
 
@@ -214,9 +210,7 @@ class Rows:
         if found is not None:
             return found
         path = format_path(parts)
-        row = self._one(
-            "SELECT path_id FROM paths WHERE scope = ? AND key = ? AND path = ?", (scope, parts[0], path)
-        )
+        row = self._one("SELECT path_id FROM paths WHERE scope = ? AND key = ? AND path = ?", (scope, parts[0], path))
         if row is not None:
             found = int(row[0])
         else:
@@ -242,10 +236,10 @@ class Rows:
                 " AND p.scope = 'metadata' AND h.type NOT IN ('removed', 'retracted') ORDER BY h.path_id",
                 (entity_id,),
             )
-            found = {}
+            leaves: Leaves = {}
             for key, path_id in rows:
-                found[key] = (*found.get(key, ()), path_id)
-            self._leaves[entity_id] = found
+                leaves[key] = (*leaves.get(key, ()), path_id)
+            found = self._leaves[entity_id] = leaves
         return found
 
     def set_field(self, entity_id: int, name: str, value: Any, position: int) -> None:
@@ -260,11 +254,9 @@ class Rows:
         """The current value of a field, None when it has none."""
         path_id = self.path_id("field", (name,))
         if (entity_id, path_id) not in self._fields:
-            row = self._one(
-                "SELECT type, value FROM heads WHERE entity_id = ? AND path_id = ?", (entity_id, path_id)
-            )
-            live = row is not None and row[0] not in ("removed", "retracted")
-            self._fields[entity_id, path_id] = from_cell(*row) if live else None
+            row = self._one("SELECT type, value FROM heads WHERE entity_id = ? AND path_id = ?", (entity_id, path_id))
+            ended = row is None or row[0] in ("removed", "retracted")
+            self._fields[entity_id, path_id] = None if ended else from_cell(row[0], row[1])
         return self._fields[entity_id, path_id]
 
     # -- links ---------------------------------------------------------------------------------------
@@ -278,7 +270,7 @@ class Rows:
 
     def linked(self, source: int, relation: str, kind: str, name: str, since: int = 0) -> int | None:
         """The version of `kind`:`name` last said to relate to `source`, at position `since` or later."""
-        found = self._linked.get(source, {}).get((relation, kind, name))
+        found = self._linked.setdefault(source, {}).get((relation, kind, name))
         if found is None:
             row = self._one(
                 "SELECT target_id FROM links JOIN entities ON entity_id = target_id"
@@ -296,9 +288,7 @@ class Rows:
         since = self._starts.get(step)
         if since is None:
             path_id = self.path_id("field", ("started_at",))
-            row = self._one(
-                "SELECT position FROM heads WHERE entity_id = ? AND path_id = ?", (step, path_id)
-            )
+            row = self._one("SELECT position FROM heads WHERE entity_id = ? AND path_id = ?", (step, path_id))
             since = self._starts[step] = int(row[0]) if row else 0
         return since
 
@@ -313,9 +303,7 @@ class Rows:
         found = self._actors.get(actor)
         if found is None:
             who = (actor.user, actor.host, actor.pid, actor.library)
-            row = self._one(
-                "SELECT actor_id FROM actors WHERE user = ? AND host = ? AND pid = ? AND library = ?", who
-            )
+            row = self._one("SELECT actor_id FROM actors WHERE user = ? AND host = ? AND pid = ? AND library = ?", who)
             if row is not None:
                 found = int(row[0])
             else:

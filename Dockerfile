@@ -1,0 +1,22 @@
+# Runlore without a NATS server: the projector, the command line and the examples.
+FROM python:3.11-slim AS build
+WORKDIR /src
+COPY constraints.txt ./
+# Everything is fetched with its hash checked; below, only what is needed is installed from it, offline.
+RUN pip download --no-cache-dir --require-hashes --dest /wheels --requirement constraints.txt
+COPY . .
+RUN python -m venv /opt/runlore \
+    && /opt/runlore/bin/pip install --no-cache-dir --no-index --find-links /wheels '.[projector,cli,examples]'
+
+FROM python:3.11-slim
+RUN useradd --create-home --uid 10001 runlore \
+    && install --directory --owner runlore --group runlore --mode 0700 /data
+COPY --from=build /opt/runlore /opt/runlore
+COPY examples /opt/runlore/examples
+ENV PATH=/opt/runlore/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    RUNLORE_DATA_DIR=/data
+USER runlore
+WORKDIR /opt/runlore
+VOLUME /data
+CMD ["runlore", "projector"]

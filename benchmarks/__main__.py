@@ -1,0 +1,28 @@
+"""`python -m benchmarks [name ...]`: measure Runlore on this machine and print figures and ratios."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+
+NAMES = ("emit", "footprint", "throughput", "latency", "reads", "rebuild")
+
+
+def main() -> int:
+    chosen = sys.argv[1:] or NAMES
+    for name in chosen:
+        if name not in NAMES:
+            print(f"unknown benchmark {name!r}: choose from {', '.join(NAMES)}", file=sys.stderr)
+            return 2
+    for name in chosen:
+        module = importlib.import_module(f"benchmarks.{name}")
+        print(f"\n{name}: {module.__doc__.strip().splitlines()[0]}")
+        started = time.perf_counter()
+        module.main()
+        print(f"  ({time.perf_counter() - started:.0f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+"""`runlore projector`: the projector alone, beside a NATS server that runs elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runlore.cli.options import data_dir_option, settings_for
+from runlore.projector import run_projector
+
+
+@click.command()
+@data_dir_option
+@click.option("--http-host", help="Address of the health endpoints; else RUNLORE_HTTP_HOST, else 127.0.0.1.")
+@click.option("--http-port", type=click.IntRange(0, 65535), help="Their port; 0: any free one.")
+@click.option("--max-lag", type=click.IntRange(0), help="Events behind the stream at which /readyz says no.")
+@click.pass_context
+def projector(
+    ctx: click.Context,
+    data_dir: Path | None,
+    http_host: str | None,
+    http_port: int | None,
+    max_lag: int | None,
+) -> None:
+    """Archive the stream and fold it into the view, until Ctrl-C.
+
+    `runlore up` runs one already. Use this beside your own NATS (RUNLORE_URL). It ends with 4 when
+    the stream is not the one this folder has archived.
+
+    \b
+    Example:
+      RUNLORE_URL=nats://nats.example:4222 runlore projector --http-port 8222
+    """
+    ctx.exit(run_projector(settings_for(data_dir, http_host=http_host, http_port=http_port, max_lag=max_lag)))

@@ -1,0 +1,35 @@
+"""`runlore stage`: give a model version a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runlore.cli.emitting import emit
+from runlore.cli.options import REFERENCE, data_dir_option, project_option, settings_for
+from runlore.producer import set_model_stage
+from runlore.schemas.references import EntityRef
+
+
+@click.command()
+@click.argument("model", type=REFERENCE)
+@click.argument("stage")
+@click.option("--reason", help="Why; shown in the history.")
+@project_option
+@data_dir_option
+def stage(
+    model: EntityRef, stage: str, reason: str | None, project: str | None, data_dir: Path | None
+) -> None:
+    """Give the version MODEL (without one: the latest) the stage STAGE.
+
+    The version that held the stage becomes `archived`.
+
+    \b
+    Example:
+      runlore stage model:churn@3 production --reason "won the A/B test"
+    """
+    if model.kind != "model":
+        raise click.UsageError(f"only models have stages: write model:{model.name}")
+    settings = settings_for(data_dir, project)
+    emit(settings, lambda: set_model_stage(model.name, stage, model.version, reason))

@@ -1,0 +1,58 @@
+"""`runlore up`: the embedded stack until Ctrl-C."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from runlore.cli.options import data_dir_option, json_option, settings_for
+from runlore.cli.output import note, print_json
+from runlore.cli.stack import EmbeddedStack
+from runlore.cli.stop_signals import StopSignals
+
+_MIND_SECONDS = 0.2
+
+
+@click.command()
+@data_dir_option
+@click.option("--http-port", type=click.IntRange(0, 65535), help="Port of /readyz and /metrics; 0: any.")
+@json_option
+def up(data_dir: Path | None, http_port: int | None, as_json: bool) -> None:
+    """Start NATS and the projector, and stay until Ctrl-C.
+
+    One folder, one `up`: a second one says who holds it. With RUNLORE_URL set, that NATS is used
+    instead of an embedded one.
+
+    \b
+    Examples:
+      runlore up
+      runlore up --data-dir /srv/runlore --http-port 8222
+    """
+    settings = settings_for(data_dir, http_port=http_port)
+    with StopSignals() as stop, EmbeddedStack(settings, note) as stack:
+        # A server of yours may be away for long: only an embedded one must be there soon.
+        if stack.wait_ready(stop.wait, None if settings.url else 60.0):
+            _announce(stack, as_json)
+        while not stop.wait(_MIND_SECONDS):
+            stack.mind()
+        note("stopping ...")
+    note("stopped")
+
+
+def _announce(stack: EmbeddedStack, as_json: bool) -> None:
+    folder = stack.settings.data_dir
+    if as_json:
+        print_json({"url": stack.address, "data_dir": str(folder), "http": stack.http})
+        return
+    click.echo("Runlore is ready.")
+    click.echo(f"  data    {folder}")
+    click.echo(f"  NATS    {stack.address}")
+    click.echo(f"  health  {stack.http}/readyz")
+    click.echo("Next, in another terminal:")
+    if folder != Path.cwd() / ".runlore":
+        click.echo(f"  export RUNLORE_DATA_DIR={shlex.quote(str(folder))}")
+    click.echo("  runlore log model:churn accuracy=0.93 customer=acme --wait")
+    click.echo("  runlore show model:churn")
+    click.echo("Ctrl-C stops everything.")

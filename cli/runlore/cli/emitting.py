@@ -1,0 +1,26 @@
+"""Emitting one event from a command, and saying what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from runlore.cli.output import note
+from runlore.producer import Receipt, configure, flush
+from runlore.schemas.settings import Settings
+
+
+def emit(settings: Settings, log: Callable[[], Receipt], wait_seconds: float | None = None) -> None:
+    """Call `log` under these settings and print the event's ID, with `wait_seconds` also its position.
+
+    Raises ReceiptTimeoutError when the log does not answer in time; the event stays in the outbox.
+    """
+    configure(data_dir=settings.data_dir, project=settings.project)
+    receipt = log()
+    click.echo(receipt.event_id)
+    if wait_seconds is not None:
+        click.echo(receipt.wait(wait_seconds))
+        return
+    if settings.mode == "online" and flush(settings.flush_timeout).unsent:
+        note("the log is not reached: the event waits in the outbox (`runlore outbox status`)")

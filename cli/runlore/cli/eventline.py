@@ -1,0 +1,136 @@
+"""Events of the log as one line each, for people and as JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+
+import msgspec
+
+from runlore.projector.archive import LogRow
+from runlore.schemas.cells import readable
+from runlore.schemas.codec import decode_event
+from runlore.schemas.errors import EventDecodeError
+from runlore.schemas.events import (
+    ArtifactVersionConsumed,
+    ArtifactVersionProduced,
+    Event,
+    Fact,
+    MetadataLogged,
+    MetadataRetracted,
+    ModelStageChanged,
+    ModelVersionCreated,
+    NoteAdded,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+    event_type,
+)
+from runlore.schemas.paths import format_path
+
+_EXACT_INT = 2**53
+"""JSON readers may hold numbers as doubles: larger integers are written as text."""
+
+
+def event_text(row: LogRow) -> str:
+    """Position, time, who, and what happened."""
+    start = f"{row.position:>8}  {_recorded(row):%Y-%m-%d %H:%M:%S}"
+    try:
+        event = decode_event(row.payload)
+    except EventDecodeError as error:
+        return f"{start}  {row.subject}  cannot be decoded: {error}"
+    duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
+    who = f"{event.actor.user}@{event.actor.host}"
+    return f"{start}  {who}  {_one_line(_sentence(event))}{duplicate}"
+
+
+def event_json(row: LogRow) -> dict[str, Any]:
+    """The event as JSON values; what JSON cannot hold exactly is readable text."""
+    head: dict[str, Any] = {
+        "position": row.position,
+        "event_id": row.event_id,
+        "recorded_at": _recorded(row).isoformat(),
+        "subject": row.subject,
+        "duplicate_of": row.duplicate_of,
+    }
+    try:
+        event = decode_event(row.payload)
+    except EventDecodeError as error:
+        return {**head, "error": str(error)}
+    fields = {
+        name: plain(getattr(event, name)) for name in event.__struct_fields__ if name not in ("id", "fact")
+    }
+    return {**head, "type": event_type(event.fact), **fields, "fact": plain(event.fact)}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows them: exact where JSON is, else readable text."""
+    match value:
+        case None | bool():
+            return value
+        case dict():
+            return {key: plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case msgspec.Struct():
+            return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+        case int() if abs(value) <= _EXACT_INT:
+            return int(value)
+        case float() if math.isfinite(value):
+            return value
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case _:
+            return readable(value)
+
+
+def _recorded(row: LogRow) -> dt.datetime:
+    return dt.datetime.fromtimestamp(row.recorded_ns / 1e9, dt.UTC)
+
+
+def _one_line(text: str) -> str:
+    # Metadata is anyone's text: control characters must not reach the terminal.
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _sentence(event: Event) -> str:
+    where = f"{event.run}/{event.step}" if event.step else event.run or ""
+    text = _what(event.fact, where)
+    return f"{text}  [{where}]" if where and where not in text else text
+
+
+def _what(fact: Fact, where: str) -> str:
+    match fact:
+        case MetadataLogged():
+            values = ", ".join(f"{key}={readable(value)}" for key, value in fact.metadata.items())
+            return f"{_targets(fact.targets)}  {values}"
+        case MetadataRetracted():
+            paths = ", ".join(map(format_path, fact.paths))
+            return f"{_targets(fact.targets)}  retracted {paths}: {fact.reason}"
+        case NoteAdded():
+            return f"{_targets(fact.targets)}  note: {fact.text}"
+        case RunStarted():
+            return f"run {where} of {fact.pipeline} started"
+        case StepStarted():
+            return f"step {where} started"
+        case RunFinished() | StepFinished():
+            kind = "run" if isinstance(fact, RunFinished) else "step"
+            error = f": {fact.error_type}: {fact.error_message}" if fact.error_type else ""
+            return f"{kind} {where} {fact.status}{error}"
+        case ArtifactVersionProduced():
+            return f"{fact.artifact}  produced"
+        case ArtifactVersionConsumed():
+            return f"{fact.artifact}  consumed"
+        case ModelVersionCreated():
+            return f"{fact.model}  created"
+        case ModelStageChanged():
+            reason = f": {fact.reason}" if fact.reason else ""
+            return f"{fact.model}  stage {fact.stage}{reason}"
+        case _:
+            return event_type(fact)
+
+
+def _targets(targets: tuple[Any, ...]) -> str:
+    return ", ".join(map(str, targets))

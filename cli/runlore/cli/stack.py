@@ -1,0 +1,195 @@
+"""The embedded stack: server, stream, outbox keeper and projector as one tree that stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from runlore.cli.children import Child, Reviver, child_environment
+from runlore.cli.server import EmbeddedServer
+from runlore.producer import OutboxKeeper
+from runlore.projector import ensure_stream
+from runlore.schemas.errors import RunloreError, ServerUnavailableError, StreamMismatchError
+from runlore.schemas.layout import DataDir, FolderLock, ProjectorStatus, read_struct
+from runlore.schemas.settings import SETTINGS, Settings
+from runlore.schemas.transport import connect, server_options
+
+READY_SECONDS = 60.0
+PROJECTOR_STOP_SECONDS = 20.0
+VERIFICATION_FAILED = 4
+"""The projector's exit code when log and stream contradict each other: never restart it blindly."""
+
+_POLL_SECONDS = 0.05
+
+Note = Callable[[str], None]
+
+
+class EmbeddedStack:
+    """Everything `runlore up` runs for one data folder. Enter it from the main thread.
+
+    With `settings.url` there is no server of our own, only keeper and projector beside that one.
+    """
+
+    def __init__(self, settings: Settings, note: Note, projector_log: Path | None = None) -> None:
+        self.settings = settings
+        self._note = note
+        self._data = DataDir(settings.data_dir)
+        self._lock = FolderLock(self._data.up_lock, "`runlore up`")
+        self._server = None if settings.url else EmbeddedServer(self._data, settings.nats_server)
+        self._keeper = OutboxKeeper(settings)
+        self._projector = Child(
+            [sys.executable, "-m", "runlore.projector"],
+            child_environment(settings_environment(settings)),
+            projector_log,
+        )
+        self._server_reviver, self._projector_reviver = Reviver(), Reviver()
+        self._keeping = False
+
+    def __enter__(self) -> EmbeddedStack:
+        self._data.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock.acquire()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _start(self) -> None:
+        if self._server is not None:
+            self._server.start()
+            asyncio.run(_make_stream(self.settings))
+        self._keeper.start()
+        self._keeping = True
+        self._projector.start()
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the projector, then the keeper, then the server; harmless when they do not run."""
+        self._projector.stop(PROJECTOR_STOP_SECONDS)
+        if self._keeping:
+            self._keeper.stop()
+            self._keeping = False
+        if self._server is not None:
+            self._server.close()
+        self._lock.release()
+
+    @property
+    def address(self) -> str:
+        """The NATS server's address, without secrets."""
+        return public_address(self.settings)
+
+    @property
+    def http(self) -> str | None:
+        """Base address of the projector's health endpoints, once it has said it."""
+        status = self._status()
+        return status.http if status else None
+
+    def wait_ready(self, stop: Callable[[float], bool], seconds: float | None = READY_SECONDS) -> bool:
+        """Wait until the projector says it is ready; False when `stop(seconds)` said to stop first.
+
+        Raises the projector's reason when it ends, ServerUnavailableError when time is up.
+        """
+        started = time.monotonic()
+        told = False
+        while not self.ready():
+            code = self._projector.exit_code()
+            if code is not None:
+                raise self._ended(code)
+            waited = time.monotonic() - started
+            if seconds is not None and waited > seconds:
+                raise ServerUnavailableError(
+                    f"the projector is not ready after {seconds:g} s: `runlore doctor`"
+                )
+            if waited > 2 and not told:
+                told = True
+                self._note(f"waiting for the projector and NATS at {self.address} ...")
+            if stop(_POLL_SECONDS):
+                return False
+        return True
+
+    def ready(self) -> bool:
+        """Whether the projector's /readyz says yes."""
+        http_address = self.http
+        return http_address is not None and readyz(http_address)
+
+    def mind(self) -> None:
+        """Start again what has died, with back-off. Call it now and then, from the main thread.
+
+        Raises StreamMismatchError when the projector refuses to go on.
+        """
+        if self._server is not None and not self._server.running() and self._server_reviver.due():
+            self._note("nats-server died; starting it again")
+            self._revive_server(self._server)
+        code = self._projector.exit_code()
+        if code == VERIFICATION_FAILED:
+            raise self._ended(code)
+        if code is not None and self._projector_reviver.due():
+            self._note(f"the projector ended with {code}; starting it again")
+            self._projector.start()
+
+    def _revive_server(self, server: EmbeddedServer) -> None:
+        server.close()
+        try:
+            server.start()
+        except RunloreError as error:
+            self._note(f"{error}; trying again")
+
+    def _status(self) -> ProjectorStatus | None:
+        """What the projector we started last said; never that of an earlier one."""
+        status = read_struct(self._data.status, ProjectorStatus)
+        return status if status is not None and status.pid == self._projector.pid else None
+
+    def _ended(self, code: int) -> RunloreError:
+        status = self._status()
+        reason = status.stopped if status and status.stopped else f"exit code {code}; its log says why"
+        kind = StreamMismatchError if code == VERIFICATION_FAILED else RunloreError
+        return kind(f"the projector stopped: {reason}")
+
+
+def public_address(settings: Settings) -> str:
+    """Where NATS is, as it may be shown: a URL's user and password are left out."""
+    urls = map(urlsplit, server_options(settings)["servers"])
+    return ", ".join(
+        f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else url.path for url in urls
+    )
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The RUNLORE_* variables from which a child reads the same settings."""
+    values = {setting.variable: getattr(settings, name) for name, setting in SETTINGS.items()}
+    return {variable: str(value) for variable, value in values.items() if value is not None}
+
+
+def readyz(address: str) -> bool:
+    """Whether the health endpoint at `address` answers /readyz with 200."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+async def _make_stream(settings: Settings) -> None:
+    async def ignore(error: Exception) -> None:
+        """What fails is raised by the request itself."""
+
+    async def closed() -> None:
+        """We close it ourselves."""
+
+    connection = await connect(settings, "runlore up", ignore, closed)
+    try:
+        await ensure_stream(connection, settings)
+    finally:
+        await connection.close()

@@ -1,0 +1,84 @@
+"""Read back what the runs logged: runs and steps, the model's cards, a learning curve, a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.columns import Columns
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from runlore.query import Client
+from runlore.schemas.cells import readable
+
+console = Console(width=110)
+
+
+def main() -> None:
+    with Client() as client:
+        runs = list(reversed(client.list_pipeline_runs("train_classifiers", limit=2)))
+        console.rule("[bold]runs and steps")
+        for run in runs:
+            console.print(f"[bold]{run.name}[/]  {run.id}  {run.status}")
+            for name, step in run.steps.items():
+                console.print(f"  {step.status:<10} {name}")
+
+        model = client.get_model_version("digits_classifier", "production")
+        console.rule(f"[bold]{model.reference}, in {model.stage}")
+        show_cards(model.metadata)
+
+        trained = runs[-1].steps["train_logistic_regression"]
+        console.rule(f"[bold]history of training.loss of {trained.name} in {runs[-1].name}")
+        show_history(trained)
+
+        console.rule("[bold]the two runs compared")
+        show_comparison({str(run.name): run.metadata for run in runs})
+
+
+def show_cards(metadata: Mapping[str, Any]) -> None:
+    """A card for each group, and one for what stands alone."""
+    groups = {key: value for key, value in metadata.items() if isinstance(value, dict)}
+    alone = {key: value for key, value in metadata.items() if key not in groups}
+    cards = {"metadata": alone, **groups}
+    console.print(Columns([Panel(lines(card), title=title) for title, card in cards.items() if card]))
+
+
+def lines(card: Mapping[str, Any]) -> str:
+    return "\n".join(f"{key}: {short(value)}" for key, value in card.items())
+
+
+def short(value: Any) -> str:
+    text = f"{value:.4f}" if isinstance(value, float) else readable(value)
+    return text if len(text) <= 60 else text[:28] + " ... " + text[-27:]
+
+
+def show_history(entity: Any) -> None:
+    table = Table("position", "recorded", "value", "who")
+    for entry in entity.history("training.loss"):
+        who = f"{entry.actor.user}@{entry.actor.host}, process {entry.actor.pid}"
+        table.add_row(str(entry.position), f"{entry.created:%H:%M:%S.%f}", f"{entry.value:.4f}", who)
+    console.print(table)
+
+
+def show_comparison(runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """A row for each leaf that differs."""
+    leaves = {name: dict(flat(metadata)) for name, metadata in runs.items()}
+    table = Table("key", *leaves)
+    for path in dict.fromkeys(path for of_run in leaves.values() for path in of_run):
+        values = [short(of_run[path]) if path in of_run else "-" for of_run in leaves.values()]
+        if len(set(values)) > 1:
+            table.add_row(path, *values)
+    console.print(table)
+
+
+def flat(group: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in group.items():
+        found += flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Log metadata from two steps and read it back, with its past. Needs `runlore up` in another terminal."""
+
+from typing import Annotated
+
+from runlore.producer import (
+    ArtifactConfig,
+    Model,
+    log_metadata,
+    log_model_metadata,
+    log_step_metadata,
+    pipeline,
+    step,
+)
+from runlore.query import Client
+from runlore.schemas import StorageSize
+
+
+@step
+def load() -> Annotated[list[float], ArtifactConfig(name="heights")]:
+    heights = [1.62, 1.71, 1.80, 1.93]
+    log_step_metadata({"rows": len(heights), "size": StorageSize(8 * len(heights))})
+    return heights
+
+
+@step
+def fit(heights: list[float]) -> float:
+    for epoch in range(1, 4):
+        log_model_metadata({"evaluation_metrics": {"loss": 0.5**epoch, "epoch": epoch}})
+    return sum(heights) / len(heights)
+
+
+@pipeline(model=Model("quickstart"))
+def training() -> float:
+    return fit(load())
+
+
+mean = training()
+receipt = log_metadata({"mean_height": mean, "customer": "acme"}, "model:quickstart")
+
+with Client() as client:
+    client.wait_for(receipt)  # read your own writes
+    model = client.get_model_version("quickstart")
+    print(f"{model.reference} knows now: {model.metadata}")
+    for entry in model.history("evaluation_metrics.loss"):
+        print(
+            f"  loss was {entry.value} at position {entry.position}, by {entry.actor.user}, in {entry.step}"
+        )

@@ -1,0 +1,155 @@
+"""Delivery: all of a batch of rows onto the stream, whatever the server says, in order.
+
+    atomic batch ─ stored ─▶ next
+        ├ refused (a duplicate inside, batches unknown, …) ─▶ one row at a time until one is new, then a batch again
+        ├ forbidden subject, row too large ─▶ those rows become dead letters, the rest is sent again
+        └ no answer, no stream ─▶ DeliveryError: the relay connects again and sends the same rows again
+
+No row is sent before the rows ahead of it are stored or dead, so a producer's order is the log's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+from nats.aio.client import Client as NatsConnection
+
+from runlore.producer.outbox import Row
+from runlore.producer.sender import (
+    ForbiddenError,
+    NoAnswerError,
+    NoStreamError,
+    RefusedError,
+    SendError,
+    Sender,
+    broken,
+)
+from runlore.producer.warn import warn_dead
+from runlore.schemas.settings import Settings
+from runlore.schemas.transport import connect
+
+if TYPE_CHECKING:
+    from runlore.producer.relay import Source
+
+CLOSE_SECONDS = 1.0
+
+
+class DeliveryError(Exception):
+    """The rows could not be stored now; they wait in the outbox."""
+
+    def __init__(self, cause: SendError) -> None:
+        super().__init__(str(cause))
+        self.worth_telling = isinstance(cause, RefusedError)
+        """Whether a person may have to act: the server is there, and refuses."""
+
+
+class Delivery:
+    """One connection to the server, for as long as it lasts."""
+
+    def __init__(self, settings: Settings, on_lost: Callable[[], None]) -> None:
+        self._settings = settings
+        self._on_lost = on_lost
+        self._sender = Sender()
+        self._connection: NatsConnection | None = None
+        self._forbidden: set[str] = set()
+
+    async def __aenter__(self) -> Delivery:
+        self._connection = await connect(
+            self._settings, "runlore producer", self._sender.on_error, self._on_closed
+        )
+        await self._sender.open(self._connection)
+        return self
+
+    async def _on_closed(self) -> None:
+        await self._sender.on_closed()
+        self._on_lost()
+
+    async def __aexit__(self, *_: Any) -> None:
+        assert self._connection
+        try:
+            await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
+        except (OSError, TimeoutError, nats.errors.Error):
+            pass  # it is gone already
+
+    def check(self) -> None:
+        """Raises DeliveryError when the connection is lost."""
+        if self._sender.trouble is not None:
+            raise DeliveryError(self._sender.trouble)
+
+    async def deliver(self, source: Source, rows: list[Row]) -> None:
+        """Store every row or make it a dead letter; then the rows leave the outbox. Raises DeliveryError."""
+        last = rows[-1].seq
+        rows = self._without_unsendable(source, rows)
+        alone = False
+        while rows:
+            try:
+                if alone or len(rows) == 1:
+                    alone = await self._send_one(source, rows[0])
+                    rows = rows[1:]
+                else:
+                    position = await self._sender.send_batch(rows)
+                    _tell(source, rows, position)
+                    rows = []
+            except ForbiddenError as error:
+                self._forbidden.add(error.subject)
+                rows = self._without_forbidden(source, rows)
+            except RefusedError as error:
+                if alone or len(rows) == 1:
+                    rows = self._refused(source, rows, error)
+                alone = True
+            except (NoAnswerError, NoStreamError) as error:
+                raise DeliveryError(error) from error
+        source.finish(last)
+
+    async def _send_one(self, source: Source, row: Row) -> bool:
+        """Store one row; whether the next one should go alone too, because this one was there already."""
+        ack = await self._sender.send_one(row)
+        source.stored(row.seq, row.seq, ack.seq)
+        return ack.duplicate
+
+    def _refused(self, source: Source, rows: list[Row], error: RefusedError) -> list[Row]:
+        if not error.permanent:
+            raise DeliveryError(error) from error
+        _bury(source, rows[:1], str(error))
+        return rows[1:]
+
+    def _without_unsendable(self, source: Source, rows: list[Row]) -> list[Row]:
+        for row in rows:
+            reason = broken(row) or self._sender.too_large(row)
+            if reason is not None:
+                _bury(source, [row], reason)
+                rows = [other for other in rows if other.seq != row.seq]
+        return self._without_forbidden(source, rows) if self._forbidden else rows
+
+    def _without_forbidden(self, source: Source, rows: list[Row]) -> list[Row]:
+        refused = [row for row in rows if row.subject.lower() in self._forbidden]
+        if refused:
+            subjects = ", ".join(sorted({row.subject for row in refused}))
+            _bury(source, refused, f"the server does not permit publishing on {subjects}")
+        return [row for row in rows if row.subject.lower() not in self._forbidden]
+
+
+def _bury(source: Source, rows: list[Row], reason: str) -> None:
+    source.bury(rows, reason)
+    warn_dead(source.outbox.path, len(rows), reason)
+
+
+def _tell(source: Source, rows: Sequence[Row], position: int) -> None:
+    """Give each unbroken run of numbers its positions; the last row has `position`."""
+    left = len(rows)
+    for first, last in _runs(rows):
+        left -= last - first + 1
+        source.stored(first, last, position - left)
+
+
+def _runs(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
+    first = last = rows[0].seq
+    for row in rows[1:]:
+        if row.seq != last + 1:
+            yield first, last
+            first = row.seq
+        last = row.seq
+    yield first, last

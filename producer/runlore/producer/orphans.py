@@ -1,0 +1,32 @@
+"""Orphans: outboxes whose process is gone, found by their free locks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from runlore.producer.outbox import Outbox
+from runlore.schemas.errors import OutboxError
+from runlore.schemas.layout import DataDir
+
+MAX_ADOPTED = 64
+"""Orphans opened at once; the next look takes the next ones."""
+
+
+def adopt_orphans(data: DataDir, warn: Callable[[str], None]) -> list[Outbox]:
+    """Every outbox of the folder with waiting events and no living process, now locked by us."""
+    adopted: list[Outbox] = []
+    for path in sorted(data.outboxes.glob("*.db")):
+        if len(adopted) == MAX_ADOPTED:
+            break
+        try:
+            outbox = Outbox.adopt(path)
+        except OutboxError as error:
+            warn(str(error))
+            continue
+        if outbox is None:
+            continue
+        if outbox.waiting():
+            adopted.append(outbox)
+        else:
+            outbox.close()
+    return adopted

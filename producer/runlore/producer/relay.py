@@ -1,0 +1,231 @@
+"""The relay: a daemon thread with its own event loop that carries outboxes to the stream.
+
+It never ends because of the server: it connects again for ever. It adopts the outboxes of processes
+that are gone, and rests without a single wake-up of the step while there is nothing to send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from runlore.producer.orphans import adopt_orphans
+from runlore.producer.outbox import Outbox, Row
+from runlore.producer.receipts import AckBook
+from runlore.schemas.errors import RunloreError, ServerUnavailableError
+from runlore.schemas.layout import DataDir
+from runlore.schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from runlore.producer.delivery import Delivery
+
+POLL_SECONDS = 0.005
+"""How often the relay looks for new events while there were some lately."""
+LINGER_SECONDS = 1.0
+"""After this long without events it parks, and the next emit wakes it."""
+ADOPT_SECONDS = 10.0
+
+logger = logging.getLogger("runlore")
+
+
+class Source:
+    """One outbox on its way to the stream."""
+
+    def __init__(self, outbox: Outbox, book: AckBook | None = None) -> None:
+        self.outbox = outbox
+        self.book = book
+        """Receipts to tell; None for adopted outboxes."""
+        self.after = 0
+        """Everything up to this number is stored or dead."""
+
+    def read(self) -> list[Row]:
+        return self.outbox.read(self.after)
+
+    def stored(self, first: int, last: int, position: int) -> None:
+        self.after = last
+        if self.book is not None:
+            self.book.stored(first, last, position)
+
+    def bury(self, rows: list[Row], reason: str) -> None:
+        self.outbox.bury(rows, reason)
+        if self.book is not None:
+            self.book.dead((row.seq for row in rows), reason)
+
+    def finish(self, last: int) -> None:
+        """All rows up to `last` are handled: they leave the outbox."""
+        self.after = last
+        if self.book is not None:
+            self.book.handled(last)
+        self.outbox.remove(last)
+
+
+class Relay:
+    """Carries one own outbox (if any) and the folder's orphans. It owns them: its thread closes them."""
+
+    def __init__(self, settings: Settings, own: Source | None, last_seq: Callable[[], int]) -> None:
+        self._settings = settings
+        self._data = DataDir(settings.data_dir)
+        self._own = own
+        self._last_seq = last_seq
+        self._adopted: list[Source] = []
+        self._next_scan = 0.0
+        self._stopping = False
+        self._warned: set[str] = set()
+        self._loop = _RelayLoop()
+        self._signal = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="runlore-relay", daemon=True)
+        self.parked = False
+        """Whether an emit must wake this relay."""
+        self.reachable: bool | None = None
+        """Whether the last attempt to connect succeeded; None until the first one ends."""
+        self.swept = threading.Event()
+        """Set when everything, orphans included, was sent since it was last cleared."""
+
+    def start(self) -> None:
+        """Raises RuntimeError when the interpreter is shutting down."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Make a parked relay look again; from any thread."""
+        self.parked = False
+        try:
+            self._loop.call_soon_threadsafe(self._signal.set)
+        except RuntimeError:
+            pass  # the loop is closed: the relay has stopped
+
+    def sweep(self) -> None:
+        """Look for orphans now; `swept` is set when nothing is left to send."""
+        self.swept.clear()
+        self._next_scan = 0.0
+        self.wake()
+
+    def stop(self, timeout: float) -> bool:
+        """Stop and close the outboxes; False when the thread needs longer (it goes on stopping)."""
+        self._stopping = True
+        self.wake()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            asyncio.set_event_loop(self._loop)
+            self._loop.run_until_complete(self._serve_for_ever())
+        finally:
+            self._loop.close()
+            self._close_outboxes()
+
+    def _close_outboxes(self) -> None:
+        if self._own is not None and self._own.book is not None:
+            self._own.book.close("the producer was closed; the event waits in the outbox and will be sent later")
+        for source in [*self._adopted, *([self._own] if self._own else [])]:
+            source.outbox.close()
+
+    async def _serve_for_ever(self) -> None:
+        # Here, not at the top: a step that imports the producer does not pay for nats-py.
+        from runlore.producer.delivery import Delivery, DeliveryError
+        from runlore.schemas.transport import Backoff
+
+        backoff = Backoff()
+        while not self._stopping:
+            try:
+                async with Delivery(self._settings, self._wake_from_loop) as delivery:
+                    self.reachable = True
+                    backoff.reset()
+                    await self._serve(delivery)
+            except ServerUnavailableError as error:
+                self.reachable = False
+                self._warn_if_refused(error)
+            except DeliveryError as error:
+                self._warn(str(error)) if error.worth_telling else None
+            except Exception:  # noqa: BLE001 -- the supervised boundary: a relay that dies would strand events
+                self.reachable = False
+                logger.warning("the relay of runlore failed and tries again; nothing is lost", exc_info=True)
+            if not self._stopping:
+                await self._pause(backoff.wait())
+
+    async def _serve(self, delivery: Delivery) -> None:
+        active = time.monotonic()
+        while not self._stopping:
+            delivery.check()
+            if await self._send_some(delivery):
+                active = time.monotonic()
+                continue
+            if time.monotonic() >= self._next_scan:
+                self._adopt()
+                continue
+            self.swept.set()
+            if time.monotonic() - active < LINGER_SECONDS:
+                await self._pause(POLL_SECONDS)
+            else:
+                await self._park()
+
+    async def _send_some(self, delivery: Delivery) -> bool:
+        """One batch of the own outbox, and one of each adopted; whether there was any."""
+        sent = False
+        if self._own is not None and self._last_seq() > self._own.after:
+            sent = await self._send_batch(delivery, self._own)
+        for source in list(self._adopted):
+            if await self._send_batch(delivery, source):
+                sent = True
+            else:
+                self._adopted.remove(source)
+                source.outbox.close()
+        return sent
+
+    async def _send_batch(self, delivery: Delivery, source: Source) -> bool:
+        rows = source.read()
+        if rows:
+            await delivery.deliver(source, rows)
+        return bool(rows)
+
+    def _adopt(self) -> None:
+        self._next_scan = time.monotonic() + ADOPT_SECONDS
+        for outbox in adopt_orphans(self._data, self._warn):
+            self._adopted.append(Source(outbox))
+
+    async def _park(self) -> None:
+        if self._own is not None:
+            self._own.outbox.checkpoint()
+        self.parked = True
+        # An emit stores first and looks at `parked` then; we look the other way round: nothing slips through.
+        if self._own is None or self._last_seq() <= self._own.after:
+            await self._pause(max(0.0, self._next_scan - time.monotonic()))
+        self.parked = False
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._signal.wait(), seconds)
+        except TimeoutError:
+            return
+        self._signal.clear()
+
+    def _wake_from_loop(self) -> None:
+        self._signal.set()
+
+    def _warn_if_refused(self, error: RunloreError) -> None:
+        # A server that is away is normal and silent; one that turns us away needs a person.
+        if "authorization" in str(error).lower() or "authentication" in str(error).lower():
+            self._warn(f"{error}. Events wait in {self._data.outboxes}; check RUNLORE_URL and RUNLORE_CREDENTIALS")
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned and len(self._warned) < 100:
+            self._warned.add(text)
+            logger.warning("runlore: %s", text)
+
+
+class _RelayLoop(asyncio.SelectorEventLoop):
+    """An event loop that resolves names itself: at interpreter exit no thread pool takes work any more."""
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> Any:
+        return socket.getaddrinfo(host, port, family, type, proto, flags)

@@ -1,0 +1,15 @@
+"""The projector: archives the stream into log.db and folds it into views."""
+
+from runlore.projector.archive import ArchiveReader
+from runlore.projector.rebuild import rebuild_view
+from runlore.projector.service import run_projector
+from runlore.projector.stream import ensure_stream, stream_drift, stream_info
+
+__all__ = [
+    "ArchiveReader",
+    "ensure_stream",
+    "rebuild_view",
+    "run_projector",
+    "stream_drift",
+    "stream_info",
+]

@@ -1,0 +1,155 @@
+"""The archive stage: one connection to NATS, from its checks to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+import nats.errors
+from nats.aio.client import Client as NatsConnection
+
+from runlore.projector.archive import Archive, Gap, Received
+from runlore.projector.checks import check_stream, mismatch
+from runlore.projector.intake import Intake
+from runlore.projector.logs import get_log
+from runlore.projector.metrics import Metrics
+from runlore.projector.state import ServiceState
+from runlore.projector.stream import StreamInfo, ensure_stream, require_no_drift, stream_info
+from runlore.schemas.errors import NotFoundError, ServerUnavailableError
+from runlore.schemas.layout import DataDir
+from runlore.schemas.settings import Settings
+from runlore.schemas.transport import connect
+
+WATCH_SECONDS = 1.0
+WAL_BYTES = 256 * 1024 * 1024
+"""A write-ahead log above this size (a reader held it) is emptied by force, once in a while."""
+
+CHECKPOINT_SECONDS = 30.0
+
+
+class ArchiveStage:
+    """Copies the stream into log.db, connection after connection. `archived` is called after each commit."""
+
+    def __init__(
+        self, settings: Settings, state: ServiceState, metrics: Metrics, archived: Callable[[], None]
+    ) -> None:
+        self._settings, self._data = settings, DataDir(settings.data_dir)
+        self._state, self._metrics, self._archived = state, metrics, archived
+        self._archive: Archive | None = None
+        self._intake: Intake | None = None
+        self._stopping = False
+        self._checkpointed = time.monotonic()
+
+    def stop(self) -> None:
+        """End the session after the batch in hand. Loop's thread only."""
+        self._stopping = True
+        self._interrupt()
+
+    def close(self) -> None:
+        """Close log.db."""
+        if self._archive is not None:
+            self._archive.checkpoint()
+            self._archive.close()
+
+    async def session(self) -> None:
+        """Connect, check, and read until stopped.
+
+        Raises ServerUnavailableError when the connection is lost: call again. StreamMismatchError,
+        StreamDriftError and CorruptLogError are for good, as are errors of the machine.
+        """
+        connection = await connect(self._settings, "runlore projector", _on_error, self._on_closed)
+        try:
+            intake = self._intake = Intake(connection, await self._checked(connection))
+            self._state.connected = True
+            self._state.connects += 1
+            get_log().info("reading the stream", position=self._state.archived)
+            await self._read(connection, intake)
+        finally:
+            self._state.connected, self._intake = False, None
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await connection.close()
+
+    async def _checked(self, connection: NatsConnection) -> int:
+        """The position to read on from, after everything that must hold does."""
+        if self._archive is not None or self._data.log.exists():
+            await _require_stream(connection)  # never make a new stream beside an old log
+        identity = await ensure_stream(connection, self._settings)
+        if self._archive is None:
+            self._archive = Archive.open(self._data.log, identity.epoch)
+        archive = self._archive
+        self._state.stream_last = identity.last_seq
+        self._say(archive)
+        await check_stream(connection, identity, archive.epoch, archive.position, archive.last())
+        self._archived()
+        return archive.position
+
+    async def _read(self, connection: NatsConnection, intake: Intake) -> None:
+        assert self._archive is not None
+        watch = asyncio.create_task(self._watch(connection, self._archive.epoch))
+        watch.add_done_callback(lambda _: intake.interrupt())
+        try:
+            while not self._stopping and (batch := await intake.batch()):
+                self._store(self._archive, batch)
+                self._state.stream_last = max(self._state.stream_last, intake.stream_last)
+                self._state.consumer_restarts += intake.take_restarts()
+                intake.resume()
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        if not watch.cancelled():
+            watch.result()
+        if not self._stopping:
+            raise ServerUnavailableError("the connection to NATS is gone")
+
+    def _store(self, archive: Archive, batch: list[Received] | Gap) -> None:
+        if isinstance(batch, Gap):
+            archive.record_gap(*batch)
+            get_log().error("the stream has a hole", first=batch.first, last=batch.last, reason=batch.reason)
+        else:
+            with self._metrics.archive_seconds.time():
+                archive.append(batch)
+            self._state.events_archived += len(batch)
+        self._say(archive)
+        self._archived()
+        self._bound_wal(archive)
+
+    async def _watch(self, connection: NatsConnection, epoch: str) -> None:
+        """Look at the stream's configuration again and again: an update may delete messages any time."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            info = await _require_stream(connection, epoch)
+            self._state.stream_last = max(self._state.stream_last, info.last_seq)
+
+    def _say(self, archive: Archive) -> None:
+        self._state.archived = archive.position
+        self._state.duplicates, self._state.gaps = archive.duplicates, archive.gaps
+
+    def _bound_wal(self, archive: Archive) -> None:
+        if time.monotonic() - self._checkpointed > CHECKPOINT_SECONDS and archive.wal_bytes() > WAL_BYTES:
+            archive.checkpoint()
+            self._checkpointed = time.monotonic()
+
+    def _interrupt(self) -> None:
+        if self._intake is not None:
+            self._intake.interrupt()
+
+    async def _on_closed(self) -> None:
+        self._interrupt()
+
+
+async def _require_stream(connection: NatsConnection, epoch: str | None = None) -> StreamInfo:
+    try:
+        info = await stream_info(connection)
+    except NotFoundError:
+        raise mismatch("the stream is gone: the server has none of that name") from None
+    require_no_drift(info)
+    if epoch is not None and info.epoch != epoch:
+        raise mismatch(f"the stream was made anew: its epoch is {info.epoch}, log.db has {epoch}")
+    return info
+
+
+async def _on_error(error: Exception) -> None:
+    # Refused publishes (permissions) are told here only.
+    get_log().warning("NATS reports an error", error=str(error) or type(error).__name__)

@@ -1,0 +1,178 @@
+"""The projector: one process that archives the stream and folds the archive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import threading
+from types import FrameType
+
+from runlore.projector.archive import ArchiveReader
+from runlore.projector.archive_stage import ArchiveStage
+from runlore.projector.database import MachineErrors
+from runlore.projector.fold_stage import FoldStage
+from runlore.projector.health import Health
+from runlore.projector.logs import configure_logs, get_log
+from runlore.projector.metrics import Metrics
+from runlore.projector.state import ServiceState
+from runlore.schemas.errors import (
+    CorruptLogError,
+    NotFoundError,
+    RunloreError,
+    ServerUnavailableError,
+    SettingsError,
+    StreamDriftError,
+    StreamMismatchError,
+)
+from runlore.schemas.layout import DataDir, FolderLock, write_struct
+from runlore.schemas.settings import Settings
+from runlore.schemas.transport import Backoff
+
+TICK_SECONDS = 1.0
+ASKED = "asked to stop"
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_VERIFICATION = 0, 1, 2, 4
+
+
+class Projector:
+    """The service over one data folder. `run` blocks; `stop` may be called from anywhere."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._data = settings, DataDir(settings.data_dir)
+        self.state = ServiceState()
+        self._metrics = Metrics(self.state, self._data)
+        self._archive = ArchiveStage(settings, self.state, self._metrics, self._archived)
+        self._fold = FoldStage(self._data, self.state, self._metrics, self.stop)
+        self._fold_started = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_asked = threading.Event()
+        self._stopping = asyncio.Event()
+        self._stopped: str | None = None
+
+    def run(self) -> None:
+        """Archive and fold until `stop`. An outage of NATS is waited out.
+
+        Raises FolderBusyError when another projector has the folder; StreamMismatchError, StreamDriftError,
+        CorruptLogError when going on could lose or mix history; errors of the machine (disk, lock, memory).
+        """
+        with FolderLock(self._data.projector_lock, "the projector"), contextlib.ExitStack() as closing:
+            health = Health(self._settings, self.state, self._metrics)
+            health.start()
+            closing.callback(health.close)
+            closing.callback(self._write_status, health.url)
+            closing.callback(self._archive.close)
+            closing.callback(self._stop_fold)
+            try:
+                asyncio.run(self._run(health.url))
+            except BaseException as error:
+                self._stopped = str(error) or type(error).__name__
+                raise
+            self._stopped = ASKED
+
+    def stop(self) -> None:
+        """Finish the batch in hand and return from `run`. Thread-safe, and may be called again."""
+        self._stop_asked.set()
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._archive.stop()
+
+    def _archived(self) -> None:
+        if not self._fold_started:
+            self._fold_started = True
+            self._fold.start()
+        self._fold.wake()
+
+    def _stop_fold(self) -> None:
+        if self._fold_started:
+            self._fold.stop()
+
+    def _write_status(self, http: str) -> None:
+        write_struct(self._data.status, self.state.status(http, self._stopped))
+
+    async def _run(self, http: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._stop_asked.is_set():
+            self._stop()
+        self._fold_what_is_there()
+        ticks = asyncio.create_task(self._tick(http))
+        try:
+            await self._follow()
+        finally:
+            self._stopping.set()
+            await ticks
+        if self._fold.failure is not None:
+            raise self._fold.failure
+
+    def _fold_what_is_there(self) -> None:
+        """Catch up from log.db without waiting for NATS."""
+        with contextlib.suppress(NotFoundError), contextlib.closing(ArchiveReader(self._data.log)) as log:
+            self.state.archived = log.position
+            if log.position > 0:  # an empty log may still adopt another stream
+                self._archived()
+
+    async def _follow(self) -> None:
+        backoff = Backoff()
+        while not self._stopping.is_set():
+            before = self.state.connects
+            try:
+                await self._archive.session()
+            except ServerUnavailableError as error:
+                self.state.disconnects += 1
+                if self.state.connects != before:
+                    backoff.reset()
+                wait = backoff.wait()
+                get_log().warning("no stream, trying again", reason=str(error), seconds=round(wait, 2))
+                await self._pause(wait)
+
+    async def _tick(self, http: str) -> None:
+        while not self._stopping.is_set():
+            self.state.tick()
+            await asyncio.to_thread(self._write_status, http)
+            await self._pause(TICK_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+
+def run_projector(settings: Settings) -> int:
+    """Run the projector until SIGTERM or SIGINT; the exit code.
+
+    0 asked to stop, 1 the machine or another projector, 2 settings, 4 the stream or the files are not right.
+    """
+    configure_logs()
+    projector = Projector(settings)
+    _stop_on_signals(projector)
+    try:
+        projector.run()
+    except (StreamMismatchError, StreamDriftError, CorruptLogError) as error:
+        return _stopped(error, EXIT_VERIFICATION)
+    except SettingsError as error:
+        return _stopped(error, EXIT_USAGE)
+    except (RunloreError, *MachineErrors) as error:
+        return _stopped(error, EXIT_FAILED)
+    get_log().info("stopped", reason=ASKED, folded=projector.state.folded)
+    return EXIT_OK
+
+
+def _stopped(error: Exception, code: int) -> int:
+    get_log().error("stopped", error=type(error).__name__, reason=str(error), exit_code=code)
+    return code
+
+
+def _stop_on_signals(projector: Projector) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        projector.stop()
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)

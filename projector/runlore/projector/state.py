@@ -1,0 +1,60 @@
+"""What the running service knows of itself; written by its stages, read by health, metrics and status."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+
+from runlore.schemas.layout import ProjectorStatus
+
+LIVE_SECONDS = 15.0
+"""The loop ticks every second; it counts as stuck after this long."""
+
+
+@dataclasses.dataclass(slots=True)
+class ServiceState:
+    """Plain fields, each written by one thread; a reader may see one a moment before another."""
+
+    connected: bool = False
+    fold_running: bool = False
+    stream_last: int = 0
+    archived: int = 0
+    folded: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    gaps: int = 0
+    events_archived: int = 0
+    """Since the start of this process, as the next four."""
+    events_folded: int = 0
+    connects: int = 0
+    disconnects: int = 0
+    consumer_restarts: int = 0
+    ticked: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def lag(self) -> int:
+        """Events of the stream that are not folded yet."""
+        return max(0, max(self.stream_last, self.archived) - self.folded)
+
+    def tick(self) -> None:
+        """Say that the loop is alive."""
+        self.ticked = time.monotonic()
+
+    def live(self) -> bool:
+        """Whether the loop ticked lately."""
+        return time.monotonic() - self.ticked < LIVE_SECONDS
+
+    def status(self, http: str, stopped: str | None) -> ProjectorStatus:
+        """The content of status.json."""
+        return ProjectorStatus(
+            pid=os.getpid(),
+            http=http,
+            connected=self.connected,
+            stream_last=self.stream_last,
+            archived=self.archived,
+            folded=self.folded,
+            quarantined=self.quarantined,
+            updated=time.time(),
+            stopped=stopped,
+        )

@@ -1,0 +1,18 @@
+"""Read what was logged: current values, history, any past position; read-only."""
+
+from runlore.query.client import Client
+from runlore.query.comparison import Comparison
+from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun
+from runlore.query.entries import Entry, Metadata
+
+__all__ = [
+    "ArtifactVersion",
+    "Client",
+    "Comparison",
+    "Entity",
+    "Entry",
+    "Metadata",
+    "ModelVersion",
+    "PipelineRun",
+    "StepRun",
+]

@@ -1,0 +1,86 @@
+"""Comparing entities leaf by leaf."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+from runlore.query.entities import Entity
+from runlore.schemas.cells import readable
+from runlore.schemas.paths import format_path
+
+
+class Row(NamedTuple):
+    """One leaf: its path and its value in each entity (None where it is absent; see `present`)."""
+
+    path: str
+    values: tuple[Any, ...]
+    present: tuple[bool, ...]
+    differs: bool
+
+
+class Comparison:
+    """A table of leaves by entities; those that differ come first, each part in order of first appearance."""
+
+    def __init__(self, entities: Sequence[Entity]) -> None:
+        self.entities = list(entities)
+        columns = [_leaves(entity.metadata) for entity in self.entities]
+        paths = list(dict.fromkeys(path for column in columns for path in column))
+        rows = [_row(path, columns) for path in paths]
+        self.rows: list[Row] = sorted(rows, key=lambda row: not row.differs)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """``{path: {reference: value}}``; a reference is left out where the leaf is absent."""
+        return {
+            row.path: {
+                entity.reference: value
+                for entity, value, there in zip(self.entities, row.values, row.present, strict=True)
+                if there
+            }
+            for row in self.rows
+        }
+
+    def to_pandas(self) -> Any:
+        """A DataFrame, one row a leaf, one column an entity. Needs pandas."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [row.values for row in self.rows],
+            index=[row.path for row in self.rows],
+            columns=[entity.reference for entity in self.entities],
+            dtype=object,
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(entity.reference)}</th>" for entity in self.entities)
+        body = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(row.path)}</th>"
+            + "".join(
+                f"<td>{html.escape(readable(value)) if there else ''}</td>"
+                for value, there in zip(row.values, row.present, strict=True)
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><tr><th></th>{head}</tr>{body}</table>"
+
+
+def _leaves(metadata: dict[str, Any], above: tuple[str, ...] = ()) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in metadata.items():
+        if isinstance(value, dict) and value:
+            found |= _leaves(cast(dict[str, Any], value), (*above, key))
+        else:
+            found[format_path((*above, key))] = value
+    return found
+
+
+def _row(path: str, columns: list[dict[str, Any]]) -> Row:
+    present = tuple(path in column for column in columns)
+    values = tuple(column.get(path) for column in columns)
+    # By type and readable form too: NaN equals itself here, and True is not 1.
+    seen: set[tuple[type, str]] = {
+        (type(value), readable(value)) for value, there in zip(values, present, strict=True) if there
+    }
+    return Row(path, values, present, len(seen) > 1 or not all(present))

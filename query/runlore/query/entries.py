@@ -1,0 +1,292 @@
+"""Entries: one value of one key at one position, with who, when and where; and how groups are put together."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from runlore.query.reader import ViewReader
+from runlore.schemas.cells import from_cell
+from runlore.schemas.errors import NotFoundError
+from runlore.schemas.events import Actor
+from runlore.schemas.paths import PathParts, format_path, parse_path
+
+ENDED = frozenset({"removed", "retracted"})
+GROUP = "dict"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of one key (or leaf) at one position of the log."""
+
+    value: Any
+    """The value as it was logged; a dict for a group, None where the entry ended."""
+    type: str
+    """The value's type name, or how the entry ended: ``removed`` or ``retracted``."""
+    key: str
+    path: str
+    """The path of the leaf; the key itself for whole keys."""
+    position: int
+    created: dt.datetime
+    """When the log recorded it: server time in UTC, never going back."""
+    occurred_at: dt.datetime
+    """When the producer says it happened (its own clock), UTC."""
+    event_id: str
+    actor: Actor
+    run: str | None = None
+    """The run ID it was logged from, if any."""
+    step: str | None = None
+    """The step's name it was logged from, if any."""
+    reason: str | None = None
+    """Why it was retracted."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the key or leaf ended here."""
+        return self.type in ENDED
+
+    def __repr__(self) -> str:
+        return f"Entry({self.path}={self.value!r}, position={self.position}, by={self.actor.user})"
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """One row of heads or history."""
+
+    path_id: int
+    parts: PathParts
+    position: int
+    type: str
+    value: Any
+
+
+_EVENT = """SELECT ev.position, ev.event_id, ev.occurred_us, ev.recorded_us, a.user, a.host, a.pid, a.library,
+    r.name, s.name FROM events ev JOIN actors a USING (actor_id)
+    LEFT JOIN entities r ON r.entity_id = ev.run_entity_id
+    LEFT JOIN entities s ON s.entity_id = ev.step_entity_id WHERE ev.position {which}"""
+
+_HEADS = """SELECT h.path_id, p.path, h.position, h.type, h.value FROM heads h JOIN paths p USING (path_id)
+    WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
+
+# For every path the entity ever had, the last row at or before the position: one seek a path.
+_AS_OF = """SELECT n.path_id, p.path, n.position, n.type, n.value FROM heads h JOIN paths p USING (path_id)
+    JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = (
+        SELECT max(position) FROM history
+        WHERE entity_id = h.entity_id AND path_id = h.path_id AND position <= ?)
+    WHERE h.entity_id = ? AND p.scope = ? ORDER BY n.path_id"""
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def utc(microseconds: int) -> dt.datetime:
+    """The time of a stored count of microseconds since 1970."""
+    return EPOCH + dt.timedelta(microseconds=microseconds)
+
+
+def leaves(reader: ViewReader, entity_id: int, scope: str, as_of: int | None) -> list[Leaf]:
+    """The live leaves of an entity, in the order their paths were first seen."""
+    if as_of is None:
+        rows = reader.rows(_HEADS, (entity_id, scope))
+    else:
+        rows = reader.rows(_AS_OF, (as_of, entity_id, scope))
+    return [_leaf(row) for row in rows if row[3] not in ENDED]
+
+
+def _leaf(row: tuple[Any, ...]) -> Leaf:
+    path_id, path, position, kind, cell = row
+    value = cell if kind in ENDED else from_cell(kind, cell)
+    return Leaf(path_id, parse_path(path), position, kind, value)
+
+
+def assemble(found: Iterable[Leaf]) -> dict[str, Any]:
+    """Plain values by key; leaves of a group put together again."""
+    values: dict[str, Any] = {}
+    for leaf in found:
+        inside = values
+        for part in leaf.parts[:-1]:
+            inside = inside.setdefault(part, {})
+        inside[leaf.parts[-1]] = leaf.value
+    return values
+
+
+def events(reader: ViewReader, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
+    """What the entries of each position have in common."""
+    wanted = sorted(set(positions))
+    found: dict[int, dict[str, Any]] = {}
+    for first in range(0, len(wanted), 500):
+        some = wanted[first : first + 500]
+        marks = ", ".join("?" * len(some))
+        for row in reader.rows(_EVENT.format(which=f"IN ({marks})"), some):
+            found[row[0]] = {
+                "position": row[0],
+                "event_id": row[1],
+                "occurred_at": utc(row[2]),
+                "created": utc(row[3]),
+                "actor": Actor(*row[4:8]),
+                "run": row[8],
+                "step": row[9],
+            }
+    return found
+
+
+class Metadata(Mapping[str, Entry]):
+    """Entries by key, as one read found them."""
+
+    def __init__(self, entries: dict[str, Entry], of: str) -> None:
+        self._entries, self._of = entries, of
+
+    def __getitem__(self, key: str) -> Entry:
+        try:
+            return self._entries[key]
+        except KeyError:
+            known = ", ".join(self._entries) or "none"
+            raise MissingKeyError(f"{self._of} has no key {key!r}; its keys: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"Metadata({ {key: entry.value for key, entry in self._entries.items()} })"
+
+
+class MissingKeyError(NotFoundError, KeyError):
+    """No such key; also a KeyError, so that `get` and `in` work."""
+
+    __str__ = Exception.__str__
+
+
+def entries(reader: ViewReader, entity_id: int, as_of: int | None, prefix: str = "") -> dict[str, Entry]:
+    """One entry a key. A group's entry has the position of its newest leaf."""
+    with reader.read():
+        found = leaves(reader, entity_id, "metadata", as_of)
+        by_key: dict[str, list[Leaf]] = {}
+        for leaf in found:
+            by_key.setdefault(leaf.parts[0], []).append(leaf)
+        said = events(reader, (leaf.position for leaf in found))
+    made: dict[str, Entry] = {}
+    for key, group in by_key.items():
+        newest = max(leaf.position for leaf in group)
+        kind = group[0].type if len(group[0].parts) == 1 else GROUP
+        value = assemble(group)[key]
+        made[prefix + key] = Entry(value=value, type=kind, key=prefix + key, path=format_path((key,)), **said[newest])
+    return made
+
+
+def history(
+    reader: ViewReader, entity_id: int, path: str | PathParts, limit: int | None, as_of: int | None
+) -> list[Entry]:
+    """The entries of a key, group or leaf, oldest first; the newest `limit` of them.
+
+    Raises NotFoundError when the entity never had it.
+    """
+    with reader.read():
+        parts, ids = _paths_below(reader, entity_id, path)
+        if len(ids) == 1 and ids[0][1] == parts:
+            found = _leaf_history(reader, entity_id, ids[0][0], parts, limit, as_of)
+        else:
+            found = _group_history(reader, entity_id, parts, ids, as_of)
+            found = found[-limit:] if limit is not None else found
+        said = events(reader, (position for position, _, _ in found))
+    return [_entry(parts, kind, value, said[position]) for position, kind, value in found]
+
+
+def _entry(parts: PathParts, kind: str, value: Any, said: dict[str, Any]) -> Entry:
+    ended = kind in ENDED
+    return Entry(
+        value=None if ended else value,
+        type=kind,
+        key=parts[0],
+        path=format_path(parts),
+        reason=value if kind == "retracted" else None,
+        **said,
+    )
+
+
+def _paths_below(
+    reader: ViewReader, entity_id: int, path: str | PathParts
+) -> tuple[PathParts, list[tuple[int, PathParts]]]:
+    """The path meant, and every path of the entity at or below it."""
+    candidates = [parse_path(path)]
+    if isinstance(path, str) and (path,) not in candidates:
+        candidates.append((path,))  # a key that holds dots, such as train.loss
+    for parts in candidates:
+        rows = reader.rows(
+            "SELECT p.path_id, p.path FROM paths p JOIN heads h USING (path_id)"
+            " WHERE p.scope = 'metadata' AND p.key = ? AND h.entity_id = ?",
+            (parts[0], entity_id),
+        )
+        known = [(path_id, parse_path(text)) for path_id, text in rows]
+        below = [(path_id, found) for path_id, found in known if found[: len(parts)] == parts]
+        if below:
+            return parts, below
+    raise NotFoundError(f"never logged here: {format_path(candidates[0])!r}")
+
+
+def _leaf_history(
+    reader: ViewReader, entity_id: int, path_id: int, parts: PathParts, limit: int | None, as_of: int | None
+) -> list[tuple[int, str, Any]]:
+    rows = reader.rows(
+        "SELECT position, type, value FROM history WHERE entity_id = ? AND path_id = ? AND position <= ?"
+        " ORDER BY position DESC LIMIT ?",
+        (entity_id, path_id, 2**63 - 1 if as_of is None else as_of, -1 if limit is None else limit),
+    )
+    return [
+        (position, kind, cell if kind in ENDED else from_cell(kind, cell)) for position, kind, cell in reversed(rows)
+    ]
+
+
+def _group_history(
+    reader: ViewReader,
+    entity_id: int,
+    parts: PathParts,
+    ids: list[tuple[int, PathParts]],
+    as_of: int | None,
+) -> list[tuple[int, str, Any]]:
+    """The value of a group after each position at which something below it changed."""
+    upto = 2**63 - 1 if as_of is None else as_of
+    rows: list[tuple[int, int, PathParts, str, Any]] = []
+    for path_id, below in ids:
+        rows += [
+            (position, path_id, below, kind, cell)
+            for position, kind, cell in reader.rows(
+                "SELECT position, type, value FROM history WHERE entity_id = ? AND path_id = ? AND position <= ?",
+                (entity_id, path_id, upto),
+            )
+        ]
+    rows.sort(key=lambda row: (row[0], row[1]))
+    live: dict[int, Leaf] = {}
+    found: list[tuple[int, str, Any]] = []
+    for index, (position, path_id, below, kind, cell) in enumerate(rows):
+        if kind in ENDED:
+            live.pop(path_id, None)
+        else:
+            live[path_id] = Leaf(path_id, below[len(parts) - 1 :], position, kind, from_cell(kind, cell))
+        if index + 1 < len(rows) and rows[index + 1][0] == position:
+            continue
+        if live:
+            group = [live[key] for key in sorted(live)]
+            kind = group[0].type if len(group) == 1 and len(group[0].parts) == 1 else GROUP
+            found.append((position, kind, assemble(group)[parts[-1]]))
+        else:
+            found.append((position, kind if kind in ENDED else "removed", cell if kind == "retracted" else None))
+    return found
+
+
+def field_history(reader: ViewReader, entity_id: int, name: str, as_of: int | None) -> list[Entry]:
+    """All entries of one field of an entity, oldest first."""
+    upto = 2**63 - 1 if as_of is None else as_of
+    with reader.read():
+        rows = reader.rows(
+            "SELECT position, type, value FROM history WHERE entity_id = ? AND position <= ? AND path_id ="
+            " (SELECT path_id FROM paths WHERE scope = 'field' AND key = ? AND path = ?) ORDER BY position",
+            (entity_id, upto, name, format_path((name,))),
+        )
+        said = events(reader, (row[0] for row in rows))
+    return [
+        _entry((name,), kind, cell if kind in ENDED else from_cell(kind, cell), said[position])
+        for position, kind, cell in rows
+    ]

@@ -1,0 +1,142 @@
+"""Reading the live view: one connection a thread, one consistent position a read, generation switches followed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.layout import VIEW_SCHEMA, DataDir
+
+BUSY_SECONDS = 5.0
+
+
+class _Open:
+    """One thread's connection, the file it reads, and what CURRENT looked like then."""
+
+    __slots__ = ("connection", "depth", "mark", "pid")
+
+    def __init__(self, connection: sqlite3.Connection, mark: tuple[int, int, int] | None) -> None:
+        self.connection, self.mark = connection, mark
+        self.pid, self.depth = os.getpid(), 0
+
+
+class ViewReader:
+    """Runs read-only SQL on a view. Safe in several threads and after a fork."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is a data folder, whose live view is followed, or one view file."""
+        self._data = None if path.is_file() else DataDir(path)
+        self._file = path
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+
+    @property
+    def data(self) -> DataDir | None:
+        """The data folder, None when one view file is read."""
+        return self._data
+
+    @contextmanager
+    def read(self) -> Generator[sqlite3.Connection]:
+        """A connection inside one read transaction; nested reads share it."""
+        held = self._held()
+        if held.depth == 0:
+            held.connection.execute("BEGIN")
+        held.depth += 1
+        try:
+            yield held.connection
+        finally:
+            held.depth -= 1
+            if held.depth == 0:
+                held.connection.execute("ROLLBACK")
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self.read() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        with self.read() as connection:
+            found: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
+            return found
+
+    def _held(self) -> _Open:
+        held: _Open | None = getattr(self._local, "held", None)
+        if held is not None and held.pid != os.getpid():
+            held = None  # a forked child must not use, nor close, its parent's connection
+        if held is not None and held.depth:
+            return held
+        mark = self._mark()
+        if held is None or held.mark != mark:
+            if held is not None:
+                self._forget(held.connection)
+            held = self._local.held = self._open(mark)
+        return held
+
+    def _mark(self) -> tuple[int, int, int] | None:
+        if self._data is None:
+            return None
+        try:
+            status = self._data.current.stat()
+        except FileNotFoundError:
+            self._data.current_view()  # raises, saying what to do
+            raise
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def _open(self, mark: tuple[int, int, int] | None) -> _Open:
+        path = self._file if self._data is None else self._data.current_view()
+        try:
+            connection = self._connect(path)
+        except sqlite3.OperationalError:
+            # The generation may have been switched and the old file removed since CURRENT was read.
+            path = self._file if self._data is None else self._data.current_view()
+            try:
+                connection = self._connect(path)
+            except sqlite3.OperationalError as error:
+                raise NotFoundError(f"cannot open the view {path}: {error}") from error
+        with self._lock:
+            self._connections.append(connection)
+        return _Open(connection, mark)
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            timeout=BUSY_SECONDS,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA query_only = 1")
+        try:
+            version = connection.execute("SELECT schema_version FROM view_state").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+                raise
+            raise CorruptLogError(f"{path} is no view: {error}") from error
+        if version != VIEW_SCHEMA:
+            connection.close()
+            raise CorruptLogError(
+                f"{path} has view schema {version}, this library reads {VIEW_SCHEMA}: "
+                "use the same version of runlore for projector and query"
+            )
+        return connection
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if connection in self._connections:
+                self._connections.remove(connection)
+        connection.close()
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+        self._local = threading.local()

@@ -1,0 +1,66 @@
+"""Helpers: the `runlore` command as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+RUNLORE = [sys.executable, "-m", "runlore.cli"]
+
+
+def run_cli(*arguments: str, stdin: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    """One command to its end."""
+    return subprocess.run(
+        [*RUNLORE, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **environ},
+    )
+
+
+def until(done: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true answer of `done`; fails the test after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        answer = done()
+        if answer:
+            return answer
+        time.sleep(0.03)
+    raise AssertionError(f"not done after {seconds} s")
+
+
+@contextmanager
+def running_up(folder: Path, **environ: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A ready `runlore up --json`, and what it announced."""
+    process = subprocess.Popen(
+        [*RUNLORE, "up", "--data-dir", str(folder), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=(folder.parent / "up.err").open("ab"),
+        text=True,
+        env={**os.environ, **environ},
+    )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line, (folder.parent / "up.err").read_text()
+        yield process, json.loads(line)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(40)
+
+
+def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)

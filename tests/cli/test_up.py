@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from stack_process import descendants, run_cli, running_up, until
+
+from runlore.cli.stack import readyz
+from runlore.schemas.layout import DataDir, Endpoint, ProjectorStatus, read_struct
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_up_exits_with_0_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    with running_up(tmp_path / "data") as (up, announced):
+        assert readyz(announced["http"])
+        children = descendants(up)
+        assert len(children) >= 2
+        up.send_signal(number)
+        assert up.wait(40) == 0
+        assert not [child for child in children if child.is_running()]
+
+
+def test_a_second_up_on_a_folder_says_who_holds_it(tmp_path: Path) -> None:
+    with running_up(tmp_path / "data") as (up, _):
+        second = run_cli("up", "--data-dir", str(tmp_path / "data"))
+        assert second.returncode == 1
+        assert f"`runlore up`, process {up.pid}" in second.stderr
+        assert "Traceback" not in second.stderr
+        assert up.poll() is None
+
+
+def test_a_killed_child_comes_back(tmp_path: Path) -> None:
+    data = DataDir(tmp_path / "data")
+    with running_up(data.root) as (_, _announced):
+        server = read_struct(data.endpoint, Endpoint)
+        projector = read_struct(data.status, ProjectorStatus)
+        assert server is not None
+        assert projector is not None
+        psutil.Process(server.pid).kill()
+        psutil.Process(projector.pid).kill()
+
+        def revived() -> bool:
+            now, status = read_struct(data.endpoint, Endpoint), read_struct(data.status, ProjectorStatus)
+            if now is None or status is None or now.pid == server.pid or status.pid == projector.pid:
+                return False
+            return readyz(status.http)
+
+        until(revived, 30)
+        assert (
+            run_cli("log", "model:churn", "accuracy=0.5", "--wait", "--data-dir", str(data.root)).returncode
+            == 0
+        )
+
+
+def test_no_child_outlives_a_killed_up(tmp_path: Path) -> None:
+    with running_up(tmp_path / "data") as (up, _):
+        children = descendants(up)
+        up.kill()
+        up.wait(10)
+        until(lambda: not [child for child in children if child.is_running()], 20)
+
+
+def test_what_was_logged_before_up_arrives_with_it(tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+    logged = run_cli("log", "dataset:sales", "rows=3", "--data-dir", folder)
+    assert logged.returncode == 0
+    assert "outbox" in logged.stderr
+    event_id = logged.stdout.strip()
+    with running_up(tmp_path / "data"):
+        lines = until(lambda: run_cli("tail", "--no-follow", "--json", "--data-dir", folder).stdout)
+        assert event_id in lines
+
+
+def test_with_a_url_up_starts_no_server(tmp_path: Path) -> None:
+    with running_up(tmp_path / "server") as (_, _announced):
+        server = read_struct(DataDir(tmp_path / "server").endpoint, Endpoint)
+        assert server is not None
+        url = server.url.replace("nats://", f"nats://{server.user}:{server.password}@")
+        with running_up(tmp_path / "data", RUNLORE_URL=url) as (second, announced):
+            assert readyz(announced["http"])
+            assert not any("nats-server" in child.name() for child in descendants(second))
+
+
+def test_up_stops_when_the_stream_is_not_the_archived_one(tmp_path: Path) -> None:
+    data = DataDir(tmp_path / "data")
+    with running_up(data.root):
+        assert (
+            run_cli("log", "model:churn", "accuracy=1", "--wait", "--data-dir", str(data.root)).returncode
+            == 0
+        )
+        until(lambda: (status := read_struct(data.status, ProjectorStatus)) and status.archived)
+    for path in sorted((data.nats / "store").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    again = run_cli("up", "--data-dir", str(data.root))
+    assert again.returncode == 4
+    assert "Traceback" not in again.stderr
+
+
+def test_a_wrong_setting_is_wrong_usage(tmp_path: Path) -> None:
+    failed = run_cli("up", "--data-dir", str(tmp_path), RUNLORE_HTTP_PORT="many")
+    assert failed.returncode == 2
+    assert "RUNLORE_HTTP_PORT" in failed.stderr

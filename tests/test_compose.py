@@ -1,0 +1,139 @@
+"""compose.yaml without containers: the same commands and variables as local processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runlore.cli.server import find_program
+from runlore.cli.stack import readyz
+from runlore.query import Client
+
+ROOT = Path(__file__).parent.parent
+PASSWORD = "secretofthetest"
+
+Service = dict[str, Any]
+
+
+@pytest.fixture
+def services() -> dict[str, Service]:
+    text = (ROOT / "compose.yaml").read_text()
+    text = re.sub(r"\$\{RUNLORE_NATS_PASSWORD:\?[^}]*\}", PASSWORD, text)
+    assert "${" not in text
+    return yaml.safe_load(text)["services"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Host:
+    """Where the containers' paths, names and ports are on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "nats").mkdir()
+        self._paths = {"/nats/store": str(folder / "nats" / "store"), "/data": str(folder / "data")}
+        self._ports = {port: str(free_port()) for port in ("4222", "8222", "8080")}
+
+    def environ(self, service: Service) -> dict[str, str]:
+        variables: dict[str, str] = service["environment"]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNLORE_")}
+        return {**kept, **{name: self.local(value) for name, value in variables.items()}}
+
+    def local(self, text: str) -> str:
+        if text in self._paths or text in self._ports:
+            return self._paths.get(text) or self._ports[text]
+        if text == "0.0.0.0":
+            return "127.0.0.1"
+        for port, local in self._ports.items():
+            text = text.replace(f"@nats:{port}", f"@127.0.0.1:{local}").replace(
+                f"127.0.0.1:{port}", f"127.0.0.1:{local}"
+            )
+        return text
+
+    def port(self, inside: str) -> int:
+        return int(self._ports[inside])
+
+    def command(self, service: Service) -> list[str]:
+        program, *arguments = service["command"]
+        programs = {"python": [sys.executable], "runlore": [sys.executable, "-m", "runlore.cli"]}
+        mounts = dict(volume.split(":")[1::-1] for volume in service.get("volumes", ()) if volume.startswith("./"))
+        known = [mounts.get(argument, self.local(argument)) for argument in arguments]
+        # The image of nats has an entry point, so its command is arguments only.
+        return [*programs[program], *known] if program in programs else [find_program(None), program, *known]
+
+
+@contextmanager
+def process(host: Host, service: Service) -> Iterator[subprocess.Popen[bytes]]:
+    running = subprocess.Popen(host.command(service), env=host.environ(service), cwd=ROOT)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        running.wait(30)
+
+
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"nobody listens on {port}")
+
+
+def healthy(host: Host, service: Service) -> bool:
+    """The service's own health check, run here."""
+    _, program, *arguments = service["healthcheck"]["test"]
+    assert program == "python"
+    code = [host.local(argument) for argument in arguments]
+    return subprocess.run([sys.executable, *code], capture_output=True, timeout=20).returncode == 0
+
+
+def test_the_example_producers_metadata_arrives(services: dict[str, Service], tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    with process(host, services["nats"]), process(host, services["projector"]):
+        wait_for_port(host.port("4222"))
+        wait_for_port(host.port("8222"))
+        wait_for_port(host.port("8080"))
+        deadline = time.monotonic() + 20
+        while not readyz(f"http://127.0.0.1:{host.port('8080')}") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert healthy(host, services["projector"])
+        with process(host, services["producer"]) as producer:
+            assert producer.wait(60) == 0
+        with Client(host.environ(services["projector"])["RUNLORE_DATA_DIR"]) as client:
+            assert client.get_model_version("quickstart").metadata["customer"] == "acme"
+
+
+def test_the_servers_settings_are_those_of_the_embedded_one(services: dict[str, Service]) -> None:
+    nats = services["nats"]
+    mounted = [volume.split(":")[0] for volume in nats["volumes"] if volume.endswith(":ro")]
+    assert mounted == ["./cli/runlore/cli/nats-server.conf"]
+    asked = set(re.findall(r"\$(RUNLORE_NATS_\w+)", (ROOT / mounted[0]).read_text()))
+    assert asked == set(nats["environment"])
+    assert re.fullmatch(r"nats:\d+\.\d+\.\d+(-\w+)?", nats["image"])
+
+
+def test_every_service_has_a_health_check_or_ends_by_itself(services: dict[str, Service]) -> None:
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"producer"}
+
+
+def test_the_image_runs_without_root() -> None:
+    stages = (ROOT / "Dockerfile").read_text().split("\nFROM ")
+    users = re.findall(r"^USER (\w+)", stages[-1], re.MULTILINE)
+    assert users == ["runlore"]

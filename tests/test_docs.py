@@ -1,0 +1,29 @@
+"""The docs are true: generated pages are current, and every setting and guarantee is where it should be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from docs.generate import events_page, with_settings
+from runlore.schemas import SETTINGS
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_event_reference_is_current() -> None:
+    assert (ROOT / "docs" / "events.md").read_text() == events_page(), "run `make docs`"
+
+
+def test_operations_names_every_setting_as_it_is() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert with_settings(page) == page, "run `make docs`"
+    assert all(setting.variable in page for setting in SETTINGS.values())
+
+
+def test_every_guarantee_names_a_test_that_exists() -> None:
+    named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "guarantees.md").read_text())
+    assert len(named) >= 10
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    missing = [name for name in named if f"def {name}(" not in tests]
+    assert missing == []

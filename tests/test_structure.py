@@ -1,0 +1,64 @@
+"""The rooms: imports point one way, the namespace stays open, the public face is pinned."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("schemas", "producer", "projector", "query", "cli")
+MAY_IMPORT = {
+    "schemas": set[str](),
+    "producer": {"schemas"},
+    "projector": {"schemas"},
+    "query": {"schemas"},
+    "cli": {"schemas", "producer", "projector", "query"},
+}
+
+
+def imported_rooms(room: str) -> Iterator[tuple[Path, str]]:
+    for path in (ROOT / room / "runlore").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in names:
+                parts = name.split(".")
+                if parts[0] == "runlore" and len(parts) > 1:
+                    yield path, parts[1]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_one_way(room: str) -> None:
+    allowed = MAY_IMPORT[room] | {room}
+    wrong = [(path.name, other) for path, other in imported_rooms(room) if other not in allowed]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_namespace_folder_has_no_init(room: str) -> None:
+    assert not (ROOT / room / "runlore" / "__init__.py").exists()
+
+
+def test_no_file_names_a_registry_or_an_address_of_one() -> None:
+    pins = (ROOT / "constraints.txt").read_text()
+    assert "://" not in pins
+    assert "--hash=sha256:" in pins
+
+
+@pytest.mark.parametrize("module", ["runlore.schemas", "runlore.query"])
+def test_light_rooms_load_no_heavy_library(module: str) -> None:
+    code = (
+        f"import sys, {module}\n"
+        "heavy = {'nats', 'sqlite_utils', 'pysqlite3', 'click', 'rich', 'numpy', 'pandas', 'starlette'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n")
