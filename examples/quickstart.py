@@ -42,6 +42,4 @@ with Client() as client:
     model = client.get_model_version("quickstart")
     print(f"{model.reference} knows now: {model.metadata}")
     for entry in model.history("evaluation_metrics.loss"):
-        print(
-            f"  loss was {entry.value} at position {entry.position}, by {entry.actor.user}, in {entry.step}"
-        )
+        print(f"  loss was {entry.value} at position {entry.position}, by {entry.actor.user}, in {entry.step}")

@@ -49,9 +49,7 @@ def candidates(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", help="a name for the run")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=7)
@@ -84,9 +82,7 @@ def main() -> None:
 
 def vars_of(options: argparse.Namespace) -> dict[str, Any]:
     """What can differ between two runs."""
-    return {
-        name: getattr(options, name) for name in ("epochs", "seed", "alpha", "max_depth", "learning_rate")
-    }
+    return {name: getattr(options, name) for name in ("epochs", "seed", "alpha", "max_depth", "learning_rate")}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from runlore.query import Client
+from runlore.query import Client, Comparison
 from runlore.schemas.cells import readable
 
 console = Console(width=110)
@@ -34,7 +34,7 @@ def main() -> None:
         show_history(trained)
 
         console.rule("[bold]the two runs compared")
-        show_comparison({str(run.name): run.metadata for run in runs})
+        show_comparison(client.compare(runs))
 
 
 def show_cards(metadata: Mapping[str, Any]) -> None:
@@ -62,22 +62,14 @@ def show_history(entity: Any) -> None:
     console.print(table)
 
 
-def show_comparison(runs: Mapping[str, Mapping[str, Any]]) -> None:
+def show_comparison(comparison: Comparison) -> None:
     """A row for each leaf that differs."""
-    leaves = {name: dict(flat(metadata)) for name, metadata in runs.items()}
-    table = Table("key", *leaves)
-    for path in dict.fromkeys(path for of_run in leaves.values() for path in of_run):
-        values = [short(of_run[path]) if path in of_run else "-" for of_run in leaves.values()]
-        if len(set(values)) > 1:
-            table.add_row(path, *values)
+    table = Table("key", *(str(run.name) for run in comparison.entities))
+    for row in comparison.rows:
+        if row.differs:
+            cells = [short(value) if there else "-" for value, there in zip(row.values, row.present, strict=True)]
+            table.add_row(row.path, *cells)
     console.print(table)
-
-
-def flat(group: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in group.items():
-        found += flat(value, f"{above}{key}.") if isinstance(value, dict) else [(above + key, value)]
-    return found
 
 
 if __name__ == "__main__":

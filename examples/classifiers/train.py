@@ -35,9 +35,7 @@ def logistic_regression(split: Split, settings: Settings) -> Epochs:
 
 def random_forest(split: Split, settings: Settings) -> Epochs:
     """A forest that grows; an epoch adds some trees."""
-    model = RandomForestClassifier(
-        max_depth=settings["max_depth"], warm_start=True, random_state=settings["seed"]
-    )
+    model = RandomForestClassifier(max_depth=settings["max_depth"], warm_start=True, random_state=settings["seed"])
     for epoch in range(1, settings["epochs"] + 1):
         model.set_params(n_estimators=epoch * settings["trees_an_epoch"])
         yield model.fit(split.train_x, split.train_y)

@@ -26,6 +26,8 @@ COMMANDS = {
     "stage": "stage:stage",
     "show": "show:show",
     "history": "history:history",
+    "list": "list_entities:list_entities",
+    "compare": "compare:compare",
     "tail": "tail:tail",
     "projector": "projector:projector",
     "outbox": "outbox:outbox",
@@ -82,9 +84,7 @@ def _missing_extra(command: str, error: ModuleNotFoundError) -> click.ClickExcep
     return click.ClickException(f"`runlore {command}` needs {error.name}: pip install 'runlore[local]'")
 
 
-@click.group(
-    cls=Application, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="runlore", message="runlore %(version)s")
 def app() -> None:
     """Metadata for machine-learning work that never forgets.

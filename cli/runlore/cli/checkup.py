@@ -79,9 +79,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         yield Finding("data folder", "warn", f"{data.root} does not exist", "`runlore up` makes it")
         return
     if not os.access(data.root, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding(
-            "data folder", "fail", f"{data.root} cannot be written", "set RUNLORE_DATA_DIR, or chown it"
-        )
+        yield Finding("data folder", "fail", f"{data.root} cannot be written", "set RUNLORE_DATA_DIR, or chown it")
         return
     yield Finding("data folder", "ok", str(data.root))
     with contextlib.suppress(FileNotFoundError):
@@ -139,9 +137,7 @@ def _projector(settings: Settings) -> Iterator[Finding]:
     yield Finding("projector", "ok" if ready else "fail", f"process {status.pid}, {status.http}", advice)
     lag = max(status.stream_last - status.folded, 0)
     slow = lag > settings.max_lag
-    yield Finding(
-        "lag", "warn" if slow else "ok", f"{lag:,} events", "wait, or look at /metrics" if slow else ""
-    )
+    yield Finding("lag", "warn" if slow else "ok", f"{lag:,} events", "wait, or look at /metrics" if slow else "")
 
 
 def _outboxes(settings: Settings) -> Iterator[Finding]:
@@ -184,9 +180,7 @@ def _count(check: str, path: Path, query: str, problem: str, advice: str) -> Ite
     if not path.exists():
         return
     try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)
-        ) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
             count = int(connection.execute(query).fetchone()[0])
     except sqlite3.Error as error:
         yield Finding(check, "fail", f"{path}: {error}", "restart the projector")

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from runlore.cli.output import note
-from runlore.producer import Receipt, configure, flush
+from runlore.producer import Receipt, configure
 from runlore.schemas.settings import Settings
 
 
@@ -21,6 +20,4 @@ def emit(settings: Settings, log: Callable[[], Receipt], wait_seconds: float | N
     click.echo(receipt.event_id)
     if wait_seconds is not None:
         click.echo(receipt.wait(wait_seconds))
-        return
-    if settings.mode == "online" and flush(settings.flush_timeout).unsent:
-        note("the log is not reached: the event waits in the outbox (`runlore outbox status`)")
+    # What is not yet sent is flushed at exit, which also says what has to wait.

@@ -59,9 +59,7 @@ def event_json(row: LogRow) -> dict[str, Any]:
         event = decode_event(row.payload)
     except EventDecodeError as error:
         return {**head, "error": str(error)}
-    fields = {
-        name: plain(getattr(event, name)) for name in event.__struct_fields__ if name not in ("id", "fact")
-    }
+    fields = {name: plain(getattr(event, name)) for name in event.__struct_fields__ if name not in ("id", "fact")}
     return {**head, "type": event_type(event.fact), **fields, "fact": plain(event.fact)}
 
 
@@ -72,6 +70,8 @@ def plain(value: Any) -> Any:
             return value
         case dict():
             return {key: plain(item) for key, item in value.items()}
+        case tuple() if hasattr(value, "_asdict"):
+            return plain(value._asdict())
         case list() | tuple():
             return [plain(item) for item in value]
         case msgspec.Struct():

@@ -106,9 +106,7 @@ class EmbeddedStack:
                 raise self._ended(code)
             waited = time.monotonic() - started
             if seconds is not None and waited > seconds:
-                raise ServerUnavailableError(
-                    f"the projector is not ready after {seconds:g} s: `runlore doctor`"
-                )
+                raise ServerUnavailableError(f"the projector is not ready after {seconds:g} s: `runlore doctor`")
             if waited > 2 and not told:
                 told = True
                 self._note(f"waiting for the projector and NATS at {self.address} ...")
@@ -158,9 +156,7 @@ class EmbeddedStack:
 def public_address(settings: Settings) -> str:
     """Where NATS is, as it may be shown: a URL's user and password are left out."""
     urls = map(urlsplit, server_options(settings)["servers"])
-    return ", ".join(
-        f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else url.path for url in urls
-    )
+    return ", ".join(f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else url.path for url in urls)
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:

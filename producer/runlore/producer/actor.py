@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from runlore.schemas.events import Actor
 
 
-def current_actor() -> Actor:
+def this_actor() -> Actor:
     """The actor of this process."""
     try:
         user = getpass.getuser()

@@ -11,6 +11,8 @@ No row is sent before the rows ahead of it are stored or dead, so a producer's o
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,8 @@ from runlore.producer.sender import (
     NoAnswerError,
     NoStreamError,
     RefusedError,
-    SendError,
     Sender,
+    SendError,
     broken,
 )
 from runlore.producer.warn import warn_dead
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from runlore.producer.relay import Source
 
 CLOSE_SECONDS = 1.0
+SINGLES_SECONDS = 30.0
+"""How long batches are not tried after the server refused one for another reason than a duplicate."""
 
 
 class DeliveryError(Exception):
@@ -55,11 +59,10 @@ class Delivery:
         self._sender = Sender()
         self._connection: NatsConnection | None = None
         self._forbidden: set[str] = set()
+        self._singles_until = 0.0
 
     async def __aenter__(self) -> Delivery:
-        self._connection = await connect(
-            self._settings, "runlore producer", self._sender.on_error, self._on_closed
-        )
+        self._connection = await connect(self._settings, "runlore producer", self._sender.on_error, self._on_closed)
         await self._sender.open(self._connection)
         return self
 
@@ -69,10 +72,8 @@ class Delivery:
 
     async def __aexit__(self, *_: Any) -> None:
         assert self._connection
-        try:
+        with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # it is gone already
             await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
-        except (OSError, TimeoutError, nats.errors.Error):
-            pass  # it is gone already
 
     def check(self) -> None:
         """Raises DeliveryError when the connection is lost."""
@@ -85,8 +86,9 @@ class Delivery:
         rows = self._without_unsendable(source, rows)
         alone = False
         while rows:
+            alone = alone or len(rows) == 1 or time.monotonic() < self._singles_until
             try:
-                if alone or len(rows) == 1:
+                if alone:
                     alone = await self._send_one(source, rows[0])
                     rows = rows[1:]
                 else:
@@ -97,9 +99,12 @@ class Delivery:
                 self._forbidden.add(error.subject)
                 rows = self._without_forbidden(source, rows)
             except RefusedError as error:
-                if alone or len(rows) == 1:
+                if alone:
                     rows = self._refused(source, rows, error)
-                alone = True
+                elif error.duplicate:
+                    alone = True  # what is stored already is at the front: pass it row by row
+                else:
+                    self._singles_until = time.monotonic() + SINGLES_SECONDS
             except (NoAnswerError, NoStreamError) as error:
                 raise DeliveryError(error) from error
         source.finish(last)

@@ -7,6 +7,7 @@ that are gone, and rests without a single wake-up of the step while there is not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import threading
@@ -93,10 +94,8 @@ class Relay:
     def wake(self) -> None:
         """Make a parked relay look again; from any thread."""
         self.parked = False
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the relay has stopped
             self._loop.call_soon_threadsafe(self._signal.set)
-        except RuntimeError:
-            pass  # the loop is closed: the relay has stopped
 
     def sweep(self) -> None:
         """Look for orphans now; `swept` is set when nothing is left to send."""
@@ -146,7 +145,7 @@ class Relay:
                 self._warn_if_refused(error)
             except DeliveryError as error:
                 self._warn(str(error)) if error.worth_telling else None
-            except Exception:  # noqa: BLE001 -- the supervised boundary: a relay that dies would strand events
+            except Exception:
                 self.reachable = False
                 logger.warning("the relay of runlore failed and tries again; nothing is lost", exc_info=True)
             if not self._stopping:
@@ -164,7 +163,7 @@ class Relay:
                 continue
             self.swept.set()
             if time.monotonic() - active < LINGER_SECONDS:
-                await self._pause(POLL_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
             else:
                 await self._park()
 

@@ -31,7 +31,7 @@ PAUSE = 50e-6
 """Seconds. A thread that never sleeps holds the interpreter lock for up to 5 ms, and the step waits."""
 
 _HEADER_LINE = 4  # ": " and the line's end
-_TOO_LARGE = 10054
+_TOO_LARGE, _DUPLICATE_IN_BATCH = 10054, 10201
 _FORBIDDEN = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
 
@@ -61,6 +61,7 @@ class RefusedError(SendError):
     def __init__(self, code: int, description: str) -> None:
         super().__init__(f"{description} (error {code})")
         self.permanent = code == _TOO_LARGE
+        self.duplicate = code == _DUPLICATE_IN_BATCH
 
 
 class Ack(msgspec.Struct, frozen=True):

@@ -17,5 +17,7 @@ def warn_dead(outbox: Path, count: int, reason: str) -> None:
     logger.warning(
         "runlore: %d event(s) cannot be sent and are kept as dead letters in %s: %s. "
         "See `runlore outbox status`; `runlore outbox drain --retry` sends them again",
-        count, outbox, reason,
+        count,
+        outbox,
+        reason,
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsConnection
+from nats.aio.msg import Msg
 
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 
 API_TIMEOUT = 5.0
 """Seconds to wait for one answer."""
 
+_CLOSED_LOOK = 0.25
 _NO_JETSTREAM = frozenset({10039, 10076})
 
 
@@ -31,7 +34,7 @@ async def api(connection: NatsConnection, request: str, body: dict[str, Any] | N
     """
     payload = msgspec.json.encode(body) if body else b""
     try:
-        answer = await connection.request(f"$JS.API.{request}", payload, timeout=API_TIMEOUT)
+        answer = await _answer(connection, f"$JS.API.{request}", payload)
     except nats.errors.NoRespondersError:
         raise ServerUnavailableError(
             "the NATS server has no JetStream (or it is not ready): enable `jetstream` in its configuration"
@@ -45,6 +48,19 @@ async def api(connection: NatsConnection, request: str, body: dict[str, Any] | N
     except nats.errors.Error as error:
         raise ServerUnavailableError(f"the connection to NATS is gone: {error}") from error
     return _checked(request, msgspec.json.decode(answer.data))
+
+
+async def _answer(connection: NatsConnection, subject: str, payload: bytes) -> Msg:
+    # nats-py lets a request wait for its time-out even when the connection closes meanwhile.
+    asking = asyncio.ensure_future(connection.request(subject, payload, timeout=API_TIMEOUT))
+    try:
+        while not asking.done() and not connection.is_closed:
+            await asyncio.wait({asking}, timeout=_CLOSED_LOOK)
+        if not asking.done():
+            raise ServerUnavailableError(f"the connection to NATS closed while waiting for {subject}")
+        return asking.result()
+    finally:
+        asking.cancel()
 
 
 def _checked(request: str, answer: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # pyright: ignore[reportPrivateImportUsage] -- the one it writes with
+from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] -- its own
 
 from runlore.projector.database import open_writer
 from runlore.projector.log_tables import log_migrations
@@ -72,9 +72,7 @@ class Archive:
     def __init__(self, path: Path, db: Database) -> None:
         self._path, self._db = path, db
         self.position, self.epoch = _state(path, db.conn)
-        self.duplicates: int = db.conn.execute(
-            "SELECT count(*) FROM log WHERE duplicate_of IS NOT NULL"
-        ).fetchone()[0]
+        self.duplicates: int = db.conn.execute("SELECT count(*) FROM log WHERE duplicate_of IS NOT NULL").fetchone()[0]
         self.gaps: int = db.conn.execute("SELECT count(*) FROM gaps").fetchone()[0]
 
     @classmethod
@@ -124,9 +122,7 @@ class Archive:
         if first != self.position + 1 or last < first:
             raise CorruptLogError(f"a gap from {first} to {last} does not follow {self.position}")
         with self._moved_to(last):
-            self._db.conn.execute(
-                "INSERT INTO gaps VALUES (?, ?, ?, ?)", (first, last, time.time_ns(), reason)
-            )
+            self._db.conn.execute("INSERT INTO gaps VALUES (?, ?, ?, ?)", (first, last, time.time_ns(), reason))
         self.gaps += 1
 
     def last(self) -> LogRow | None:
@@ -222,7 +218,7 @@ def _state(path: Path, connection: sqlite3.Connection) -> tuple[int, str]:
         row = None
     if row is None:
         raise NotFoundError(f"{path} holds no log yet: start the projector once")
-    return row
+    return int(row[0]), str(row[1])
 
 
 def _corrupt(path: Path, error: Exception) -> Exception:

@@ -28,7 +28,7 @@ def keep_raw_headers(connection: NatsConnection) -> None:
     async def process(block: bytes) -> dict[str, Any] | None:
         return {_RAW: block} if block and block.startswith(_LINE) else await parse(block)
 
-    connection._process_headers = process  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage] -- see above
+    connection._process_headers = process  # type: ignore[method-assign,assignment]  # pyright: ignore[reportPrivateUsage] -- see above
 
 
 def raw_headers(headers: Mapping[str, Any] | None) -> bytes:

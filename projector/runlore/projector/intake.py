@@ -18,6 +18,8 @@ BUFFER_MESSAGES = 8_192
 BUFFER_BYTES = 16 * 1024 * 1024
 """Above either, nothing more is asked for; what was asked for before may still come on top."""
 
+RESTART_PAUSE = 0.1
+
 
 class Intake:
     """Reads on after `position`, over one connection. Single use.
@@ -101,6 +103,9 @@ class Intake:
         pull = self._pull
         if pull is not None and not (self._skipped_to or pull.broken or pull.silent()):
             return None
+        if pull is not None and pull.broken:
+            await asyncio.sleep(RESTART_PAUSE)  # a server that stops says so just before it hangs up
+            require_open(self._connection)
         gap = await self._confirmed() if self._skipped_to else None
         await self.close()
         self._pull = Pull(self._connection, self._receive, self._wake.set)

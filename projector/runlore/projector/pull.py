@@ -6,9 +6,11 @@ nats-py's own fetch makes a task, a timer and an ID for every message; this take
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 import msgspec
+import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -90,9 +92,7 @@ class Pull:
             inbox = f"{self._inbox}.{self._numbers}"
             self._requests[inbox] = REQUEST_MESSAGES if self._bounded else 1
             request = {"expires": int(EXPIRES * _NS), "idle_heartbeat": int(HEARTBEAT * _NS)}
-            request |= (
-                {"batch": REQUEST_MESSAGES, "max_bytes": REQUEST_BYTES} if self._bounded else {"batch": 1}
-            )
+            request |= {"batch": REQUEST_MESSAGES, "max_bytes": REQUEST_BYTES} if self._bounded else {"batch": 1}
             self._bounded = True
             await self._connection.publish(self._subject, msgspec.json.encode(request), reply=inbox)
 
@@ -106,8 +106,9 @@ class Pull:
 
     async def stop(self) -> None:
         """Stop listening; the server forgets the consumer by itself."""
-        if self._subscription is not None and not self._connection.is_closed:
-            await self._subscription.unsubscribe()
+        if self._subscription is not None:
+            with contextlib.suppress(nats.errors.Error):  # it went with the connection
+                await self._subscription.unsubscribe()
 
     async def _on_message(self, message: Msg) -> None:
         self._heard = asyncio.get_running_loop().time()

@@ -158,7 +158,9 @@ def run_projector(settings: Settings) -> int:
         return _stopped(error, EXIT_VERIFICATION)
     except SettingsError as error:
         return _stopped(error, EXIT_USAGE)
-    except (RunloreError, *MachineErrors) as error:
+    except RunloreError as error:
+        return _stopped(error, EXIT_FAILED)
+    except MachineErrors as error:
         return _stopped(error, EXIT_FAILED)
     get_log().info("stopped", reason=ASKED, folded=projector.state.folded)
     return EXIT_OK

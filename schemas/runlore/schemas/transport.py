@@ -18,6 +18,7 @@ from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.layout import DataDir, Endpoint, read_struct
 from runlore.schemas.settings import Settings
 
+FIRST_RETRY_WAIT = 0.05
 CONNECT_TIMEOUT = 2
 """Seconds for one attempt."""
 PENDING_BYTES = 64 * 1024 * 1024
@@ -68,17 +69,38 @@ async def connect(settings: Settings, name: str, on_error: ErrorCallback, on_clo
     `on_error` hears what nats-py only reports asynchronously (permission violations, slow consumers).
     Raises ServerUnavailableError with the reason.
     """
+    options = server_options(settings)
     connection = NatsConnection()
+    connected = False
+    cause: Exception | None = None
+
+    async def heard(error: Exception) -> None:
+        nonlocal cause
+        if connected:
+            await on_error(error)
+        else:
+            cause = error  # nats-py raises only "no servers" in the end
+
+    async def closed() -> None:
+        if connected:
+            await on_closed()
+
     try:
         await connection.connect(
-            **server_options(settings),
+            **options,
             name=name,
             allow_reconnect=False,
+            # Without these, the first attempt at a server that is down is repeated for two minutes.
+            max_reconnect_attempts=1,
+            reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int, but a float is slept as well
             connect_timeout=CONNECT_TIMEOUT,
             pending_size=PENDING_BYTES,
-            error_cb=on_error,
-            closed_cb=on_closed,
+            error_cb=heard,
+            closed_cb=closed,
         )
     except (OSError, TimeoutError, nats.errors.Error) as error:
-        raise ServerUnavailableError(f"no NATS server answers: {error or type(error).__name__}") from error
+        await connection.close()
+        reason = cause or error
+        raise ServerUnavailableError(f"no NATS server answers: {str(reason) or type(reason).__name__}") from error
+    connected = True
     return connection

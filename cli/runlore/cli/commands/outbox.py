@@ -48,9 +48,7 @@ def status(data_dir: Path | None, as_json: bool) -> None:
     )
     for one in found:
         for letter in one.dead_letters:
-            click.echo(
-                f"refused: {letter.subject} (event {letter.seq} of {one.producer_id}): {letter.reason}"
-            )
+            click.echo(f"refused: {letter.subject} (event {letter.seq} of {one.producer_id}): {letter.reason}")
 
 
 def _process(one: OutboxStatus) -> str:
@@ -63,9 +61,7 @@ def _process(one: OutboxStatus) -> str:
 @data_dir_option
 @json_option
 @click.pass_context
-def drain_command(
-    ctx: click.Context, timeout: float, retry_dead: bool, data_dir: Path | None, as_json: bool
-) -> None:
+def drain_command(ctx: click.Context, timeout: float, retry_dead: bool, data_dir: Path | None, as_json: bool) -> None:
     """Send what processes that have ended left behind. Exits with 1 when something still waits.
 
     `runlore up` and every producer of the same data folder do this by themselves.

@@ -18,9 +18,7 @@ from runlore.schemas.references import EntityRef
 @click.option("--reason", required=True, help="Why it no longer holds; shown in the history.")
 @project_option
 @data_dir_option
-def retract(
-    entity: EntityRef, keys: tuple[str, ...], reason: str, project: str | None, data_dir: Path | None
-) -> None:
+def retract(entity: EntityRef, keys: tuple[str, ...], reason: str, project: str | None, data_dir: Path | None) -> None:
     """Withdraw keys, groups or single leaves of ENTITY, with a reason.
 
     Nothing is erased: the history keeps every value. To correct a value, log it again.

@@ -18,9 +18,7 @@ from runlore.schemas.references import EntityRef
 @click.option("--reason", help="Why; shown in the history.")
 @project_option
 @data_dir_option
-def stage(
-    model: EntityRef, stage: str, reason: str | None, project: str | None, data_dir: Path | None
-) -> None:
+def stage(model: EntityRef, stage: str, reason: str | None, project: str | None, data_dir: Path | None) -> None:
     """Give the version MODEL (without one: the latest) the stage STAGE.
 
     The version that held the stage becomes `archived`.

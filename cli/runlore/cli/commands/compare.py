@@ -1,0 +1,45 @@
+"""`runlore compare`: several entities side by side."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
+from runlore.cli.output import print_json
+from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.render import json_value, print_comparison
+from runlore.schemas.references import EntityRef
+
+
+@click.command()
+@click.argument("references", type=REFERENCE, nargs=-1, required=True)
+@click.option("--all", "all_rows", is_flag=True, help="Show keys that are equal, too.")
+@as_of_option
+@json_option
+@project_option
+@data_dir_option
+def compare(
+    references: tuple[EntityRef, ...],
+    all_rows: bool,
+    as_of: int | dt.datetime | None,
+    as_json: bool,
+    project: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Compare the metadata of entities, leaf by leaf; what differs comes first.
+
+    \b
+    Examples:
+      runlore compare model:churn@1 model:churn@2
+      runlore compare run:RUN_1 run:RUN_2 --all --json
+    """
+    with open_client(data_dir, project, as_of) as client:
+        entities = [client.get_pipeline_run(r.name) if r.kind == "run" else client.get(r) for r in references]
+        comparison = client.compare(entities)
+        if as_json:
+            print_json(json_value(comparison.to_dict()))
+        else:
+            print_comparison(comparison, all_rows)

@@ -1,0 +1,64 @@
+"""`runlore list`: the entities of a kind."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+from runlore.cli.options import data_dir_option, json_option, project_option
+from runlore.cli.output import print_json, print_table
+from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.render import json_value, text, when
+
+
+@click.command("list")
+@click.argument("kind", required=False)
+@click.option("--name", help="Only versions of this name.")
+@click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option(
+    "--before", type=click.IntRange(1), metavar="POSITION", help="The next page: created before this position."
+)
+@as_of_option
+@json_option
+@project_option
+@data_dir_option
+def list_entities(
+    kind: str | None,
+    name: str | None,
+    limit: int,
+    before: int | None,
+    as_of: int | dt.datetime | None,
+    as_json: bool,
+    project: str | None,
+    data_dir: Path | None,
+) -> None:
+    """List entities of a KIND (run, step, model, artifact, ...), newest first; without one, the kinds there are.
+
+    \b
+    Examples:
+      runlore list
+      runlore list run -n 10
+      runlore list model --name churn --json
+    """
+    with open_client(data_dir, project, as_of) as client:
+        if kind is None:
+            kinds = client.list_kinds()
+            if as_json:
+                print_json(kinds)
+            else:
+                print_table(("kind", "entities"), [(text(key), str(count)) for key, count in kinds.items()])
+            return
+        found = [(entity, entity.fields) for entity in client.list_entities(kind, name, limit, before)]
+        if as_json:
+            print_json([
+                {"reference": e.reference, "created": e.created, "created_position": e.created_position, "fields": json_value(f)}
+                for e, f in found
+            ])  # fmt: skip
+            return
+        rows = [
+            (text(e.reference), when(e.created), str(e.created_position), text(f.get("status") or f.get("stage") or ""))
+            for e, f in found
+        ]
+        print_table(("entity", "first named", "position", "status or stage"), rows)

@@ -1,0 +1,52 @@
+"""Emit metadata from steps: durable at once, sent in the background, never in the step's way."""
+
+from runlore.producer.context import get_step_context, run_context, step_context
+from runlore.producer.decorators import pipeline, step
+from runlore.producer.lifecycle import configure, flush
+from runlore.producer.log import (
+    add_note,
+    bulk_log_metadata,
+    log_artifact_metadata,
+    log_metadata,
+    log_model_metadata,
+    log_run_metadata,
+    log_step_metadata,
+    retract_metadata,
+    set_model_stage,
+    use_artifact,
+)
+from runlore.producer.maintenance import DrainReport, OutboxKeeper, OutboxStatus, drain, outbox_status
+from runlore.producer.model import ArtifactConfig, Model
+from runlore.producer.producer import Producer
+from runlore.producer.receipts import Receipt
+from runlore.producer.session import FlushReport
+
+__all__ = [
+    "ArtifactConfig",
+    "DrainReport",
+    "FlushReport",
+    "Model",
+    "OutboxKeeper",
+    "OutboxStatus",
+    "Producer",
+    "Receipt",
+    "add_note",
+    "bulk_log_metadata",
+    "configure",
+    "drain",
+    "flush",
+    "get_step_context",
+    "log_artifact_metadata",
+    "log_metadata",
+    "log_model_metadata",
+    "log_run_metadata",
+    "log_step_metadata",
+    "outbox_status",
+    "pipeline",
+    "retract_metadata",
+    "run_context",
+    "set_model_stage",
+    "step",
+    "step_context",
+    "use_artifact",
+]

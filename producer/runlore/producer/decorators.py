@@ -1,0 +1,199 @@
+"""`@pipeline` and `@step`: runs and steps around functions, outputs and inputs recorded as lineage."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, cast, overload
+
+from runlore.producer.context import Made, Run, current_run, run_context, step_context
+from runlore.producer.lifecycle import default_producer
+from runlore.producer.model import ArtifactConfig, Model
+from runlore.schemas.events import ArtifactVersionConsumed, ArtifactVersionProduced
+from runlore.schemas.references import EntityRef, checked
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Output(NamedTuple):
+    """One declared output of a step."""
+
+    name: str
+    version: str | None
+    is_model_artifact: bool
+
+
+@overload
+def pipeline(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def pipeline(
+    *, name: str | None = None, model: Model | str | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def pipeline(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, model: Model | str | None = None
+) -> Any:
+    """Each call of the function is a run of the pipeline `name` (default: the function's name).
+
+    @pipeline(model=Model("churn"))
+    def nightly():
+        train(load())
+    """
+
+    def decorate(target: Callable[..., Any]) -> Callable[..., Any]:
+        called = name or target.__name__
+        return _wrapped(target, lambda args, kwargs: run_context(called, model=model), _nothing, _nothing)
+
+    return decorate if function is None else decorate(function)
+
+
+@overload
+def step(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def step(
+    *, name: str | None = None, model: Model | str | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def step(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, model: Model | str | None = None
+) -> Any:
+    """Each call of the function is a step of the current run; its outputs become artifact versions.
+
+    Outputs are read from the return annotation: ``Annotated[T, ArtifactConfig(name=...)]``,
+    ``Annotated[T, "name"]``, a tuple of those, or any other type (then the output is called ``output``).
+    A value that an earlier step of the run returned in this process is recorded as consumed.
+    The second call of the same step in a run is the step ``name_2``.
+    """
+
+    def decorate(target: Callable[..., Any]) -> Callable[..., Any]:
+        called = name or target.__name__
+
+        def open_step(args: tuple[Any, ...], kwargs: dict[str, Any]) -> step_context:
+            outputs = tuple(output.name for output in declared_outputs(target)[0])
+            return step_context(called, model=model, outputs=outputs, count_calls=True)
+
+        return _wrapped(target, open_step, _consume, functools.partial(_produce, target))
+
+    return decorate if function is None else decorate(function)
+
+
+def _nothing(*_: Any) -> None:
+    """Pipelines have no inputs or outputs of their own."""
+
+
+def _wrapped(
+    target: Callable[..., Any],
+    open_context: Callable[[tuple[Any, ...], dict[str, Any]], Any],
+    before: Callable[..., None],
+    after: Callable[..., None],
+) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(target):
+
+        @functools.wraps(target)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            with open_context(args, kwargs) as context:
+                before(context, args, kwargs)
+                result = await target(*args, **kwargs)
+                after(context, result)
+            return result
+
+        return call_async
+
+    @functools.wraps(target)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with open_context(args, kwargs) as context:
+            before(context, args, kwargs)
+            result = target(*args, **kwargs)
+            after(context, result)
+        return result
+
+    return call
+
+
+def _consume(context: step_context, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    run = current_run()
+    assert run
+    seen: set[Made] = set()
+    for value in (*args, *kwargs.values()):
+        made = run.maker(value)
+        if made is not None and made not in seen:
+            seen.add(made)
+            default_producer().emit_packed(
+                ArtifactVersionConsumed(made.artifact, made.step), context.run_id, context.step_name
+            )
+
+
+def _produce(target: Callable[..., Any], context: step_context, result: Any) -> None:
+    outputs, many = declared_outputs(target)
+    run = current_run()
+    assert run
+    for output, value in zip(outputs, result if many else (result,), strict=False):
+        _produce_one(context, run, output, value)
+
+
+def _produce_one(context: step_context, run: Run, output: Output, value: Any) -> None:
+    ref = EntityRef("artifact", output.name, output.version)
+    kind: type = type(value)
+    data_type = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    default_producer().emit_packed(
+        ArtifactVersionProduced(ref, data_type, output.is_model_artifact), context.run_id, context.step_name
+    )
+    assert context.step
+    run.remember(value, Made(ref, context.step.ref))
+
+
+@functools.lru_cache(maxsize=1024)
+def declared_outputs(target: Callable[..., Any]) -> tuple[tuple[Output, ...], bool]:
+    """The outputs a function's return annotation declares, and whether it returns a tuple of them.
+
+    Raises InvalidReferenceError for a name that cannot be stored.
+    """
+    annotation = _return_annotation(target)
+    if annotation is None or annotation is type(None):
+        return (), False
+    plain = _without_annotated(annotation)
+    if typing.get_origin(plain) is tuple and Ellipsis not in typing.get_args(plain) and plain is annotation:
+        parts = typing.get_args(plain)
+        return tuple(_output(part, f"output_{index}") for index, part in enumerate(parts)), True
+    return (_output(annotation, "output"),), False
+
+
+def _return_annotation(target: Callable[..., Any]) -> Any:
+    raw = getattr(target, "__annotations__", {}).get("return", Any)
+    if not isinstance(raw, str):
+        return raw
+    try:
+        return typing.get_type_hints(target, include_extras=True).get("return", Any)
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        # Another annotation of the function does not resolve; the return's own may.
+        pass
+    try:
+        # The text is the function's own source code, evaluated where the function stands.
+        scope = {**getattr(target, "__globals__", {}), **_closure(target)}
+        return eval(raw, scope)  # noqa: S307 -- what typing.get_type_hints does, for one annotation
+    except (NameError, TypeError, AttributeError, SyntaxError):
+        return None if raw == "None" else Any
+
+
+def _closure(target: Callable[..., Any]) -> dict[str, Any]:
+    return dict(inspect.getclosurevars(target).nonlocals) if inspect.isfunction(target) else {}
+
+
+def _without_annotated(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
+
+
+def _output(annotation: Any, default: str) -> Output:
+    config = next(_configs(annotation), ArtifactConfig())
+    name = config.name or default
+    checked(EntityRef("artifact", name, config.version))
+    return Output(name, config.version, config.is_model_artifact)
+
+
+def _configs(annotation: Any) -> Iterator[ArtifactConfig]:
+    for extra in cast(tuple[Any, ...], getattr(annotation, "__metadata__", ())):
+        if isinstance(extra, ArtifactConfig):
+            yield extra
+        elif isinstance(extra, str):
+            yield ArtifactConfig(name=extra)

@@ -1,0 +1,249 @@
+"""The functions a step calls. Each checks its input, stores one event in the outbox, and returns a receipt.
+
+They never wait for the network and never fail because of an outage. Bad input raises before anything is
+stored: MetadataTypeError, EventTooLargeError, InvalidReferenceError, MissingContextError. OutboxError means that
+the local disk did not take the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from runlore.producer.context import current_model, current_run, current_step
+from runlore.producer.lifecycle import default_producer
+from runlore.producer.receipts import Receipt
+from runlore.schemas.errors import MissingContextError
+from runlore.schemas.events import (
+    AnyFact,
+    ArtifactVersionConsumed,
+    MetadataLogged,
+    MetadataRetracted,
+    ModelStageChanged,
+    NoteAdded,
+)
+from runlore.schemas.paths import parse_path
+from runlore.schemas.references import EntityRef, check_name, checked, parse_ref
+from runlore.schemas.values import pack_metadata
+
+Reference = str | EntityRef
+Version = str | int
+Named = str | tuple[str, Version]
+
+
+def _emit(fact: AnyFact) -> Receipt:
+    step = current_step()
+    run = step.run if step is not None else current_run()
+    return default_producer().emit_packed(fact, None if run is None else run.id, None if step is None else step.name)
+
+
+def _log(metadata: Mapping[str, Any], *targets: EntityRef, merge: bool = False) -> Receipt:
+    return _emit(MetadataLogged(targets, pack_metadata(metadata), merge))
+
+
+def _version(version: Version | None) -> str | None:
+    return None if version is None else str(version)
+
+
+def log_metadata(
+    metadata: Mapping[str, Any],
+    entity: Reference | Iterable[Reference] | None = None,
+    *,
+    merge: bool = False,
+) -> Receipt:
+    """Log metadata on any entity, or on several at once; without one, on the current step, else the run.
+
+    Like ``dict.update``: each key gets a new value, a dict replaces its whole group. With `merge`, names that a
+    group is not given again stay.
+
+        log_metadata({"owner": "ada"}, "dataset:reviews@2")
+    """
+    return _log(metadata, *_targets(entity), merge=merge)
+
+
+def _targets(entity: Reference | Iterable[Reference] | None) -> tuple[EntityRef, ...]:
+    if entity is None:
+        step, run = current_step(), current_run()
+        if step is not None:
+            return (step.ref,)
+        if run is not None:
+            return (EntityRef("run", run.id),)
+        raise MissingContextError("not inside a run: pass entity=, for example 'model:churn@3'")
+    if isinstance(entity, (str, EntityRef)):
+        return (parse_ref(entity),)
+    targets = tuple(parse_ref(item) for item in entity)
+    if not targets:
+        raise MissingContextError("entity is an empty list: nothing to log on")
+    return targets
+
+
+def bulk_log_metadata(
+    metadata: Mapping[str, Any],
+    entities: Iterable[Reference] = (),
+    *,
+    pipeline_runs: Iterable[str] = (),
+    step_runs: Iterable[Reference] = (),
+    artifact_versions: Iterable[Named] = (),
+    model_versions: Iterable[Named] = (),
+) -> Receipt:
+    """Log the same metadata on many entities as one event: all of them or none.
+
+    Versions are ``"name@version"`` or ``(name, version)``; runs are IDs; steps are references.
+
+        bulk_log_metadata({"approved": True}, model_versions=[("churn", 3), ("fraud", 1)])
+    """
+    targets = [parse_ref(entity) for entity in entities]
+    targets += [checked(EntityRef("run", run)) for run in pipeline_runs]
+    targets += [parse_ref(step) for step in step_runs]
+    targets += [_named("artifact", item) for item in artifact_versions]
+    targets += [_named("model", item) for item in model_versions]
+    if not targets:
+        raise MissingContextError("no entities: pass entities=, pipeline_runs=, step_runs= or versions")
+    return _log(metadata, *targets)
+
+
+def _named(kind: str, item: Named) -> EntityRef:
+    if isinstance(item, str):
+        return parse_ref(f"{kind}:{item}")
+    name, version = item
+    return checked(EntityRef(kind, name, str(version)))
+
+
+def log_artifact_metadata(
+    metadata: Mapping[str, Any], artifact_name: str | None = None, artifact_version: Version | None = None
+) -> Receipt:
+    """Log metadata on an artifact version.
+
+    Inside a step an omitted name means the step's only output, and an omitted version the one the step makes or
+    reads. Outside a step an omitted version means the latest.
+
+        log_artifact_metadata({"rows": 1000}, "processed_data")
+    """
+    if artifact_name is None:
+        artifact_name = _only_output()
+    return _log(metadata, checked(EntityRef("artifact", artifact_name, _version(artifact_version))))
+
+
+def _only_output() -> str:
+    step = current_step()
+    if step is None:
+        raise MissingContextError("outside a step, pass artifact_name=")
+    if len(step.outputs) != 1:
+        what = f"has the outputs {', '.join(step.outputs)}" if step.outputs else "declares no output"
+        raise MissingContextError(f"step {step.name!r} {what}: pass artifact_name=")
+    return step.outputs[0]
+
+
+def log_model_metadata(
+    metadata: Mapping[str, Any], model_name: str | None = None, model_version: Version | None = None
+) -> Receipt:
+    """Log metadata on a model version.
+
+    An omitted name means the model in context (of the step, else the pipeline). An omitted version means the
+    run's version of that model, else the latest.
+
+        log_model_metadata({"evaluation_metrics": {"accuracy": 0.93}}, "churn")
+    """
+    model = current_model()
+    if model_name is None:
+        if model is None:
+            raise MissingContextError(
+                "no model in context: pass model_name=, or declare one with @pipeline(model=Model('churn'))"
+            )
+        model_name = model.name
+    if model_version is None and model is not None and model.name == model_name:
+        model_version = model.version
+    return _log(metadata, checked(EntityRef("model", model_name, _version(model_version))))
+
+
+def log_step_metadata(
+    metadata: Mapping[str, Any],
+    step_name: str | None = None,
+    pipeline_name_id_or_prefix: str | None = None,
+    run_id: str | None = None,
+) -> Receipt:
+    """Log metadata on a step: inside one, on that step; else on `step_name` of a run.
+
+    The run is `run_id`, or the last run of the pipeline `pipeline_name_id_or_prefix`, or the current run.
+
+        log_step_metadata({"some_metadata": {"a_number": 3}}, "my_step", run_id="my_step_run_id")
+    """
+    step = current_step()
+    if step_name is None:
+        if step is None or run_id is not None or pipeline_name_id_or_prefix is not None:
+            raise MissingContextError("pass step_name= with run_id= or pipeline_name_id_or_prefix=")
+        return _log(metadata, step.ref)
+    if run_id is None and pipeline_name_id_or_prefix is None:
+        run = current_run()
+        if run is None:
+            raise MissingContextError(
+                f"step {step_name!r} of which run? Outside a run pass run_id= or pipeline_name_id_or_prefix="
+            )
+        run_id = run.id
+    if pipeline_name_id_or_prefix is not None:
+        check_name("pipeline", pipeline_name_id_or_prefix)
+    return _log(metadata, checked(EntityRef("step", step_name, run=run_id, pipeline=pipeline_name_id_or_prefix)))
+
+
+def log_run_metadata(metadata: Mapping[str, Any], run_id: str | None = None) -> Receipt:
+    """Log metadata on a run; without `run_id`, on the current one.
+
+    log_run_metadata({"git_commit": "1a2b3c"})
+    """
+    if run_id is None:
+        run = current_run()
+        if run is None:
+            raise MissingContextError("not inside a run: pass run_id=")
+        run_id = run.id
+    return _log(metadata, checked(EntityRef("run", run_id)))
+
+
+def retract_metadata(
+    entity: Reference | Iterable[Reference], keys: str | Iterable[str | tuple[str, ...]], reason: str
+) -> Receipt:
+    """Say that keys, groups or leaves no longer hold, and why. Their history stays.
+
+    retract_metadata("model:churn@3", ["evaluation_metrics.accuracy"], reason="leaked test data")
+    """
+    if not reason or not reason.strip():
+        raise MissingContextError("reason is empty: say why the metadata no longer holds")
+    paths = tuple(parse_path(key) for key in ([keys] if isinstance(keys, str) else keys))
+    if not paths:
+        raise MissingContextError("keys is empty: say what no longer holds")
+    return _emit(MetadataRetracted(_targets(entity), paths, _text(reason)))
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def use_artifact(name: str, version: Version | None = None) -> Receipt:
+    """Record that the current step reads an artifact version; without `version`, the latest.
+
+    use_artifact("training_data", 3)
+    """
+    if current_step() is None:
+        raise MissingContextError("use_artifact says what a step reads: call it inside one")
+    return _emit(ArtifactVersionConsumed(checked(EntityRef("artifact", name, _version(version)))))
+
+
+def set_model_stage(
+    model_name: str, stage: str, model_version: Version | None = None, reason: str | None = None
+) -> Receipt:
+    """Move a model version to a stage such as ``production``; the version that held it becomes ``archived``.
+
+    set_model_stage("churn", "production", 3, reason="best recall so far")
+    """
+    check_name("stage", stage)
+    model = checked(EntityRef("model", model_name, _version(model_version)))
+    return _emit(ModelStageChanged(model, stage, reason if reason is None else _text(reason)))
+
+
+def add_note(text: str, entity: Reference | Iterable[Reference] | None = None) -> Receipt:
+    """Write a note on entities; without one, on the current step, else the run.
+
+    add_note("trained on the repaired data", "model:churn@3")
+    """
+    if not text or not text.strip():
+        raise MissingContextError("the note is empty")
+    return _emit(NoteAdded(_targets(entity), _text(text)))

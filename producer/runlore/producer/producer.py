@@ -1,0 +1,224 @@
+"""The producer: takes facts, checks them, and stores them in this process's outbox."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+
+from runlore.producer.receipts import Receipt
+from runlore.producer.session import ClosedError, FlushReport, Session, too_large
+from runlore.schemas.errors import MissingContextError
+from runlore.schemas.events import (
+    AnyFact,
+    ArtifactVersionConsumed,
+    ArtifactVersionProduced,
+    MetadataLogged,
+    MetadataRetracted,
+    ModelStageChanged,
+    ModelVersionCreated,
+    NoteAdded,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    StepStarted,
+)
+from runlore.schemas.ids import new_id
+from runlore.schemas.references import EntityRef, check_name, checked
+from runlore.schemas.settings import Settings, read_settings
+from runlore.schemas.subjects import subject_for
+from runlore.schemas.values import pack_metadata
+
+LIVE: weakref.WeakSet[Producer] = weakref.WeakSet()
+"""Every producer of this process, for its end and for forks."""
+
+_subject = lru_cache(maxsize=4096)(subject_for)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Producer:
+    """Emits events through an outbox of its own. Settings are those of the environment and the arguments.
+
+        async with Producer(project="churn") as producer:
+            receipt = await producer.emit(NoteAdded((EntityRef("model", "churn"),), "looks good"))
+            position = await receipt.wait_async(5)
+
+    The `with` form is the same for synchronous code. Nothing is opened before the first event. The
+    `log_*` functions use one producer of the whole process; this class is for those who want their own.
+    """
+
+    def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
+        self.settings = settings if settings is not None and not overrides else _merged(settings, overrides)
+        self._traceparent = os.environ.get("TRACEPARENT") or None
+        self._session: Session | None = None
+        self._opening = threading.Lock()
+        LIVE.add(self)
+
+    async def emit(
+        self,
+        fact: AnyFact,
+        *,
+        run: str | None = None,
+        step: str | None = None,
+        causation_id: str | None = None,
+    ) -> Receipt:
+        """Store one event and return its receipt; see `emit_nowait`."""
+        return self.emit_nowait(fact, run=run, step=step, causation_id=causation_id)
+
+    def emit_nowait(
+        self,
+        fact: AnyFact,
+        *,
+        run: str | None = None,
+        step: str | None = None,
+        causation_id: str | None = None,
+    ) -> Receipt:
+        """Check, pack and store one event in the outbox: microseconds, never the network.
+
+        Raises MetadataTypeError, EventTooLargeError, InvalidReferenceError or MissingContextError for a fact that
+        cannot be stored, OutboxError when the disk does not take it. Then nothing is emitted.
+        """
+        for what, name in (("run", run), ("step", step)):
+            if name is not None:
+                check_name(what, name)
+        return self.emit_packed(_checked_fact(fact, run, step), run, step, causation_id)
+
+    def emit_packed(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> Receipt:
+        """`emit_nowait` without its checks, for facts whose values are packed and whose names are checked."""
+        settings = self.settings
+        subject = _subject(settings.project, subject_of(fact, run, step))
+        if settings.mode == "disabled":
+            size = len(_encode(fact))
+            if size > settings.max_event_bytes:
+                raise too_large(fact, size, settings.max_event_bytes)
+            return Receipt(new_id())
+        while True:
+            session = self._session or self._open()
+            try:
+                return session.store(fact, subject, run, step, causation_id)
+            except ClosedError:
+                self._forget(session)
+
+    def _open(self) -> Session:
+        with self._opening:
+            if self._session is None:
+                self._session = Session(self.settings, self._traceparent)
+                _on_first_session()
+            return self._session
+
+    def _forget(self, session: Session) -> None:
+        with self._opening:
+            if self._session is session:
+                self._session = None
+
+    def flush(self, timeout: float | None = None) -> FlushReport:
+        """Wait until the log has everything emitted so far; `timeout` in seconds, default RUNLORE_FLUSH_TIMEOUT.
+
+        Waits the whole time even when the server is away, and says what is unsent then.
+        """
+        session = self._session
+        if session is None:
+            return FlushReport(0, 0)
+        return session.flush(self.settings.flush_timeout if timeout is None else timeout)
+
+    async def flush_async(self, timeout: float | None = None) -> FlushReport:  # noqa: ASYNC109 -- as flush()
+        """The same as `flush`, without blocking the event loop."""
+        return await anyio.to_thread.run_sync(self.flush, timeout)
+
+    def close(self) -> FlushReport:
+        """Flush, stop the relay, close the outbox. What is left is sent by the next process."""
+        session = self._session
+        if session is None:
+            return FlushReport(0, 0)
+        report = session.flush_at_exit()
+        session.close()
+        self._forget(session)
+        return report
+
+    def lost_by_fork(self) -> Session | None:
+        """In a forked child: forget the parent's session, so that the next event opens an own one."""
+        session, self._session = self._session, None
+        self._opening = threading.Lock()
+        return session
+
+    @property
+    def session(self) -> Session | None:
+        return self._session
+
+    def __enter__(self) -> Producer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Producer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.close)
+
+
+_first_session_hooks: list[Callable[[], None]] = []
+
+
+def before_first_session(hook: Callable[[], None]) -> None:
+    """Call `hook` whenever a producer has opened an outbox (the lifecycle module's exit hooks)."""
+    _first_session_hooks.append(hook)
+
+
+def _on_first_session() -> None:
+    for hook in _first_session_hooks:
+        hook()
+
+
+def _merged(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
+    if settings is None:
+        return read_settings(**overrides)
+    return read_settings(**{**{name: getattr(settings, name) for name in settings.__struct_fields__}, **overrides})
+
+
+def subject_of(fact: AnyFact, run: str | None, step: str | None) -> EntityRef:
+    """The first entity a fact is about. Raises MissingContextError when run or step is not given."""
+    match fact:
+        case MetadataLogged() | MetadataRetracted() | NoteAdded():
+            return fact.targets[0]
+        case ArtifactVersionProduced() | ArtifactVersionConsumed():
+            return fact.artifact
+        case ModelVersionCreated() | ModelStageChanged():
+            return fact.model
+        case RunStarted() | RunFinished():
+            return _run_ref(run)
+        case StepStarted() | StepFinished():
+            if step is None or run is None:
+                raise MissingContextError("events of a step need run= and step=")
+            return EntityRef("step", step, run=run)
+
+
+def _run_ref(run: str | None) -> EntityRef:
+    if run is None:
+        raise MissingContextError("events of a run need run=")
+    return EntityRef("run", run)
+
+
+def _checked_fact(fact: AnyFact, run: str | None, step: str | None) -> AnyFact:
+    """The fact with its references checked and its values packed."""
+    if isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded)):
+        if not fact.targets:
+            raise MissingContextError("targets is empty: say which entities the event is about")
+        for ref in fact.targets:
+            checked(ref)
+    if isinstance(fact, (ArtifactVersionProduced, ArtifactVersionConsumed)) and step is None:
+        raise MissingContextError("artifact versions are produced and consumed by steps: pass run= and step=")
+    checked(subject_of(fact, run, step))
+    if isinstance(fact, MetadataLogged):
+        return msgspec.structs.replace(fact, metadata=pack_metadata(fact.metadata))
+    if isinstance(fact, (RunStarted, StepStarted)) and fact.parameters:
+        return msgspec.structs.replace(fact, parameters=pack_metadata(fact.parameters))
+    return fact

@@ -1,0 +1,153 @@
+"""A session: one process's open outbox with its numbers, receipts and relay."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from runlore.producer.actor import this_actor
+from runlore.producer.outbox import Outbox
+from runlore.producer.receipts import AckBook, Receipt
+from runlore.producer.relay import Relay, Source
+from runlore.schemas.codec import encode_event
+from runlore.schemas.errors import EventTooLargeError
+from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
+from runlore.schemas.ids import new_id
+from runlore.schemas.layout import DataDir
+from runlore.schemas.settings import Settings
+
+STOP_SECONDS = 1.0
+FIRST_ATTEMPT_SECONDS = 1.0
+"""How long exit waits for a connection attempt that is still the first."""
+_LARGEST_KEYS = 5
+_encode = msgspec.msgpack.Encoder().encode
+_UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
+
+
+class FlushReport(NamedTuple):
+    """What a flush left behind."""
+
+    unsent: int
+    """Events of this process still in its outbox."""
+    dead_letters: int
+    """Events of this process that the server refused for good."""
+
+
+class ClosedError(Exception):
+    """The session ended between finding and using it; the producer opens the next one."""
+
+
+class Session:
+    """Raises OutboxError when the outbox cannot be opened."""
+
+    def __init__(self, settings: Settings, traceparent: str | None) -> None:
+        self.settings = settings
+        self.last_seq = 0
+        self._traceparent = traceparent
+        self._actor = this_actor()
+        self.outbox = Outbox.create(DataDir(settings.data_dir).outboxes, new_id())
+        self._lock = self.outbox.lock
+        self._producer_id = self.outbox.producer_id
+        self._closed = False
+        self.relay: Relay | None = None
+        self.book: AckBook | None = None
+        if settings.mode == "online":
+            self._start_relay()
+
+    def _start_relay(self) -> None:
+        self.book = AckBook()
+        relay = Relay(self.settings, Source(self.outbox, self.book), lambda: self.last_seq)
+        try:
+            relay.start()
+        except RuntimeError:
+            self.book = None  # the interpreter ends: the next process sends what is stored now
+            return
+        self.relay = relay
+
+    def store(
+        self, fact: AnyFact, subject: str, run: str | None, step: str | None, causation_id: str | None
+    ) -> Receipt:
+        """Put one event into the outbox.
+
+        Raises EventTooLargeError, OutboxError (nothing is stored then), or ClosedError.
+        """
+        event_id = new_id()
+        occurred_at = dt.datetime.now(_UTC)
+        with self._lock:
+            if self._closed:
+                raise ClosedError
+            seq = self.last_seq + 1
+            payload = encode_event(
+                Event(
+                    id=event_id,
+                    schema=SCHEMA_VERSION,
+                    project=self.settings.project,
+                    occurred_at=occurred_at,
+                    actor=self._actor,
+                    producer_id=self._producer_id,
+                    producer_seq=seq,
+                    fact=fact,
+                    run=run,
+                    step=step,
+                    traceparent=self._traceparent,
+                    causation_id=causation_id,
+                )
+            )
+            if len(payload) > self.settings.max_event_bytes:
+                raise too_large(fact, len(payload), self.settings.max_event_bytes)
+            self.outbox.insert(seq, subject, payload)
+            self.last_seq = seq
+        relay = self.relay
+        if relay is not None and relay.parked:
+            relay.wake()
+        return Receipt(event_id, seq, self.book)
+
+    def flush(self, timeout: float) -> FlushReport:
+        """Wait until everything emitted so far is stored or refused, at most `timeout` seconds."""
+        if self.relay is not None and self.book is not None:
+            target, book = self.last_seq, self.book
+            if self.relay.parked:
+                self.relay.wake()
+            with book.changed:
+                book.changed.wait_for(lambda: book.settled(target), timeout)
+        return self.report()
+
+    def report(self) -> FlushReport:
+        if self.book is None:
+            return FlushReport(self.last_seq, 0)
+        return FlushReport(self.book.open_count(self.last_seq), self.book.dead_count())
+
+    def flush_at_exit(self) -> FlushReport:
+        """Send what can be sent before the process ends; leaves at once when the server is away."""
+        if self.relay is None:
+            return self.report()
+        now = time.monotonic()
+        deadline = now + self.settings.flush_timeout
+        grace = min(deadline, now + FIRST_ATTEMPT_SECONDS)
+        self.relay.sweep()
+        while not self.relay.swept.wait(0.005) and self.relay.alive and time.monotonic() < deadline:
+            if self.relay.reachable is False or (self.relay.reachable is None and time.monotonic() > grace):
+                break
+        return self.report()
+
+    def close(self) -> None:
+        """Stop the relay and close the outbox; what is left waits for the next process."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        if self.relay is None:
+            self.outbox.close()
+        else:
+            self.relay.stop(STOP_SECONDS)
+
+
+def too_large(fact: AnyFact, size: int, limit: int) -> EventTooLargeError:
+    """The error for an event over the limit, naming its largest keys."""
+    metadata: dict[str, Any] = getattr(fact, "metadata", None) or getattr(fact, "parameters", None) or {}
+    sizes = [(str(key), len(_encode(value))) for key, value in metadata.items()]
+    sizes.sort(key=lambda pair: pair[1], reverse=True)
+    return EventTooLargeError(size, limit, sizes[:_LARGEST_KEYS])

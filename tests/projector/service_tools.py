@@ -1,0 +1,111 @@
+"""Running projectors: in this process as threads, or as processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from nats_tools import until
+
+from runlore.projector import ArchiveReader, rebuild_view
+from runlore.projector.archive import LogRow
+from runlore.projector.digest import view_digest
+from runlore.projector.service import Projector
+from runlore.schemas import Settings
+from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct
+
+
+class Running:
+    """A projector in a thread; `error` is what `run` raised."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.projector = Projector(settings)
+        self.state = self.projector.state
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.projector.run()
+        except BaseException as error:
+            self.error = error
+
+    def folded(self, position: int) -> None:
+        """Wait until this position is queryable."""
+        until(lambda: self.state.folded >= position or self.error is not None)
+        if self.error is not None:
+            raise self.error
+
+    def ended(self) -> BaseException | None:
+        """Wait for the end that comes by itself; its error."""
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self.error
+
+    def stop(self) -> None:
+        self.projector.stop()
+        self.ended()
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[Running]:
+    service = Running(settings)
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def spawn(settings: Settings, **environ: str) -> subprocess.Popen[str]:
+    """``python -m runlore.projector`` over the same folder and server."""
+    variables = {**os.environ, "RUNLORE_DATA_DIR": str(settings.data_dir), **environ}
+    if settings.url:
+        variables["RUNLORE_URL"] = settings.url
+    return subprocess.Popen(
+        [sys.executable, "-m", "runlore.projector"], stderr=subprocess.PIPE, text=True, env=variables
+    )
+
+
+def status(data: DataDir) -> ProjectorStatus | None:
+    return read_struct(data.status, ProjectorStatus)
+
+
+def get(url: str) -> tuple[int, str]:
+    """Status and body of one HTTP request."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def get_json(url: str) -> tuple[int, dict[str, Any]]:
+    code, body = get(url)
+    return code, msgspec.json.decode(body)
+
+
+def log_rows(path: Path) -> list[LogRow]:
+    reader = ArchiveReader(path)
+    rows: list[LogRow] = []
+    try:
+        while some := reader.read(rows[-1].position if rows else 0, 5000):
+            rows += some
+    finally:
+        reader.close()
+    return rows
+
+
+def assert_view_is_what_the_log_says(data: DataDir) -> None:
+    """The live view equals one folded afresh. Stops no projector: call it when none runs."""
+    before = view_digest(data.current_view())
+    assert view_digest(rebuild_view(data)) == before
