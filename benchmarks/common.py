@@ -58,7 +58,8 @@ def data_folder() -> Iterator[Path]:
 @contextmanager
 def running_stack() -> Iterator[Path]:
     """The embedded stack over a fresh data folder."""
-    with data_folder() as folder, EmbeddedStack(read_settings()):
+    with data_folder() as folder, EmbeddedStack(read_settings(), lambda text: None) as stack:
+        assert stack.wait_ready(lambda seconds: bool(time.sleep(seconds)))
         producer.configure()
         yield folder
 

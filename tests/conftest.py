@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import runlore.producer as producer
 from runlore.cli.server import EmbeddedServer
+from runlore.cli.stack import EmbeddedStack
 from runlore.schemas import Settings, read_settings
 from runlore.schemas.layout import DataDir
 
@@ -40,3 +43,18 @@ def server(data: DataDir) -> Iterator[EmbeddedServer]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture
+def stack(settings: Settings) -> Iterator[EmbeddedStack]:
+    """Server, keeper and projector over the test's folder; this process's producer logs into it."""
+    with EmbeddedStack(settings, lambda text: None) as running:
+        assert running.wait_ready(_sleep)
+        producer.configure()
+        yield running
+        producer.configure(mode="disabled")
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False

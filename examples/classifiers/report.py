@@ -51,14 +51,14 @@ def lines(card: Mapping[str, Any]) -> str:
 
 def short(value: Any) -> str:
     text = f"{value:.4f}" if isinstance(value, float) else readable(value)
-    return text if len(text) <= 60 else text[:28] + " ... " + text[-27:]
+    return text if len(text) <= 36 else text[:12] + " ... " + text[-19:]
 
 
 def show_history(entity: Any) -> None:
-    table = Table("position", "recorded", "value", "who")
+    table = Table("position", "recorded", "value", "who", "step")
     for entry in entity.history("training.loss"):
         who = f"{entry.actor.user}@{entry.actor.host}, process {entry.actor.pid}"
-        table.add_row(str(entry.position), f"{entry.created:%H:%M:%S.%f}", f"{entry.value:.4f}", who)
+        table.add_row(str(entry.position), f"{entry.created:%H:%M:%S.%f}", f"{entry.value:.4f}", who, entry.step)
     console.print(table)
 
 

@@ -27,7 +27,7 @@ Epochs = Iterator[Any]
 def logistic_regression(split: Split, settings: Settings) -> Epochs:
     """Stochastic gradient descent on log loss; an epoch is one pass over the rows."""
     scaler = MinMaxScaler().fit(split.train_x)
-    model = SGDClassifier(loss="log_loss", alpha=settings["alpha"], random_state=settings["seed"])
+    model = SGDClassifier(loss="log_loss", alpha=settings["alpha"], average=True, random_state=settings["seed"])
     for _ in range(settings["epochs"]):
         model.partial_fit(scaler.transform(split.train_x), split.train_y, classes=range(10))
         yield make_pipeline(scaler, model)

@@ -46,9 +46,7 @@ def with_nats(settings: Settings, work: Callable[[NatsConnection], Coroutine[Any
 
 async def js(connection: NatsConnection, request: str, body: Any = None) -> dict[str, Any]:
     """One request to JetStream's API, as any administrator would send it."""
-    answer = await connection.request(
-        f"$JS.API.{request}", json.dumps(body).encode() if body else b"", timeout=10
-    )
+    answer = await connection.request(f"$JS.API.{request}", json.dumps(body).encode() if body else b"", timeout=10)
     return json.loads(answer.data)
 
 

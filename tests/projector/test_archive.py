@@ -65,9 +65,7 @@ def test_an_empty_log_adopts_the_stream_it_meets(path: Path) -> None:
 
 
 @pytest.mark.parametrize("positions", [[2], [1, 3], [2, 1], [1, 1], [0, 1]])
-def test_messages_that_do_not_follow_are_refused_whole(
-    log: Archive, path: Path, positions: list[int]
-) -> None:
+def test_messages_that_do_not_follow_are_refused_whole(log: Archive, path: Path, positions: list[int]) -> None:
     with pytest.raises((CorruptLogError, sqlite3.Error, *MachineErrors)):
         log.append([message(position, f"e{index}") for index, position in enumerate(positions)])
     assert rows(path) == []
@@ -98,9 +96,7 @@ def test_messages_without_an_event_id_are_no_duplicates_of_each_other(log: Archi
     assert [row[2] for row in rows(path)] == [None, None, None, 3, None]
 
 
-@pytest.mark.parametrize(
-    "statement", ["UPDATE log SET payload = x'00'", "DELETE FROM log WHERE position = 1"]
-)
+@pytest.mark.parametrize("statement", ["UPDATE log SET payload = x'00'", "DELETE FROM log WHERE position = 1"])
 def test_the_log_is_append_only_even_for_a_shell(log: Archive, path: Path, statement: str) -> None:
     log.append(messages(1, 2))
     connection = open_writer(path).conn

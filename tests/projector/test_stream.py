@@ -51,9 +51,7 @@ def test_starters_at_once_agree_on_one_stream(settings: Settings, server: Embedd
     assert len(set(asyncio.run(all_at_once()))) == 1
 
 
-def test_there_is_nothing_to_describe_before_the_stream_is_made(
-    settings: Settings, server: EmbeddedServer
-) -> None:
+def test_there_is_nothing_to_describe_before_the_stream_is_made(settings: Settings, server: EmbeddedServer) -> None:
     async def work(connection: NatsConnection) -> None:
         with pytest.raises(NotFoundError, match="no stream RUNLORE"):
             await stream_info(connection)

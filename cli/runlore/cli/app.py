@@ -52,6 +52,14 @@ def exit_code(error: RunloreError) -> int:
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
+class Failure(click.ClickException):
+    """An error of ours as click shows it: its sentence, and its exit code."""
+
+    def __init__(self, error: RunloreError) -> None:
+        super().__init__(str(error))
+        self.exit_code: int = exit_code(error)  # type: ignore[misc]  # click declares a class variable
+
+
 class Application(click.Group):
     """The group that imports commands late and shows Runlore's errors as one sentence."""
 
@@ -73,9 +81,7 @@ class Application(click.Group):
         try:
             return super().invoke(ctx)
         except RunloreError as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = exit_code(error)
-            raise failure from error
+            raise Failure(error) from error
 
 
 def _missing_extra(command: str, error: ModuleNotFoundError) -> click.ClickException:

@@ -13,7 +13,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 from runlore.schemas.errors import InvalidReferenceError
 from runlore.schemas.paths import parse_path
@@ -94,12 +94,12 @@ def _path(key: str) -> tuple[str, ...]:
 def _assign(metadata: dict[str, Any], path: tuple[str, ...], value: Any, assignment: str) -> None:
     group = metadata
     for part in path[:-1]:
-        inner = group.setdefault(part, {})
+        inner: Any = group.setdefault(part, {})
         if not isinstance(inner, dict):
             raise ValueError(  # noqa: TRY004 -- what was typed contradicts itself
                 f"{assignment!r}: {part!r} is already a plain value in this call"
             )
-        group = inner
+        group = cast(dict[str, Any], inner)
     if path[-1] in group:
         raise ValueError(f"{assignment!r}: this key is given twice")
     group[path[-1]] = value

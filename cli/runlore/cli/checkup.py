@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from sqlite_utils.utils import sqlite3 as writing_sqlite
+from sqlite_utils import Database
 
 from runlore.cli.server import MIN_VERSION, find_program, server_version
 from runlore.cli.stack import public_address, readyz
@@ -53,12 +53,12 @@ def check_up(settings: Settings) -> Iterator[Finding]:
 
 def _versions(settings: Settings) -> Iterator[Finding]:
     yield Finding("python", "ok", platform.python_version())
-    version = tuple(map(int, writing_sqlite.sqlite_version.split(".")))
-    if version >= SAFE_SQLITE:
-        yield Finding("sqlite", "ok", writing_sqlite.sqlite_version)
+    sqlite_version = _writers_sqlite()
+    if tuple(map(int, sqlite_version.split("."))) >= SAFE_SQLITE:
+        yield Finding("sqlite", "ok", sqlite_version)
     else:
         advice = "pip install pysqlite3 (Linux), or a Python with a newer SQLite"
-        yield Finding("sqlite", "warn", f"{writing_sqlite.sqlite_version} has the WAL-reset bug", advice)
+        yield Finding("sqlite", "warn", f"{sqlite_version} has the WAL-reset bug", advice)
     if settings.url:
         return  # no server of our own is needed
     try:
@@ -71,6 +71,12 @@ def _versions(settings: Settings) -> Iterator[Finding]:
         yield Finding("nats-server", "ok", shown)
     else:
         yield Finding("nats-server", "fail", f"{shown} is too old", f"install {wanted} or newer")
+
+
+def _writers_sqlite() -> str:
+    """The version of the SQLite that sqlite-utils writes with: pysqlite3's where it is installed."""
+    with contextlib.closing(Database(memory=True, execute_plugins=False)) as database:
+        return str(database.conn.execute("SELECT sqlite_version()").fetchone()[0])
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from runlore.schemas.transport import Backoff
 
@@ -19,11 +19,10 @@ STEADY_SECONDS = 10.0
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before any fork: between fork and exec only the call itself is safe.
-_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_prctl: Any = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 
 def _die_with_parent() -> None:
-    assert _prctl is not None
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from typing import Any
 
-import msgspec
-
+from runlore.cli.plain import plain
 from runlore.projector.archive import LogRow
 from runlore.schemas.cells import readable
 from runlore.schemas.codec import decode_event
@@ -29,9 +27,6 @@ from runlore.schemas.events import (
     event_type,
 )
 from runlore.schemas.paths import format_path
-
-_EXACT_INT = 2**53
-"""JSON readers may hold numbers as doubles: larger integers are written as text."""
 
 
 def event_text(row: LogRow) -> str:
@@ -61,29 +56,6 @@ def event_json(row: LogRow) -> dict[str, Any]:
         return {**head, "error": str(error)}
     fields = {name: plain(getattr(event, name)) for name in event.__struct_fields__ if name not in ("id", "fact")}
     return {**head, "type": event_type(event.fact), **fields, "fact": plain(event.fact)}
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON knows them: exact where JSON is, else readable text."""
-    match value:
-        case None | bool():
-            return value
-        case dict():
-            return {key: plain(item) for key, item in value.items()}
-        case tuple() if hasattr(value, "_asdict"):
-            return plain(value._asdict())
-        case list() | tuple():
-            return [plain(item) for item in value]
-        case msgspec.Struct():
-            return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-        case int() if abs(value) <= _EXACT_INT:
-            return int(value)
-        case float() if math.isfinite(value):
-            return value
-        case str():
-            return value.encode("utf-8", "replace").decode()
-        case _:
-            return readable(value)
 
 
 def _recorded(row: LogRow) -> dt.datetime:

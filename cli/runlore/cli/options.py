@@ -23,7 +23,7 @@ project_option = click.option("--project", help="Project; else RUNLORE_PROJECT, 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
-class ReferenceType(click.ParamType):
+class ReferenceType(click.ParamType[EntityRef]):
     """An entity such as `model:churn@3`; a text that does not parse is wrong usage."""
 
     name = "reference"

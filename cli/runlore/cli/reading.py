@@ -14,7 +14,7 @@ from runlore.query import Client
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-class AsOfType(click.ParamType):
+class AsOfType(click.ParamType["int | dt.datetime"]):
     """A position, or an ISO 8601 time; a time without a zone is local."""
 
     name = "when"

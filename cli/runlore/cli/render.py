@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
-from typing import Any
+from typing import Any, cast
 
 from runlore.cli.output import print_table
+from runlore.cli.plain import plain
 from runlore.query import Comparison, Entity, Entry, PipelineRun, StepRun
 from runlore.schemas.cells import readable
 from runlore.schemas.special import StorageSize
-
-
-def json_value(value: Any) -> Any:
-    """A value as JSON: itself where JSON can say it, else its readable text (NaN, bytes, dates, sets, big numbers)."""
-    if isinstance(value, dict):
-        return {str(key): json_value(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_value(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int):
-        return int(value) if abs(value) < 2**53 else readable(int(value))
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    return readable(value)
 
 
 def json_entry(entry: Entry) -> dict[str, Any]:
     """An entry with who, when and where."""
     return {
         "path": entry.path,
-        "value": json_value(entry.value),
+        "value": plain(entry.value),
         "type": entry.type,
         "position": entry.position,
         "recorded_at": entry.created,
@@ -54,7 +37,7 @@ def json_entity(entity: Entity) -> dict[str, Any]:
         "reference": entity.reference,
         "project": entity.project,
         "position": entity.position,
-        "fields": json_value(entity.fields),
+        "fields": plain(entity.fields),
         "metadata": {key: json_entry(entry) for key, entry in entity.run_metadata.items()},
     }
 
@@ -73,6 +56,7 @@ def when(moment: dt.datetime | None) -> str:
 
 
 def who(entry: Entry) -> str:
+    """User and host."""
     return f"{text(entry.actor.user)}@{text(entry.actor.host)}"
 
 
@@ -86,11 +70,11 @@ def print_entity(entity: Entity) -> None:
     """A heading, the fields, then one card for each group and one for all other keys."""
     print_table(("field", "value"), [(key, text(value)) for key, value in entity.fields.items()], entity.reference)
     if isinstance(entity, PipelineRun):
-        print_table(
-            ("step", "status", "started", "finished"),
-            [(text(step.name), step.status or "", when(step.started_at), when(step.finished_at)) for step in entity.steps.values()],
-            "steps",
-        )  # fmt: skip
+        steps = [
+            (text(step.name), step.status or "", when(step.started_at), when(step.finished_at))
+            for step in entity.steps.values()
+        ]
+        print_table(("step", "status", "started", "finished"), steps, "steps")
     if isinstance(entity, StepRun):
         for title, artifacts in (("inputs", entity.inputs), ("outputs", entity.outputs)):
             if artifacts:
@@ -103,7 +87,8 @@ def print_cards(entity: Entity) -> None:
     single: list[Entry] = []
     for key, entry in entity.run_metadata.items():
         if isinstance(entry.value, dict) and entry.value:
-            print_table(("key", "value"), [(text(name), text(value)) for name, value in entry.value.items()], text(key))
+            group = cast(dict[str, Any], entry.value)
+            print_table(("key", "value"), [(text(name), text(value)) for name, value in group.items()], text(key))
         else:
             single.append(entry)
     if single:

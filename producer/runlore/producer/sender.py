@@ -134,13 +134,23 @@ class Sender:
         """Store all rows at consecutive positions; returns the last one's. Raises SendError."""
         batch = new_id()
         answer, reply = self._ask()
-        for number, row in enumerate(rows, 1):
-            last = number == len(rows)
-            headers = _headers(row) | _batch_headers(batch, number, last)
-            await self._publish(row, reply if last else "", headers)
-            if number % SLICE == 0:
-                await self._breathe()
+        for start in range(0, len(rows), SLICE):
+            await self._publish_slice(batch, rows, start, reply)
+            await self._breathe()
         return (await self._hear(answer)).seq
+
+    async def _publish_slice(self, batch: str, rows: Sequence[Row], start: int, reply: str) -> None:
+        assert self._connection
+        self._check()
+        end = min(start + SLICE, len(rows))
+        commands = [
+            _command(rows[index], _headers(rows[index]) | _batch_headers(batch, index + 1, last=False))
+            for index in range(start, end - 1)
+        ]
+        # Joined by us: connection.publish() costs 12 µs a message, which a busy step would feel (this way 4 µs).
+        await self._connection._send_command(b"".join(commands))  # pyright: ignore[reportPrivateUsage] -- no public way
+        last = end == len(rows)
+        await self._publish(rows[end - 1], reply if last else "", _headers(rows[end - 1]) | _batch_headers(batch, end, last))
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
@@ -157,12 +167,15 @@ class Sender:
 
     async def _publish(self, row: Row, reply: str, headers: dict[str, str]) -> None:
         assert self._connection
-        if self._answer is not None and self._answer.done():
-            self._answer.result()  # raises what the callbacks heard meanwhile
+        self._check()
         try:
             await self._connection.publish(row.subject, row.payload, reply, headers)
         except (OSError, nats.errors.Error) as error:
             raise NoAnswerError(str(error) or type(error).__name__) from error
+
+    def _check(self) -> None:
+        if self._answer is not None and self._answer.done():
+            self._answer.result()  # raises what the callbacks heard meanwhile
 
     async def _breathe(self) -> None:
         await asyncio.sleep(0)  # lets nats-py write to its socket
@@ -202,6 +215,14 @@ def broken(row: Row) -> str | None:
     except EventDecodeError as error:
         return str(error)
     return None
+
+
+def _command(row: Row, headers: dict[str, str]) -> bytes:
+    """The protocol's HPUB of one message without a reply subject."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    block = f"NATS/1.0\r\n{lines}\r\n".encode()
+    sizes = f"HPUB {row.subject} {len(block)} {len(block) + len(row.payload)}\r\n".encode()
+    return b"".join((sizes, block, row.payload, b"\r\n"))
 
 
 def _batch_headers(batch: str, number: int, last: bool) -> dict[str, str]:

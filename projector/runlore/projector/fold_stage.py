@@ -1,115 +1,90 @@
-"""The fold stage: a thread that folds log.db into the live view, while live and while catching up alike."""
+"""The fold stage, as the service sees it: a process that is started, woken, listened to and stopped."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Callable
 
-from runlore.projector.archive import ArchiveReader
-from runlore.projector.logs import get_log
+import msgspec
+
+from runlore.projector.fold_report import FoldReport
 from runlore.projector.metrics import Metrics
-from runlore.projector.rebuild import BATCH, rebuild_view, remove_old_views
 from runlore.projector.state import ServiceState
-from runlore.projector.view import View
+from runlore.schemas import errors
+from runlore.schemas.errors import RunloreError
 from runlore.schemas.layout import DataDir
 
-IDLE_SECONDS = 1.0
-WAL_BYTES = 256 * 1024 * 1024
-"""A write-ahead log above this size (a reader held it) is emptied by force, once in a while."""
-
-CHECKPOINT_SECONDS = 30.0
+_decode = msgspec.json.Decoder(FoldReport).decode
 
 
 class FoldStage:
-    """Folds until stopped. When it cannot go on, `failure` says why, and `on_failure` is called."""
+    """One fold process. When it ends by itself, `failure` says why, and `on_failure` is called."""
 
-    def __init__(
-        self, data: DataDir, state: ServiceState, metrics: Metrics, on_failure: Callable[[], None]
-    ) -> None:
+    def __init__(self, data: DataDir, state: ServiceState, metrics: Metrics, on_failure: Callable[[], None]) -> None:
         self._data, self._state, self._metrics, self._on_failure = data, state, metrics, on_failure
-        self._wake = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._listener: threading.Thread | None = None
         self._stopping = False
-        self._checkpointed = time.monotonic()
-        self._thread = threading.Thread(target=self._supervised, name="runlore-fold")
-        self.failure: BaseException | None = None
+        self.failure: RunloreError | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        """Start the process."""
+        self._process = subprocess.Popen(  # noqa: S603 -- our own module
+            [sys.executable, "-m", "runlore.projector.fold_worker", str(self._data.root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdin
+        os.set_blocking(self._process.stdin.fileno(), False)
+        self._listener = threading.Thread(target=self._listen, args=(self._process,), name="runlore-fold")
+        self._listener.start()
 
     def wake(self) -> None:
         """There is more in log.db."""
-        self._wake.set()
+        if self._process is not None and self._process.stdin is not None:
+            # Full: it is awake anyhow. Broken: the listener hears why.
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._process.stdin.fileno(), b"\n")
 
     def stop(self) -> None:
-        """Finish the batch in hand, checkpoint, and end."""
+        """Let it finish the batch in hand, checkpoint and end; harmless when it did not start."""
         self._stopping = True
-        self._wake.set()
-        self._thread.join()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._listener is not None:
+            self._listener.join()
 
-    def _supervised(self) -> None:
-        try:
-            self._work()
-        except _StoppedError:
-            pass
-        except BaseException as error:  # noqa: BLE001 -- whatever ends this thread must end the service
-            self.failure = error
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout
+        with process.stdout:
+            for line in process.stdout:
+                self._take(_decode(line))
+        code = process.wait()
+        self._state.fold_running = False
+        if self.failure is None and not (self._stopping and code == 0):
+            self.failure = RunloreError(
+                f"the fold process ended with code {code}; nothing is lost: start the projector again"
+            )
+        if self.failure is not None:
             self._on_failure()
-        finally:
-            self._state.fold_running = False
 
-    def _work(self) -> None:
-        log = ArchiveReader(self._data.log)
-        try:
-            view = self._open_view(log)
-            try:
-                self._fold_all(log, view)
-            finally:
-                view.checkpoint()
-                view.close()
-        finally:
-            log.close()
-
-    def _open_view(self, log: ArchiveReader) -> View:
-        view = View.open_or_create(self._data, log.epoch)
-        ahead = view.position > log.position
-        if view.up_to_date and not ahead:
-            return view
-        # Ahead: a power cut took the end of log.db, and the view can no longer show where it came from.
-        view.close()
-        get_log().warning(
-            "rebuilding the view", reason="ahead of log.db" if ahead else "made by another version"
-        )
-        rebuild_view(self._data, self._rebuilt_to)
-        remove_old_views(self._data)
-        return View.open_or_create(self._data, log.epoch)
-
-    def _rebuilt_to(self, position: int, last: int) -> None:
-        self._state.folded = position
-        if self._stopping:
-            raise _StoppedError  # the unfinished generation was never live
-
-    def _fold_all(self, log: ArchiveReader, view: View) -> None:
-        state, position = self._state, view.position
-        state.folded, state.quarantined, state.fold_running = position, view.quarantined, True
-        while not self._stopping:
-            self._wake.clear()
-            rows = log.read(position, BATCH)
-            if not rows:
-                self._wake.wait(IDLE_SECONDS)
-                continue
-            with self._metrics.fold_seconds.time():
-                result = view.fold(rows)
-            position = state.folded = result.position
-            state.quarantined += result.quarantined
-            state.events_folded += len(rows)
-            self._bound_wal(view)
-
-    def _bound_wal(self, view: View) -> None:
-        if view.wal_bytes() > WAL_BYTES and time.monotonic() - self._checkpointed > CHECKPOINT_SECONDS:
-            view.checkpoint()
-            self._checkpointed = time.monotonic()
+    def _take(self, report: FoldReport) -> None:
+        if report.error is not None:
+            self.failure = _error(report)
+            return
+        state = self._state
+        state.folded, state.quarantined, state.fold_running = report.folded, report.quarantined, report.running
+        if report.events:
+            state.events_folded += report.events
+            self._metrics.fold_seconds.observe(report.seconds)
 
 
-class _StoppedError(Exception):
-    """Leaves a rebuild that is no longer wanted."""
+def _error(report: FoldReport) -> RunloreError:
+    kind = getattr(errors, report.error or "", None)
+    if isinstance(kind, type) and issubclass(kind, RunloreError):
+        return kind(report.message)
+    return RunloreError(f"the fold stopped: {report.error}: {report.message}")

@@ -65,6 +65,9 @@ class Projector:
             closing.callback(self._stop_fold)
             try:
                 asyncio.run(self._run(health.url))
+                self._stop_fold()
+                if self._fold.failure is not None:
+                    raise self._fold.failure
             except BaseException as error:
                 self._stopped = str(error) or type(error).__name__
                 raise
@@ -106,8 +109,6 @@ class Projector:
         finally:
             self._stopping.set()
             await ticks
-        if self._fold.failure is not None:
-            raise self._fold.failure
 
     def _fold_what_is_there(self) -> None:
         """Catch up from log.db without waiting for NATS."""

@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from runlore.query import entries as stored
@@ -37,7 +37,7 @@ STATUS_SECONDS = 10.0
 """A projector's word older than this counts as none."""
 
 _COLUMNS = "entity_id, project, kind, run, name, version, reference, created_position"
-AnyEntity = TypeVar("AnyEntity", bound=Entity)
+Before = Entity | int | None
 
 
 class HasEventId(Protocol):
@@ -71,9 +71,8 @@ class Client:
     @property
     def position(self) -> int:
         """Everything up to this position of the log can be read; with `as_of`, that position."""
-        if self._as_of is not None:
-            return self._as_of
-        return int(self._state()[0])
+        head = int(self._state()[0])
+        return head if self._as_of is None else min(head, self._as_of)
 
     def _state(self) -> tuple[Any, ...]:
         row = self.reader.one("SELECT position, recorded_us FROM view_state")
@@ -185,10 +184,10 @@ class Client:
             return cast(PipelineRun, self._run(name_id_or_prefix))
 
     def _run(self, wanted: str) -> Entity:
-        row = self._row("run", "", wanted, "")
+        row = self._row("run", "", wanted, "", self._as_of)
         if row is not None:
             return self._entity(row, self._as_of)
-        pipeline = self._row("pipeline", "", wanted, "")
+        pipeline = self._row("pipeline", "", wanted, "", self._as_of)
         if pipeline is not None:
             last = self._entity(pipeline, self._as_of).fields.get("last_run")
             if last is not None:
@@ -252,18 +251,20 @@ class Client:
     # -- several entities ----------------------------------------------------------------------------
 
     def list_entities(
-        self, kind: str, name: str | None = None, limit: int = 100, before: int | None = None
+        self, kind: str, name: str | None = None, limit: int = 100, before: Before = None
     ) -> list[Entity]:
         """Entities of a kind (versions, where it has them), newest first.
 
-        `before`: only those created before this position (`created_position` of the last one: the next page).
+        `before`: the last entity of a page, for the page after it; or a position, for what was created before it.
         """
         conditions, values = (
             ["project = ?", "kind = ?", "created_position <= ?"],
-            list[Any]([self.project, kind]),
+            list[Any]([self.project, kind, self._limit(self._as_of)]),
         )
-        upto = self._limit(self._as_of)
-        values.append(upto if before is None else min(upto, before - 1))
+        if before is not None:
+            # One event can name many entities, so a position alone cannot say where a page ended.
+            conditions.append("(created_position, entity_id) < (?, ?)")
+            values += (before, 0) if isinstance(before, int) else before.place
         if kind not in ("run", "step", "pipeline"):
             conditions.append("version != ''")
         if name is not None:
@@ -277,16 +278,16 @@ class Client:
         return [self._entity(row, self._as_of) for row in rows]
 
     def list_artifact_versions(
-        self, name: str | None = None, limit: int = 100, before: int | None = None
+        self, name: str | None = None, limit: int = 100, before: Before = None
     ) -> list[ArtifactVersion]:
         return cast(list[ArtifactVersion], self.list_entities("artifact", name, limit, before))
 
     def list_model_versions(
-        self, name: str | None = None, limit: int = 100, before: int | None = None
+        self, name: str | None = None, limit: int = 100, before: Before = None
     ) -> list[ModelVersion]:
         return cast(list[ModelVersion], self.list_entities("model", name, limit, before))
 
-    def list_steps(self, limit: int = 100, before: int | None = None) -> list[StepRun]:
+    def list_steps(self, limit: int = 100, before: Before = None) -> list[StepRun]:
         return cast(list[StepRun], self.list_entities("step", None, limit, before))
 
     def list_pipeline_runs(
@@ -294,7 +295,7 @@ class Client:
         pipeline: str | None = None,
         status: str | None = None,
         limit: int = 100,
-        before: int | None = None,
+        before: Before = None,
     ) -> list[PipelineRun]:
         """Runs, newest first; of one pipeline or with one status, if given."""
         found: list[PipelineRun] = []
@@ -308,7 +309,7 @@ class Client:
                 ]
                 if len(page) < 200:
                     break
-                before = page[-1].created_position
+                before = page[-1]
         return found[:limit]
 
     def list_kinds(self) -> dict[str, int]:

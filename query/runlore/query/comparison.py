@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from runlore.query.entities import Entity
-from runlore.schemas.cells import readable
+from runlore.schemas.cells import readable, to_cell
 from runlore.schemas.paths import format_path
 
 
@@ -79,8 +79,6 @@ def _leaves(metadata: dict[str, Any], above: tuple[str, ...] = ()) -> dict[str, 
 def _row(path: str, columns: list[dict[str, Any]]) -> Row:
     present = tuple(path in column for column in columns)
     values = tuple(column.get(path) for column in columns)
-    # By type and readable form too: NaN equals itself here, and True is not 1.
-    seen: set[tuple[type, str]] = {
-        (type(value), readable(value)) for value, there in zip(values, present, strict=True) if there
-    }
+    # As stored, with the type: NaN equals itself here, True is not 1, and ["1"] is not [1].
+    seen = {to_cell(value) for value, there in zip(values, present, strict=True) if there}
     return Row(path, values, present, len(seen) > 1 or not all(present))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runlore.query import entries as stored
 from runlore.query.entries import Entry, Metadata
 from runlore.schemas.cells import readable
-from runlore.schemas.errors import NotFoundError
+from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.paths import PathParts
 
 if TYPE_CHECKING:
@@ -43,7 +43,13 @@ class Entity:
     @property
     def position(self) -> int:
         """What is read here is complete up to this position."""
-        return self._client.position if self._as_of is None else self._as_of
+        head = self._client.position
+        return head if self._as_of is None else min(head, self._as_of)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where it stands in listings: position of creation, and order within one event."""
+        return self.created_position, self._id
 
     @property
     def run_metadata(self) -> Metadata:
@@ -64,13 +70,26 @@ class Entity:
         found = stored.leaves(self._client.reader, self._id, "field", self._as_of)
         return {leaf.parts[0]: leaf.value for leaf in found}
 
-    def history(self, key: str | PathParts, limit: int | None = None) -> list[Entry]:
+    def history(self, key: str | PathParts, limit: int | None = None, since: AsOf | None = None) -> list[Entry]:
         """All entries of a key, group or leaf (``"metrics.loss"``), oldest first; the newest `limit` of them.
+
+        `since`: only what the log recorded at that position or time, or later.
 
         An entry that ended has type ``removed`` or ``retracted`` and value None.
         Raises NotFoundError when it was never logged here.
         """
-        return stored.history(self._client.reader, self._id, key, limit, self._as_of)
+        if limit is not None and limit < 1:
+            raise InvalidReferenceError(f"limit is 1 or more, or None for all, not {limit}")
+        return stored.history(self._client.reader, self._id, key, limit, self._as_of, self._first(since))
+
+    def _first(self, since: AsOf | None) -> int:
+        if since is None or isinstance(since, int):
+            return since or 0
+        return self._client.position_at(since - dt.timedelta(microseconds=1)) + 1
+
+    def field_history(self, name: str) -> list[Entry]:
+        """All entries of a field such as ``status`` or ``stage``, oldest first; none if it never had one."""
+        return stored.field_history(self._client.reader, self._id, name, self._as_of)
 
     def as_of(self, when: AsOf) -> Entity:
         """The same entity as the log knew it at a position or (recorded) time.
@@ -85,7 +104,7 @@ class Entity:
     @property
     def notes(self) -> list[Entry]:
         """All notes, oldest first."""
-        return stored.field_history(self._client.reader, self._id, "note", self._as_of)
+        return self.field_history("note")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entity) and (self.project, self.reference, self._as_of) == (
@@ -238,11 +257,23 @@ class PipelineRun(_Ran):
         return [*self._linked("made"), *self._linked("used")]
 
     def _entries(self) -> dict[str, Entry]:
-        """Its own keys, and those of its steps as ``step::key``."""
-        found = super()._entries()
-        for name, step in self.steps.items():
-            found |= stored.entries(self._client.reader, step._id, self._as_of, f"{name}::")
+        """Its own keys, and those of its steps as ``step::key``, all of one position."""
+        with self._client.reader.read():
+            found = super()._entries()
+            for name, step in self.steps.items():
+                found |= stored.entries(self._client.reader, step._id, self._as_of, f"{name}::")
         return found
+
+    def history(self, key: str | PathParts, limit: int | None = None, since: AsOf | None = None) -> list[Entry]:
+        """As for every entity; ``step::key`` reads the step's own."""
+        text = key if isinstance(key, str) else next(iter(key), "")
+        step, found, rest = text.partition("::")
+        try:
+            return super().history(key, limit, since)
+        except NotFoundError:
+            if not found or step not in self.steps:
+                raise
+        return self.steps[step].history(rest if isinstance(key, str) else (rest, *key[1:]), limit, since)
 
     @property
     def metadata(self) -> dict[str, Any]:

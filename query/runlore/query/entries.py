@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -61,13 +63,17 @@ class Leaf(msgspec.Struct, frozen=True):
     value: Any
 
 
-_EVENT = """SELECT ev.position, ev.event_id, ev.occurred_us, ev.recorded_us, a.user, a.host, a.pid, a.library,
-    r.name, s.name FROM events ev JOIN actors a USING (actor_id)
-    LEFT JOIN entities r ON r.entity_id = ev.run_entity_id
-    LEFT JOIN entities s ON s.entity_id = ev.step_entity_id WHERE ev.position {which}"""
+_EVENT = """SELECT position, event_id, occurred_us, recorded_us, actor_id, run_entity_id, step_entity_id
+    FROM events WHERE position IN (SELECT value FROM json_each(?))"""
+_ACTORS = "SELECT actor_id, user, host, pid, library FROM actors WHERE actor_id IN (SELECT value FROM json_each(?))"
+_NAMES = "SELECT entity_id, name FROM entities WHERE entity_id IN (SELECT value FROM json_each(?))"
 
 _HEADS = """SELECT h.path_id, p.path, h.position, h.type, h.value FROM heads h JOIN paths p USING (path_id)
     WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
+
+_LEAF_HISTORY = """SELECT position, type, value FROM history WHERE entity_id = ? AND path_id = ?
+    AND position BETWEEN ? AND ? ORDER BY position DESC LIMIT ?"""
+NO_END = 2**63 - 1
 
 # For every path the entity ever had, the last row at or before the position: one seek a path.
 _AS_OF = """SELECT n.path_id, p.path, n.position, n.type, n.value FROM heads h JOIN paths p USING (path_id)
@@ -112,22 +118,28 @@ def assemble(found: Iterable[Leaf]) -> dict[str, Any]:
 
 def events(reader: ViewReader, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
     """What the entries of each position have in common."""
-    wanted = sorted(set(positions))
-    found: dict[int, dict[str, Any]] = {}
-    for first in range(0, len(wanted), 500):
-        some = wanted[first : first + 500]
-        marks = ", ".join("?" * len(some))
-        for row in reader.rows(_EVENT.format(which=f"IN ({marks})"), some):
-            found[row[0]] = {
-                "position": row[0],
-                "event_id": row[1],
-                "occurred_at": utc(row[2]),
-                "created": utc(row[3]),
-                "actor": Actor(*row[4:8]),
-                "run": row[8],
-                "step": row[9],
-            }
-    return found
+    with reader.read():
+        rows = reader.rows(_EVENT, (_json(positions),))
+        # A thousand entries have few actors, runs and steps: each is read once.
+        actors = {row[0]: Actor(*row[1:]) for row in reader.rows(_ACTORS, (_json(row[4] for row in rows),))}
+        ids = (entity_id for row in rows for entity_id in row[5:] if entity_id is not None)
+        names = dict(reader.rows(_NAMES, (_json(ids),)))
+    return {
+        row[0]: {
+            "position": row[0],
+            "event_id": row[1],
+            "occurred_at": utc(row[2]),
+            "created": utc(row[3]),
+            "actor": actors[row[4]],
+            "run": names.get(row[5]),
+            "step": names.get(row[6]),
+        }
+        for row in rows
+    }
+
+
+def _json(numbers: Iterable[int]) -> str:
+    return str(sorted(set(numbers)))
 
 
 class Metadata(Mapping[str, Entry]):
@@ -177,19 +189,30 @@ def entries(reader: ViewReader, entity_id: int, as_of: int | None, prefix: str =
 
 
 def history(
-    reader: ViewReader, entity_id: int, path: str | PathParts, limit: int | None, as_of: int | None
+    reader: ViewReader,
+    entity_id: int,
+    path: str | PathParts,
+    limit: int | None,
+    as_of: int | None,
+    since: int = 0,
 ) -> list[Entry]:
-    """The entries of a key, group or leaf, oldest first; the newest `limit` of them.
+    """The entries of a key, group or leaf from position `since` on, oldest first; the newest `limit` of them.
 
     Raises NotFoundError when the entity never had it.
     """
+    upto = NO_END if as_of is None else as_of
     with reader.read():
         parts, ids = _paths_below(reader, entity_id, path)
+        rows = [row for path_id, _ in ids for row in _rows(reader, entity_id, path_id, (since, upto), limit)]
+        positions = sorted({row[0] for row in rows})
+        if limit is not None and len(positions) > limit:
+            since = positions[-limit]
+            rows = [row for row in rows if row[0] >= since]
         if len(ids) == 1 and ids[0][1] == parts:
-            found = _leaf_history(reader, entity_id, ids[0][0], parts, limit, as_of)
+            found = [_value(row) for row in reversed(rows)]  # they came newest first
         else:
-            found = _group_history(reader, entity_id, parts, ids, as_of)
-            found = found[-limit:] if limit is not None else found
+            before = [row for path_id, _ in ids for row in _rows(reader, entity_id, path_id, (0, since - 1), 1)]
+            found = _group_history(parts, dict(ids), before, rows)
         said = events(reader, (position for position, _, _ in found))
     return [_entry(parts, kind, value, said[position]) for position, kind, value in found]
 
@@ -226,54 +249,52 @@ def _paths_below(
     raise NotFoundError(f"never logged here: {format_path(candidates[0])!r}")
 
 
-def _leaf_history(
-    reader: ViewReader, entity_id: int, path_id: int, parts: PathParts, limit: int | None, as_of: int | None
-) -> list[tuple[int, str, Any]]:
-    rows = reader.rows(
-        "SELECT position, type, value FROM history WHERE entity_id = ? AND path_id = ? AND position <= ?"
-        " ORDER BY position DESC LIMIT ?",
-        (entity_id, path_id, 2**63 - 1 if as_of is None else as_of, -1 if limit is None else limit),
-    )
-    return [
-        (position, kind, cell if kind in ENDED else from_cell(kind, cell)) for position, kind, cell in reversed(rows)
-    ]
+def _rows(
+    reader: ViewReader, entity_id: int, path_id: int, span: tuple[int, int], limit: int | None
+) -> list[tuple[int, int, str, Any]]:
+    """The newest `limit` rows of one leaf between two positions: position, path ID, type, cell."""
+    rows = reader.rows(_LEAF_HISTORY, (entity_id, path_id, *span, -1 if limit is None else limit))
+    return [(position, path_id, kind, cell) for position, kind, cell in rows]
+
+
+def _value(row: tuple[int, int, str, Any]) -> tuple[int, str, Any]:
+    position, _, kind, cell = row
+    return position, kind, cell if kind in ENDED else from_cell(kind, cell)
 
 
 def _group_history(
-    reader: ViewReader,
-    entity_id: int,
     parts: PathParts,
-    ids: list[tuple[int, PathParts]],
-    as_of: int | None,
+    paths: dict[int, PathParts],
+    before: list[tuple[int, int, str, Any]],
+    rows: list[tuple[int, int, str, Any]],
 ) -> list[tuple[int, str, Any]]:
-    """The value of a group after each position at which something below it changed."""
-    upto = 2**63 - 1 if as_of is None else as_of
-    rows: list[tuple[int, int, PathParts, str, Any]] = []
-    for path_id, below in ids:
-        rows += [
-            (position, path_id, below, kind, cell)
-            for position, kind, cell in reader.rows(
-                "SELECT position, type, value FROM history WHERE entity_id = ? AND path_id = ? AND position <= ?",
-                (entity_id, path_id, upto),
-            )
-        ]
-    rows.sort(key=lambda row: (row[0], row[1]))
+    """The value of a group after each position of `rows`; `before` is its leaves' state ahead of them."""
     live: dict[int, Leaf] = {}
+    for row in before:
+        _put(live, parts, paths, row)
     found: list[tuple[int, str, Any]] = []
-    for index, (position, path_id, below, kind, cell) in enumerate(rows):
-        if kind in ENDED:
-            live.pop(path_id, None)
-        else:
-            live[path_id] = Leaf(path_id, below[len(parts) - 1 :], position, kind, from_cell(kind, cell))
-        if index + 1 < len(rows) and rows[index + 1][0] == position:
-            continue
-        if live:
-            group = [live[key] for key in sorted(live)]
-            kind = group[0].type if len(group) == 1 and len(group[0].parts) == 1 else GROUP
-            found.append((position, kind, assemble(group)[parts[-1]]))
-        else:
-            found.append((position, kind if kind in ENDED else "removed", cell if kind == "retracted" else None))
+    for position, changes in itertools.groupby(sorted(rows, key=itemgetter(0, 1)), key=itemgetter(0)):
+        ended: tuple[str, Any] = ("removed", None)
+        for row in changes:
+            _put(live, parts, paths, row)
+            if row[2] == "retracted":
+                ended = row[2], row[3]
+        found.append((position, *(_group_value(parts, live) if live else ended)))
     return found
+
+
+def _put(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts], row: tuple[int, int, str, Any]) -> None:
+    position, path_id, kind, cell = row
+    if kind in ENDED:
+        live.pop(path_id, None)
+    else:
+        live[path_id] = Leaf(path_id, paths[path_id][len(parts) - 1 :], position, kind, from_cell(kind, cell))
+
+
+def _group_value(parts: PathParts, live: dict[int, Leaf]) -> tuple[str, Any]:
+    group = [live[key] for key in sorted(live)]
+    kind = group[0].type if len(group) == 1 and len(group[0].parts) == 1 else GROUP
+    return kind, assemble(group)[parts[-1]]
 
 
 def field_history(reader: ViewReader, entity_id: int, name: str, as_of: int | None) -> list[Entry]:

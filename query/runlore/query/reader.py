@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +17,25 @@ from runlore.schemas.layout import VIEW_SCHEMA, DataDir
 BUSY_SECONDS = 5.0
 
 
-class _Open:
-    """One thread's connection, the file it reads, and what CURRENT looked like then."""
+_inherited: list[_Open] = []
+"""A parent process's connections: its forked children neither use nor close them, so they are kept."""
 
-    __slots__ = ("connection", "depth", "mark", "pid")
+
+class _Open:
+    """One thread's connection, and what CURRENT looked like when it was made."""
+
+    __slots__ = ("__weakref__", "connection", "depth", "mark", "pid")
 
     def __init__(self, connection: sqlite3.Connection, mark: tuple[int, int, int] | None) -> None:
         self.connection, self.mark = connection, mark
         self.pid, self.depth = os.getpid(), 0
+
+    def close(self) -> None:
+        if self.pid == os.getpid():
+            self.connection.close()
+
+    def __del__(self) -> None:
+        self.close()  # a thread that ends takes its connection along
 
 
 class ViewReader:
@@ -34,8 +46,7 @@ class ViewReader:
         self._data = None if path.is_file() else DataDir(path)
         self._file = path
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._connections: weakref.WeakSet[_Open] = weakref.WeakSet()
 
     @property
     def data(self) -> DataDir | None:
@@ -51,9 +62,14 @@ class ViewReader:
         held.depth += 1
         try:
             yield held.connection
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:
+                raise
+            raise CorruptLogError(f"the view is damaged ({error}): make it anew with `runlore rebuild`") from error
         finally:
             held.depth -= 1
-            if held.depth == 0:
+            # Some errors end the transaction by themselves.
+            if held.depth == 0 and held.connection.in_transaction:
                 held.connection.execute("ROLLBACK")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -68,13 +84,14 @@ class ViewReader:
     def _held(self) -> _Open:
         held: _Open | None = getattr(self._local, "held", None)
         if held is not None and held.pid != os.getpid():
-            held = None  # a forked child must not use, nor close, its parent's connection
+            _inherited.append(held)
+            held = None
         if held is not None and held.depth:
             return held
         mark = self._mark()
         if held is None or held.mark != mark:
             if held is not None:
-                self._forget(held.connection)
+                held.close()
             held = self._local.held = self._open(mark)
         return held
 
@@ -99,9 +116,9 @@ class ViewReader:
                 connection = self._connect(path)
             except sqlite3.OperationalError as error:
                 raise NotFoundError(f"cannot open the view {path}: {error}") from error
-        with self._lock:
-            self._connections.append(connection)
-        return _Open(connection, mark)
+        opened = _Open(connection, mark)
+        self._connections.add(opened)
+        return opened
 
     def _connect(self, path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -127,16 +144,9 @@ class ViewReader:
             )
         return connection
 
-    def _forget(self, connection: sqlite3.Connection) -> None:
-        with self._lock:
-            if connection in self._connections:
-                self._connections.remove(connection)
-        connection.close()
-
     def close(self) -> None:
         """Close the connections of all threads."""
-        with self._lock:
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
+        for opened in list(self._connections):
+            opened.close()
+        self._connections.clear()
         self._local = threading.local()

@@ -9,8 +9,9 @@ import click
 
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
+from runlore.cli.plain import plain
 from runlore.cli.reading import as_of_option, open_client
-from runlore.cli.render import json_value, print_comparison
+from runlore.cli.render import print_comparison
 from runlore.schemas.references import EntityRef
 
 
@@ -40,6 +41,6 @@ def compare(
         entities = [client.get_pipeline_run(r.name) if r.kind == "run" else client.get(r) for r in references]
         comparison = client.compare(entities)
         if as_json:
-            print_json(json_value(comparison.to_dict()))
+            print_json(plain(comparison.to_dict()))
         else:
             print_comparison(comparison, all_rows)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,7 +81,7 @@ def find_example() -> Path:
 
 
 @contextmanager
-def _folder(chosen: Path | None, keep: bool) -> Iterator[Path]:
+def _folder(chosen: Path | None, keep: bool) -> Generator[Path]:
     if chosen is not None:
         chosen.mkdir(parents=True, exist_ok=True)
         yield chosen.resolve()

@@ -9,8 +9,9 @@ import click
 
 from runlore.cli.options import data_dir_option, json_option, project_option
 from runlore.cli.output import print_json, print_table
+from runlore.cli.plain import plain
 from runlore.cli.reading import as_of_option, open_client
-from runlore.cli.render import json_value, text, when
+from runlore.cli.render import text, when
 
 
 @click.command("list")
@@ -53,7 +54,7 @@ def list_entities(
         found = [(entity, entity.fields) for entity in client.list_entities(kind, name, limit, before)]
         if as_json:
             print_json([
-                {"reference": e.reference, "created": e.created, "created_position": e.created_position, "fields": json_value(f)}
+                {"reference": e.reference, "created": e.created, "position": e.created_position, "fields": plain(f)}
                 for e, f in found
             ])  # fmt: skip
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -58,12 +58,12 @@ def log(
 
 def _metadata(assignments: tuple[str, ...], document: str | None) -> dict[str, Any]:
     try:
-        base = json.loads(sys.stdin.read() if document == "-" else document) if document is not None else {}
+        base: Any = json.loads(sys.stdin.read() if document == "-" else document) if document is not None else {}
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--json: not JSON: {error}") from error
     if not isinstance(base, dict):
         raise click.UsageError("--json: give an object, such as '{\"accuracy\": 0.93}'")
     try:
-        return parse_assignments(assignments, base)
+        return parse_assignments(assignments, cast(dict[str, Any], base))
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from runlore.cli.eventline import plain
 from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import print_json, print_table
+from runlore.cli.plain import plain
 from runlore.producer import DrainReport, OutboxStatus, drain, outbox_status
 from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings

@@ -1,0 +1,20 @@
+"""What the fold process tells the service, a line of JSON each time."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class FoldReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the fold did since its last report, or why it ended."""
+
+    folded: int = 0
+    """The view's position."""
+    quarantined: int = 0
+    """Events in quarantine in all."""
+    running: bool = False
+    events: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    """Name of the error's class."""
+    message: str = ""

@@ -1,0 +1,167 @@
+"""The fold process: folds log.db into the live view, while live and while catching up alike.
+
+A process of its own, because SQLite hands the interpreter lock over at every row: archive and fold as
+threads of one process spend a quarter of their time passing it back and forth (measured).
+
+It reads wake-ups from stdin, whose end means stop, and writes a FoldReport a line to stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import msgspec
+
+from runlore.projector.archive import ArchiveReader
+from runlore.projector.fold_report import FoldReport
+from runlore.projector.logs import configure_logs, get_log
+from runlore.projector.rebuild import BATCH, rebuild_view, remove_old_views
+from runlore.projector.view import View
+from runlore.schemas.errors import FolderBusyError, RunloreError
+from runlore.schemas.layout import DataDir, FolderLock
+
+IDLE_SECONDS = 1.0
+WAL_BYTES = 256 * 1024 * 1024
+"""A write-ahead log above this size (a reader held it) is emptied by force, once in a while."""
+
+CHECKPOINT_SECONDS = 30.0
+TAKE_OVER_SECONDS = 20.0
+"""The fold of a killed projector finishes its batch before it notices; wait for it this long."""
+
+
+Say = Callable[[FoldReport], None]
+
+
+class FoldWorker:
+    """Folds until stopped, and says so after every batch."""
+
+    def __init__(self, data: DataDir, say: Say) -> None:
+        self._data, self._say = data, say
+        self._wake = threading.Event()
+        self._stopping = False
+        self._checkpointed = time.monotonic()
+
+    def wake(self) -> None:
+        """There is more in log.db."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, checkpoint, and return from `work`."""
+        self._stopping = True
+        self._wake.set()
+
+    def work(self) -> None:
+        """Fold until `stop`. Raises what makes going on impossible; nothing of that batch is written."""
+        with _alone(self._data):
+            log = ArchiveReader(self._data.log)
+            try:
+                view = self._open_view(log)
+                try:
+                    self._fold_all(log, view)
+                finally:
+                    view.checkpoint()
+                    view.close()
+            except _StoppedError:
+                pass
+            finally:
+                log.close()
+
+    def _open_view(self, log: ArchiveReader) -> View:
+        view = View.open_or_create(self._data, log.epoch)
+        ahead = view.position > log.position
+        if view.up_to_date and not ahead:
+            return view
+        # Ahead: a power cut took the end of log.db, and the view can no longer show where it came from.
+        view.close()
+        reason = "ahead of log.db" if ahead else "made by another version"
+        get_log().warning("rebuilding the view", reason=reason)
+        rebuild_view(self._data, self._rebuilt_to)
+        remove_old_views(self._data)
+        return View.open_or_create(self._data, log.epoch)
+
+    def _rebuilt_to(self, position: int, last: int) -> None:
+        self._say(FoldReport(folded=position))
+        if self._stopping:
+            raise _StoppedError  # the unfinished generation was never live
+
+    def _fold_all(self, log: ArchiveReader, view: View) -> None:
+        position, quarantined = view.position, view.quarantined
+        self._say(FoldReport(folded=position, quarantined=quarantined, running=True))
+        while not self._stopping:
+            self._wake.clear()
+            rows = log.read(position, BATCH)
+            if not rows:
+                self._wake.wait(IDLE_SECONDS)
+                continue
+            started = time.perf_counter()
+            result = view.fold(rows)
+            seconds = time.perf_counter() - started
+            position, quarantined = result.position, quarantined + result.quarantined
+            self._say(
+                FoldReport(folded=position, quarantined=quarantined, running=True, events=len(rows), seconds=seconds)
+            )
+            self._bound_wal(view)
+
+    def _bound_wal(self, view: View) -> None:
+        if time.monotonic() - self._checkpointed > CHECKPOINT_SECONDS and view.wal_bytes() > WAL_BYTES:
+            view.checkpoint()
+            self._checkpointed = time.monotonic()
+
+
+class _StoppedError(Exception):
+    """Leaves a rebuild that is no longer wanted."""
+
+
+@contextlib.contextmanager
+def _alone(data: DataDir) -> Generator[None]:
+    lock = FolderLock(data.projection / "fold.lock", "the projector's fold")
+    deadline = time.monotonic() + TAKE_OVER_SECONDS
+    while not lock.try_acquire():
+        if time.monotonic() > deadline:
+            raise FolderBusyError(f"{lock.holder()} still folds into {data.projection}: stop it first")
+        time.sleep(0.02)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _listen(worker: FoldWorker) -> None:
+    while os.read(sys.stdin.fileno(), 65_536):
+        worker.wake()
+    worker.stop()
+
+
+def _write(report: FoldReport) -> None:
+    os.write(sys.stdout.fileno(), msgspec.json.encode(report) + b"\n")
+
+
+def main() -> int:
+    """The process: ``python -m runlore.projector.fold_worker <data folder>``, started by the projector only."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches us too, but the projector decides
+        signal.signal(number, signal.SIG_IGN)
+    configure_logs()
+    worker = FoldWorker(DataDir(Path(sys.argv[1])), _write)
+    threading.Thread(target=_listen, args=(worker,), daemon=True).start()
+    try:
+        worker.work()
+    except BrokenPipeError:
+        return 0  # the projector is gone
+    except Exception as error:  # noqa: BLE001 -- whatever ends the fold is the projector's to hear
+        if not isinstance(error, RunloreError):
+            traceback.print_exc()
+        _write(FoldReport(error=type(error).__name__, message=str(error)))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

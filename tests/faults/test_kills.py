@@ -1,0 +1,189 @@
+"""Nothing that was logged is lost or doubled, whoever is killed. Real processes, real SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runlore.producer as producer
+from runlore.cli.server import EmbeddedServer
+from runlore.cli.stack import EmbeddedStack
+from runlore.projector.archive import ArchiveReader
+from runlore.projector.digest import view_digest
+from runlore.projector.rebuild import fold_log
+from runlore.projector.view import View
+from runlore.query import Client
+from runlore.schemas import NotFoundError, Settings
+from runlore.schemas.layout import DataDir, Endpoint, ProjectorStatus, read_struct
+
+
+def start_load(name: str, count: int, pause: float, out: Path) -> subprocess.Popen[bytes]:
+    with out.open("wb") as file:
+        return subprocess.Popen([sys.executable, "-m", "tests.faults.load", name, str(count), str(pause)], stdout=file)
+
+
+def returned(out: Path) -> int:
+    """How many calls had returned."""
+    return out.read_bytes().count(b".")
+
+
+def until(done: Callable[[], Any], seconds: float = 30.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = done()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"not so after {seconds} s")
+
+
+def logged(client: Client, name: str) -> list[int]:
+    try:
+        return [entry.value for entry in client.get(f"load:{name}@1").history("n")]
+    except NotFoundError:
+        return []
+
+
+def assert_view_is_a_pure_fold(data: DataDir, tmp_path: Path) -> None:
+    log = ArchiveReader(data.log)
+    fresh = View.create(tmp_path / f"fresh-{time.monotonic_ns()}.db", log.epoch)
+    fold_log(log, fresh)
+    fresh.close()
+    log.close()
+    assert view_digest(fresh.path) == view_digest(data.current_view())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_step_loses_no_call_that_had_returned(
+    stack: EmbeddedStack, data: DataDir, tmp_path: Path, seed: int
+) -> None:
+    out = tmp_path / "out"
+    step = start_load("victim", 100_000, 0.0, out)
+    until(lambda: returned(out) > 50)
+    time.sleep(random.Random(seed).uniform(0, 0.7))
+    step.kill()
+    step.wait()
+    count = returned(out)
+    producer.drain(stack.settings, timeout=30)
+    with Client(data.root) as client:
+        # The call that was cut off may have been stored: at most one more, never one less.
+        seen = until(lambda: (found := logged(client, "victim")) and len(found) >= count and found)
+    assert seen == list(range(len(seen)))
+    assert len(seen) - count in (0, 1)
+
+
+def _kill_while_loading(stack: EmbeddedStack, data: DataDir, tmp_path: Path, whom: tuple[str, ...]) -> None:
+    loads = {name: tmp_path / name for name in ("one", "two")}
+    running = [start_load(name, 3000, 0.0005, out) for name, out in loads.items()]
+    for _ in range(3):
+        time.sleep(random.uniform(0.2, 0.5))
+        if "server" in whom:
+            endpoint = read_struct(data.endpoint, Endpoint)
+            assert endpoint
+            os.kill(endpoint.pid, signal.SIGKILL)
+        if "projector" in whom:
+            status = until(lambda: read_struct(data.status, ProjectorStatus))
+            with contextlib.suppress(ProcessLookupError):  # killed the moment before and not yet started again
+                os.kill(status.pid, signal.SIGKILL)
+        until(lambda: _minded_and_ready(stack))
+    for process, out in zip(running, loads.values(), strict=True):
+        until(lambda process=process: _minded(stack) and process.poll() is not None, 90)
+        assert out.read_text().endswith("unsent 0\n")
+    with Client(data.root) as client:
+        for name in loads:
+            assert until(lambda name=name: (f := logged(client, name)) and len(f) == 3000 and f) == list(range(3000))
+        assert [p["missing"] for p in client.producers()] == [0] * len(client.producers())
+        assert client.quarantine() == []
+    assert_view_is_a_pure_fold(data, tmp_path)
+
+
+def _minded(stack: EmbeddedStack) -> bool:
+    stack.mind()
+    return True
+
+
+def _minded_and_ready(stack: EmbeddedStack) -> bool:
+    stack.mind()
+    return stack.ready()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("whom", [("server",), ("projector",), ("server", "projector")], ids="+".join)
+def test_killed_servers_and_projectors_lose_and_double_nothing(
+    stack: EmbeddedStack, data: DataDir, tmp_path: Path, whom: tuple[str, ...]
+) -> None:
+    _kill_while_loading(stack, data, tmp_path, whom)
+
+
+def test_server_and_projector_killed_together_once_lose_nothing(
+    stack: EmbeddedStack, data: DataDir, tmp_path: Path
+) -> None:
+    _kill_while_loading(stack, data, tmp_path, ("server", "projector"))
+
+
+def test_a_step_without_a_server_takes_its_time_and_no_more(settings: Settings, data: DataDir, tmp_path: Path) -> None:
+    def run_step(name: str) -> float:
+        started = time.perf_counter()
+        code = (
+            "from runlore.producer import log_metadata\n"
+            f"for n in range(300): log_metadata({{'n': n}}, 'load:{name}@1')\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+        return time.perf_counter() - started
+
+    run_step("warm-up")
+    absent = min(run_step(f"absent-{number}") for number in range(3))
+    with EmbeddedStack(settings, lambda text: None) as stack:
+        assert stack.wait_ready(lambda seconds: bool(time.sleep(seconds)))
+        present = min(run_step(f"present-{number}") for number in range(3))
+        with Client(data.root) as client:
+            # What was logged while nobody was there has arrived by itself, from three ended processes.
+            for number in range(3):
+                assert until(lambda n=number: logged(client, f"absent-{n}") == list(range(300)))
+    assert absent < present + 0.5
+
+
+def test_a_producer_survives_a_server_that_stops_answering(stack: EmbeddedStack, data: DataDir, tmp_path: Path) -> None:
+    endpoint = read_struct(data.endpoint, Endpoint)
+    assert endpoint
+    os.kill(endpoint.pid, signal.SIGSTOP)
+    try:
+        started = time.perf_counter()
+        for number in range(200):
+            receipt = producer.log_metadata({"n": number}, "load:frozen@1")
+        assert time.perf_counter() - started < 1.0
+    finally:
+        os.kill(endpoint.pid, signal.SIGCONT)
+    receipt.wait(40)
+    with Client(data.root) as client:
+        assert until(lambda: (f := logged(client, "frozen")) and len(f) == 200 and f) == list(range(200))
+
+
+def test_events_logged_offline_arrive_when_the_outbox_is_drained(
+    server: EmbeddedServer, settings: Settings, data: DataDir
+) -> None:
+    subprocess.run(
+        [sys.executable, "-c", "from runlore.producer import log_metadata; log_metadata({'n': 0}, 'load:off@1')"],
+        env={**os.environ, "RUNLORE_MODE": "offline"},
+        check=True,
+    )
+    [waiting] = producer.outbox_status(data)
+    assert (waiting.waiting, waiting.alive) == (1, False)
+    server.close()
+    with EmbeddedStack(settings, lambda text: None):
+        report = producer.drain(settings, 20)
+        assert report.unsent == 0
+        with Client(data.root) as client:
+            assert until(lambda: logged(client, "off")) == [0]
+    assert producer.outbox_status(data) == []
