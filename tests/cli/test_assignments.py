@@ -55,9 +55,7 @@ def test_a_dot_makes_a_group_and_quotes_keep_it() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "texts", [["a"], ["=1"], ["a=1", "a=2"], ["a=1", "a.b=2"], ["a.b=1", "a=2"], ['"a=1']]
-)
+@pytest.mark.parametrize("texts", [["a"], ["=1"], ["a=1", "a=2"], ["a=1", "a.b=2"], ["a.b=1", "a=2"], ['"a=1']])
 def test_what_cannot_be_read_is_refused(texts: list[str]) -> None:
     with pytest.raises(ValueError, match=r"write key=value|twice|plain value|does not end"):
         parse_assignments(texts)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stack_process import run_cli, running_up, until
 
 from runlore.cli.app import COMMANDS
+from runlore.query import Client
+from runlore.schemas import StorageSize
 
 
 def test_every_command_has_help_that_names_its_options() -> None:
@@ -100,9 +104,7 @@ def test_the_commands_together(tmp_path: Path) -> None:
         assert logged.returncode == 0, logged.stderr
         event_id, position = logged.stdout.split()
         assert int(position) == 1
-        piped = run_cli(
-            "log", "model:churn", "--json", "-", "--wait", *folder, stdin='{"loss": NaN, "tags": ["a"]}'
-        )
+        piped = run_cli("log", "model:churn", "--json", "-", "--wait", *folder, stdin='{"loss": NaN, "tags": ["a"]}')
         assert piped.returncode == 0, piped.stderr
         assert run_cli("note", "model:churn", "looks\nfine", *folder).returncode == 0
         assert run_cli("stage", "model:churn", "production", "--reason", "best", *folder).returncode == 0
@@ -126,6 +128,10 @@ def test_the_commands_together(tmp_path: Path) -> None:
         doctor = run_cli("doctor", *folder)
         assert doctor.returncode == 0, doctor.stdout
         assert "fail" not in doctor.stdout
+        (tmp_path / "data" / "server.json").chmod(0o644)
+        open_secret = run_cli("doctor", *folder)
+        assert open_secret.returncode == 1
+        assert "chmod 600" in open_secret.stdout
         assert json.loads(run_cli("outbox", "status", "--json", *folder).stdout) == []
         assert run_cli("outbox", "drain", *folder).returncode == 0
         shown = run_cli("show", "model:churn", "--json", *folder)
@@ -141,4 +147,41 @@ def test_a_drain_without_a_server_reports_what_waits(tmp_path: Path) -> None:
     assert [one["waiting"] for one in json.loads(status.stdout)] == [1]
     drained = run_cli("outbox", "drain", "--timeout", "0.5", *folder)
     assert drained.returncode == 1
+    assert "still waiting 1" in drained.stdout
     assert "Traceback" not in drained.stderr
+
+
+def test_a_wait_in_vain_says_so_and_keeps_the_event(tmp_path: Path) -> None:
+    folder = ("--data-dir", str(tmp_path / "data"))
+    waited = run_cli("log", "model:churn", "a=1", "--wait", "--timeout", "0.3", *folder)
+    assert waited.returncode == 1
+    assert waited.stdout.strip() in waited.stderr
+    assert "Traceback" not in waited.stderr
+    assert [one["waiting"] for one in json.loads(run_cli("outbox", "status", "--json", *folder).stdout)] == [1]
+
+
+def test_the_shell_example_logs_a_file(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    sales = tmp_path / "sales.csv"
+    sales.write_text("day,amount\n1,5\n2,7\n")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with running_up(tmp_path / "data"):
+        done = subprocess.run(
+            [str(root / "examples" / "shell_job.sh"), str(sales)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PATH": path, "RUNLORE_DATA_DIR": str(tmp_path / "data")},
+        )
+        assert done.returncode == 0, done.stderr
+
+        def logged() -> dict[str, Any] | None:
+            with Client(tmp_path / "data") as client:
+                found = client.list_entities("dataset")
+                return found[0].metadata if found and "columns" in found[0].metadata else None
+
+        metadata = until(logged)
+    assert metadata["rows"] == 2
+    assert metadata["columns"] == 2
+    assert metadata["checked"] == {"empty": False}
+    assert isinstance(metadata["size"], StorageSize)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import psutil
-from stack_process import run_cli
+from stack_process import RUNLORE, descendants, run_cli, until
 
 
 def test_the_demo_shows_what_it_logged_and_leaves_nothing(tmp_path: Path) -> None:
@@ -21,8 +23,26 @@ def test_the_demo_shows_what_it_logged_and_leaves_nothing(tmp_path: Path) -> Non
     ):
         assert said in done.stdout, said
     assert list(tmp_path.glob("runlore-demo-*")) == []
-    ours = [process for process in psutil.process_iter(["cmdline"]) if _is_of(process, tmp_path)]
-    assert ours == []
+    assert left_of(tmp_path) == []
+
+
+def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        [*RUNLORE, "demo"], stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert demo.stderr
+    while "run baseline" not in (line := demo.stderr.readline()):
+        assert line, "the demo ended early"
+    until(lambda: any("load_data.py" in " ".join(process.cmdline()) for process in descendants(demo)))
+    demo.send_signal(signal.SIGINT)
+    demo.stderr.read()
+    assert demo.wait(40) == 1
+    assert left_of(tmp_path) == []
+    assert list(tmp_path.glob("runlore-demo-*")) == []
+
+
+def left_of(folder: Path) -> list[psutil.Process]:
+    return [process for process in psutil.process_iter() if _is_of(process, folder)]
 
 
 def _is_of(process: psutil.Process, folder: Path) -> bool:
@@ -30,6 +50,4 @@ def _is_of(process: psutil.Process, folder: Path) -> bool:
         environ = process.environ()
     except (psutil.Error, OSError):
         return False
-    return process.pid != os.getpid() and str(folder) in environ.get("RUNLORE_DATA_DIR", "") + environ.get(
-        "TMPDIR", ""
-    )
+    return process.pid != os.getpid() and str(folder) in environ.get("RUNLORE_DATA_DIR", "") + environ.get("TMPDIR", "")

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
-from stack_process import descendants, run_cli, running_up, until
+from stack_process import RUNLORE, descendants, run_cli, running_up, until
 
 from runlore.cli.stack import readyz
 from runlore.schemas.layout import DataDir, Endpoint, ProjectorStatus, read_struct
@@ -48,10 +51,7 @@ def test_a_killed_child_comes_back(tmp_path: Path) -> None:
             return readyz(status.http)
 
         until(revived, 30)
-        assert (
-            run_cli("log", "model:churn", "accuracy=0.5", "--wait", "--data-dir", str(data.root)).returncode
-            == 0
-        )
+        assert run_cli("log", "model:churn", "accuracy=0.5", "--wait", "--data-dir", str(data.root)).returncode == 0
 
 
 def test_no_child_outlives_a_killed_up(tmp_path: Path) -> None:
@@ -86,10 +86,7 @@ def test_with_a_url_up_starts_no_server(tmp_path: Path) -> None:
 def test_up_stops_when_the_stream_is_not_the_archived_one(tmp_path: Path) -> None:
     data = DataDir(tmp_path / "data")
     with running_up(data.root):
-        assert (
-            run_cli("log", "model:churn", "accuracy=1", "--wait", "--data-dir", str(data.root)).returncode
-            == 0
-        )
+        assert run_cli("log", "model:churn", "accuracy=1", "--wait", "--data-dir", str(data.root)).returncode == 0
         until(lambda: (status := read_struct(data.status, ProjectorStatus)) and status.archived)
     for path in sorted((data.nats / "store").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
@@ -102,3 +99,22 @@ def test_a_wrong_setting_is_wrong_usage(tmp_path: Path) -> None:
     failed = run_cli("up", "--data-dir", str(tmp_path), RUNLORE_HTTP_PORT="many")
     assert failed.returncode == 2
     assert "RUNLORE_HTTP_PORT" in failed.stderr
+
+
+def test_up_waits_for_a_server_of_yours_and_can_be_stopped_meanwhile(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"nats://me:secret@127.0.0.1:{nobody.getsockname()[1]}"
+        up = subprocess.Popen(
+            [*RUNLORE, "up", "--data-dir", str(tmp_path)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "RUNLORE_URL": url},
+        )
+        assert up.stderr
+        while "waiting for the projector" not in (line := up.stderr.readline()):
+            assert line, "up ended early"
+        assert "secret" not in line
+        up.send_signal(signal.SIGTERM)
+        up.stderr.read()
+        assert up.wait(40) == 0

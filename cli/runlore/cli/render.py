@@ -86,7 +86,7 @@ def print_cards(entity: Entity) -> None:
     """The specification's cards: a group each, and one for the keys that are in none."""
     single: list[Entry] = []
     for key, entry in entity.run_metadata.items():
-        if isinstance(entry.value, dict) and entry.value:
+        if entry.type == "dict" and entry.value:
             group = cast(dict[str, Any], entry.value)
             print_table(("key", "value"), [(text(name), text(value)) for name, value in group.items()], text(key))
         else:

@@ -1,6 +1,6 @@
 """Emit metadata from steps: durable at once, sent in the background, never in the step's way."""
 
-from runlore.producer.context import get_step_context, run_context, step_context
+from runlore.producer.context import run_context, step_context
 from runlore.producer.decorators import pipeline, step
 from runlore.producer.lifecycle import configure, flush
 from runlore.producer.log import (
@@ -17,6 +17,7 @@ from runlore.producer.log import (
 )
 from runlore.producer.maintenance import DrainReport, OutboxKeeper, OutboxStatus, drain, outbox_status
 from runlore.producer.model import ArtifactConfig, Model
+from runlore.producer.place import get_step_context
 from runlore.producer.producer import Producer
 from runlore.producer.receipts import Receipt
 from runlore.producer.session import FlushReport

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import typing
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
-from runlore.producer.context import Made, Run, current_run, run_context, step_context
+from runlore.producer.context import run_context, step_context
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.model import ArtifactConfig, Model
+from runlore.producer.place import Made, Run, current_run
 from runlore.schemas.events import ArtifactVersionConsumed, ArtifactVersionProduced
 from runlore.schemas.references import EntityRef, checked
+
+logger = logging.getLogger("runlore")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,6 +92,8 @@ def _wrapped(
     before: Callable[..., None],
     after: Callable[..., None],
 ) -> Callable[..., Any]:
+    if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
+        raise TypeError(f"{target.__name__} yields: a step or pipeline returns its values, so that it has an end")
     if inspect.iscoroutinefunction(target):
 
         @functools.wraps(target)
@@ -128,7 +134,12 @@ def _produce(target: Callable[..., Any], context: step_context, result: Any) -> 
     outputs, many = declared_outputs(target)
     run = current_run()
     assert run
-    for output, value in zip(outputs, result if many else (result,), strict=False):
+    if many and not (isinstance(result, (tuple, list)) and len(cast(list[Any], result)) == len(outputs)):
+        # The work is done: a wrong annotation must not fail it. What came is one output.
+        logger.warning("runlore: step %r returned something else than its %d outputs", target.__name__, len(outputs))
+        outputs, many = (Output("output", None, False),), False
+    values = cast(tuple[Any, ...], result) if many else (result,)
+    for output, value in zip(outputs, values, strict=True):
         _produce_one(context, run, output, value)
 
 

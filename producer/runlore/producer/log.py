@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runlore.producer.context import current_model, current_run, current_step
+from runlore.producer.place import current_model, current_run, current_step
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.receipts import Receipt
 from runlore.schemas.errors import MissingContextError

@@ -103,11 +103,12 @@ class OutboxKeeper:
     def wait_swept(self, timeout: float) -> bool:
         """Wait until every orphan that was there is sent; False after `timeout` seconds."""
         assert self._relay
-        self._relay.sweep()
+        ticket = self._relay.sweep()
         deadline = time.monotonic() + timeout
-        while not self._relay.swept.wait(0.02):
+        while not self._relay.swept(ticket):
             if time.monotonic() >= deadline:
                 return False
+            time.sleep(0.005)
         return True
 
     def stop(self) -> None:

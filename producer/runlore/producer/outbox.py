@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,7 +151,7 @@ class Outbox:
                 self._write.execute("DELETE FROM outbox WHERE seq <= ?", (min(first - 1, last),))
 
     @contextlib.contextmanager
-    def _held(self) -> Iterator[None]:
+    def _held(self) -> Generator[None]:
         with SQLITE_GATE, self.lock:
             yield
 

@@ -84,8 +84,8 @@ class Relay:
         """Whether an emit must wake this relay."""
         self.reachable: bool | None = None
         """Whether the last attempt to connect succeeded; None until the first one ends."""
-        self.swept = threading.Event()
-        """Set when everything, orphans included, was sent since it was last cleared."""
+        self._asked = self._answered = 0
+        """Sweeps asked for, and the last one after which nothing was left to send."""
 
     def start(self) -> None:
         """Raises RuntimeError when the interpreter is shutting down."""
@@ -97,11 +97,15 @@ class Relay:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the relay has stopped
             self._loop.call_soon_threadsafe(self._signal.set)
 
-    def sweep(self) -> None:
-        """Look for orphans now; `swept` is set when nothing is left to send."""
-        self.swept.clear()
-        self._next_scan = 0.0
+    def sweep(self) -> int:
+        """Send everything and look for orphans now; returns a ticket for `swept`."""
+        self._asked += 1
         self.wake()
+        return self._asked
+
+    def swept(self, ticket: int) -> bool:
+        """Whether nothing, orphans included, was left to send at some time after the sweep was asked for."""
+        return self._answered >= ticket
 
     def stop(self, timeout: float) -> bool:
         """Stop and close the outboxes; False when the thread needs longer (it goes on stopping)."""
@@ -152,16 +156,19 @@ class Relay:
                 await self._pause(backoff.wait())
 
     async def _serve(self, delivery: Delivery) -> None:
-        active = time.monotonic()
+        active, scanned = time.monotonic(), self._answered
         while not self._stopping:
             delivery.check()
+            asked = self._asked
+            if asked != scanned:
+                self._next_scan, scanned = 0.0, asked
             if await self._send_some(delivery):
                 active = time.monotonic()
                 continue
             if time.monotonic() >= self._next_scan:
                 self._adopt()
                 continue
-            self.swept.set()
+            self._answered = asked
             if time.monotonic() - active < LINGER_SECONDS:
                 await asyncio.sleep(POLL_SECONDS)
             else:
@@ -196,7 +203,7 @@ class Relay:
             self._own.outbox.checkpoint()
         self.parked = True
         # An emit stores first and looks at `parked` then; we look the other way round: nothing slips through.
-        if self._own is None or self._last_seq() <= self._own.after:
+        if self._asked == self._answered and (self._own is None or self._last_seq() <= self._own.after):
             await self._pause(max(0.0, self._next_scan - time.monotonic()))
         self.parked = False
 

@@ -95,7 +95,8 @@ class Sender:
         """Use this connection, whose callbacks are `on_error` and `on_closed`."""
         self._connection = connection
         self._inbox = connection.new_inbox()
-        await connection.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+        subscribe = connection.subscribe  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
+        await subscribe(f"{self._inbox}.*", cb=self._on_answer)
 
     async def _on_answer(self, message: Msg) -> None:
         # Late answers to questions given up carry an older number.
@@ -150,7 +151,9 @@ class Sender:
         # Joined by us: connection.publish() costs 12 µs a message, which a busy step would feel (this way 4 µs).
         await self._connection._send_command(b"".join(commands))  # pyright: ignore[reportPrivateUsage] -- no public way
         last = end == len(rows)
-        await self._publish(rows[end - 1], reply if last else "", _headers(rows[end - 1]) | _batch_headers(batch, end, last))
+        await self._publish(
+            rows[end - 1], reply if last else "", _headers(rows[end - 1]) | _batch_headers(batch, end, last)
+        )
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""

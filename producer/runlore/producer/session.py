@@ -127,10 +127,11 @@ class Session:
         now = time.monotonic()
         deadline = now + self.settings.flush_timeout
         grace = min(deadline, now + FIRST_ATTEMPT_SECONDS)
-        self.relay.sweep()
-        while not self.relay.swept.wait(0.005) and self.relay.alive and time.monotonic() < deadline:
+        ticket = self.relay.sweep()
+        while not self.relay.swept(ticket) and self.relay.alive and time.monotonic() < deadline:
             if self.relay.reachable is False or (self.relay.reachable is None and time.monotonic() > grace):
                 break
+            time.sleep(0.002)
         return self.report()
 
     def close(self) -> None:

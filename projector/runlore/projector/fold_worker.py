@@ -145,7 +145,7 @@ def _write(report: FoldReport) -> None:
 
 
 def main() -> int:
-    """The process: ``python -m runlore.projector.fold_worker <data folder>``, started by the projector only."""
+    """The process; its argument is the data folder. Only `FoldStage` starts it."""
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches us too, but the projector decides
         signal.signal(number, signal.SIG_IGN)
     configure_logs()
@@ -161,7 +161,3 @@ def main() -> int:
         _write(FoldReport(error=type(error).__name__, message=str(error)))
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,6 +4,7 @@ from runlore.query.client import Client
 from runlore.query.comparison import Comparison
 from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun
 from runlore.query.entries import Entry, Metadata
+from runlore.query.histories import History
 
 __all__ = [
     "ArtifactVersion",
@@ -11,6 +12,7 @@ __all__ = [
     "Comparison",
     "Entity",
     "Entry",
+    "History",
     "Metadata",
     "ModelVersion",
     "PipelineRun",

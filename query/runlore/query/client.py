@@ -353,7 +353,8 @@ class Client:
     def producers(self) -> list[dict[str, Any]]:
         """Every producer and how many of its events are missing or came late."""
         rows = self.reader.rows(
-            "SELECT producer, last_position, highest_seq, highest_seq - seen, late FROM producers ORDER BY last_position DESC"
+            "SELECT producer, last_position, highest_seq, highest_seq - seen, late FROM producers"
+            " ORDER BY last_position DESC"
         )
         names = ("producer", "last_position", "highest_seq", "missing", "late")
         return [dict(zip(names, row, strict=True)) for row in rows]

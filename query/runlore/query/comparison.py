@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from runlore.query.entities import Entity
+from runlore.query.histories import frame
 from runlore.schemas.cells import readable, to_cell
 from runlore.schemas.paths import format_path
 
@@ -42,14 +43,11 @@ class Comparison:
         }
 
     def to_pandas(self) -> Any:
-        """A DataFrame, one row a leaf, one column an entity. Needs pandas."""
-        import pandas as pd
-
-        return pd.DataFrame(
+        """A DataFrame, one row a leaf, one column an entity. Raises RunloreError without pandas."""
+        return frame(
             [row.values for row in self.rows],
-            index=[row.path for row in self.rows],
-            columns=[entity.reference for entity in self.entities],
-            dtype=object,
+            [entity.reference for entity in self.entities],
+            [row.path for row in self.rows],
         )
 
     def _repr_html_(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runlore.query import entries as stored
 from runlore.query.entries import Entry, Metadata
+from runlore.query.histories import History
 from runlore.schemas.cells import readable
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.paths import PathParts
@@ -70,7 +71,7 @@ class Entity:
         found = stored.leaves(self._client.reader, self._id, "field", self._as_of)
         return {leaf.parts[0]: leaf.value for leaf in found}
 
-    def history(self, key: str | PathParts, limit: int | None = None, since: AsOf | None = None) -> list[Entry]:
+    def history(self, key: str | PathParts, limit: int | None = None, since: AsOf | None = None) -> History:
         """All entries of a key, group or leaf (``"metrics.loss"``), oldest first; the newest `limit` of them.
 
         `since`: only what the log recorded at that position or time, or later.
@@ -80,16 +81,17 @@ class Entity:
         """
         if limit is not None and limit < 1:
             raise InvalidReferenceError(f"limit is 1 or more, or None for all, not {limit}")
-        return stored.history(self._client.reader, self._id, key, limit, self._as_of, self._first(since))
+        first = self._first(since)
+        return History(stored.history(self._client.reader, self._id, key, limit, self._as_of, first))
 
     def _first(self, since: AsOf | None) -> int:
         if since is None or isinstance(since, int):
             return since or 0
         return self._client.position_at(since - dt.timedelta(microseconds=1)) + 1
 
-    def field_history(self, name: str) -> list[Entry]:
+    def field_history(self, name: str) -> History:
         """All entries of a field such as ``status`` or ``stage``, oldest first; none if it never had one."""
-        return stored.field_history(self._client.reader, self._id, name, self._as_of)
+        return History(stored.field_history(self._client.reader, self._id, name, self._as_of))
 
     def as_of(self, when: AsOf) -> Entity:
         """The same entity as the log knew it at a position or (recorded) time.
@@ -102,7 +104,7 @@ class Entity:
         return self._client.get(self.reference, as_of=position)
 
     @property
-    def notes(self) -> list[Entry]:
+    def notes(self) -> History:
         """All notes, oldest first."""
         return self.field_history("note")
 
@@ -264,7 +266,7 @@ class PipelineRun(_Ran):
                 found |= stored.entries(self._client.reader, step._id, self._as_of, f"{name}::")
         return found
 
-    def history(self, key: str | PathParts, limit: int | None = None, since: AsOf | None = None) -> list[Entry]:
+    def history(self, key: str | PathParts, limit: int | None = None, since: AsOf | None = None) -> History:
         """As for every entity; ``step::key`` reads the step's own."""
         text = key if isinstance(key, str) else next(iter(key), "")
         step, found, rest = text.partition("::")

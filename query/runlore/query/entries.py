@@ -92,10 +92,8 @@ def utc(microseconds: int) -> dt.datetime:
 
 def leaves(reader: ViewReader, entity_id: int, scope: str, as_of: int | None) -> list[Leaf]:
     """The live leaves of an entity, in the order their paths were first seen."""
-    if as_of is None:
-        rows = reader.rows(_HEADS, (entity_id, scope))
-    else:
-        rows = reader.rows(_AS_OF, (as_of, entity_id, scope))
+    sql, values = (_HEADS, (entity_id, scope)) if as_of is None else (_AS_OF, (as_of, entity_id, scope))
+    rows = reader.rows(sql, values)
     return [_leaf(row) for row in rows if row[3] not in ENDED]
 
 
@@ -279,7 +277,8 @@ def _group_history(
             _put(live, parts, paths, row)
             if row[2] == "retracted":
                 ended = row[2], row[3]
-        found.append((position, *(_group_value(parts, live) if live else ended)))
+        kind, value = _group_value(parts, live) if live else ended
+        found.append((position, kind, value))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from runlore.cli.output import print_json, print_table
 from runlore.cli.plain import plain
 from runlore.cli.reading import as_of_option, open_client
 from runlore.cli.render import text, when
+from runlore.query import Entity
 
 
 @click.command("list")
@@ -53,13 +55,19 @@ def list_entities(
             return
         found = [(entity, entity.fields) for entity in client.list_entities(kind, name, limit, before)]
         if as_json:
-            print_json([
-                {"reference": e.reference, "created": e.created, "position": e.created_position, "fields": plain(f)}
-                for e, f in found
-            ])  # fmt: skip
+            print_json([_json(entity, fields) for entity, fields in found])
             return
         rows = [
             (text(e.reference), when(e.created), str(e.created_position), text(f.get("status") or f.get("stage") or ""))
             for e, f in found
         ]
         print_table(("entity", "first named", "position", "status or stage"), rows)
+
+
+def _json(entity: Entity, fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "reference": entity.reference,
+        "created": entity.created,
+        "created_position": entity.created_position,
+        "fields": plain(fields),
+    }

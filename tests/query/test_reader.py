@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runlore.query import Client, entries
+from runlore.query.reader import ViewReader
+from runlore.schemas.errors import CorruptLogError, NotFoundError, NotSentError, ReceiptTimeoutError
+from runlore.schemas.ids import new_id
+from runlore.schemas.layout import DataDir, ProjectorStatus, write_struct
+from tests.events import LogBuilder
+from tests.query.views import client_of, fold_live
+
+
+def counted(log: LogBuilder, events: int) -> LogBuilder:
+    """In every event both keys hold the same number, so a torn read shows."""
+    for number in range(len(log.rows) + 1, len(log.rows) + events + 1):
+        log.log("artifact:a@1", {"one": number, "two": {"same": number}})
+    return log
+
+
+def read_untorn(folder: str, seconds: float) -> int:
+    """Read until time is up; how many reads. Fails on a torn or backward read."""
+    deadline, reads, last = time.monotonic() + seconds, 0, 0
+    with Client(folder) as client:
+        while time.monotonic() < deadline:
+            metadata = client.get("artifact:a@1").metadata
+            assert metadata["one"] == metadata["two"]["same"] >= last
+            last, reads = metadata["one"], reads + 1
+    return reads
+
+
+def test_readers_in_threads_and_processes_follow_generations_without_a_torn_read(tmp_path: Path) -> None:
+    data, log = DataDir(tmp_path), counted(LogBuilder(), 50)
+    fold_live(data, log)
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(2) as processes, ThreadPoolExecutor(4) as threads:
+        waiting: list[Any] = [processes.apply_async(read_untorn, (str(tmp_path), 3.0)) for _ in range(2)]
+        running = [threads.submit(read_untorn, str(tmp_path), 3.0) for _ in range(4)]
+        deadline, generation = time.monotonic() + 2.5, 1
+        while time.monotonic() < deadline:
+            counted(log, 20)
+            generation += 1
+            fold_live(data, log, generation)
+            for old in tmp_path.glob(f"projection/view-{generation - 1:06}.db*"):
+                old.unlink()
+        counts = [job.get(30) for job in waiting] + [job.result(30) for job in running]
+    assert generation > 5
+    assert all(count > 5 for count in counts)
+
+
+def test_one_client_follows_a_switch_and_sees_what_is_folded_on(tmp_path: Path) -> None:
+    data, log = DataDir(tmp_path), counted(LogBuilder(), 3)
+    fold_live(data, log)
+    with Client(tmp_path) as client:
+        assert client.position == 3
+        counted(log, 2)
+        fold_live(data, log, after=3)
+        assert client.get("artifact:a@1").metadata["one"] == 5
+        fold_live(data, counted(log, 1), generation=2)
+        data.view(1).unlink()
+        assert client.get("artifact:a@1").metadata["one"] == 6
+
+
+def test_one_transaction_sees_one_state_while_the_view_moves_on(tmp_path: Path) -> None:
+    log = counted(LogBuilder(), 3)
+    fold_live(DataDir(tmp_path), log)
+    with Client(tmp_path) as client:
+        with client.reader.read():
+            assert client.position == 3
+            counted(log, 4)
+            fold_live(DataDir(tmp_path), log, after=3)
+            assert client.position == 3
+        assert client.position == 7
+
+
+def test_a_forked_child_reads_with_a_connection_of_its_own(tmp_path: Path) -> None:
+    client = client_of(tmp_path, lambda log: counted(log, 5))
+    entity = client.get("artifact:a@1")
+    before = client.reader.one("SELECT 1")
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            held = client.reader._local.held
+            fine = entity.metadata["one"] == 5 and client.reader._local.held is not held
+            client.close()
+            code = 0 if fine else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert (before, entity.metadata["one"]) == ((1,), 5)
+
+
+def test_a_thread_that_ends_leaves_no_connection(tmp_path: Path) -> None:
+    client = client_of(tmp_path, lambda log: counted(log, 1))
+    for _ in range(30):
+        thread = threading.Thread(target=lambda: client.position)
+        thread.start()
+        thread.join()
+    assert len(client.reader._connections) <= 2
+
+
+def test_nothing_can_be_written_through_a_client(tmp_path: Path) -> None:
+    client = client_of(tmp_path, lambda log: counted(log, 1))
+    with pytest.raises(sqlite3.OperationalError, match="readonly"), client.reader.read() as connection:
+        connection.execute("DELETE FROM heads")
+
+
+def test_a_damaged_view_is_said_to_be_damaged(tmp_path: Path) -> None:
+    client_of(tmp_path, lambda log: counted(log, 2000)).close()
+    view = DataDir(tmp_path).view(1)
+    content = bytearray(view.read_bytes())
+    content[8192:] = b"\xff" * (len(content) - 8192)
+    view.write_bytes(content)
+    with pytest.raises(CorruptLogError), Client(tmp_path) as client:
+        _ = client.get("artifact:a@1").metadata
+
+
+def test_another_schema_or_another_database_is_refused(tmp_path: Path) -> None:
+    client_of(tmp_path, lambda log: counted(log, 1)).close()
+    with sqlite3.connect(DataDir(tmp_path).view(1)) as database:
+        database.execute("UPDATE view_state SET schema_version = 99")
+    database.close()
+    with pytest.raises(CorruptLogError, match="99"):
+        _ = Client(tmp_path).position
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("CREATE TABLE t (x)")
+    other.close()
+    with pytest.raises(CorruptLogError, match="no view"):
+        _ = Client(tmp_path / "other.db").position
+
+
+# -- waiting -----------------------------------------------------------------------------------------
+
+
+def test_waiting_ends_when_the_event_is_folded_also_where_there_was_no_view_yet(tmp_path: Path) -> None:
+    log = counted(LogBuilder(), 2)
+    event_id = log.rows[-1].event_id
+    assert event_id is not None
+    timer = threading.Timer(0.1, fold_live, (DataDir(tmp_path), log))
+    timer.start()
+    with Client(tmp_path) as client:
+        assert client.wait_for(event_id, timeout=20) == 2
+        assert client.wait_for(1) == 1
+        timer.join()
+        with pytest.raises(ReceiptTimeoutError):
+            client.wait_for(3, timeout=0.05)
+        with pytest.raises(ReceiptTimeoutError):
+            client.wait_for(new_id(), timeout=0.05)
+
+
+def test_waiting_for_a_quarantined_event_says_why(tmp_path: Path) -> None:
+    bad = new_id()
+    client = client_of(tmp_path, lambda log: log.add_raw(b"\xc1 not an event", bad))
+    with pytest.raises(NotSentError, match="quarantine"):
+        client.wait_for(bad, timeout=5)
+    [row] = client.quarantine()
+    assert (row["position"], row["event_id"], row["stage"]) == (1, bad, "decode")
+
+
+def test_lag_is_known_only_while_the_projector_speaks(tmp_path: Path) -> None:
+    client = client_of(tmp_path, lambda log: counted(log, 3))
+    assert client.lag is None
+    for age, expected in ((0.0, 4), (60.0, None)):
+        status = ProjectorStatus(
+            pid=1, http="", connected=True, stream_last=7, archived=3, folded=3, quarantined=0,
+            updated=time.time() - age,
+        )  # fmt: skip
+        write_struct(DataDir(tmp_path).status, status)
+        assert client.lag == expected
+
+
+def test_gaps_in_a_producers_numbers_show(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        counted(log, 2)
+        log.log("artifact:a@1", {"one": 3, "two": {"same": 3}}, producer_seq=6)
+
+    [producer] = client_of(tmp_path, write).producers()
+    assert (producer["highest_seq"], producer["missing"]) == (6, 3)
+
+
+# -- the cost of a read ------------------------------------------------------------------------------
+
+
+def plan(client: Client, sql: str, values: tuple[Any, ...]) -> list[str]:
+    return [str(row[3]) for row in client.reader.rows(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "values"),
+    [
+        (entries._HEADS, (1, "metadata")),
+        (entries._AS_OF, (1, 1, "metadata")),
+        (entries._LEAF_HISTORY, (1, 1, 0, 9, 5)),
+        (entries._EVENT, (json.dumps([1]),)),
+    ],
+    ids=["current", "as_of", "history", "events"],
+)
+def test_no_read_scans_a_table(tmp_path: Path, sql: str, values: tuple[Any, ...]) -> None:
+    steps = plan(client_of(tmp_path, lambda log: counted(log, 50)), sql, values)
+    scans = [step for step in steps if step.startswith("SCAN") and "json_each" not in step and "CONSTANT" not in step]
+    assert scans == []
+    assert any(step.startswith("SEARCH") for step in steps)
+
+
+def steps_taken(client: Client, read: Any) -> int:
+    """SQLite's own instructions, in thousands: the work of a read, whatever the machine is busy with."""
+    held = client.reader._held().connection
+    count = 0
+
+    def tick() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    held.set_progress_handler(tick, 100)
+    try:
+        read()
+    finally:
+        held.set_progress_handler(None, 0)
+    return count
+
+
+def test_reads_do_not_grow_with_100_000_older_values(tmp_path: Path) -> None:
+    few = client_of(tmp_path / "few", lambda log: counted(log, 1_000))
+    many = client_of(tmp_path / "many", lambda log: counted(log, 101_000))
+    for read in (
+        lambda client: client.get("artifact:a@1").run_metadata,
+        lambda client: client.get("artifact:a@1").as_of(900).metadata,
+        lambda client: client.get("artifact:a@1").history("one", limit=500),
+        lambda client: client.get("artifact:a@1").history("two", limit=500),
+    ):
+        for client in (few, many):
+            assert read(client)
+        assert steps_taken(many, lambda: read(many)) <= 1.5 * steps_taken(few, lambda: read(few)) + 2
+
+
+def test_a_missing_view_is_not_found_and_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="runlore up"):
+        ViewReader(tmp_path).one("SELECT 1")
