@@ -27,3 +27,13 @@ def test_every_guarantee_names_a_test_that_exists() -> None:
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     missing = [name for name in named if f"def {name}(" not in tests]
     assert missing == []
+
+
+def test_the_readme_shows_the_example_that_the_compose_test_runs() -> None:
+    example = (ROOT / "examples" / "quickstart.py").read_text().split('"""', 2)[2].strip()
+    assert example in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_links_to_files_that_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []

@@ -33,7 +33,7 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     assert demo.stderr
     while "run baseline" not in (line := demo.stderr.readline()):
         assert line, "the demo ended early"
-    until(lambda: any("load_data.py" in " ".join(process.cmdline()) for process in descendants(demo)))
+    until(lambda: any(_runs(process, "load_data.py") for process in descendants(demo)))
     demo.send_signal(signal.SIGINT)
     demo.stderr.read()
     assert demo.wait(40) == 1
@@ -51,3 +51,10 @@ def _is_of(process: psutil.Process, folder: Path) -> bool:
     except (psutil.Error, OSError):
         return False
     return process.pid != os.getpid() and str(folder) in environ.get("RUNLORE_DATA_DIR", "") + environ.get("TMPDIR", "")
+
+
+def _runs(process: psutil.Process, program: str) -> bool:
+    try:
+        return program in " ".join(process.cmdline())
+    except psutil.Error:
+        return False

@@ -46,6 +46,21 @@ def test_what_differs_comes_first_and_types_are_told_apart(tmp_path: Path) -> No
     assert comparison.to_dict()["gone"] == {"model:m@1": 1}
 
 
+def test_a_diff_of_one_entity_at_two_moments_says_what_changed(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.log("model:m@1", {"kept": 1, "moved": 1, "g": {"out": 1}})
+        log.log("model:m@1", {"moved": 2, "g": {"into": 1}})
+
+    client = client_of(tmp_path, write)
+    model = client.get("model:m@1")
+    assert {item.path: (item.change, item.before, item.after) for item in client.diff(model.as_of(1), model)} == {
+        "moved": ("changed", 1, 2),
+        "g.out": ("removed", 1, None),
+        "g.into": ("added", None, 1),
+        "kept": ("equal", 1, 1),
+    }
+
+
 def test_histories_and_comparisons_go_to_pandas_on_demand(tmp_path: Path) -> None:
     client = client_of(tmp_path, hostile_log)
     frame = client.get("model:m@1").history("g").to_pandas()
@@ -66,7 +81,7 @@ def test_without_pandas_the_error_says_what_to_install(tmp_path: Path, monkeypat
 
 def test_the_public_names_are_these() -> None:
     assert runlore.query.__all__ == [
-        "ArtifactVersion", "Client", "Comparison", "Entity", "Entry", "History", "Metadata", "ModelVersion",
+        "ArtifactVersion", "Client", "Comparison", "Difference", "Entity", "Entry", "History", "Metadata", "ModelVersion",
         "PipelineRun", "StepRun",
     ]  # fmt: skip
     assert all(hasattr(runlore.query, name) for name in runlore.query.__all__)

@@ -60,18 +60,19 @@ class run_context(_Context):  # noqa: N801 -- used like a function
         join: bool | None = None,
     ) -> None:
         ambient = PROCESS.read_environment()[0]
-        if pipeline is None and not (join or (run_id is not None and ambient is not None and ambient.id == run_id)):
-            if run_id is None or join is False:
-                raise MissingContextError("run_context needs a pipeline's name, or run_id= of a run to join")
-            join = True
+        same = ambient if ambient is not None and ambient.id == run_id else None
+        if pipeline is None and (run_id is None or join is False):
+            raise MissingContextError("run_context needs a pipeline's name, or run_id= of a run to join")
+        self._join = join if join is not None else (same is not None or pipeline is None)
+        if same is not None:
+            pipeline = pipeline or same.pipeline
         self.run_id = check_name("run_id", run_id) if run_id is not None else new_id()
         self.pipeline = pipeline if pipeline is None else check_name("pipeline", pipeline)
         # The end of a UUIDv7 is random; its start is the time.
         self.name = name or f"{self.pipeline}-{self.run_id[-8:] if run_id is None else self.run_id}"
-        self.model = as_model_ref(model)
-        self._join = (ambient is not None and ambient.id == self.run_id) if join is None else join
+        self.model = as_model_ref(model) or (same.model if same is not None else None)
         self._parameters = pack_metadata(parameters) if parameters else {}
-        self.RUN: Run | None = None
+        self._run: Run | None = None
         self._before: tuple[Run | None, Step | None] = None, None
 
     def __enter__(self) -> run_context:

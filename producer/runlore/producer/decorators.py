@@ -131,27 +131,35 @@ def _consume(context: step_context, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _produce(target: Callable[..., Any], context: step_context, result: Any) -> None:
-    outputs, many = declared_outputs(target)
     run = current_run()
     assert run
-    if many and not (isinstance(result, (tuple, list)) and len(cast(list[Any], result)) == len(outputs)):
-        # The work is done: a wrong annotation must not fail it. What came is one output.
-        logger.warning("runlore: step %r returned something else than its %d outputs", target.__name__, len(outputs))
-        outputs, many = (Output("output", None, False),), False
-    values = cast(tuple[Any, ...], result) if many else (result,)
-    for output, value in zip(outputs, values, strict=True):
+    for output, value in _named_values(target, result):
         _produce_one(context, run, output, value)
+
+
+def _named_values(target: Callable[..., Any], result: Any) -> list[tuple[Output, Any]]:
+    outputs, many = declared_outputs(target)
+    if not many:
+        return [(output, result) for output in outputs]
+    values: tuple[Any, ...] = tuple(result) if isinstance(result, (tuple, list)) else ()  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] -- a user's value
+    if len(values) == len(outputs):
+        return list(zip(outputs, values, strict=True))
+    # The work is done: a wrong annotation must not fail it. What came is one output.
+    logger.warning("runlore: step %r returned something else than its %d outputs", target.__name__, len(outputs))
+    return [(Output("output", None, False), result)]
 
 
 def _produce_one(context: step_context, run: Run, output: Output, value: Any) -> None:
     ref = EntityRef("artifact", output.name, output.version)
-    kind: type = type(value)
-    data_type = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    default_producer().emit_packed(
-        ArtifactVersionProduced(ref, data_type, output.is_model_artifact), context.run_id, context.step_name
-    )
+    kind: type[Any] = type(value)
+    fact = ArtifactVersionProduced(ref, _type_name(kind), output.is_model_artifact)
+    default_producer().emit_packed(fact, context.run_id, context.step_name)
     assert context.step
     run.remember(value, Made(ref, context.step.ref))
+
+
+def _type_name(kind: type[Any]) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 @functools.lru_cache(maxsize=1024)

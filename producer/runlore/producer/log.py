@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runlore.producer.place import current_model, current_run, current_step
 from runlore.producer.lifecycle import default_producer
+from runlore.producer.place import current_model, current_run, current_step
 from runlore.producer.receipts import Receipt
 from runlore.schemas.errors import MissingContextError
 from runlore.schemas.events import (

@@ -95,8 +95,7 @@ class Sender:
         """Use this connection, whose callbacks are `on_error` and `on_closed`."""
         self._connection = connection
         self._inbox = connection.new_inbox()
-        subscribe = connection.subscribe  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
-        await subscribe(f"{self._inbox}.*", cb=self._on_answer)
+        await connection.subscribe(f"{self._inbox}.*", cb=self._on_answer)  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
 
     async def _on_answer(self, message: Msg) -> None:
         # Late answers to questions given up carry an older number.

@@ -74,7 +74,8 @@ class FoldStage:
         self._state.fold_running = False
         if self.failure is None and not (self._stopping and code == 0):
             self.failure = RunloreError(
-                f"the fold process ended with code {code}; nothing is lost: start the projector again"
+                f"the fold process ended with code {code} (a traceback, if any, is above); nothing is lost: "
+                "start the projector again"
             )
         if self.failure is not None:
             self._on_failure()

@@ -14,13 +14,13 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import msgspec
 
 from runlore.projector.archive import ArchiveReader
+from runlore.projector.database import MachineErrors
 from runlore.projector.fold_report import FoldReport
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.rebuild import BATCH, rebuild_view, remove_old_views
@@ -155,9 +155,13 @@ def main() -> int:
         worker.work()
     except BrokenPipeError:
         return 0  # the projector is gone
-    except Exception as error:  # noqa: BLE001 -- whatever ends the fold is the projector's to hear
-        if not isinstance(error, RunloreError):
-            traceback.print_exc()
-        _write(FoldReport(error=type(error).__name__, message=str(error)))
-        return 1
+    except RunloreError as error:
+        return _ended(error)
+    except MachineErrors as error:
+        return _ended(error)
     return 0
+
+
+def _ended(error: Exception) -> int:
+    _write(FoldReport(error=type(error).__name__, message=str(error)))
+    return 1

@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from runlore.query import entries as stored
-from runlore.query.comparison import Comparison
+from runlore.query.comparison import Comparison, Difference, differences
 from runlore.query.entities import (
     ArtifactVersion,
     AsOf,
@@ -343,6 +343,11 @@ class Client:
         """A table of the leaves of several entities; those that differ come first."""
         with self.reader.read():
             return Comparison([self.get(item) if isinstance(item, str) else item for item in entities])
+
+    def diff(self, before: Entity | str, after: Entity | str) -> list[Difference]:
+        """What was added, removed, changed or stayed equal between two entities, or one at two moments (`as_of`)."""
+        with self.reader.read():
+            return differences(*self.compare((before, after)).entities)
 
     def quarantine(self, limit: int = 100) -> list[dict[str, Any]]:
         """Events that could not be folded, newest first: position, event_id, subject, stage, error, payload."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from runlore.query.entities import Entity
 from runlore.query.histories import frame
@@ -62,6 +62,25 @@ class Comparison:
             for row in self.rows
         )
         return f"<table><tr><th></th>{head}</tr>{body}</table>"
+
+
+class Difference(NamedTuple):
+    """One leaf of two entities, or of one at two moments; None where it is absent."""
+
+    path: str
+    change: Literal["added", "removed", "changed", "equal"]
+    before: Any
+    after: Any
+
+
+def differences(before: Entity, after: Entity) -> list[Difference]:
+    """Every leaf of either, what is not equal first."""
+    found: list[Difference] = []
+    for row in Comparison((before, after)).rows:
+        was, is_now = row.present
+        change = "added" if not was else "removed" if not is_now else "changed" if row.differs else "equal"
+        found.append(Difference(row.path, change, *row.values))
+    return found
 
 
 def _leaves(metadata: dict[str, Any], above: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -75,12 +75,13 @@ _LEAF_HISTORY = """SELECT position, type, value FROM history WHERE entity_id = ?
     AND position BETWEEN ? AND ? ORDER BY position DESC LIMIT ?"""
 NO_END = 2**63 - 1
 
-# For every path the entity ever had, the last row at or before the position: one seek a path.
+# For every path the entity ever had, the last row at or before the position: one seek a path. CROSS JOIN fixes
+# the order: SQLite would start from history and read the entity's whole past.
 _AS_OF = """SELECT n.path_id, p.path, n.position, n.type, n.value FROM heads h JOIN paths p USING (path_id)
-    JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = (
+    CROSS JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = (
         SELECT max(position) FROM history
         WHERE entity_id = h.entity_id AND path_id = h.path_id AND position <= ?)
-    WHERE h.entity_id = ? AND p.scope = ? ORDER BY n.path_id"""
+    WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 

@@ -1,0 +1,105 @@
+"""What the producer's tests need: a stream, its events read back, and real child processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.client import Client as NatsConnection
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from runlore.projector.stream import ensure_stream
+from runlore.schemas import Event, Settings
+from runlore.schemas.codec import decode_event
+from runlore.schemas.transport import STREAM_NAME, connect
+
+
+async def _ignore(*_: Any) -> None:
+    pass
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[NatsConnection]:
+    connection = await connect(settings, "test", _ignore, _ignore)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def make_stream(settings: Settings) -> None:
+    async def make() -> None:
+        async with connected(settings) as connection:
+            await ensure_stream(connection, settings)
+
+    asyncio.run(make())
+
+
+def read_stream(settings: Settings) -> list[tuple[int, Event]]:
+    """Position and event of every message, by position."""
+
+    async def read() -> list[tuple[int, Event]]:
+        async with connected(settings) as connection:
+            stream = connection.jetstream(timeout=10)
+            config = ConsumerConfig(ack_policy=AckPolicy.NONE)
+            last = (await stream.stream_info(STREAM_NAME)).state.last_seq
+            consumer = await stream.pull_subscribe("runlore.>", stream=STREAM_NAME, config=config)
+            found: list[tuple[int, Event]] = []
+            while not found or found[-1][0] < last:
+                if not last:
+                    return []
+                for message in await consumer.fetch(500, timeout=10):
+                    found.append((message.metadata.sequence.stream, decode_event(message.data)))
+            return found
+
+    return asyncio.run(read())
+
+
+def logged(settings: Settings, key: str = "n") -> list[Any]:
+    """What was logged under `key`, in the stream's order."""
+    events = [event for _, event in read_stream(settings)]
+    return [event.fact.metadata[key] for event in events if key in getattr(event.fact, "metadata", {})]
+
+
+def facts(settings: Settings) -> list[tuple[str, Any]]:
+    """Class name and fact of every event."""
+    return [(type(event.fact).__name__, event.fact) for _, event in read_stream(settings)]
+
+
+def until(true: Callable[[], Any], seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := true():
+            return result
+        time.sleep(0.01)
+    pytest.fail("did not happen in time")
+
+
+def script(code: str, *arguments: str, **variables: str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(code), *arguments]
+
+
+def run_python(code: str, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new interpreter that has this test's environment."""
+    return subprocess.run(
+        script(code, *arguments), env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=check
+    )
+
+
+def start_python(code: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        script(code, *arguments), env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
+    )
+
+
+def outbox_files(settings: Settings) -> list[Path]:
+    return sorted((settings.data_dir / "outbox").glob("*.db"))
