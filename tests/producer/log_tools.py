@@ -91,7 +91,12 @@ def script(code: str, *arguments: str, **variables: str) -> list[str]:
 def run_python(code: str, *arguments: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run code in a new interpreter that has this test's environment."""
     return subprocess.run(
-        script(code, *arguments), env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=check
+        script(code, *arguments),
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=check,
     )
 
 

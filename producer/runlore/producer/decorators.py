@@ -151,14 +151,14 @@ def _named_values(target: Callable[..., Any], result: Any) -> list[tuple[Output,
 
 def _produce_one(context: step_context, run: Run, output: Output, value: Any) -> None:
     ref = EntityRef("artifact", output.name, output.version)
-    kind: type[Any] = type(value)
-    fact = ArtifactVersionProduced(ref, _type_name(kind), output.is_model_artifact)
+    fact = ArtifactVersionProduced(ref, _type_name(value), output.is_model_artifact)
     default_producer().emit_packed(fact, context.run_id, context.step_name)
     assert context.step
     run.remember(value, Made(ref, context.step.ref))
 
 
-def _type_name(kind: type[Any]) -> str:
+def _type_name(value: object) -> str:
+    kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 

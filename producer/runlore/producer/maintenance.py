@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
 
 STOP_SECONDS = 5.0
+
+logger = logging.getLogger("runlore")
 
 
 class OutboxStatus(NamedTuple):
@@ -58,6 +61,9 @@ def _status(path: Path) -> OutboxStatus | None:
             connection.close()
     except sqlite3.OperationalError:
         return None  # drained and removed while we looked, or not yet made
+    except sqlite3.DatabaseError as error:
+        logger.warning("runlore: %s cannot be read (%s): put it aside, or repair it with sqlite3's .recover", path, error)
+        return None
     finally:
         lock.release()
     return OutboxStatus(path, path.stem, made[0], not free, waiting, [DeadLetter._make(row) for row in dead], made[1])

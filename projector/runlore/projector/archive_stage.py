@@ -32,9 +32,7 @@ CHECKPOINT_SECONDS = 30.0
 class ArchiveStage:
     """Copies the stream into log.db, connection after connection. `archived` is called after each commit."""
 
-    def __init__(
-        self, settings: Settings, state: ServiceState, metrics: Metrics, archived: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, state: ServiceState, metrics: Metrics, archived: Callable[[], None]) -> None:
         self._settings, self._data = settings, DataDir(settings.data_dir)
         self._state, self._metrics, self._archived = state, metrics, archived
         self._archive: Archive | None = None

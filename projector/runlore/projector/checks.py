@@ -32,9 +32,7 @@ async def check_stream(
     if identity.epoch != epoch:
         raise mismatch(f"the stream was made anew: its epoch is {identity.epoch}, log.db has {epoch}")
     if identity.last_seq < position:
-        raise mismatch(
-            f"the stream lost its tail: it ends at position {identity.last_seq}, log.db at {position}"
-        )
+        raise mismatch(f"the stream lost its tail: it ends at position {identity.last_seq}, log.db at {position}")
     if last is not None:
         _compare(last, await get_message(connection, last.position))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
+import sqlite_utils.utils
 from sqlite_utils import Database
-from sqlite_utils.utils import (
-    sqlite3 as writing_sqlite,  # pyright: ignore[reportPrivateImportUsage] -- the module sqlite-utils chose
-)
+
+# The module that sqlite-utils chose: pysqlite3 where it is installed, else the standard one.
+writing_sqlite = sqlite_utils.utils.sqlite3  # type: ignore[attr-defined] # pyright: ignore[reportPrivateImportUsage]
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000
@@ -29,16 +31,19 @@ MachineErrors: tuple[type[Exception], ...] = (sqlite3.Error, writing_sqlite.Erro
 """Errors that stop the service, unless they are also in DataErrors."""
 
 
-def open_writer(path: Path) -> Database:
+def open_writer(path: Path, bulk: bool = False) -> Database:
     """The one writing connection of a file, in WAL mode.
+
+    `bulk`: for a file nobody reads yet, and which is thrown away when filling it is cut short: without a
+    write-ahead log and without waiting for the disk. `end_bulk` makes it a file like the others.
 
     NORMAL keeps the file consistent through a power cut; the last commits may be lost then, and are
     taken again from the hop before, because position and rows commit together.
     """
     connection = writing_sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
     for pragma in (
-        "journal_mode = WAL",
-        "synchronous = NORMAL",
+        f"journal_mode = {'MEMORY' if bulk else 'WAL'}",
+        f"synchronous = {'OFF' if bulk else 'NORMAL'}",
         f"cache_size = -{CACHE_KIB}",
         f"wal_autocheckpoint = {WAL_PAGES}",
         "temp_store = MEMORY",
@@ -46,3 +51,13 @@ def open_writer(path: Path) -> Database:
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return Database(connection, execute_plugins=False)
+
+
+def end_bulk(db: Database) -> None:
+    """Everything of a bulk file is on disk, and from here on it is in WAL mode."""
+    db.conn.execute("PRAGMA synchronous = FULL")
+    db.conn.execute("PRAGMA journal_mode = WAL").fetchall()
+    (path,) = db.conn.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()
+    with Path(path).open("rb") as file:
+        os.fsync(file.fileno())
+    db.conn.execute("PRAGMA synchronous = NORMAL")

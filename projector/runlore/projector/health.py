@@ -39,9 +39,7 @@ class Health:
             "/metrics": lambda: Answer(True, metrics.text(), CONTENT_TYPE_LATEST),
         }
         try:
-            self._server = _server_class(settings.http_host)(
-                (settings.http_host, settings.http_port), _handler(routes)
-            )
+            self._server = _server_class(settings.http_host)((settings.http_host, settings.http_port), _handler(routes))
         except (OSError, OverflowError) as error:
             raise SettingsError(
                 f"RUNLORE_HTTP_HOST={settings.http_host}, RUNLORE_HTTP_PORT={settings.http_port}: {error}; "

@@ -12,9 +12,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 def configure_logs() -> None:
     """Set up structlog for this process. Only programs call it, never the library."""
-    last: Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    )
+    last: Processor = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -9,7 +9,7 @@ from runlore.projector.archive import ArchiveReader
 from runlore.projector.view import View, make_current, next_path
 from runlore.schemas.layout import DataDir
 
-BATCH = 4_000
+BATCH = 10_000
 """Events folded in one transaction; results do not depend on it."""
 
 Progress = Callable[[int, int], None]
@@ -33,10 +33,10 @@ def rebuild_view(data: DataDir, progress: Progress | None = None) -> Path:
     """
     log = ArchiveReader(data.log)
     try:
-        view = View.create(next_path(data), log.epoch)
+        view = View.create(next_path(data), log.epoch, bulk=True)
         try:
             fold_log(log, view, progress)
-            view.checkpoint()
+            view.end_bulk()
         finally:
             view.close()
         make_current(data, view.path)

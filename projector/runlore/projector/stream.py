@@ -220,9 +220,7 @@ async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
 
 def _info(answer: dict[str, Any]) -> StreamInfo:
     field: Callable[[str], int] = answer["state"].__getitem__
-    return StreamInfo(
-        answer["config"], field("first_seq"), field("last_seq"), field("messages"), field("bytes")
-    )
+    return StreamInfo(answer["config"], field("first_seq"), field("last_seq"), field("messages"), field("bytes"))
 
 
 def _drift_message(drift: list[Drift]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from runlore.projector.archive import LogRow
-from runlore.projector.database import open_writer
+from runlore.projector.database import end_bulk, open_writer
 from runlore.projector.fold import FOLD_VERSION, Fold, FoldResult
 from runlore.projector.tables import view_migrations
 from runlore.schemas.errors import CorruptLogError, NotFoundError, StreamMismatchError
@@ -28,12 +28,12 @@ class View:
         """Whether this code's fold wrote it; if not, it is to be rebuilt, never folded on."""
 
     @classmethod
-    def create(cls, path: Path, epoch: str) -> View:
-        """Make an empty view. The file must not exist."""
+    def create(cls, path: Path, epoch: str, bulk: bool = False) -> View:
+        """Make an empty view. The file must not exist. `bulk`: to be filled at once, then `end_bulk`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             raise CorruptLogError(f"{path} exists already; a view is never made over another")
-        db = open_writer(path)
+        db = open_writer(path, bulk)
         view_migrations.apply(db)
         with db.atomic():
             db.conn.execute("INSERT INTO view_state VALUES (1, 0, 0, ?, ?, ?)", (epoch, VIEW_SCHEMA, FOLD_VERSION))
@@ -88,6 +88,10 @@ class View:
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, as far as readers allow."""
         self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def end_bulk(self) -> None:
+        """The file is filled: make it durable and fit for readers beside a writer."""
+        end_bulk(self._db)
 
     def close(self) -> None:
         self._db.conn.close()

@@ -64,11 +64,14 @@ class Comparison:
         return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
+Change = Literal["added", "removed", "changed", "equal"]
+
+
 class Difference(NamedTuple):
     """One leaf of two entities, or of one at two moments; None where it is absent."""
 
     path: str
-    change: Literal["added", "removed", "changed", "equal"]
+    change: Change
     before: Any
     after: Any
 
@@ -78,7 +81,7 @@ def differences(before: Entity, after: Entity) -> list[Difference]:
     found: list[Difference] = []
     for row in Comparison((before, after)).rows:
         was, is_now = row.present
-        change = "added" if not was else "removed" if not is_now else "changed" if row.differs else "equal"
+        change: Change = "added" if not was else "removed" if not is_now else "changed" if row.differs else "equal"
         found.append(Difference(row.path, change, *row.values))
     return found
 

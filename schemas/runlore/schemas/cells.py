@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 
 from runlore.schemas.special import DType, Path, StorageSize, Uri
-from runlore.schemas.values import decode_value, encode_value
+from runlore.schemas.values import decode_value, encode_value, read_datetime
 
 Scalar = str | int | float | bytes | None
 Cell = tuple[str, Scalar, str | None]
@@ -198,7 +198,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "set": _read_collection(set),
     "frozenset": _read_collection(frozenset),
     "dict": _read_collection(dict),
-    "datetime": dt.datetime.fromisoformat,
+    "datetime": read_datetime,
     "date": dt.date.fromisoformat,
     "timedelta": lambda cell: dt.timedelta(microseconds=1) * _read_int(cell),
     "decimal": decimal.Decimal,

@@ -97,6 +97,6 @@ def check_name(what: str, name: Any) -> str:
         raise InvalidReferenceError(f"{what} {name!r} is not valid Unicode") from None
     if size > MAX_NAME_BYTES:
         raise InvalidReferenceError(f"{what} of {size} bytes; at most {MAX_NAME_BYTES} are allowed")
-    if any(ord(char) < 32 or ord(char) == 127 for char in name):
+    if not name.isprintable() and any(ord(char) < 32 or ord(char) == 127 for char in name):
         raise InvalidReferenceError(f"{what} {name!r} holds control characters")
     return name

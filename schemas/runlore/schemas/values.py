@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -44,7 +45,7 @@ def pack_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
         raise MetadataTypeError([("metadata", f"must be a dict, not {type(metadata).__name__}")])
     try:
-        return {_pack_key(key): _pack(value, MAX_DEPTH) for key, value in metadata.items()}
+        return _pack_items(metadata, MAX_DEPTH)
     except UnsupportedError:
         raise MetadataTypeError(
             [(format_path(path), reason) for path, reason in _offences(metadata, (), MAX_DEPTH)]
@@ -58,7 +59,8 @@ def pack(value: Any) -> Any:
 
 def _pack(value: Any, depth: int) -> Any:
     kind = type(value)
-    if kind in _AS_IS:
+    # Plain values first: this runs for every value of every call.
+    if kind in _AS_IS or (kind is str and value.isascii()):
         return value
     packer = _PACKERS.get(kind)
     if packer is not None:
@@ -69,8 +71,6 @@ def _pack(value: Any, depth: int) -> Any:
 
 
 def _pack_str(value: str, depth: int) -> Any:
-    if value.isascii():
-        return value
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -86,16 +86,20 @@ def _int_bytes(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
+def _pack_items(group: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    return {
+        key if type(key) is str and key.isascii() else _pack_key(key): _pack(item, depth) for key, item in group.items()
+    }
+
+
 def _pack_key(name: Any) -> str:
     if not isinstance(name, str):
         raise UnsupportedError(f"keys must be strings, not {type(name).__name__}")
-    key: str = name if type(name) is str else str.__str__(name)
-    if not key.isascii():
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            raise UnsupportedError("keys must be valid Unicode (no lone surrogates)") from None
-    return key
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UnsupportedError("keys must be valid Unicode (no lone surrogates)") from None
+    return str.__str__(name)
 
 
 def _pack_list(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
@@ -107,7 +111,7 @@ def _pack_list(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
 def _pack_dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     if depth == 0:
         raise UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
-    return {_pack_key(key): _pack(item, depth - 1) for key, item in value.items()}
+    return _pack_items(value, depth - 1)
 
 
 def _pack_tuple(value: tuple[Any, ...], depth: int) -> Ext:
@@ -186,6 +190,20 @@ def unpack_extension(code: int, data: memoryview) -> Any:
 _decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ext_hook=unpack_extension).decode
 
 
+_FRACTION_OF_OFFSET = re.compile(r"(.+)([+-])(\d\d):(\d\d):(\d\d)\.(\d{6})\Z")
+
+
+def read_datetime(text: str) -> dt.datetime:
+    """The inverse of `isoformat`, also for offsets below a second, which `fromisoformat` drops (Python 3.11)."""
+    odd = _FRACTION_OF_OFFSET.match(text)
+    if odd is None or odd[1].count(":") < 2:
+        return dt.datetime.fromisoformat(text)
+    hours, minutes, seconds, micros = map(int, odd.groups()[2:])
+    offset = dt.timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=micros)
+    zone = dt.timezone(offset if odd[2] == "+" else -offset)
+    return dt.datetime.fromisoformat(odd[1]).replace(tzinfo=zone)
+
+
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
@@ -195,7 +213,7 @@ _UNPACKERS: dict[int, Callable[[bytes], Any]] = {
     2: lambda data: tuple(_decode(data)),
     3: lambda data: set(_decode(data)),
     4: lambda data: frozenset(_decode(data)),
-    5: lambda data: dt.datetime.fromisoformat(data.decode()),
+    5: lambda data: read_datetime(data.decode()),
     6: lambda data: dt.date.fromisoformat(data.decode()),
     7: lambda data: dt.timedelta(*_decode(data)),
     8: lambda data: decimal.Decimal(data.decode()),
