@@ -374,9 +374,13 @@ def test_a_full_disk_never_hides_the_steps_own_error(monkeypatch: pytest.MonkeyP
     def full(*_: Any) -> None:
         raise OutboxError("disk full")
 
-    with pytest.raises(ValueError, match="mine") as caught, run_context("nightly"):
-        monkeypatch.setattr("runlore.producer.outbox.Outbox.insert", full)
-        raise ValueError("mine")
+    def fails() -> None:
+        with run_context("nightly"):
+            monkeypatch.setattr("runlore.producer.outbox.Outbox.insert", full)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine") as caught:
+        fails()
     assert "disk full" in caught.value.__notes__[0]
     with pytest.raises(OutboxError), step_context("never"):
         pytest.fail("a step that cannot say that it starts does not start")

@@ -208,6 +208,34 @@ def test_configure_replaces_the_producer_and_keeps_what_was_logged(stream: Setti
 
 def test_the_public_names_are_these() -> None:
     assert sorted(runlore.producer.__all__) == sorted(
-        ["ArtifactConfig", "DrainReport", "FlushReport", "Model", "OutboxKeeper", "OutboxStatus", "Producer", "Receipt", "add_note", "bulk_log_metadata", "configure", "drain", "flush", "get_step_context", "log_artifact_metadata", "log_metadata", "log_model_metadata", "log_run_metadata", "log_step_metadata", "outbox_status", "pipeline", "retract_metadata", "run_context", "set_model_stage", "step", "step_context", "use_artifact"]
+        [
+            "ArtifactConfig",
+            "DrainReport",
+            "FlushReport",
+            "Model",
+            "OutboxKeeper",
+            "OutboxStatus",
+            "Producer",
+            "Receipt",
+            "add_note",
+            "bulk_log_metadata",
+            "configure",
+            "drain",
+            "flush",
+            "get_step_context",
+            "log_artifact_metadata",
+            "log_metadata",
+            "log_model_metadata",
+            "log_run_metadata",
+            "log_step_metadata",
+            "outbox_status",
+            "pipeline",
+            "retract_metadata",
+            "run_context",
+            "set_model_stage",
+            "step",
+            "step_context",
+            "use_artifact",
+        ]
     )
     assert all(hasattr(runlore.producer, name) for name in runlore.producer.__all__)

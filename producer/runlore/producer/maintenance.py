@@ -62,7 +62,9 @@ def _status(path: Path) -> OutboxStatus | None:
     except sqlite3.OperationalError:
         return None  # drained and removed while we looked, or not yet made
     except sqlite3.DatabaseError as error:
-        logger.warning("runlore: %s cannot be read (%s): put it aside, or repair it with sqlite3's .recover", path, error)
+        logger.warning(
+            "runlore: %s cannot be read (%s): put it aside, or repair it with sqlite3's .recover", path, error
+        )
         return None
     finally:
         lock.release()

@@ -120,10 +120,10 @@ class Relay:
 
     def _run(self) -> None:
         try:
-            asyncio.set_event_loop(self._loop)
-            self._loop.run_until_complete(self._serve_for_ever())
+            # The runner ends what nats-py leaves running when a connection breaks.
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._serve_for_ever())
         finally:
-            self._loop.close()
             self._close_outboxes()
 
     def _close_outboxes(self) -> None:

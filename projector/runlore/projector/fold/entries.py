@@ -16,7 +16,6 @@ FlatKey = tuple[str, tuple[int, ...], list[Cell]]
 
 def flatten(rows: Rows, metadata: dict[str, Any]) -> list[FlatKey]:
     """The leaves of every key; a dict that is not empty is a group, everything else a leaf."""
-    path_id = rows.path_id
     flat: list[FlatKey] = []
     for key, value in metadata.items():
         if _is_group(value):
@@ -25,7 +24,7 @@ def flatten(rows: Rows, metadata: dict[str, Any]) -> list[FlatKey]:
             _flatten_group(rows, (key,), value, ids, cells)
             flat.append((key, tuple(ids), cells))
         else:
-            flat.append((key, (path_id("metadata", (key,)),), [to_cell(value)]))
+            flat.append((key, (rows.key_id(key),), [to_cell(value)]))
     return flat
 
 
@@ -45,37 +44,43 @@ def _flatten_group(rows: Rows, path: PathParts, group: dict[str, Any], ids: list
 
 def log(rows: Rows, entity_id: int, flat: list[FlatKey], position: int) -> None:
     """`dict.update` at the top level: each key gets its new leaves, what it no longer has is removed."""
-    leaves, history = rows.leaves(entity_id), rows.history
+    leaves, add = rows.leaves(entity_id), rows.leaf_rows.append
     for key, ids, cells in flat:
         before = leaves.get(key)
         if before is not None and before != ids:
-            for path_id in before:
-                history[entity_id, path_id, position] = REMOVED
+            _remove(rows, entity_id, set(before).difference(ids), position)
         for path_id, cell in zip(ids, cells, strict=True):
-            history[entity_id, path_id, position] = cell
+            add((entity_id, path_id, position, *cell))
         leaves[key] = ids
+
+
+def _remove(rows: Rows, entity_id: int, path_ids: set[int], position: int) -> None:
+    for path_id in path_ids:
+        rows.leaf_rows.append((entity_id, path_id, position, *REMOVED))
 
 
 def merge(rows: Rows, entity_id: int, metadata: dict[str, Any], position: int) -> None:
     """Like `log`, but a group's names that are not given again stay."""
-    for key, value in metadata.items():
-        before = rows.leaves(entity_id).get(key, ())
-        kept: tuple[int, ...] = ()
+    leaves = rows.leaves(entity_id)
+    for flat in flatten(rows, metadata):
+        key, ids, _ = flat
+        value = metadata[key]
+        before = leaves.get(key, ())
+        kept: set[int] = set()
         if type(value) is dict:
-            names: set[str] = set(value)
-            kept = tuple(
-                path_id for path_id in before if len(parts := rows.path_parts(path_id)) > 1 and parts[1] not in names
-            )
+            kept = {path_id for path_id in before if _stays(rows.path_parts(path_id), value)}
             if not value and kept:
                 continue
-        for path_id in before:
-            if path_id not in kept:
-                rows.history[entity_id, path_id, position] = REMOVED
-        # What is kept must not be taken for removed: it is put aside while the rest is logged.
-        rows.leaves(entity_id).pop(key, None)
-        [(_, ids, _)] = flat = flatten(rows, {key: value})
-        log(rows, entity_id, flat, position)
-        rows.leaves(entity_id)[key] = tuple(sorted({*kept, *ids}))
+        _remove(rows, entity_id, set(before) - kept - set(ids), position)
+        # What is kept must not be taken for removed: the key is put aside while the rest is logged.
+        leaves.pop(key, None)
+        log(rows, entity_id, [flat], position)
+        leaves[key] = tuple(sorted({*kept, *ids}))
+
+
+def _stays(path: PathParts, given: dict[str, Any]) -> bool:
+    """Whether merging these names into a group leaves one of its leaves as it is."""
+    return len(path) > 1 and path[1] not in given
 
 
 def retract(rows: Rows, entity_id: int, paths: tuple[tuple[str, ...], ...], reason: str, position: int) -> None:
@@ -90,7 +95,7 @@ def retract(rows: Rows, entity_id: int, paths: tuple[tuple[str, ...], ...], reas
         live = leaves.get(key, ())
         gone = [path_id for path_id in live if rows.path_parts(path_id)[: len(prefix)] == prefix]
         for path_id in gone:
-            rows.history[entity_id, path_id, position] = ended
+            rows.leaf_rows.append((entity_id, path_id, position, *ended))
         left = tuple(path_id for path_id in live if path_id not in gone)
         if left:
             leaves[key] = left

@@ -23,6 +23,9 @@ MAX_CACHED_PATHS = 200_000
 EntityKey = tuple[str, str, str, str, str]
 """Project, kind, run, name, version."""
 
+HistoryRow = tuple[int, int, int, str, Any, str | None]
+"""Entity ID, path ID, position, and a cell: type, value, text."""
+
 Leaves = dict[str, tuple[int, ...]]
 """The live leaves (path IDs) of an entity by top-level key."""
 
@@ -71,7 +74,9 @@ class Rows:
 
     def __init__(self, db: Database) -> None:
         self._conn = db.conn
-        self.history: dict[tuple[int, int, int], Cell] = {}
+        self.leaf_rows: list[HistoryRow] = []
+        """New rows of history for metadata; an event adds at most one for each entity and path."""
+        self._field_rows: dict[tuple[int, int, int], Cell] = {}
         self.pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _INSERTS}
         self._forget_all()
 
@@ -85,6 +90,7 @@ class Rows:
         self._numbers: dict[tuple[str, str, str], int] = {}
         self._linked: dict[int, dict[tuple[str, str, str], int]] = {}
         self._path_ids: dict[tuple[str, PathParts], int] = {}
+        self._key_ids: dict[str, int] = {}
         self._path_parts: dict[int, PathParts] = {}
         self._starts: dict[int, int] = {}
         self._actors: dict[Actor, int] = {}
@@ -115,7 +121,8 @@ class Rows:
 
     def abandon(self) -> None:
         """Drop everything that was not written: the transaction it belonged to is rolled back."""
-        self.history.clear()
+        self.leaf_rows.clear()
+        self._field_rows.clear()
         for rows in self.pending.values():
             rows.clear()
         self._forget_all()
@@ -126,12 +133,15 @@ class Rows:
             if rows := self.pending[table]:
                 self._conn.executemany(sql, rows)
                 rows.clear()
-        if self.history:
-            rows = [(*key, *cell) for key, cell in sorted(self.history.items())]
+        rows = self.leaf_rows
+        rows += [(*key, *cell) for key, cell in self._field_rows.items()]
+        if rows:
+            rows.sort()  # by entity, path, position, which no two rows share: cells are never compared
             self._conn.executemany(_INSERT_HISTORY, rows)
             heads = {row[:2]: row for row in rows}  # sorted by position: the last one stays
             self._conn.executemany(_REPLACE_HEAD, heads.values())
-            self.history.clear()
+            rows.clear()
+            self._field_rows.clear()
         if self._touched_producers:
             touched = sorted(self._touched_producers)
             self._conn.executemany(_UPSERT_PRODUCER, [self._producers[name].row() for name in touched])
@@ -220,6 +230,13 @@ class Rows:
         self._path_parts[found] = parts
         return found
 
+    def key_id(self, key: str) -> int:
+        """The path ID of a whole metadata key; `path_id` for the commonest case."""
+        found = self._key_ids.get(key)
+        if found is None:
+            found = self._key_ids[key] = self.path_id("metadata", (key,))
+        return found
+
     def path_parts(self, path_id: int) -> PathParts:
         parts = self._path_parts.get(path_id)
         if parts is None:
@@ -228,7 +245,7 @@ class Rows:
         return parts
 
     def leaves(self, entity_id: int) -> Leaves:
-        """The live metadata leaves of an entity by key; change it along with `history`."""
+        """The live metadata leaves of an entity by key; change it along with `leaf_rows`."""
         found = self._leaves.get(entity_id)
         if found is None:
             rows = self._conn.execute(
@@ -247,7 +264,7 @@ class Rows:
         path_id = self.path_id("field", (name,))
         if value is None and self.field(entity_id, name) is None:
             return
-        self.history[entity_id, path_id, position] = REMOVED if value is None else to_cell(value)
+        self._field_rows[entity_id, path_id, position] = REMOVED if value is None else to_cell(value)
         self._fields[entity_id, path_id] = value
 
     def field(self, entity_id: int, name: str) -> Any:
