@@ -169,7 +169,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
     except RunloreError:
         return  # the projector's finding says so already
     yield from _count(
-        "view", view, f"SELECT count(*) FROM view_state WHERE schema_version <> {VIEW_SCHEMA}",
+        "outdated view", view, f"SELECT count(*) FROM view_state WHERE schema_version <> {VIEW_SCHEMA}",
         "view of another version", "restart the projector",
     )  # fmt: skip
     yield from _count(

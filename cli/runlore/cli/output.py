@@ -21,8 +21,10 @@ def note(text: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
-    """Rows on stdout: a table on a terminal, tab-separated lines elsewhere."""
+    """Rows on stdout: a table on a terminal; elsewhere tab-separated lines below a line `# title`."""
     if not sys.stdout.isatty():
+        if title:
+            click.echo(f"# {_one_line(title)}")
         for row in (columns, *rows):
             click.echo("\t".join(_one_line(cell) for cell in row))
         return

@@ -68,7 +68,8 @@ def where(entry: Entry) -> str:
 
 def print_entity(entity: Entity) -> None:
     """A heading, the fields, then one card for each group and one for all other keys."""
-    print_table(("field", "value"), [(key, text(value)) for key, value in entity.fields.items()], entity.reference)
+    fields = [(key, text(value)) for key, value in entity.fields.items()]
+    print_table(("field", "value"), fields or [("position", str(entity.position))], entity.reference)
     if isinstance(entity, PipelineRun):
         steps = [
             (text(step.name), step.status or "", when(step.started_at), when(step.finished_at))

@@ -7,6 +7,7 @@
 <data>/projection/log.db           the archive: append-only copy of the stream
 <data>/projection/view-000001.db   a read model; CURRENT names the live one
 <data>/projection/projector.lock   held by the projector
+<data>/projection/fold.lock        held by its fold process
 <data>/projection/status.json      what the projector last said of itself
 """
 
