@@ -30,7 +30,8 @@ def events_page() -> str:
         *(_section(f"`{event_type(fact)}`", fact, "###") for fact in fact_types()),
         "## Values\n\n```text\n" + inspect.cleandoc(values_module.__doc__ or "") + "\n```",
         "## Subjects and headers\n\nSee `schemas/runlore/schemas/subjects.py`. Headers: `Nats-Msg-Id` "
-        "(the event's `id`), `Content-Type: application/msgpack`, and CloudEvents 1.0 attributes `ce-specversion`, `ce-id`, "
+        "(the event's `id`), `Content-Type: application/msgpack`, and CloudEvents 1.0 attributes "
+        "`ce-specversion`, `ce-id`, "
         "`ce-type` (`runlore.<fact>`), `ce-source` (`/runlore/<project>`), `ce-time`.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -81,8 +81,6 @@ class Outbox:
             with SQLITE_GATE:
                 self._write = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
                 self._write.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-                
-                
                 self._write.execute("PRAGMA journal_mode = WAL").fetchall()
                 self._write.execute("PRAGMA synchronous = NORMAL")
                 self._write.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")

@@ -272,8 +272,8 @@ class Rows:
         path_id = self.path_id("field", (name,))
         if (entity_id, path_id) not in self._fields:
             row = self._one("SELECT type, value FROM heads WHERE entity_id = ? AND path_id = ?", (entity_id, path_id))
-            ended = row is None or row[0] in ("removed", "retracted")
-            self._fields[entity_id, path_id] = None if ended else from_cell(row[0], row[1])
+            live = bool(row) and row[0] not in ("removed", "retracted")
+            self._fields[entity_id, path_id] = from_cell(row[0], row[1]) if live else None
         return self._fields[entity_id, path_id]
 
     # -- links ---------------------------------------------------------------------------------------
