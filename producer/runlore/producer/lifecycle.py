@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Any
 
-from runlore.producer.outbox import OPEN_OUTBOXES, SQLITE_GATE
+from runlore.producer.outbox import IMPORT_GATE, OPEN_OUTBOXES, SQLITE_GATE
 from runlore.producer.producer import LIVE, Producer, before_first_session
 from runlore.producer.session import FlushReport
 from runlore.schemas.settings import Settings, read_settings
@@ -98,6 +98,7 @@ def _at_exit() -> None:
 
 def _before_fork() -> None:
     # The child must not inherit a lock, of ours or inside SQLite, that another thread holds.
+    IMPORT_GATE.acquire()
     SQLITE_GATE.acquire()
     _process.held = [outbox.lock for outbox in OPEN_OUTBOXES]
     for lock in _process.held:
@@ -109,6 +110,7 @@ def _after_fork_in_parent() -> None:
         lock.release()
     _process.held = []
     SQLITE_GATE.release()
+    IMPORT_GATE.release()
 
 
 def _after_fork_in_child() -> None:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from runlore.producer.outbox import DeadLetter, Outbox
+from runlore.producer.outbox import SQLITE_GATE, DeadLetter, Outbox
 from runlore.producer.relay import Relay
 from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
@@ -50,15 +50,8 @@ def _status(path: Path) -> OutboxStatus | None:
     lock = FolderLock(path.with_suffix(".lock"), "a look at the outbox")
     free = lock.try_acquire()
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-        try:
-            waiting = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
-            dead = connection.execute(
-                "SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq"
-            ).fetchall()
-            made = connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
-        finally:
-            connection.close()
+        with SQLITE_GATE:
+            waiting, dead, made = _look(path)
     except sqlite3.OperationalError:
         return None  # drained and removed while we looked, or not yet made
     except sqlite3.DatabaseError as error:
@@ -69,6 +62,16 @@ def _status(path: Path) -> OutboxStatus | None:
     finally:
         lock.release()
     return OutboxStatus(path, path.stem, made[0], not free, waiting, [DeadLetter._make(row) for row in dead], made[1])
+
+
+def _look(path: Path) -> tuple[int, list[tuple[int, str, str, float]], tuple[int | None, float | None]]:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+    try:
+        waiting = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        dead = connection.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq").fetchall()
+        return waiting, dead, connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
+    finally:
+        connection.close()
 
 
 def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False) -> DrainReport:

@@ -38,6 +38,8 @@ CHECKPOINT_PAGES = 8000
 
 OPEN_OUTBOXES: set[Outbox] = set()
 """Every outbox this process has open, for forks."""
+IMPORT_GATE = threading.Lock()
+"""Held while a relay imports nats-py, for forks too: a child cannot finish an import that a thread began."""
 SQLITE_GATE = threading.RLock()
 """Held around SQLite calls outside the hot path, always taken before an outbox's own lock. A fork takes all of
 them: the child must not inherit SQLite's own mutexes locked by a thread that does not exist there."""
@@ -71,7 +73,7 @@ class DeadLetter(NamedTuple):
 class Outbox:
     """An open outbox, its folder lock held. Make one with `create` or `adopt`."""
 
-    def __init__(self, path: Path, folder_lock: FolderLock) -> None:
+    def __init__(self, path: Path, folder_lock: FolderLock, new: bool = False) -> None:
         self.path = path
         self.producer_id = path.stem
         self.lock = threading.Lock()
@@ -88,6 +90,9 @@ class Outbox:
                 self._read = sqlite3.connect(
                     f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=30
                 )
+                if new:
+                    about = path.stem, os.getpid(), time.time()
+                    self._write.execute("INSERT INTO producer VALUES (?, ?, ?)", about)
                 OPEN_OUTBOXES.add(self)
         except sqlite3.Error as error:
             folder_lock.release()
@@ -106,9 +111,7 @@ class Outbox:
                 f"cannot write to {folder}: {error}. Set RUNLORE_DATA_DIR to a folder that can be written, "
                 "or RUNLORE_MODE=disabled to log nothing"
             ) from error
-        outbox = cls(path, lock)
-        outbox._write.execute("INSERT INTO producer VALUES (?, ?, ?)", (producer_id, os.getpid(), time.time()))
-        return outbox
+        return cls(path, lock, new=True)
 
     @classmethod
     def adopt(cls, path: Path) -> Outbox | None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from runlore.producer.orphans import adopt_orphans
-from runlore.producer.outbox import Outbox, Row
+from runlore.producer.outbox import IMPORT_GATE, Outbox, Row
 from runlore.producer.receipts import AckBook
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.layout import DataDir
@@ -133,9 +133,10 @@ class Relay:
             source.outbox.close()
 
     async def _serve_for_ever(self) -> None:
-        # Here, not at the top: a step that imports the producer does not pay for nats-py.
-        from runlore.producer.delivery import Delivery, DeliveryError
-        from runlore.schemas.transport import Backoff
+        with IMPORT_GATE:
+            # Here, not at the top: a step that imports the producer does not pay for nats-py.
+            from runlore.producer.delivery import Delivery, DeliveryError
+            from runlore.schemas.transport import Backoff
 
         backoff = Backoff()
         while not self._stopping:
