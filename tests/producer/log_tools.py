@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from nats.aio.client import Client as NatsConnection
+from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from runlore.projector.stream import ensure_stream
@@ -44,24 +45,31 @@ def make_stream(settings: Settings) -> None:
     asyncio.run(make())
 
 
-def read_stream(settings: Settings) -> list[tuple[int, Event]]:
-    """Position and event of every message, by position."""
+def read_messages(settings: Settings) -> list[Msg]:
+    """Every message of the stream, by position."""
 
-    async def read() -> list[tuple[int, Event]]:
+    async def read() -> list[Msg]:
         async with connected(settings) as connection:
             stream = connection.jetstream(timeout=10)
             config = ConsumerConfig(ack_policy=AckPolicy.NONE)
             last = (await stream.stream_info(STREAM_NAME)).state.last_seq
             consumer = await stream.pull_subscribe("runlore.>", stream=STREAM_NAME, config=config)
-            found: list[tuple[int, Event]] = []
-            while not found or found[-1][0] < last:
-                if not last:
-                    return []
-                for message in await consumer.fetch(500, timeout=10):
-                    found.append((message.metadata.sequence.stream, decode_event(message.data)))
+            found: list[Msg] = []
+            while last and (not found or found[-1].metadata.sequence.stream < last):
+                found += await consumer.fetch(500, timeout=10)
             return found
 
     return asyncio.run(read())
+
+
+def read_stream(settings: Settings) -> list[tuple[int, Event]]:
+    """Position and event of every message, by position."""
+    messages = read_messages(settings)
+    return [(message.metadata.sequence.stream, decode_event(message.data)) for message in messages]
+
+
+def read_headers(settings: Settings) -> list[dict[str, str]]:
+    return [message.headers or {} for message in read_messages(settings)]
 
 
 def logged(settings: Settings, key: str = "n") -> list[Any]:

@@ -8,11 +8,11 @@ import threading
 import time
 
 import pytest
-from log_tools import logged, make_stream, outbox_files, read_stream
+from log_tools import logged, make_stream, outbox_files, read_headers, read_stream
 
 import runlore.producer
 from runlore.cli.server import EmbeddedServer
-from runlore.producer import Producer, Receipt, configure, log_metadata, outbox_status
+from runlore.producer import Producer, Receipt, configure, drain, log_metadata, outbox_status
 from runlore.schemas import (
     EntityRef,
     EventTooLargeError,
@@ -27,6 +27,7 @@ from runlore.schemas import (
     StepStarted,
 )
 from runlore.schemas.layout import DataDir
+from runlore.schemas.subjects import event_headers
 
 
 def fact(**metadata: object) -> MetadataLogged:
@@ -85,6 +86,16 @@ def test_the_async_producer_emits_and_its_receipts_can_be_awaited(stream: Settin
 
     assert asyncio.run(work()) == list(range(1, 11))
     assert {(event.run, event.step) for _, event in read_stream(stream)} == {("r1", "s1")}
+
+
+def test_every_message_of_a_batch_has_the_headers_of_its_event(stream: Settings) -> None:
+    with Producer(mode="offline", project="a b") as producer:
+        for number in range(200):
+            producer.emit_nowait(fact(n=number, text="\r\n" * number))
+    assert drain(stream, 20).sent == 200
+    for event, headers in zip([event for _, event in read_stream(stream)], read_headers(stream), strict=True):
+        expected = event_headers(event.id, "metadata_logged", "a b", event.occurred_at)
+        assert {name: headers.get(name) for name in expected} == expected
 
 
 def test_a_clean_end_leaves_no_file(stream: Settings) -> None:

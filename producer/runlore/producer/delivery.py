@@ -30,6 +30,7 @@ from runlore.producer.sender import (
     broken,
 )
 from runlore.producer.warn import warn_dead
+from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings
 from runlore.schemas.transport import connect
 
@@ -105,6 +106,8 @@ class Delivery:
                     alone = True  # what is stored already is at the front: pass it row by row
                 else:
                     self._singles_until = time.monotonic() + SINGLES_SECONDS
+            except EventDecodeError:
+                rows = self._without_broken(source, rows)
             except (NoAnswerError, NoStreamError) as error:
                 raise DeliveryError(error) from error
         source.finish(last)
@@ -122,12 +125,21 @@ class Delivery:
         return rows[1:]
 
     def _without_unsendable(self, source: Source, rows: list[Row]) -> list[Row]:
-        for row in rows:
-            reason = broken(row) or self._sender.too_large(row)
+        safe = self._sender.safe_payload
+        large = [row for row in rows if len(row.payload) > safe]
+        for row in large:
+            reason = self._sender.too_large(row)
             if reason is not None:
                 _bury(source, [row], reason)
                 rows = [other for other in rows if other.seq != row.seq]
         return self._without_forbidden(source, rows) if self._forbidden else rows
+
+    def _without_broken(self, source: Source, rows: list[Row]) -> list[Row]:
+        reasons = {row.seq: broken(row) for row in rows}
+        for row in rows:
+            if reason := reasons[row.seq]:
+                _bury(source, [row], reason)
+        return [row for row in rows if not reasons[row.seq]]
 
     def _without_forbidden(self, source: Source, rows: list[Row]) -> list[Row]:
         refused = [row for row in rows if row.subject.lower() in self._forbidden]

@@ -29,8 +29,9 @@ CREATE TABLE IF NOT EXISTS producer (id TEXT NOT NULL, pid INTEGER NOT NULL, cre
 READ_ROWS = 1000
 """Rows read at once: as many as JetStream takes in one atomic batch."""
 READ_BYTES = 8 * 1024 * 1024
-REMOVE_ROWS = 64
-"""Rows removed under one hold of the lock, about 100 µs: as long as a step may have to wait for it."""
+REMOVE_ROWS = 500
+"""Rows removed under one hold of the lock: few longer waits for a busy step (0.7 ms, one call in 500) instead
+of many short ones. In chunks of 64 every 60th call waited, which was its p99."""
 PAGE_BYTES = 2048
 """Each commit logs whole pages, and an event is about 400 bytes: half a usual page is half the writing."""
 CHECKPOINT_PAGES = 8000
@@ -44,6 +45,7 @@ SQLITE_GATE = threading.RLock()
 """Held around SQLite calls outside the hot path, always taken before an outbox's own lock. A fork takes all of
 them: the child must not inherit SQLite's own mutexes locked by a thread that does not exist there."""
 
+_INSERT = "INSERT INTO outbox VALUES (?, ?, ?)"
 _PENDING = "SELECT seq, subject, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
 _SIZES = f"SELECT group_concat(length(payload)) FROM ({_PENDING})"
 # One result row is one release of the interpreter lock. Row by row, a busy step makes the relay wait up to
@@ -87,6 +89,7 @@ class Outbox:
                 self._write.execute("PRAGMA synchronous = NORMAL")
                 self._write.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
                 self._write.executescript(_TABLES)
+                self._insert = self._write.cursor().execute  # one cursor for all inserts saves a microsecond each
                 self._read = sqlite3.connect(
                     f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=30
                 )
@@ -130,7 +133,7 @@ class Outbox:
     def insert(self, seq: int, subject: str, payload: bytes) -> None:
         """Store one event durably; the caller holds `lock`. Raises OutboxError when the file cannot be written."""
         try:
-            self._write.execute("INSERT INTO outbox VALUES (?, ?, ?)", (seq, subject, payload))
+            self._insert(_INSERT, (seq, subject, payload))
         except sqlite3.Error as error:
             raise OutboxError(f"the outbox {self.path} cannot be written: {error}. The event was not stored") from error
 
@@ -142,7 +145,7 @@ class Outbox:
             if not count:
                 return []
             seqs, subjects, payloads = self._read.execute(_BATCH, (after, count)).fetchone()
-        return list(map(Row, _numbers(seqs), subjects.split("\n"), _split(payloads, sizes)))
+        return list(map(Row._make, zip(_numbers(seqs), subjects.split("\n"), _split(payloads, sizes), strict=False)))
 
     def remove(self, last: int) -> None:
         """Rows up to number `last` are stored on the stream: they leave."""
