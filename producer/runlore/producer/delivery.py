@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 
+from runlore.producer.message import broken
 from runlore.producer.outbox import Row
 from runlore.producer.sender import (
     ForbiddenError,
@@ -27,7 +28,6 @@ from runlore.producer.sender import (
     RefusedError,
     Sender,
     SendError,
-    broken,
 )
 from runlore.producer.warn import warn_dead
 from runlore.schemas.errors import EventDecodeError

@@ -7,22 +7,17 @@ consecutive positions. Imports nats-py: only the relay's thread imports this mod
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import re
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any
 
 import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
+from runlore.producer.message import HEADER_ROOM, batch_headers, broken, command, header_bytes, row_headers
 from runlore.producer.outbox import Row
-from runlore.schemas.codec import decode_head
-from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.ids import new_id
-from runlore.schemas.subjects import event_headers
 
 ACK_SECONDS = 5.0
 """After this long without an answer the connection is given up and the same rows are sent again."""
@@ -31,10 +26,6 @@ SLICE = 32
 FLUSH_ROWS = 64
 """Messages between two writes to the socket."""
 
-_HEADER_ROOM = 2048
-_OWN_HEADERS = frozenset({"Nats-Msg-Id", "ce-id", "ce-time"})
-_ANY_TIME = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
-_HEADER_LINE = 4  # ": " and the line's end
 _TOO_LARGE, _DUPLICATE_IN_BATCH = 10054, 10201
 _FORBIDDEN = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
@@ -129,7 +120,7 @@ class Sender:
     def safe_payload(self) -> int:
         """Bytes of an event that the server takes with any headers of ours."""
         assert self._connection
-        return self._connection.max_payload - _HEADER_ROOM
+        return self._connection.max_payload - HEADER_ROOM
 
     def too_large(self, row: Row) -> str | None:
         """Why the server would close the connection over this row; nats-py does not count headers."""
@@ -137,7 +128,7 @@ class Sender:
         limit = self._connection.max_payload
         if (reason := broken(row)) is not None:
             return reason
-        size = len(row.payload) + _header_bytes(_headers(row) | _batch_headers(new_id(), 1000, last=True))
+        size = len(row.payload) + header_bytes(row_headers(row) | batch_headers(new_id(), 1000, last=True))
         return f"{size:,} bytes with headers; the server takes {limit:,}" if size > limit else None
 
     async def send_batch(self, rows: Sequence[Row]) -> int:
@@ -157,17 +148,17 @@ class Sender:
         last = end == len(rows)
         # The last row of a batch, and one now and then, go the public way, which also writes to the socket.
         aside = 1 if last or end % FLUSH_ROWS == 0 else 0
-        commands = [_command(rows[index], f"{lines}{index + 1}") for index in range(start, end - aside)]
+        commands = [command(rows[index], f"{lines}{index + 1}") for index in range(start, end - aside)]
         # connection.publish() costs 12 µs a message, which an emitting step would feel; this way it is 3 µs.
         await self._connection._send_command(b"".join(commands))  # pyright: ignore[reportPrivateUsage] -- see above
         if aside:
-            headers = _headers(rows[end - 1]) | _batch_headers(batch, end, last)
+            headers = row_headers(rows[end - 1]) | batch_headers(batch, end, last)
             await self._publish(rows[end - 1], reply if last else "", headers)
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
         answer, reply = self._ask()
-        await self._publish(row, reply, _headers(row))
+        await self._publish(row, reply, row_headers(row))
         return await self._hear(answer)
 
     def _ask(self) -> tuple[asyncio.Future[Msg], str]:
@@ -175,6 +166,7 @@ class Sender:
             raise self.trouble
         self._questions += 1
         self._answer = asyncio.get_running_loop().create_future()
+        self._answer.add_done_callback(_heed)
         return self._answer, f"{self._inbox}.{self._questions}"
 
     async def _publish(self, row: Row, reply: str, headers: dict[str, str]) -> None:
@@ -197,6 +189,12 @@ class Sender:
         return _read(message)
 
 
+def _heed(answer: asyncio.Future[Msg]) -> None:
+    """Take note of an error even when sending failed first; asyncio would complain that nobody did."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 def _read(message: Msg) -> Ack:
     if (message.headers or {}).get("Status") == "503":
         raise NoStreamError("the stream does not exist yet, or has no leader")
@@ -209,49 +207,3 @@ def _read(message: Msg) -> Ack:
     if not ack.seq:
         raise NoAnswerError(f"an acknowledgement without a position: {message.data[:200]!r}")
     return ack
-
-
-def _headers(row: Row) -> dict[str, str]:
-    head = decode_head(row.payload)
-    return event_headers(head.id, head.fact.type, head.project, head.occurred_at)
-
-
-def broken(row: Row) -> str | None:
-    """Why a row cannot be sent at all; a damaged file may hold anything."""
-    try:
-        decode_head(row.payload)
-    except EventDecodeError as error:
-        return str(error)
-    return None
-
-
-def _command(row: Row, batch_lines: str) -> bytes:
-    """The protocol's HPUB of one message without a reply subject; `batch_lines` ends in the row's number."""
-    head = decode_head(row.payload)
-    time_text = head.occurred_at.isoformat().replace("+00:00", "Z")
-    lines = f"{_fixed_lines(head.fact.type, head.project)}{batch_lines}\r\n"
-    block = f"NATS/1.0\r\nNats-Msg-Id: {head.id}\r\nce-id: {head.id}\r\nce-time: {time_text}\r\n{lines}\r\n".encode()
-    sizes = f"HPUB {row.subject} {len(block)} {len(block) + len(row.payload)}\r\n".encode()
-    return b"".join((sizes, block, row.payload, b"\r\n"))
-
-
-@lru_cache(maxsize=256)
-def _fixed_lines(kind: str, project: str) -> str:
-    """The headers that events of one type and project share."""
-    headers = event_headers("", kind, project, _ANY_TIME)
-    return _lines({name: value for name, value in headers.items() if name not in _OWN_HEADERS})
-
-
-def _lines(headers: dict[str, str]) -> str:
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-
-
-def _batch_headers(batch: str, number: int, last: bool) -> dict[str, str]:
-    headers = {"Nats-Batch-Id": batch, "Nats-Batch-Sequence": str(number)}
-    if last:
-        headers["Nats-Batch-Commit"] = "1"
-    return headers
-
-
-def _header_bytes(headers: dict[str, Any]) -> int:
-    return len("NATS/1.0\r\n\r\n") + sum(len(name) + len(value) + _HEADER_LINE for name, value in headers.items())
