@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from events import LogBuilder
 from nats.aio.client import Client as NatsConnection
+from nats.js.errors import NoStreamResponseError
 
 from runlore.cli.server import find_program
 from runlore.projector.archive import LogRow
@@ -60,15 +61,24 @@ def made_events(count: int) -> list[LogRow]:
 
 async def publish(connection: NatsConnection, rows: Sequence[LogRow], **headers: str) -> int:
     """Publish rows as messages, each acknowledged; the last sequence."""
-    stream = connection.jetstream(timeout=10)
     sequence = 0
     for start in range(0, len(rows), 256):
-        acks = [
-            stream.publish(row.subject, row.payload, headers={"Nats-Msg-Id": row.event_id or "", **headers})
-            for row in rows[start : start + 256]
-        ]
-        sequence = (await asyncio.gather(*acks))[-1].seq
+        acks = [_published(connection, row, headers) for row in rows[start : start + 256]]
+        sequence = (await asyncio.gather(*acks))[-1]
     return sequence
+
+
+async def _published(connection: NatsConnection, row: LogRow, headers: dict[str, str]) -> int:
+    """The sequence of one message. A stream that was just made may not listen yet: then it is sent again."""
+    stream, deadline = connection.jetstream(timeout=10), time.monotonic() + 10
+    while True:
+        try:
+            headers = {"Nats-Msg-Id": row.event_id or "", **headers}
+            return (await stream.publish(row.subject, row.payload, headers=headers)).seq
+        except NoStreamResponseError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.01)
 
 
 def publish_all(settings: Settings, rows: Sequence[LogRow]) -> int:
