@@ -11,7 +11,7 @@ import msgspec
 from runlore.schemas import SETTINGS
 from runlore.schemas import events as events_module
 from runlore.schemas import values as values_module
-from runlore.schemas.events import Actor, Event, event_type, fact_types
+from runlore.schemas.events import Actor, Event, fact_tag, fact_types
 from runlore.schemas.references import EntityRef
 
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ def events_page() -> str:
         _section("actor", Actor),
         _section("References (`EntityRef`)", EntityRef),
         "## Facts\n\nThe envelope's `fact` is one of these; its `type` says which.",
-        *(_section(f"`{event_type(fact)}`", fact, "###") for fact in fact_types()),
+        *(_section(f"`{fact_tag(fact)}`", fact, "###") for fact in fact_types()),
         "## Values\n\n```text\n" + inspect.cleandoc(values_module.__doc__ or "") + "\n```",
         "## Subjects and headers\n\nSee `schemas/runlore/schemas/subjects.py`. Headers: `Nats-Msg-Id` "
         "(the event's `id`), `Content-Type: application/msgpack`, and CloudEvents 1.0 attributes "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import sqlite_utils.utils
@@ -53,11 +54,21 @@ def open_writer(path: Path, bulk: bool = False) -> Database:
     return Database(connection, execute_plugins=False)
 
 
-def end_bulk(db: Database) -> None:
-    """Everything of a bulk file is on disk, and from here on it is in WAL mode."""
+def end_bulk(db: Database, path: Path, finish: Callable[[sqlite3.Connection], None]) -> None:
+    """Let `finish` make the indexes of a bulk file; then it is on disk, and in WAL mode from here on.
+
+    The indexes are made through the standard library's SQLite: that of the wheel always sorts in memory
+    (TEMP_STORE=3), which would grow with the log; this one sorts in files (SQLITE_TMPDIR says where).
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}", "temp_store = FILE"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        finish(connection)
+    finally:
+        connection.close()
     db.conn.execute("PRAGMA synchronous = FULL")
     db.conn.execute("PRAGMA journal_mode = WAL").fetchall()
-    (path,) = db.conn.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()
-    with Path(path).open("rb") as file:
+    with path.open("rb") as file:
         os.fsync(file.fileno())
     db.conn.execute("PRAGMA synchronous = NORMAL")

@@ -29,6 +29,8 @@ from runlore.schemas.errors import FolderBusyError, RunloreError
 from runlore.schemas.layout import DataDir, FolderLock
 
 IDLE_SECONDS = 1.0
+SEARCH_SECONDS = 1.0
+"""The full-text index follows at this distance."""
 WAL_BYTES = 256 * 1024 * 1024
 """A write-ahead log above this size (a reader held it) is emptied by force, once in a while."""
 
@@ -47,7 +49,7 @@ class FoldWorker:
         self._data, self._say = data, say
         self._wake = threading.Event()
         self._stopping = False
-        self._checkpointed = time.monotonic()
+        self._checkpointed = self._indexed = time.monotonic()
 
     def wake(self) -> None:
         """There is more in log.db."""
@@ -97,6 +99,7 @@ class FoldWorker:
         self._say(FoldReport(folded=position, quarantined=quarantined, running=True))
         while not self._stopping:
             self._wake.clear()
+            self._index_texts(view)
             rows = log.read(position, BATCH)
             if not rows:
                 self._wake.wait(IDLE_SECONDS)
@@ -109,6 +112,11 @@ class FoldWorker:
                 FoldReport(folded=position, quarantined=quarantined, running=True, events=len(rows), seconds=seconds)
             )
             self._bound_wal(view)
+
+    def _index_texts(self, view: View) -> None:
+        if time.monotonic() - self._indexed >= SEARCH_SECONDS:
+            view.sync_search()
+            self._indexed = time.monotonic()
 
     def _bound_wal(self, view: View) -> None:
         if time.monotonic() - self._checkpointed > CHECKPOINT_SECONDS and view.wal_bytes() > WAL_BYTES:

@@ -6,8 +6,12 @@ entity itself (a run's status, a model's stage), so that both have a past in the
 
 from __future__ import annotations
 
+import sqlite3
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
+
+from runlore.schemas.cells import SHORT_CELL
 
 view_migrations = Migrations("runlore_view")
 
@@ -18,12 +22,13 @@ TABLES = (
     "history",
     "heads",
     "links",
+    "mentions",
     "events",
     "actors",
     "producers",
     "quarantine",
 )
-"""Every table that the fold writes; the canonical digest covers them all."""
+"""Every table that the fold writes; the canonical digest covers them all. The full-text index is none of them."""
 
 _TABLES_V1 = """
 CREATE TABLE view_state (
@@ -47,7 +52,6 @@ CREATE TABLE entities (
     created_position INTEGER NOT NULL,
     UNIQUE (project, kind, run, name, version)
 ) STRICT;
-CREATE INDEX entities_by_time ON entities (project, kind, created_position);
 
 CREATE TABLE paths (
     path_id INTEGER PRIMARY KEY,
@@ -84,7 +88,12 @@ CREATE TABLE links (
     position INTEGER NOT NULL,       -- when it was said; once for each start of a step
     PRIMARY KEY (source_id, relation, target_id, position)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX links_by_target ON links (target_id, relation);
+
+CREATE TABLE mentions (              -- which entities an event changed or linked
+    position INTEGER NOT NULL,
+    entity_id INTEGER NOT NULL,
+    PRIMARY KEY (position, entity_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
     position INTEGER PRIMARY KEY,
@@ -118,6 +127,19 @@ CREATE TABLE producers (
     late INTEGER NOT NULL            -- events that came after a higher sequence number
 ) STRICT;
 
+CREATE TABLE search_docs (           -- one document of the full-text index
+    doc_id INTEGER PRIMARY KEY,      -- its rowid in search
+    entity_id INTEGER NOT NULL,
+    path_id INTEGER NOT NULL,        -- 0: the entity's name and version
+    UNIQUE (entity_id, path_id)
+) STRICT;
+CREATE VIRTUAL TABLE search USING fts5(key, text, tokenize = 'unicode61 remove_diacritics 2');
+CREATE TABLE search_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL        -- the full-text index is complete up to here
+) STRICT;
+INSERT INTO search_state VALUES (1, 0);
+
 CREATE TABLE quarantine (
     position INTEGER PRIMARY KEY,
     event_id TEXT,
@@ -128,6 +150,15 @@ CREATE TABLE quarantine (
     payload BLOB NOT NULL
 ) STRICT;
 """
+
+INDEXES = {
+    "entities_by_time": "entities (project, kind, created_position)",
+    "links_by_target": "links (target_id, relation)",
+    "mentions_by_entity": "mentions (entity_id, position)",
+    "heads_by_value": f"heads (path_id, value, type) WHERE {SHORT_CELL}",
+    "history_by_value": f"history (path_id, value) WHERE {SHORT_CELL}",
+}
+"""What only readers need: a file that is filled in bulk gets them at the end, in one sort each."""
 
 _READABLE = """CASE h.type
     WHEN 'none' THEN 'null'
@@ -168,9 +199,27 @@ def tables_v1(db: Database) -> None:
 
 
 @view_migrations()
+def indexes_v1(db: Database) -> None:
+    """The indexes of a view that is read while it is written."""
+    create_indexes(db.conn)
+
+
+@view_migrations()
 def readable_views_v1(db: Database) -> None:
     """Views for the sqlite3 shell and datasette."""
     _run(db, _VIEWS_V1)
+
+
+def create_indexes(connection: sqlite3.Connection) -> None:
+    """Make every index that is not there."""
+    for name, columns in INDEXES.items():
+        connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
+
+
+def drop_indexes(db: Database) -> None:
+    """Remove the indexes of a view that is to be filled in bulk."""
+    for name in INDEXES:
+        db.conn.execute(f"DROP INDEX {name}")
 
 
 def _run(db: Database, script: str) -> None:

@@ -10,9 +10,13 @@ from sqlite_utils import Database
 from runlore.projector.archive import LogRow
 from runlore.projector.database import end_bulk, open_writer
 from runlore.projector.fold import FOLD_VERSION, Fold, FoldResult
-from runlore.projector.tables import view_migrations
+from runlore.projector.search_index import sync_search
+from runlore.projector.tables import create_indexes, drop_indexes, view_migrations
 from runlore.schemas.errors import CorruptLogError, NotFoundError, StreamMismatchError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir, write_private
+
+SEARCH_POSITIONS = 20_000
+"""Positions whose texts are indexed in one transaction: about a second of work at most."""
 
 
 class View:
@@ -36,6 +40,8 @@ class View:
         db = open_writer(path, bulk)
         view_migrations.apply(db)
         with db.atomic():
+            if bulk:
+                drop_indexes(db)
             db.conn.execute("INSERT INTO view_state VALUES (1, 0, 0, ?, ?, ?)", (epoch, VIEW_SCHEMA, FOLD_VERSION))
         return cls(path, db)
 
@@ -80,6 +86,11 @@ class View:
         """Fold the rows that follow `position`; see `Fold.fold`."""
         return self._fold.fold(rows)
 
+    def sync_search(self, most: int | None = SEARCH_POSITIONS) -> bool:
+        """Let the full-text index catch up, by `most` positions; whether it is complete now."""
+        with self._db.atomic():
+            return sync_search(self._db.conn, most)
+
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
         wal = self.path.with_name(self.path.name + "-wal")
@@ -91,7 +102,8 @@ class View:
 
     def end_bulk(self) -> None:
         """The file is filled: make it durable and fit for readers beside a writer."""
-        end_bulk(self._db)
+        end_bulk(self._db, self.path, create_indexes)
+        self.sync_search(None)
 
     def close(self) -> None:
         self._db.conn.close()

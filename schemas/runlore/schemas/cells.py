@@ -40,6 +40,9 @@ Cell = tuple[str, Scalar, str | None]
 TEXT_LIMIT = 2000
 """Characters of readable text kept beside a BLOB."""
 
+SHORT_CELL = "(typeof(value) IN ('integer', 'real') OR length(value) <= 200)"
+"""The cells that the view's indexes by value hold. A query uses them only if it repeats this condition as it stands."""
+
 _I64_MIN, _I64_MAX = -(2**63), 2**63 - 1
 _MICROSECOND = dt.timedelta(microseconds=1)
 _json_encode = msgspec.json.Encoder().encode
@@ -47,7 +50,13 @@ _json_encode = msgspec.json.Encoder().encode
 
 def to_cell(value: Any) -> Cell:
     """How a value (as the codec decodes it) is stored."""
-    return _WRITERS[type(value)](value)
+    kind = type(value)
+    # The commonest types first, without a second call: this runs for every value of every event.
+    if kind is float and value == value:
+        return "float", value, None
+    if kind is str and value.isascii():
+        return "str", value, None
+    return _WRITERS[kind](value)
 
 
 def from_cell(kind: str, cell: Any) -> Any:
@@ -93,7 +102,9 @@ def _read_str(make: type[str]) -> Callable[[Any], str]:
 def _write_collection(kind: str) -> Callable[[Any], Cell]:
     def write(value: Any) -> Cell:
         # Sets in the order of the wire: equal sets have equal cells.
-        elements = sorted(value, key=encode_value) if kind in ("set", "frozenset") else list(value)
+        elements = value if kind == "list" else list(value)
+        if kind in ("set", "frozenset"):
+            elements = sorted(elements, key=encode_value)
         if all(map(_json_exact, elements)):
             return kind, _json_encode(elements).decode(), None
         return kind, encode_value(elements), readable(value)[:TEXT_LIMIT]
@@ -111,7 +122,7 @@ def _json_exact(value: Any) -> bool:
     """Whether JSON gives back the same value of the same type."""
     kind: type = type(value)
     if kind is str:
-        return _encodes(value)
+        return value.isascii() or _encodes(value)
     if kind is float:
         return math.isfinite(value)
     if kind is int:

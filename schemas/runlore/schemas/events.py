@@ -166,9 +166,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def event_type(fact: Fact) -> str:
     """The tag a fact is stored under, for example ``metadata_logged``."""
-    return str(fact.__struct_config__.tag)
+    return _TAGS[type(fact)]
+
+
+def fact_tag(kind: type[Fact]) -> str:
+    """The same for a type of fact."""
+    return str(kind.__struct_config__.tag)
 
 
 def fact_types() -> tuple[type[Fact], ...]:
     """All fact types, in the order of `AnyFact`."""
     return tuple(AnyFact.__args__)
+
+
+_TAGS = {kind: fact_tag(kind) for kind in fact_types()}

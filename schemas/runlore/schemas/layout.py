@@ -23,7 +23,7 @@ import msgspec
 
 from runlore.schemas.errors import CorruptLogError, FolderBusyError, NotFoundError
 
-VIEW_SCHEMA = 1
+VIEW_SCHEMA = 2
 """Version of the view's tables; the query library reads no other."""
 
 

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
 from runlore.projector.fold.rows import REMOVED, Rows
 from runlore.schemas.cells import Cell, to_cell
 from runlore.schemas.paths import PathParts
 
-FlatKey = tuple[str, tuple[int, ...], list[Cell]]
+FlatKey = tuple[str, tuple[int, ...], Sequence[Cell]]
 """A key, the path IDs of its leaves, and their cells."""
 
 
@@ -18,13 +19,10 @@ def flatten(rows: Rows, metadata: dict[str, Any]) -> list[FlatKey]:
     """The leaves of every key; a dict that is not empty is a group, everything else a leaf."""
     flat: list[FlatKey] = []
     for key, value in metadata.items():
-        if _is_group(value):
-            ids: list[int] = []
-            cells: list[Cell] = []
-            _flatten_group(rows, (key,), value, ids, cells)
-            flat.append((key, tuple(ids), cells))
+        if type(value) is dict and value:
+            flat.append(_flatten_group(rows, key, value))
         else:
-            flat.append((key, (rows.key_id(key),), [to_cell(value)]))
+            flat.append((key, (rows.key_id(key),), (to_cell(value),)))
     return flat
 
 
@@ -32,31 +30,43 @@ def _is_group(value: Any) -> TypeGuard[dict[str, Any]]:
     return type(value) is dict and bool(value)
 
 
-def _flatten_group(rows: Rows, path: PathParts, group: dict[str, Any], ids: list[int], cells: list[Cell]) -> None:
+def _flatten_group(rows: Rows, key: str, group: dict[str, Any]) -> FlatKey:
+    if any(map(_is_group, group.values())):
+        leaves = list(_leaves((key,), group))
+        ids = tuple([rows.path_id("metadata", parts) for parts, _ in leaves])
+        return key, ids, [to_cell(value) for _, value in leaves]
+    return key, rows.group_ids((key, *group)), list(map(to_cell, group.values()))
+
+
+def _leaves(path: PathParts, group: dict[str, Any]) -> Iterator[tuple[PathParts, Any]]:
     for name, value in group.items():
-        parts = (*path, name)
         if _is_group(value):
-            _flatten_group(rows, parts, value, ids, cells)
+            yield from _leaves((*path, name), value)
         else:
-            ids.append(rows.path_id("metadata", parts))
-            cells.append(to_cell(value))
+            yield (*path, name), value
 
 
 def log(rows: Rows, entity_id: int, flat: list[FlatKey], position: int) -> None:
     """`dict.update` at the top level: each key gets its new leaves, what it no longer has is removed."""
-    leaves, add = rows.leaves(entity_id), rows.leaf_rows.append
+    leaves, pending = rows.leaves(entity_id), rows.pending
+    add, add_odd = pending.leaves.append, pending.odd_leaves.append
     for key, ids, cells in flat:
         before = leaves.get(key)
-        if before is not None and before != ids:
-            _remove(rows, entity_id, set(before).difference(ids), position)
-        for path_id, cell in zip(ids, cells, strict=True):
-            add((entity_id, path_id, position, *cell))
-        leaves[key] = ids
+        if before != ids:
+            if before is not None:
+                _remove(rows, entity_id, set(before).difference(ids), position)
+            leaves[key] = ids
+        for path_id, (kind, value, text) in zip(ids, cells, strict=True):
+            # `Pending.add_leaf`, without its call: this runs for every value of every event.
+            if text is None and value is not None:
+                add((entity_id, path_id, position, kind, value))
+            else:
+                add_odd((entity_id, path_id, position, kind, value, text))
 
 
 def _remove(rows: Rows, entity_id: int, path_ids: set[int], position: int) -> None:
     for path_id in path_ids:
-        rows.leaf_rows.append((entity_id, path_id, position, *REMOVED))
+        rows.pending.add_leaf(entity_id, path_id, position, REMOVED)
 
 
 def merge(rows: Rows, entity_id: int, metadata: dict[str, Any], position: int) -> None:
@@ -95,7 +105,7 @@ def retract(rows: Rows, entity_id: int, paths: tuple[tuple[str, ...], ...], reas
         live = leaves.get(key, ())
         gone = [path_id for path_id in live if rows.path_parts(path_id)[: len(prefix)] == prefix]
         for path_id in gone:
-            rows.leaf_rows.append((entity_id, path_id, position, *ended))
+            rows.pending.add_leaf(entity_id, path_id, position, ended)
         left = tuple(path_id for path_id in live if path_id not in gone)
         if left:
             leaves[key] = left

@@ -1,7 +1,7 @@
 """Rows of the view: what the fold reads of earlier batches, and what it will write with this one.
 
 Everything the fold looks up goes through the caches here. Within a batch they hold whatever is not yet in
-the file, so they are emptied only between batches; where a query needs the file itself, `flush` comes first.
+the file, so they are emptied only between batches; where a query needs the file itself, what it reads is written first.
 Nothing here depends on where a batch ends.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from runlore.projector.fold.pending import Pending
 from runlore.schemas.cells import Cell, from_cell, to_cell
 from runlore.schemas.events import Actor
 from runlore.schemas.paths import PathParts, format_path, parse_path
@@ -23,25 +24,10 @@ MAX_CACHED_PATHS = 200_000
 EntityKey = tuple[str, str, str, str, str]
 """Project, kind, run, name, version."""
 
-HistoryRow = tuple[int, int, int, str, Any, str | None]
-"""Entity ID, path ID, position, and a cell: type, value, text."""
-
 Leaves = dict[str, tuple[int, ...]]
 """The live leaves (path IDs) of an entity by top-level key."""
 
 REMOVED: Cell = ("removed", None, None)
-
-_INSERTS = {
-    "entities": "INSERT INTO entities VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "paths": "INSERT INTO paths VALUES (?, ?, ?, ?)",
-    "actors": "INSERT INTO actors VALUES (?, ?, ?, ?, ?)",
-    "links": "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)",
-    "events": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "quarantine": "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)",
-}
-_INSERT_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
-_REPLACE_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?, ?)"
-_UPSERT_PRODUCER = "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 class Producer:
@@ -74,10 +60,7 @@ class Rows:
 
     def __init__(self, db: Database) -> None:
         self._conn = db.conn
-        self.leaf_rows: list[HistoryRow] = []
-        """New rows of history for metadata; an event adds at most one for each entity and path."""
-        self._field_rows: dict[tuple[int, int, int], Cell] = {}
-        self.pending: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _INSERTS}
+        self.pending = Pending(db.conn)
         self._forget_all()
 
     # -- caches ------------------------------------------------------------------------------------
@@ -91,6 +74,7 @@ class Rows:
         self._linked: dict[int, dict[tuple[str, str, str], int]] = {}
         self._path_ids: dict[tuple[str, PathParts], int] = {}
         self._key_ids: dict[str, int] = {}
+        self._group_ids: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._path_parts: dict[int, PathParts] = {}
         self._starts: dict[int, int] = {}
         self._actors: dict[Actor, int] = {}
@@ -116,36 +100,18 @@ class Rows:
 
     def trim(self) -> None:
         """Between batches: empty the caches when they have grown large."""
-        if len(self._entities) > MAX_CACHED_ENTITIES or len(self._path_ids) > MAX_CACHED_PATHS:
+        if len(self._entities) > MAX_CACHED_ENTITIES or len(self._path_ids) + len(self._group_ids) > MAX_CACHED_PATHS:
             self._forget_all()
 
     def abandon(self) -> None:
         """Drop everything that was not written: the transaction it belonged to is rolled back."""
-        self.leaf_rows.clear()
-        self._field_rows.clear()
-        for rows in self.pending.values():
-            rows.clear()
+        self.pending.abandon()
         self._forget_all()
 
     def flush(self) -> None:
-        """Write what is pending into the open transaction, in key order."""
-        for table, sql in _INSERTS.items():
-            if rows := self.pending[table]:
-                self._conn.executemany(sql, rows)
-                rows.clear()
-        rows = self.leaf_rows
-        rows += [(*key, *cell) for key, cell in self._field_rows.items()]
-        if rows:
-            rows.sort()  # by entity, path, position, which no two rows share: cells are never compared
-            self._conn.executemany(_INSERT_HISTORY, rows)
-            heads = {row[:2]: row for row in rows}  # sorted by position: the last one stays
-            self._conn.executemany(_REPLACE_HEAD, heads.values())
-            rows.clear()
-            self._field_rows.clear()
-        if self._touched_producers:
-            touched = sorted(self._touched_producers)
-            self._conn.executemany(_UPSERT_PRODUCER, [self._producers[name].row() for name in touched])
-            self._touched_producers.clear()
+        """Write what is pending into the open transaction."""
+        self.pending.flush([self._producers[name].row() for name in sorted(self._touched_producers)])
+        self._touched_producers.clear()
 
     # -- entities ----------------------------------------------------------------------------------
 
@@ -183,7 +149,9 @@ class Rows:
         project, kind, run, name, version = key
         entity_id = self._take_id("entities")
         reference = str(EntityRef(kind, name, version or None, run or None))
-        self.pending["entities"].append((entity_id, project, kind, run, name, version, number, reference, position))
+        self.pending.rows["entities"].append(
+            (entity_id, project, kind, run, name, version, number, reference, position)
+        )
         self._leaves[entity_id] = {}
         return self._remember(key, entity_id)
 
@@ -204,7 +172,7 @@ class Rows:
 
     def runs_starting_with(self, project: str, prefix: str) -> list[str]:
         """Up to two run IDs that begin with `prefix`."""
-        self.flush()
+        self.pending.write("entities")
         rows = self._conn.execute(
             "SELECT name FROM entities WHERE project = ? AND kind = 'run' AND run = ''"
             " AND name >= ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT 2",
@@ -225,7 +193,7 @@ class Rows:
             found = int(row[0])
         else:
             found = self._take_id("paths")
-            self.pending["paths"].append((found, scope, parts[0], path))
+            self.pending.rows["paths"].append((found, scope, parts[0], path))
         self._path_ids[scope, parts] = found
         self._path_parts[found] = parts
         return found
@@ -237,6 +205,14 @@ class Rows:
             found = self._key_ids[key] = self.path_id("metadata", (key,))
         return found
 
+    def group_ids(self, names: tuple[str, ...]) -> tuple[int, ...]:
+        """The path IDs of a group without groups in it: its key and its names, in order."""
+        found = self._group_ids.get(names)
+        if found is None:
+            key = names[0]
+            found = self._group_ids[names] = tuple([self.path_id("metadata", (key, name)) for name in names[1:]])
+        return found
+
     def path_parts(self, path_id: int) -> PathParts:
         parts = self._path_parts.get(path_id)
         if parts is None:
@@ -245,7 +221,7 @@ class Rows:
         return parts
 
     def leaves(self, entity_id: int) -> Leaves:
-        """The live metadata leaves of an entity by key; change it along with `leaf_rows`."""
+        """The live metadata leaves of an entity by key; change it along with the pending leaves."""
         found = self._leaves.get(entity_id)
         if found is None:
             rows = self._conn.execute(
@@ -264,7 +240,7 @@ class Rows:
         path_id = self.path_id("field", (name,))
         if value is None and self.field(entity_id, name) is None:
             return
-        self._field_rows[entity_id, path_id, position] = REMOVED if value is None else to_cell(value)
+        self.pending.fields[entity_id, path_id, position] = REMOVED if value is None else to_cell(value)
         self._fields[entity_id, path_id] = value
 
     def field(self, entity_id: int, name: str) -> Any:
@@ -282,7 +258,8 @@ class Rows:
         """Say that `source` relates to `target`, unless that is what `linked` already finds."""
         _, kind, _, name, _ = self.entity_key(target)
         if self.linked(source, relation, kind, name, since) != target:
-            self.pending["links"].append((source, relation, target, position))
+            self.pending.rows["links"].append((source, relation, target, position))
+            self.pending.links.append((position, target))
             self._linked.setdefault(source, {})[relation, kind, name] = target
 
     def linked(self, source: int, relation: str, kind: str, name: str, since: int = 0) -> int | None:
@@ -325,7 +302,7 @@ class Rows:
                 found = int(row[0])
             else:
                 found = self._take_id("actors")
-                self.pending["actors"].append((found, *who))
+                self.pending.rows["actors"].append((found, *who))
             self._actors[actor] = found
         return found
 

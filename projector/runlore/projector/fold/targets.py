@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from runlore.projector.fold.rows import Rows
 from runlore.schemas.references import EntityRef
@@ -18,8 +18,7 @@ class FoldError(Exception):
     """The event contradicts the log or refers to what the log does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(msgspec.Struct, frozen=True):
     """Where an event stands: its project, position, and the run and step that emitted it."""
 
     project: str
