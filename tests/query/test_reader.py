@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runlore.query import Client, entries
+from runlore.query import Client, entries, series, timeline
 from runlore.query.reader import ViewReader
 from runlore.schemas.errors import CorruptLogError, NotFoundError, NotSentError, ReceiptTimeoutError
 from runlore.schemas.ids import new_id
@@ -201,10 +201,13 @@ def plan(client: Client, sql: str, values: tuple[Any, ...]) -> list[str]:
     [
         (entries._HEADS, (1, "metadata")),
         (entries._AS_OF, (1, 1, "metadata")),
-        (entries._LEAF_HISTORY, (1, 1, 0, 9, 5)),
+        (timeline._NEWEST, (1, 1, 0, 9, 5)),
+        (timeline._OLDEST, (1, 1, 0, 9, 5)),
+        (entries._OCCURRED, (1, 1, 1, "metadata")),
+        (series._SERIES.format(order="ASC"), (1, 1, 0, 9)),
         (entries._EVENT, (json.dumps([1]),)),
     ],
-    ids=["current", "as_of", "history", "events"],
+    ids=["current", "as_of", "history", "history_on", "occurred", "series", "events"],
 )
 def test_no_read_scans_a_table(tmp_path: Path, sql: str, values: tuple[Any, ...]) -> None:
     steps = plan(client_of(tmp_path, lambda log: counted(log, 50)), sql, values)

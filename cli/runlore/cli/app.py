@@ -10,6 +10,7 @@ import click
 from runlore.schemas.errors import (
     CorruptLogError,
     InvalidReferenceError,
+    MomentError,
     NotFoundError,
     RunloreError,
     SettingsError,
@@ -37,6 +38,7 @@ COMMANDS = {
 
 EXIT_CODES: tuple[tuple[type[RunloreError], int], ...] = (
     (InvalidReferenceError, 2),
+    (MomentError, 2),
     (SettingsError, 2),
     (NotFoundError, 3),
     (CorruptLogError, 4),

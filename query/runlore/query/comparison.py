@@ -1,15 +1,18 @@
-"""Comparing entities leaf by leaf."""
+"""Comparing any number of entities leaf by leaf."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 from runlore.query.entities import Entity
 from runlore.query.histories import frame
-from runlore.schemas.cells import readable, to_cell
-from runlore.schemas.paths import format_path
+from runlore.schemas.cells import from_cell, readable
+from runlore.schemas.paths import parse_path
+
+Best = Literal["max", "min"]
+Number = int | float
 
 
 class Row(NamedTuple):
@@ -19,17 +22,34 @@ class Row(NamedTuple):
     values: tuple[Any, ...]
     present: tuple[bool, ...]
     differs: bool
+    best: tuple[int, ...] = ()
+    """Which entities have the best number, if the comparison was asked for it and the row differs."""
 
 
 class Comparison:
-    """A table of leaves by entities; those that differ come first, each part in order of first appearance."""
+    """A table of leaves by entities; those that differ come first, each part in order of first appearance.
 
-    def __init__(self, entities: Sequence[Entity]) -> None:
+    Raises ValueError for a `best` that is neither ``"max"`` nor ``"min"``.
+    """
+
+    def __init__(self, entities: Sequence[Entity], best: Best | None = None) -> None:
+        if best not in (None, "max", "min"):
+            raise ValueError(f'best is "max" or "min", not {best!r}')
         self.entities = list(entities)
-        columns = [_leaves(entity.metadata) for entity in self.entities]
-        paths = list(dict.fromkeys(path for column in columns for path in column))
-        rows = [_row(path, columns) for path in paths]
-        self.rows: list[Row] = sorted(rows, key=lambda row: not row.differs)
+        self.position = min((entity.position for entity in self.entities), default=0)
+        """What every column is complete to."""
+        table: dict[str, list[tuple[str, Any] | None]] = {}
+        width = len(self.entities)
+        for column, entity in enumerate(self.entities):
+            for path, cell in entity.cells().items():
+                cells = table.get(path)
+                if cells is None:
+                    cells = table[path] = [None] * width
+                cells[column] = cell
+        keys = {path: parse_path(path)[0] for path in table}
+        order = {key: place for place, key in enumerate(dict.fromkeys(keys.values()))}
+        rows = [_row(path, cells, best) for path, cells in table.items()]
+        self.rows: list[Row] = sorted(rows, key=lambda row: (not row.differs, order[keys[row.path]]))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """``{path: {reference: value}}``; a reference is left out where the leaf is absent."""
@@ -64,41 +84,22 @@ class Comparison:
         return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
-Change = Literal["added", "removed", "changed", "equal"]
-
-
-class Difference(NamedTuple):
-    """One leaf of two entities, or of one at two moments; None where it is absent."""
-
-    path: str
-    change: Change
-    before: Any
-    after: Any
-
-
-def differences(before: Entity, after: Entity) -> list[Difference]:
-    """Every leaf of either, what is not equal first."""
-    found: list[Difference] = []
-    for row in Comparison((before, after)).rows:
-        was, is_now = row.present
-        change: Change = "added" if not was else "removed" if not is_now else "changed" if row.differs else "equal"
-        found.append(Difference(row.path, change, *row.values))
-    return found
-
-
-def _leaves(metadata: dict[str, Any], above: tuple[str, ...] = ()) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in metadata.items():
-        if isinstance(value, dict) and value:
-            found |= _leaves(cast(dict[str, Any], value), (*above, key))
-        else:
-            found[format_path((*above, key))] = value
-    return found
-
-
-def _row(path: str, columns: list[dict[str, Any]]) -> Row:
-    present = tuple(path in column for column in columns)
-    values = tuple(column.get(path) for column in columns)
+def _row(path: str, cells: list[tuple[str, Any] | None], best: Best | None) -> Row:
+    values = tuple(None if cell is None else from_cell(*cell) for cell in cells)
+    present = tuple(cell is not None for cell in cells)
     # As stored, with the type: NaN equals itself here, True is not 1, and ["1"] is not [1].
-    seen = {to_cell(value) for value, there in zip(values, present, strict=True) if there}
-    return Row(path, values, present, len(seen) > 1 or not all(present))
+    differs = len(set(cells)) > 1
+    return Row(path, values, present, differs, _best(values, best) if best and differs else ())
+
+
+def _best(values: tuple[Any, ...], best: Best) -> tuple[int, ...]:
+    numbers = {column: value for column, value in enumerate(values) if is_number(value) and value == value}
+    if not numbers:
+        return ()
+    winner = max(numbers.values()) if best == "max" else min(numbers.values())
+    return tuple(column for column, value in numbers.items() if value == winner)
+
+
+def is_number(value: Any) -> TypeGuard[Number]:
+    """Whether a value counts as a number: int, float and sizes, not bool."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from runlore.query.moments import NOW, Moment, utc
 from runlore.query.reader import ViewReader
 from runlore.schemas.cells import from_cell
 from runlore.schemas.errors import NotFoundError
@@ -43,6 +42,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """The step's name it was logged from, if any."""
     reason: str | None = None
     """Why it was retracted."""
+    previous: Any = None
+    """In a history: the value before this one, None where there was none."""
+    previous_type: str | None = None
+    """In a history: the type of the value before or how that ended; None for the very first entry."""
 
     @property
     def ended(self) -> bool:
@@ -71,37 +74,58 @@ _NAMES = "SELECT entity_id, name FROM entities WHERE entity_id IN (SELECT value 
 _HEADS = """SELECT h.path_id, p.path, h.position, h.type, h.value FROM heads h JOIN paths p USING (path_id)
     WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
 
-_LEAF_HISTORY = """SELECT position, type, value FROM history WHERE entity_id = ? AND path_id = ?
-    AND position BETWEEN ? AND ? ORDER BY position DESC LIMIT ?"""
-NO_END = 2**63 - 1
-
-# For every path the entity ever had, the last row at or before the position: one seek a path. CROSS JOIN fixes
-# the order: SQLite would start from history and read the entity's whole past.
-_AS_OF = """SELECT n.path_id, p.path, n.position, n.type, n.value FROM heads h JOIN paths p USING (path_id)
-    CROSS JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = (
-        SELECT max(position) FROM history
-        WHERE entity_id = h.entity_id AND path_id = h.path_id AND position <= ?)
+# For every path the entity ever had, the last row that may be seen: one seek a path. CROSS JOIN fixes the
+# order: SQLite would start from history and read the entity's whole past.
+_THEN = """SELECT n.path_id, p.path, n.position, n.type, n.value FROM heads h JOIN paths p USING (path_id)
+    CROSS JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = ({last})
     WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
+_AS_OF = _THEN.format(
+    last="SELECT max(position) FROM history WHERE entity_id = h.entity_id AND path_id = h.path_id AND position <= ?"
+)
+# Producers' clocks are in no order, so this one walks back from the newest entry to the first that had occurred.
+_OCCURRED = _THEN.format(
+    last="""SELECT b.position FROM history b CROSS JOIN events o ON o.position = b.position
+    WHERE b.entity_id = h.entity_id AND b.path_id = h.path_id AND b.position <= ? AND o.occurred_us <= ?
+    ORDER BY b.position DESC LIMIT 1"""
+)
 
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+StoredRow = tuple[int, str, int, str, Any]
+"""Path ID, path, position, type, cell."""
+Cells = dict[str, tuple[str, Any]]
+"""Type and cell of each live leaf by path."""
 
 
-def utc(microseconds: int) -> dt.datetime:
-    """The time of a stored count of microseconds since 1970."""
-    return EPOCH + dt.timedelta(microseconds=microseconds)
+def rows_at(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> list[StoredRow]:
+    """The last row of each leaf at a moment, ended ones included, in the order their paths were first seen."""
+    if moment == NOW:
+        rows = reader.rows(_HEADS, (entity_id, scope))
+    elif moment.occurred_us is None:
+        rows = reader.rows(_AS_OF, (moment.position, entity_id, scope))
+    else:
+        rows = reader.rows(_OCCURRED, (*moment, entity_id, scope))
+    return cast(list[StoredRow], rows)
 
 
-def leaves(reader: ViewReader, entity_id: int, scope: str, as_of: int | None) -> list[Leaf]:
+def leaves(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> list[Leaf]:
     """The live leaves of an entity, in the order their paths were first seen."""
-    sql, values = (_HEADS, (entity_id, scope)) if as_of is None else (_AS_OF, (as_of, entity_id, scope))
-    rows = reader.rows(sql, values)
-    return [_leaf(row) for row in rows if row[3] not in ENDED]
+    return [
+        Leaf(path_id, parse_path(path), position, kind, from_cell(kind, cell))
+        for path_id, path, position, kind, cell in rows_at(reader, entity_id, scope, moment)
+        if kind not in ENDED
+    ]
 
 
-def _leaf(row: tuple[Any, ...]) -> Leaf:
-    path_id, path, position, kind, cell = row
-    value = cell if kind in ENDED else from_cell(kind, cell)
-    return Leaf(path_id, parse_path(path), position, kind, value)
+def cells(reader: ViewReader, entity_id: int, moment: Moment, prefix: str = "") -> Cells:
+    """Type and cell of each live leaf; `prefix` goes in front of the keys."""
+    rows = rows_at(reader, entity_id, "metadata", moment)
+    return {_prefixed(path, prefix): (kind, cell) for _, path, _, kind, cell in rows if kind not in ENDED}
+
+
+def _prefixed(path: str, prefix: str) -> str:
+    if not prefix:
+        return path
+    key, *names = parse_path(path)
+    return format_path((prefix + key, *names))
 
 
 def assemble(found: Iterable[Leaf]) -> dict[str, Any]:
@@ -170,10 +194,10 @@ class MissingKeyError(NotFoundError, KeyError):
     __str__ = Exception.__str__
 
 
-def entries(reader: ViewReader, entity_id: int, as_of: int | None, prefix: str = "") -> dict[str, Entry]:
+def entries(reader: ViewReader, entity_id: int, moment: Moment, prefix: str = "") -> dict[str, Entry]:
     """One entry a key. A group's entry has the position of its newest leaf."""
     with reader.read():
-        found = leaves(reader, entity_id, "metadata", as_of)
+        found = leaves(reader, entity_id, "metadata", moment)
         by_key: dict[str, list[Leaf]] = {}
         for leaf in found:
             by_key.setdefault(leaf.parts[0], []).append(leaf)
@@ -187,127 +211,31 @@ def entries(reader: ViewReader, entity_id: int, as_of: int | None, prefix: str =
     return made
 
 
-def history(
-    reader: ViewReader,
-    entity_id: int,
-    path: str | PathParts,
-    limit: int | None,
-    as_of: int | None,
-    since: int = 0,
-) -> list[Entry]:
-    """The entries of a key, group or leaf from position `since` on, oldest first; the newest `limit` of them.
-
-    Raises NotFoundError when the entity never had it.
-    """
-    upto = NO_END if as_of is None else as_of
+def blame(reader: ViewReader, entity_id: int, moment: Moment, ended: bool, prefix: str = "") -> list[Entry]:
+    """The entry that last set each leaf; `ended`: also of leaves that no longer hold."""
     with reader.read():
-        parts, ids = _paths_below(reader, entity_id, path)
-        rows = [row for path_id, _ in ids for row in _rows(reader, entity_id, path_id, (since, upto), limit)]
-        positions = sorted({row[0] for row in rows})
-        if limit is not None and len(positions) > limit:
-            since = positions[-limit]
-            rows = [row for row in rows if row[0] >= since]
-        if len(ids) == 1 and ids[0][1] == parts:
-            found = [_value(row) for row in reversed(rows)]  # they came newest first
-        else:
-            before = [row for path_id, _ in ids for row in _rows(reader, entity_id, path_id, (0, since - 1), 1)]
-            found = _group_history(parts, dict(ids), before, rows)
-        said = events(reader, (position for position, _, _ in found))
-    return [_entry(parts, kind, value, said[position]) for position, kind, value in found]
+        rows = [row for row in rows_at(reader, entity_id, "metadata", moment) if ended or row[3] not in ENDED]
+        said = events(reader, (row[2] for row in rows))
+    found: list[Entry] = []
+    for _, path, position, kind, cell in rows:
+        key, *names = parse_path(path)
+        found.append(entry_of((prefix + key, *names), kind, value_of(kind, cell), said[position]))
+    return found
 
 
-def _entry(parts: PathParts, kind: str, value: Any, said: dict[str, Any]) -> Entry:
-    ended = kind in ENDED
+def value_of(kind: str, cell: Any) -> Any:
+    """What a row holds: the value, or where it ended the reason as it was given."""
+    return cell if kind in ENDED else from_cell(kind, cell)
+
+
+def entry_of(parts: PathParts, kind: str, value: Any, said: dict[str, Any], **more: Any) -> Entry:
+    """The entry of a row that `value_of` has read."""
     return Entry(
-        value=None if ended else value,
+        value=None if kind in ENDED else value,
         type=kind,
         key=parts[0],
         path=format_path(parts),
         reason=value if kind == "retracted" else None,
         **said,
+        **more,
     )
-
-
-def _paths_below(
-    reader: ViewReader, entity_id: int, path: str | PathParts
-) -> tuple[PathParts, list[tuple[int, PathParts]]]:
-    """The path meant, and every path of the entity at or below it."""
-    candidates = [parse_path(path)]
-    if isinstance(path, str) and (path,) not in candidates:
-        candidates.append((path,))  # a key that holds dots, such as train.loss
-    for parts in candidates:
-        rows = reader.rows(
-            "SELECT p.path_id, p.path FROM paths p JOIN heads h USING (path_id)"
-            " WHERE p.scope = 'metadata' AND p.key = ? AND h.entity_id = ?",
-            (parts[0], entity_id),
-        )
-        known = [(path_id, parse_path(text)) for path_id, text in rows]
-        below = [(path_id, found) for path_id, found in known if found[: len(parts)] == parts]
-        if below:
-            return parts, below
-    raise NotFoundError(f"never logged here: {format_path(candidates[0])!r}")
-
-
-def _rows(
-    reader: ViewReader, entity_id: int, path_id: int, span: tuple[int, int], limit: int | None
-) -> list[tuple[int, int, str, Any]]:
-    """The newest `limit` rows of one leaf between two positions: position, path ID, type, cell."""
-    rows = reader.rows(_LEAF_HISTORY, (entity_id, path_id, *span, -1 if limit is None else limit))
-    return [(position, path_id, kind, cell) for position, kind, cell in rows]
-
-
-def _value(row: tuple[int, int, str, Any]) -> tuple[int, str, Any]:
-    position, _, kind, cell = row
-    return position, kind, cell if kind in ENDED else from_cell(kind, cell)
-
-
-def _group_history(
-    parts: PathParts,
-    paths: dict[int, PathParts],
-    before: list[tuple[int, int, str, Any]],
-    rows: list[tuple[int, int, str, Any]],
-) -> list[tuple[int, str, Any]]:
-    """The value of a group after each position of `rows`; `before` is its leaves' state ahead of them."""
-    live: dict[int, Leaf] = {}
-    for row in before:
-        _put(live, parts, paths, row)
-    found: list[tuple[int, str, Any]] = []
-    for position, changes in itertools.groupby(sorted(rows, key=itemgetter(0, 1)), key=itemgetter(0)):
-        ended: tuple[str, Any] = ("removed", None)
-        for row in changes:
-            _put(live, parts, paths, row)
-            if row[2] == "retracted":
-                ended = row[2], row[3]
-        kind, value = _group_value(parts, live) if live else ended
-        found.append((position, kind, value))
-    return found
-
-
-def _put(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts], row: tuple[int, int, str, Any]) -> None:
-    position, path_id, kind, cell = row
-    if kind in ENDED:
-        live.pop(path_id, None)
-    else:
-        live[path_id] = Leaf(path_id, paths[path_id][len(parts) - 1 :], position, kind, from_cell(kind, cell))
-
-
-def _group_value(parts: PathParts, live: dict[int, Leaf]) -> tuple[str, Any]:
-    group = [live[key] for key in sorted(live)]
-    kind = group[0].type if len(group) == 1 and len(group[0].parts) == 1 else GROUP
-    return kind, assemble(group)[parts[-1]]
-
-
-def field_history(reader: ViewReader, entity_id: int, name: str, as_of: int | None) -> list[Entry]:
-    """All entries of one field of an entity, oldest first."""
-    upto = 2**63 - 1 if as_of is None else as_of
-    with reader.read():
-        rows = reader.rows(
-            "SELECT position, type, value FROM history WHERE entity_id = ? AND position <= ? AND path_id ="
-            " (SELECT path_id FROM paths WHERE scope = 'field' AND key = ? AND path = ?) ORDER BY position",
-            (entity_id, upto, name, format_path((name,))),
-        )
-        said = events(reader, (row[0] for row in rows))
-    return [
-        _entry((name,), kind, cell if kind in ENDED else from_cell(kind, cell), said[position])
-        for position, kind, cell in rows
-    ]

@@ -15,11 +15,19 @@ from runlore.schemas.errors import RunloreError
 
 MAX_SHOWN = 100
 """The newest entries a notebook shows."""
-COLUMNS = ("path", "value", "type", "position", "created", "occurred_at", "user", "host", "run", "step", "reason")
+COLUMNS = (
+    "path", "value", "previous", "type", "position", "created", "occurred_at", "user", "host", "run", "step",
+    "event_id", "reason",
+)  # fmt: skip
 
 
 class History(list[Entry]):
-    """Entries of one key, group or leaf, oldest first."""
+    """Entries of one key, group or leaf, oldest first unless asked for otherwise."""
+
+    def __init__(self, entries: Iterable[Entry] = (), position: int = 0) -> None:
+        super().__init__(entries)
+        self.position = position
+        """What the history is complete to."""
 
     def to_dict(self) -> list[dict[str, Any]]:
         """Each entry as a dict of Python values, the actor's parts in a dict of their own."""
@@ -41,8 +49,9 @@ class History(list[Entry]):
 def _row(entry: Entry) -> tuple[Any, ...]:
     actor = entry.actor
     return (
-        entry.path, entry.value, entry.type, entry.position, entry.created, entry.occurred_at,
-        actor.user, actor.host, entry.run, entry.step, entry.reason,
+        entry.path, entry.value, entry.previous, entry.type, entry.position, entry.created, entry.occurred_at,
+        actor.user, actor.host, entry.run, entry.step,
+        entry.event_id, entry.reason,
     )  # fmt: skip
 
 

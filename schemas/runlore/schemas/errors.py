@@ -4,6 +4,7 @@ RunloreError
 ├── MetadataTypeError      (TypeError)     a value that cannot be stored; names every path
 ├── EventTooLargeError     (ValueError)    one event over the size limit; names the largest keys
 ├── InvalidReferenceError  (ValueError)    an entity reference that does not parse
+├── MomentError            (ValueError)    a position or time that names no moment of the log
 ├── MissingContextError    (ValueError)    a call that does not say what it is about
 ├── SettingsError          (ValueError)    a RUNLORE_* variable that makes no sense
 ├── EventDecodeError       (ValueError)    bytes that are not an event this version knows
@@ -57,6 +58,10 @@ class EventTooLargeError(RunloreError, ValueError):
 
 class InvalidReferenceError(RunloreError, ValueError):
     """An entity reference, project or path that does not parse."""
+
+
+class MomentError(RunloreError, ValueError):
+    """A position, time or phrase that names no moment of the log, or one this read cannot honour."""
 
 
 class MissingContextError(RunloreError, ValueError):

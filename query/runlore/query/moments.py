@@ -1,0 +1,115 @@
+"""Moments: what a read may see of the log, by position, by the log's clock, or by the producers' clocks."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Literal, NamedTuple
+
+from runlore.query.reader import ViewReader
+from runlore.query.whens import parse_when
+from runlore.schemas.errors import MomentError
+
+AsOf = int | dt.datetime | str
+"""A position, a time with a zone, or a text that `parse_when` understands."""
+Clock = Literal["recorded", "occurred"]
+"""``recorded``: the log's clock, in the order of positions. ``occurred``: what each producer's own clock said."""
+
+NO_END = 2**63 - 1
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+_EVENT_FROM = "SELECT position, recorded_us FROM events WHERE position >= ? ORDER BY position LIMIT 1"
+
+
+def utc(microseconds: int) -> dt.datetime:
+    """The time of a stored count of microseconds since 1970."""
+    return EPOCH + dt.timedelta(microseconds=microseconds)
+
+
+class Moment(NamedTuple):
+    """What a read may see: events up to a position and, if set, only those that had occurred by a time.
+
+    An event is seen whole or not at all. Among what is seen the log's order decides, never a producer's clock.
+    """
+
+    position: int = NO_END
+    occurred_us: int | None = None
+    """Microseconds since 1970."""
+
+    def sees(self, column: str) -> tuple[str, tuple[int, ...]]:
+        """SQL that holds where the event at `column` (qualified: ``links.position``) is seen, and its values."""
+        if self.occurred_us is None:
+            return f"{column} <= ?", (self.position,)
+        occurred = f"EXISTS (SELECT 1 FROM events o WHERE o.position = {column} AND o.occurred_us <= ?)"
+        return f"({column} <= ? AND {occurred})", (self.position, self.occurred_us)
+
+    def knows(self, entities: str = "entities") -> tuple[str, tuple[int, ...]]:
+        """SQL that holds where an entity had been named, and its values; `entities` is the table's alias."""
+        created, values = self.sees(f"{entities}.created_position")
+        if self.occurred_us is None:
+            return created, values
+        # The event that made it in the log may have occurred after others about it: an outbox came late.
+        said, more = self.sees("x.position")
+        return (
+            f"({created} OR EXISTS (SELECT 1 FROM history x WHERE x.entity_id = {entities}.entity_id AND {said}))",
+            values + more,
+        )
+
+    def recorded(self, read: str) -> int:
+        """The last position seen, for a read that goes by positions only.
+
+        Raises MomentError, naming the `read`, under the producers' clocks.
+        """
+        if self.occurred_us is not None:
+            raise MomentError(f"{read} cannot be read by the producers' clocks: leave out the clock `occurred`")
+        return self.position
+
+
+NOW = Moment()
+"""Everything that is folded."""
+
+
+class Range(NamedTuple):
+    """Which entries of a past are wanted: positions, times of occurrence, and how many of which end."""
+
+    first: int = 0
+    last: int = NO_END
+    limit: int | None = None
+    oldest: bool = False
+    """Whether `limit` keeps the oldest entries instead of the newest."""
+    occurred: tuple[int, int] | None = None
+    """First and last microsecond of occurrence."""
+
+    def has(self, position: int, occurred_us: int) -> bool:
+        """Whether an event is inside, whatever the limit."""
+        early, late = self.occurred or (occurred_us, occurred_us)
+        return self.first <= position <= self.last and early <= occurred_us <= late
+
+
+def as_time(when: dt.datetime) -> int:
+    """Microseconds since 1970. Raises MomentError for a time without a zone."""
+    if when.tzinfo is None:
+        raise MomentError(f"{when!r} has no time zone: say which moment is meant, e.g. .astimezone()")
+    return (when - EPOCH) // _MICROSECOND
+
+
+def position_at(reader: ViewReader, when: AsOf) -> int:
+    """The last position recorded at or before a time; a position stands for itself."""
+    asked = parse_when(when) if isinstance(when, str) else when
+    return asked if isinstance(asked, int) else last_recorded(reader, as_time(asked))
+
+
+def last_recorded(reader: ViewReader, limit_us: int) -> int:
+    """The last position recorded at or before a microsecond; 0 if there is none."""
+    # recorded_us never falls as position grows: halve the range instead of scanning.
+    with reader.read():
+        state = reader.one("SELECT position FROM view_state")
+        low, high = 0, int(state[0]) if state else 0
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = reader.one(_EVENT_FROM, (middle,))
+            if row is None or row[1] > limit_us:
+                high = middle - 1
+            else:
+                low = min(max(middle, int(row[0])), high)
+    return low

@@ -1,0 +1,82 @@
+"""Numbers of one leaf over the log, as arrays for plotting."""
+
+from __future__ import annotations
+
+import decimal
+import importlib
+from typing import Any, NamedTuple
+
+from runlore.query.moments import Clock, Moment, Range
+from runlore.query.reader import ViewReader
+from runlore.query.timeline import paths_below
+from runlore.schemas.cells import from_cell
+from runlore.schemas.errors import NotFoundError, RunloreError
+from runlore.schemas.paths import PathParts, format_path
+
+NUMERIC = ("int", "float", "decimal", "StorageSize")
+
+_SERIES = """SELECT h.position, e.recorded_us, e.occurred_us, h.type, h.value
+    FROM history h CROSS JOIN events e ON e.position = h.position
+    WHERE h.entity_id = ? AND h.path_id = ? AND h.position BETWEEN ? AND ?
+    AND h.type IN ('int', 'float', 'decimal', 'StorageSize') ORDER BY h.position {order}"""
+
+
+class Series(NamedTuple):
+    """The numbers of a leaf, oldest first by the log; three lists of equal length."""
+
+    path: str
+    positions: list[int]
+    times: list[float]
+    """Seconds since 1970 (UTC), by the client's clock: when recorded, or when the producer says it happened."""
+    values: list[int | float]
+    """Numbers as logged (sizes in bytes, not-a-number included); a Decimal as float."""
+
+    def to_numpy(self) -> tuple[Any, Any, Any]:
+        """Positions (int64), times (datetime64, microseconds, UTC) and values (float64).
+
+        Raises RunloreError when numpy is not installed.
+        """
+        try:
+            numpy = importlib.import_module("numpy")
+        except ModuleNotFoundError as error:
+            raise RunloreError("to_numpy() needs numpy: pip install numpy, or use the lists") from error
+        times = numpy.array([round(second * 1e6) for second in self.times], dtype="int64").astype("datetime64[us]")
+        return numpy.array(self.positions, dtype="int64"), times, numpy.array(self.values, dtype="float64")
+
+
+def series(
+    reader: ViewReader, entity_id: int, path: str | PathParts, wanted: Range, moment: Moment, clock: Clock
+) -> Series:
+    """The wanted numbers of a leaf that a moment sees. Raises NotFoundError when it never was a leaf."""
+    parts, below = paths_below(reader, entity_id, path)
+    leaf = next((path_id for path_id, found in below if found == parts), None)
+    if leaf is None:
+        names = ", ".join(format_path(found) for _, found in below[:5])
+        raise NotFoundError(f"{format_path(parts)!r} is a group: a series is of one leaf, such as {names}")
+    rows = _rows(reader, (entity_id, leaf), wanted, moment)
+    time = 1 if clock == "recorded" else 2
+    return Series(
+        format_path(parts),
+        [row[0] for row in rows],
+        [row[time] / 1e6 for row in rows],
+        [_number(row[3], row[4]) for row in rows],
+    )
+
+
+def _rows(reader: ViewReader, leaf: tuple[int, int], wanted: Range, moment: Moment) -> list[tuple[Any, ...]]:
+    sql = _SERIES.format(order="ASC" if wanted.oldest else "DESC")
+    values = (*leaf, wanted.first, min(wanted.last, moment.position))
+    if moment.occurred_us is None and wanted.occurred is None:
+        rows = reader.rows(f"{sql} LIMIT ?", (*values, -1 if wanted.limit is None else wanted.limit))
+    else:
+        known = [row for row in reader.rows(sql, values) if wanted.has(row[0], row[2])]
+        seen = [row for row in known if moment.occurred_us is None or row[2] <= moment.occurred_us]
+        rows = seen[: wanted.limit]
+    return rows if wanted.oldest else rows[::-1]
+
+
+def _number(kind: str, cell: Any) -> int | float:
+    value: int | float | decimal.Decimal = from_cell(kind, cell)
+    if isinstance(value, float):
+        return value
+    return int(value) if isinstance(value, int) else float(value)

@@ -1,0 +1,166 @@
+"""The past of one key, group, leaf or field: its states in the order of the log, read from a view."""
+
+from __future__ import annotations
+
+import itertools
+from operator import itemgetter
+from typing import Any
+
+from runlore.query.entries import ENDED, GROUP, Entry, Leaf, assemble, entry_of, events, value_of
+from runlore.query.moments import Moment, Range, as_time
+from runlore.query.reader import ViewReader
+from runlore.schemas.cells import from_cell
+from runlore.schemas.errors import NotFoundError
+from runlore.schemas.paths import PathParts, format_path, parse_path
+
+LEAF_HISTORY = """SELECT position, type, value FROM history WHERE entity_id = ? AND path_id = ?
+    AND position BETWEEN ? AND ? ORDER BY position {order} LIMIT ?"""
+_OLDEST, _NEWEST = LEAF_HISTORY.format(order="ASC"), LEAF_HISTORY.format(order="DESC")
+
+Row = tuple[int, int, str, Any]
+"""Position, path ID, type, cell."""
+State = tuple[int, str, Any]
+"""Position, type, value (the reason, where it was retracted)."""
+
+
+def history(reader: ViewReader, entity_id: int, path: str | PathParts, wanted: Range, moment: Moment) -> list[Entry]:
+    """The wanted entries of a key, group or leaf that a moment sees, oldest first.
+
+    Raises NotFoundError when the entity never had it.
+    """
+    with reader.read():
+        parts, ids = paths_below(reader, entity_id, path)
+        paths, whole = dict(ids), wanted
+        if moment.occurred_us is not None or wanted.occurred is not None:
+            # By the producers' clocks any entry may be among the wanted: the whole past is read, then chosen from.
+            whole = Range()
+        before, rows = _rows(reader, entity_id, list(paths), whole, moment)
+        if len(ids) == 1 and ids[0][1] == parts:
+            states = [(position, kind, value_of(kind, cell)) for position, _, kind, cell in (*before, *rows)]
+        else:
+            states = _group_states(parts, paths, before, rows)
+        return _entries(reader, parts, states, bool(before), wanted)
+
+
+def field_history(reader: ViewReader, entity_id: int, name: str, moment: Moment) -> list[Entry]:
+    """All entries of one field of an entity that a moment sees, oldest first; none if it never had one."""
+    with reader.read():
+        row = reader.one("SELECT path_id FROM paths WHERE scope = 'field' AND key = ? AND path = ?",
+                         (name, format_path((name,))))  # fmt: skip
+        if row is None:
+            return []
+        _, rows = _rows(reader, entity_id, [row[0]], Range(), moment)
+        states = [(position, kind, value_of(kind, cell)) for position, _, kind, cell in rows]
+        return _entries(reader, (name,), states, False, Range())
+
+
+def was_logged(reader: ViewReader, entity_id: int, path: str | PathParts) -> bool:
+    """Whether the entity itself ever had a key, group or leaf."""
+    try:
+        paths_below(reader, entity_id, path)
+    except NotFoundError:
+        return False
+    return True
+
+
+def paths_below(
+    reader: ViewReader, entity_id: int, path: str | PathParts
+) -> tuple[PathParts, list[tuple[int, PathParts]]]:
+    """The path meant, and every path of the entity at or below it. Raises NotFoundError."""
+    candidates = [parse_path(path)]
+    if isinstance(path, str) and (path,) not in candidates:
+        candidates.append((path,))  # a key that holds dots, such as train.loss
+    for parts in candidates:
+        rows = reader.rows(
+            "SELECT p.path_id, p.path FROM paths p JOIN heads h USING (path_id)"
+            " WHERE p.scope = 'metadata' AND p.key = ? AND h.entity_id = ?",
+            (parts[0], entity_id),
+        )
+        known = [(path_id, parse_path(text)) for path_id, text in rows]
+        below = [(path_id, found) for path_id, found in known if found[: len(parts)] == parts]
+        if below:
+            return parts, below
+    raise NotFoundError(f"never logged here: {format_path(candidates[0])!r}")
+
+
+def _rows(
+    reader: ViewReader, entity_id: int, ids: list[int], wanted: Range, moment: Moment
+) -> tuple[list[Row], list[Row]]:
+    """For each leaf its row ahead of what is wanted; and the wanted rows, oldest first."""
+    last = min(wanted.last, moment.position)
+    sql = _OLDEST if wanted.oldest else _NEWEST
+    limit = -1 if wanted.limit is None else wanted.limit
+    rows = [
+        (position, path_id, kind, cell)
+        for path_id in ids
+        for position, kind, cell in reader.rows(sql, (entity_id, path_id, wanted.first, last, limit))
+    ]
+    if moment.occurred_us is not None:
+        seen = {p for p, said in events(reader, (row[0] for row in rows)).items() if _occurred(said, moment)}
+        rows = [row for row in rows if row[0] in seen]
+    rows.sort(key=itemgetter(0, 1))
+    positions = _limited(sorted({row[0] for row in rows}), wanted)
+    if not positions:
+        return [], []
+    rows = [row for row in rows if positions[0] <= row[0] <= positions[-1]]
+    before = [
+        (position, path_id, kind, cell)
+        for path_id in ids
+        for position, kind, cell in reader.rows(_NEWEST, (entity_id, path_id, 0, positions[0] - 1, 1))
+    ]
+    return ([] if moment.occurred_us is not None else sorted(before, key=itemgetter(0, 1))), rows
+
+
+def _occurred(said: dict[str, Any], moment: Moment) -> bool:
+    return moment.occurred_us is None or as_time(said["occurred_at"]) <= moment.occurred_us
+
+
+def _limited(found: list[Any], wanted: Range) -> list[Any]:
+    if wanted.limit is None:
+        return found
+    return found[: wanted.limit] if wanted.oldest else found[-wanted.limit :]
+
+
+def _entries(reader: ViewReader, parts: PathParts, states: list[State], ahead: bool, wanted: Range) -> list[Entry]:
+    """The wanted entries of consecutive states; `ahead`: the first state is only what was before them."""
+    said = events(reader, (position for position, _, _ in states))
+    found: list[Entry] = []
+    last: State | None = None
+    for state in states:
+        position, kind, value = state
+        if last is None and ahead:
+            last = state
+            continue
+        about = said[position]
+        if wanted.has(position, as_time(about["occurred_at"])):
+            was = (None, None) if last is None else (None if last[1] in ENDED else last[2], last[1])
+            found.append(entry_of(parts, kind, value, about, previous=was[0], previous_type=was[1]))
+        last = state
+    return _limited(found, wanted)
+
+
+def _group_states(parts: PathParts, paths: dict[int, PathParts], before: list[Row], rows: list[Row]) -> list[State]:
+    """The value of a group after each position of `rows`, behind its value ahead of them (all of `before`)."""
+    live: dict[int, Leaf] = {}
+    states: list[State] = []
+    if before:
+        states.append(_after(live, parts, paths, before))
+    for _, changes in itertools.groupby(rows, key=itemgetter(0)):
+        states.append(_after(live, parts, paths, list(changes)))
+    return states
+
+
+def _after(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts], changes: list[Row]) -> State:
+    """Bring `live` up to date with changes, oldest first; the state of the group then."""
+    for position, path_id, kind, cell in changes:
+        if kind in ENDED:
+            live.pop(path_id, None)
+        else:
+            live[path_id] = Leaf(path_id, paths[path_id][len(parts) - 1 :], position, kind, from_cell(kind, cell))
+    position = changes[-1][0]
+    if not live:
+        reasons = [cell for at, _, kind, cell in changes if kind == "retracted" and at == position]
+        return (position, "retracted", reasons[-1]) if reasons else (position, "removed", None)
+    group = [live[key] for key in sorted(live)]
+    kind = group[0].type if len(group) == 1 and len(group[0].parts) == 1 else GROUP
+    return position, kind, assemble(group)[parts[-1]]

@@ -1,0 +1,78 @@
+"""Texts for moments: a position, an ISO 8601 time, or a phrase such as `2h ago` or `yesterday 18:00`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import itertools
+import re
+from typing import Any
+
+from runlore.schemas.errors import MomentError, RunloreError
+
+_SPAN_AGO = re.compile(r"[^:]*\bago\s*", re.IGNORECASE)
+_READINGS = tuple(
+    {"DATE_ORDER": order, "PREFER_DAY_OF_MONTH": side, "PREFER_MONTH_OF_YEAR": side}
+    for order, side in itertools.product(("DMY", "MDY", "YMD"), ("first", "last"))
+)
+"""Ways to read what a phrase leaves open; where they disagree, it is ambiguous."""
+
+
+def parse_when(text: str, now: dt.datetime | None = None) -> int | dt.datetime:
+    """The position or time that a text means: digits are a position, then ISO 8601, then an English phrase.
+
+    A time without a zone is local. `now` (with a zone) is what phrases count from. Raises MomentError for
+    what is not understood, may mean several moments, or is a phrase for the future.
+    """
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return _phrase(text, now or dt.datetime.now(dt.UTC))
+    return _zoned(moment, text)
+
+
+def _phrase(text: str, now: dt.datetime) -> dt.datetime:
+    span = bool(_SPAN_AGO.fullmatch(text))
+    # "2h ago" counts real hours, also over a change of clocks; "yesterday 18:00" is what the clock on the wall said.
+    base = (now if span else now.astimezone()).replace(tzinfo=None)
+    if span:
+        base = now.astimezone(dt.UTC).replace(tzinfo=None)
+    found = sorted({_zoned(each, text, dt.UTC if span else None) for each in _readings(text, base)})
+    if not found:
+        raise MomentError(
+            f"{text!r} is neither a position nor a time: write 1234, 2026-03-01T18:00, '2h ago' or 'yesterday 18:00'"
+        )
+    if len(found) > 1:
+        raise MomentError(
+            f"{text!r} is ambiguous: {' or '.join(each.isoformat() for each in found)}? Write one of them"
+        )
+    if found[0] > now:
+        raise MomentError(f"{text!r} is in the future ({found[0].isoformat()}): the log knows only the past")
+    return found[0]
+
+
+def _readings(text: str, base: dt.datetime) -> list[dt.datetime]:
+    try:
+        dateparser: Any = importlib.import_module("dateparser")
+    except ModuleNotFoundError as error:
+        raise RunloreError(f"to understand {text!r}: pip install 'runlore[query]', or write an ISO time") from error
+    settings = {"RELATIVE_BASE": base, "PREFER_DATES_FROM": "past", "PARSERS": ["relative-time", "absolute-time"]}
+    read = [dateparser.parse(text, languages=["en"], settings=settings | reading) for reading in _READINGS]
+    return [moment for moment in read if moment is not None]
+
+
+def _zoned(moment: dt.datetime, text: str, zone: dt.tzinfo | None = None) -> dt.datetime:
+    """The moment with a zone: its own, else the one given, else the local one."""
+    if moment.tzinfo is not None:
+        return moment
+    if zone is not None:
+        return moment.replace(tzinfo=zone).astimezone()
+    early, late = (moment.replace(fold=fold).astimezone() for fold in (0, 1))
+    if early != late:
+        raise MomentError(
+            f"{text!r} is ambiguous: the clocks were changed then. Write {early.isoformat()} or {late.isoformat()}"
+        )
+    return early
