@@ -27,6 +27,8 @@ COMMANDS = {
     "stage": "stage:stage",
     "show": "show:show",
     "history": "history:history",
+    "diff": "diff:diff",
+    "blame": "blame:blame",
     "list": "list_entities:list_entities",
     "compare": "compare:compare",
     "tail": "tail:tail",

@@ -3,38 +3,78 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
-from runlore.query import Client
+from runlore.cli.output import note
+from runlore.query import Client, Entity, parse_when
+from runlore.query.moments import Clock
+from runlore.schemas.errors import MomentError
+from runlore.schemas.references import EntityRef
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+When = int | dt.datetime
+_CLOCK = "runlore.clock"
 
 
-class AsOfType(click.ParamType["int | dt.datetime"]):
-    """A position, or an ISO 8601 time; a time without a zone is local."""
+class WhenType(click.ParamType["int | dt.datetime"]):
+    """A position, an ISO 8601 time, or a phrase; a time without a zone is local."""
 
     name = "when"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | dt.datetime:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> When:
         if isinstance(value, (int, dt.datetime)):
             return value
-        if str(value).isdecimal():
-            return int(value)
         try:
-            return dt.datetime.fromisoformat(value).astimezone()
-        except ValueError:
-            self.fail(f"{value!r} is neither a position nor a time such as 2026-03-01T18:00", param, ctx)
+            return parse_when(str(value))
+        except MomentError as error:
+            self.fail(str(error), param, ctx)
 
 
-as_of_option = click.option(
-    "--as-of", type=AsOfType(), metavar="WHEN", help="Read as the log knew it at a position or ISO time."
-)
+WHEN = WhenType()
 
 
-def open_client(data_dir: Path | None, project: str | None, as_of: int | dt.datetime | None = None) -> Client:
-    """The client of a read command. Raises NotFoundError when there is no view yet."""
-    return Client(data_dir, project, as_of)
+def as_of_option(command: Decorated) -> Decorated:
+    """`--as-of WHEN`, passed as `as_of`; and `--as-of-clock`, which `open_client` takes from the context."""
+    clock = click.option(
+        "--as-of-clock",
+        type=click.Choice(["recorded", "occurred"]),
+        default="recorded",
+        show_default=True,
+        expose_value=False,
+        callback=_remember_clock,
+        help="Whose clock times go by: the log's, or the producers' (what they say had happened by then).",
+    )
+    as_of = click.option(
+        "--as-of",
+        type=WHEN,
+        metavar="WHEN",
+        help="Read as it was known at a position, an ISO time, or a phrase such as '2h ago', 'yesterday 18:00'.",
+    )
+    return as_of(clock(command))
+
+
+def _remember_clock(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    ctx.meta[_CLOCK] = value
+
+
+def open_client(data_dir: Path | None, project: str | None, as_of: When | None = None) -> Client:
+    """The client of a read command; says on stderr what its answers are complete to, if someone wants to know.
+
+    Raises NotFoundError when there is no view yet, MomentError for a position by the producers' clocks.
+    """
+    clock = cast(Clock, click.get_current_context().meta.get(_CLOCK, "recorded"))
+    client = Client(data_dir, project, as_of, clock)
+    if as_of is not None or sys.stdout.isatty():
+        told = f", of what had occurred by {as_of}" if client.moment.occurred_us is not None else ""
+        note(f"complete to position {client.position}{told}")
+    return client
+
+
+def entity_of(client: Client, reference: EntityRef) -> Entity:
+    """The entity of a reference; a run also by its name, pipeline, or the beginning of its ID."""
+    return client.get_pipeline_run(reference.name) if reference.kind == "run" else client.get(reference)

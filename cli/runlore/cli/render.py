@@ -1,4 +1,4 @@
-"""How entities, entries and comparisons look in a terminal, and as JSON."""
+"""How entities and entries look in a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from runlore.cli.output import print_table
 from runlore.cli.plain import plain
-from runlore.query import Comparison, Entity, Entry, PipelineRun, StepRun
+from runlore.query import Entity, Entry, PipelineRun, StepRun
 from runlore.schemas.cells import readable
 from runlore.schemas.special import StorageSize
 
@@ -39,6 +39,7 @@ def json_entity(entity: Entity) -> dict[str, Any]:
         "position": entity.position,
         "fields": plain(entity.fields),
         "metadata": {key: json_entry(entry) for key, entry in entity.run_metadata.items()},
+        "notes": [json_entry(entry) for entry in entity.notes],
     }
 
 
@@ -81,6 +82,7 @@ def print_entity(entity: Entity) -> None:
             if artifacts:
                 print_table((title,), [(text(artifact.reference),) for artifact in artifacts])
     print_cards(entity)
+    print_notes(entity)
 
 
 def print_cards(entity: Entity) -> None:
@@ -97,35 +99,15 @@ def print_cards(entity: Entity) -> None:
         print_table(("key", "value", "type", "recorded", "by"), rows, "metadata")
 
 
-def print_history(entries: list[Entry], title: str) -> None:
-    """A key's past, oldest first."""
-    rows = [
-        (
-            str(entry.position),
-            when(entry.created),
-            f"({entry.type}{': ' + text(entry.reason) if entry.reason else ''})" if entry.ended else text(entry.value),
-            entry.type,
-            who(entry),
-            where(entry),
-        )
-        for entry in entries
-    ]
-    print_table(("position", "recorded", "value", "type", "by", "run/step"), rows, title)
+def print_notes(entity: Entity) -> None:
+    """All notes, the newest last."""
+    notes = [(text(entry.value), when(entry.created), who(entry)) for entry in entity.notes]
+    if notes:
+        print_table(("note", "recorded", "by"), notes, "notes")
 
 
-def print_comparison(comparison: Comparison, all_rows: bool) -> None:
-    """Differing leaves first, marked; equal ones only when asked for."""
-    rows = [
-        (
-            "≠" if row.differs else "=",
-            text(row.path),
-            *(text(value) if there else "" for value, there in zip(row.values, row.present, strict=True)),
-        )
-        for row in comparison.rows
-        if row.differs or all_rows
-    ]
-    print_table(("", "key", *(text(_short(entity)) for entity in comparison.entities)), rows)
-
-
-def _short(entity: Entity) -> str:
-    return f"run {entity.name}" if isinstance(entity, PipelineRun) else entity.reference
+def ended_or(entry: Entry) -> str:
+    """The value of an entry, or how it ended and why."""
+    if not entry.ended:
+        return text(entry.value)
+    return f"({entry.type}{': ' + text(entry.reason) if entry.reason else ''})"

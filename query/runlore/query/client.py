@@ -45,19 +45,28 @@ class Client(Waiting, Listing):
     def diff(
         self, before: Thing, after: Thing | None = None, since: AsOf | None = None, until: AsOf | None = None
     ) -> Differences:
-        """What was added, removed, changed or stayed equal between two entities, or one at two moments.
+        """What was added, removed, changed or stayed equal between two entities, or in one between two moments.
 
-        `before` is read as of `since` and `after` (default: the same entity) as of `until`; without them, as of
-        the moment each was read at. An entity that was not named yet has no leaves.
+        `before` is read as of `since`, `after` as of `until`; without them, as of the moment of the entity, or of
+        the client for a reference. Each reference is looked up at its own moment, so that a stage may stand for
+        two versions; without `after`, the entity is looked up as of `until`, and is the same on both sides. An
+        entity that was not named yet at its moment has no leaves.
         """
         with self.reader.read():
-            first = self._entity_of(before)
-            second = first if after is None else self._entity_of(after)
-            if until is not None:
-                second = second.seen_at(self.moment_of(until))
-            if since is not None:
-                first = first.seen_at(self.moment_of(since))
+            second = self._side(before if after is None else after, until)
+            if after is not None:
+                first = self._side(before, since)
+            elif since is not None:
+                first = second.seen_at(self.moment_of(since))
+            else:
+                first = self._entity_of(before)
             return differences(first, second)
+
+    def _side(self, thing: Thing, when: AsOf | None) -> Entity:
+        if when is None:
+            return self._entity_of(thing)
+        moment = self.moment_of(when)
+        return thing.seen_at(moment) if isinstance(thing, Entity) else self.at(thing, moment)
 
     def blame(self, entity: Thing, ended: bool = False) -> History:
         """The entry that last set each leaf; see `Entity.blame`."""

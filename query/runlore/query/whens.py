@@ -11,11 +11,15 @@ from typing import Any
 from runlore.schemas.errors import MomentError, RunloreError
 
 _SPAN_AGO = re.compile(r"[^:]*\bago\s*", re.IGNORECASE)
-_READINGS = tuple(
+_CLOCK = r"(at\s+)?(\d{1,2}(:\d\d){0,2}\s*([ap]m)?|noon|midnight)"
+_CLOCK_ONLY = re.compile(_CLOCK, re.IGNORECASE)
+_WEEKDAY = re.compile(rf"(mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?(\s+{_CLOCK})?", re.IGNORECASE)
+_WEEK = dt.timedelta(days=7)
+_OPEN = tuple(
     {"DATE_ORDER": order, "PREFER_DAY_OF_MONTH": side, "PREFER_MONTH_OF_YEAR": side}
     for order, side in itertools.product(("DMY", "MDY", "YMD"), ("first", "last"))
 )
-"""Ways to read what a phrase leaves open; where they disagree, it is ambiguous."""
+"""Ways to read what a date leaves open; where they disagree, it is ambiguous."""
 
 
 def parse_when(text: str, now: dt.datetime | None = None) -> int | dt.datetime:
@@ -35,12 +39,10 @@ def parse_when(text: str, now: dt.datetime | None = None) -> int | dt.datetime:
 
 
 def _phrase(text: str, now: dt.datetime) -> dt.datetime:
-    span = bool(_SPAN_AGO.fullmatch(text))
     # "2h ago" counts real hours, also over a change of clocks; "yesterday 18:00" is what the clock on the wall said.
-    base = (now if span else now.astimezone()).replace(tzinfo=None)
-    if span:
-        base = now.astimezone(dt.UTC).replace(tzinfo=None)
-    found = sorted({_zoned(each, text, dt.UTC if span else None) for each in _readings(text, base)})
+    zone = dt.UTC if _SPAN_AGO.fullmatch(text) else None
+    base = now.astimezone(zone).replace(tzinfo=None)
+    found = sorted({_zoned(moment, text, zone) for moment in _readings(text, base)})
     if not found:
         raise MomentError(
             f"{text!r} is neither a position nor a time: write 1234, 2026-03-01T18:00, '2h ago' or 'yesterday 18:00'"
@@ -55,13 +57,26 @@ def _phrase(text: str, now: dt.datetime) -> dt.datetime:
 
 
 def _readings(text: str, base: dt.datetime) -> list[dt.datetime]:
+    """Every time that a phrase may mean, without a zone where it names none."""
     try:
         dateparser: Any = importlib.import_module("dateparser")
     except ModuleNotFoundError as error:
         raise RunloreError(f"to understand {text!r}: pip install 'runlore[query]', or write an ISO time") from error
-    settings = {"RELATIVE_BASE": base, "PREFER_DATES_FROM": "past", "PARSERS": ["relative-time", "absolute-time"]}
-    read = [dateparser.parse(text, languages=["en"], settings=settings | reading) for reading in _READINGS]
-    return [moment for moment in read if moment is not None]
+
+    def read(parser: str, **choices: str) -> list[dt.datetime]:
+        settings = {"RELATIVE_BASE": base, "PREFER_DATES_FROM": "past", "PARSERS": [parser], **choices}
+        moment: dt.datetime | None = dateparser.parse(text, languages=["en"], settings=settings)
+        return [] if moment is None else [moment]
+
+    if relative := read("relative-time"):
+        return relative
+    if _CLOCK_ONLY.fullmatch(text):
+        return read("absolute-time")
+    found = [moment for choices in _OPEN for moment in read("absolute-time", **choices)]
+    if _WEEKDAY.fullmatch(text):
+        # Said on a Tuesday, "tuesday 10:00" may be today's or last week's.
+        found += [moment + _WEEK for moment in found if moment.tzinfo is None and moment + _WEEK <= base]
+    return found
 
 
 def _zoned(moment: dt.datetime, text: str, zone: dt.tzinfo | None = None) -> dt.datetime:

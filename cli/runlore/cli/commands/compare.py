@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import click
@@ -10,14 +9,16 @@ import click
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
 from runlore.cli.plain import plain
-from runlore.cli.reading import as_of_option, open_client
-from runlore.cli.render import print_comparison
+from runlore.cli.reading import When, as_of_option, entity_of, open_client
+from runlore.cli.render_past import print_comparison
+from runlore.query.comparison import Best
 from runlore.schemas.references import EntityRef
 
 
 @click.command()
 @click.argument("references", type=REFERENCE, nargs=-1, required=True)
 @click.option("--all", "all_rows", is_flag=True, help="Show keys that are equal, too.")
+@click.option("--best", type=click.Choice(["max", "min"]), help="Mark the largest or smallest number of each key.")
 @as_of_option
 @json_option
 @project_option
@@ -25,7 +26,8 @@ from runlore.schemas.references import EntityRef
 def compare(
     references: tuple[EntityRef, ...],
     all_rows: bool,
-    as_of: int | dt.datetime | None,
+    best: Best | None,
+    as_of: When | None,
     as_json: bool,
     project: str | None,
     data_dir: Path | None,
@@ -38,8 +40,8 @@ def compare(
       runlore compare run:RUN_1 run:RUN_2 --all --json
     """
     with open_client(data_dir, project, as_of) as client:
-        entities = [client.get_pipeline_run(r.name) if r.kind == "run" else client.get(r) for r in references]
-        comparison = client.compare(entities)
+        entities = [entity_of(client, reference) for reference in references]
+        comparison = client.compare(entities, best)
         if as_json:
             print_json(plain(comparison.to_dict()))
         else:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import click
 
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
-from runlore.cli.reading import as_of_option, open_client
-from runlore.cli.render import json_entry, print_history
+from runlore.cli.reading import WHEN, When, as_of_option, entity_of, open_client
+from runlore.cli.render_past import json_history, print_history
 from runlore.schemas.references import EntityRef
 
 
 @click.command()
 @click.argument("reference", type=REFERENCE)
 @click.argument("key")
-@click.option("-n", "--lines", type=click.IntRange(1), help="Only the newest N entries.")
+@click.option("-n", "--lines", type=click.IntRange(1), help="Only the newest N entries; with --after, the next N.")
+@click.option("--since", type=WHEN, metavar="WHEN", help="From this position or time on.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Up to this position or time.")
+@click.option("--after", type=click.IntRange(0), metavar="POSITION", help="The next page: beyond this position.")
+@click.option("--before", type=click.IntRange(1), metavar="POSITION", help="The page ahead: before this position.")
+@click.option("--newest-first", is_flag=True, help="The newest entry on top.")
 @as_of_option
 @json_option
 @project_option
@@ -26,22 +30,30 @@ def history(
     reference: EntityRef,
     key: str,
     lines: int | None,
-    as_of: int | dt.datetime | None,
+    since: When | None,
+    until: When | None,
+    after: int | None,
+    before: int | None,
+    newest_first: bool,
+    as_of: When | None,
     as_json: bool,
     project: str | None,
     data_dir: Path | None,
 ) -> None:
     """Show every value of a key, group or leaf (metrics.accuracy), oldest first: what, when, who, from where.
 
+    What was retracted or removed stays, with the reason. WHEN is a position, an ISO time or a phrase.
+
     \b
     Examples:
       runlore history model:churn evaluation_metrics.accuracy
+      runlore history model:churn threshold --since "yesterday 18:00" --newest-first
       runlore history step:RUN_ID/train loss -n 20 --json
     """
     with open_client(data_dir, project, as_of) as client:
-        entity = client.get_pipeline_run(reference.name) if reference.kind == "run" else client.get(reference)
-        entries = entity.history(key, limit=lines)
+        entity = entity_of(client, reference)
+        found = entity.history(key, lines, since, until=until, after=after, before=before, newest_first=newest_first)
         if as_json:
-            print_json([json_entry(entry) for entry in entries])
+            print_json(json_history(found))
         else:
-            print_history(entries, f"{entity.reference}  {key}")
+            print_history(found, f"{entity.reference}  {key}", client.clock)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 from runlore.cli.options import data_dir_option, json_option, project_option
 from runlore.cli.output import print_json, print_table
 from runlore.cli.plain import plain
-from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.reading import When, as_of_option, open_client
 from runlore.cli.render import text, when
 from runlore.query import Entity
 
@@ -32,7 +31,7 @@ def list_entities(
     name: str | None,
     limit: int,
     before: int | None,
-    as_of: int | dt.datetime | None,
+    as_of: When | None,
     as_json: bool,
     project: str | None,
     data_dir: Path | None,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import click
 
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
-from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.cli.render import json_entity, print_entity
 from runlore.schemas.references import EntityRef
 
@@ -20,9 +19,7 @@ from runlore.schemas.references import EntityRef
 @json_option
 @project_option
 @data_dir_option
-def show(
-    reference: EntityRef, as_of: int | dt.datetime | None, as_json: bool, project: str | None, data_dir: Path | None
-) -> None:
+def show(reference: EntityRef, as_of: When | None, as_json: bool, project: str | None, data_dir: Path | None) -> None:
     """Show an entity: its fields, and its metadata as cards.
 
     Without a version the latest is shown; a model's version may be a stage. A run may be given by its ID,
@@ -35,7 +32,7 @@ def show(
       runlore show artifact:processed_data --as-of 2026-03-01T18:00
     """
     with open_client(data_dir, project, as_of) as client:
-        entity = client.get_pipeline_run(reference.name) if reference.kind == "run" else client.get(reference)
+        entity = entity_of(client, reference)
         if as_json:
             print_json(json_entity(entity))
         else:

@@ -1,0 +1,113 @@
+"""How the past looks in a terminal, and as JSON: histories, blame, differences, comparisons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runlore.cli.output import print_table
+from runlore.cli.plain import plain
+from runlore.cli.render import ended_or, json_entry, text, when, where, who
+from runlore.query import Comparison, Difference, Differences, Entity, Entry, History, PipelineRun
+from runlore.query.moments import Clock
+from runlore.schemas.special import StorageSize
+
+MARKS = {"added": "+", "removed": "-", "changed": "~", "equal": "="}
+
+
+def json_history(history: History) -> list[dict[str, Any]]:
+    """Each entry with the value before it."""
+    return [
+        {**json_entry(entry), "previous": plain(entry.previous), "previous_type": entry.previous_type}
+        for entry in history
+    ]
+
+
+def print_history(history: History, title: str, clock: Clock) -> None:
+    """A key's past in its order; the time is that of the clock asked for."""
+    rows = [
+        (
+            str(entry.position),
+            _time(entry, clock),
+            ended_or(entry),
+            "" if entry.previous_type is None else text(entry.previous),
+            entry.type,
+            who(entry),
+            where(entry),
+        )
+        for entry in history
+    ]
+    print_table(("position", clock, "value", "before", "type", "by", "run/step"), rows, title)
+
+
+def print_blame(entries: History, title: str, clock: Clock) -> None:
+    """A leaf a line: what it is, and the event that made it so."""
+    rows = [
+        (text(e.path), ended_or(e), str(e.position), _time(e, clock), who(e), where(e), e.event_id) for e in entries
+    ]
+    print_table(("key", "value", "position", clock, "by", "run/step", "event"), rows, title)
+
+
+def _time(entry: Entry, clock: Clock) -> str:
+    return when(entry.created if clock == "recorded" else entry.occurred_at)
+
+
+def json_differences(found: Differences) -> dict[str, Any]:
+    """Both sides and every leaf of either."""
+    return {
+        "before": {"reference": found.before.reference, "position": found.before.position},
+        "after": {"reference": found.after.reference, "position": found.after.position},
+        "position": found.position,
+        "differences": [plain(item) for item in found],
+    }
+
+
+def print_differences(found: Differences, all_rows: bool) -> None:
+    """What changed, marked `+`, `-` or `~`; what did not only when asked for."""
+    rows = [
+        (
+            MARKS[item.change],
+            text(item.path),
+            "" if item.change == "added" else text(item.before),
+            "" if item.change == "removed" else text(item.after),
+            _delta(item),
+        )
+        for item in found
+        if all_rows or item.change != "equal"
+    ]
+    before, after = _side(found.before), _side(found.after)
+    print_table(("", "key", before, after, "change"), rows, None if rows else "no difference")
+
+
+def _side(entity: Entity) -> str:
+    return f"{text(_short(entity))}, position {entity.position}"
+
+
+def _delta(item: Difference) -> str:
+    if item.delta is None or item.change == "equal":
+        return ""
+    sign = "+" if item.delta >= 0 else ""
+    amount = text(item.delta) if isinstance(item.delta, StorageSize) else f"{item.delta:.6g}"
+    if type(item.delta) is int:
+        amount = text(item.delta)
+    return f"{sign}{amount}" + ("" if item.relative is None else f" ({item.relative:+.1%})")
+
+
+def print_comparison(comparison: Comparison, all_rows: bool) -> None:
+    """Differing leaves first, marked; equal ones only when asked for; a `*` behind the best numbers."""
+    rows = [
+        (
+            "≠" if row.differs else "=",
+            text(row.path),
+            *(
+                (text(value) if there else "") + (" *" if column in row.best else "")
+                for column, (value, there) in enumerate(zip(row.values, row.present, strict=True))
+            ),
+        )
+        for row in comparison.rows
+        if row.differs or all_rows
+    ]
+    print_table(("", "key", *(text(_short(entity)) for entity in comparison.entities)), rows)
+
+
+def _short(entity: Entity) -> str:
+    return f"run {entity.name}" if isinstance(entity, PipelineRun) else entity.reference
