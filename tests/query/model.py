@@ -95,6 +95,24 @@ class ModelEntity:
                 found |= {leaf: (when, change) for leaf, change in changes.items()}
         return found
 
+    def known(self, seen: set[int]) -> bool:
+        """Whether any of the events seen says something about it."""
+        said = [self.created, *(entry[0] for entry in (*self.past, *self.notes, *self.stages))]
+        return bool(seen.intersection(said))
+
+    def leaves_of(self, seen: set[int]) -> dict[Path, Any]:
+        """The last value of each leaf among the events seen; of a leaf and one below it, the later one."""
+        last: dict[Path, tuple[int, Change]] = {}
+        for when, changes, _ in self.past:
+            if when in seen:
+                last |= {leaf: (when, change) for leaf, change in changes.items()}
+        found: dict[Path, Any] = {}
+        for leaf, (_, (kind, value)) in sorted(last.items(), key=lambda item: -item[1][0]):
+            inside = any(leaf[: len(other)] == other or other[: len(leaf)] == leaf for other in found)
+            if kind == "set" and not inside:
+                found[leaf] = value
+        return found
+
     def paths(self) -> set[Path]:
         """Every leaf that ever was, and every group above one."""
         return {leaf[:size] for _, changes, _ in self.past for leaf in changes for size in range(1, len(leaf) + 1)}
@@ -115,6 +133,8 @@ class Model:
     def __init__(self) -> None:
         self.entities: dict[str, ModelEntity] = {}
         self.position = 0
+        self.occurred: dict[int, int] = {}
+        """When each event occurred, by its position."""
 
     def entity(self, reference: str) -> ModelEntity:
         return self.entities.setdefault(reference, ModelEntity(self.position))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from runlore.query import Client, Entity, Entry
 from runlore.schemas import MetadataRetracted, ModelStageChanged, NoteAdded, NotFoundError, StorageSize, parse_ref
 from runlore.schemas.layout import DataDir
 from runlore.schemas.paths import format_path
-from tests.events import EPOCH, LogBuilder
+from tests.events import EPOCH, START, LogBuilder
 from tests.query.model import Model, ModelEntity, leaves
 from tests.query.test_histories import same
 
@@ -26,7 +27,7 @@ some = st.lists(st.sampled_from(REFERENCES), min_size=1, max_size=2)
 paths = st.lists(st.lists(names, min_size=1, max_size=3).map(tuple), min_size=1, max_size=2)
 
 # The lengths say how often each kind of event comes: logging twice as often, as parts of one whole.
-events = st.one_of(
+facts = st.one_of(
     st.tuples(st.just("log"), some, metadata, st.booleans()),
     st.tuples(st.just("log"), some, metadata, st.booleans()),
     st.tuples(st.just("retract"), some, paths, st.sampled_from(("wrong", ""))),
@@ -36,26 +37,30 @@ events = st.one_of(
     ),
     st.tuples(st.just("again")),
 )
+events = st.tuples(st.integers(0, 5), facts)
+"""When it occurred, by the producer's clock, and what."""
 
 
-def write(script: list[tuple[Any, ...]]) -> tuple[LogBuilder, Model]:
+def write(script: list[tuple[int, tuple[Any, ...]]]) -> tuple[LogBuilder, Model]:
     """The log of a script, and what the model makes of it."""
     log, model = LogBuilder(), Model()
-    for kind, *what in script:
+    for second, (kind, *what) in script:
         model.position = len(log.rows) + 1
+        model.occurred[model.position] = second
+        at = {"occurred_at": START + dt.timedelta(seconds=second)}
         match kind:
             case "log":
-                log.log(what[0], what[1], merge=what[2])
+                log.log(what[0], what[1], merge=what[2], **at)
                 model.log(*what)
             case "retract":
                 targets = tuple(dict.fromkeys(map(parse_ref, what[0])))
-                log.add(MetadataRetracted(targets, tuple(what[1]), what[2]))
+                log.add(MetadataRetracted(targets, tuple(what[1]), what[2]), **at)
                 model.retract(what[0], what[1], what[2])
             case "note":
-                log.add(NoteAdded((parse_ref(what[0]),), what[1]))
+                log.add(NoteAdded((parse_ref(what[0]),), what[1]), **at)
                 model.note(*what)
             case "stage":
-                log.add(ModelStageChanged(parse_ref(what[0]), what[1]))
+                log.add(ModelStageChanged(parse_ref(what[0]), what[1]), **at)
                 model.stage(*what)
             case _ if log.rows:  # the same message, delivered a second time
                 first = log.rows[-1]
@@ -78,10 +83,10 @@ def fold(data: DataDir, log: LogBuilder, borders: list[tuple[int, bool]]) -> Non
     make_current(data, data.view(1))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(events, min_size=1, max_size=9), st.lists(st.tuples(st.integers(1, 4), st.booleans()), max_size=6))
 def test_every_read_as_of_every_position_equals_the_model(
-    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[Any, ...]], borders: list[tuple[int, bool]]
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[int, tuple[Any, ...]]], borders: list[tuple[int, bool]]
 ) -> None:
     log, model = write(script)
     if not log.rows:
@@ -97,6 +102,7 @@ def test_every_read_as_of_every_position_equals_the_model(
             entity = client.get(reference)
             assert same(entity.metadata, expected.metadata)
             check_pages(entity, expected)
+    check_occurred(data, model)
 
 
 def check_at(client: Client, reference: str, expected: ModelEntity, position: int) -> None:
@@ -166,6 +172,27 @@ def check_diff(client: Client, entity: Entity, expected: ModelEntity, position: 
             )
             assert item.change == change
             assert same((item.before, item.after), (before.get(path), after.get(path)))
+
+
+def check_occurred(data: DataDir, model: Model) -> None:
+    """By the producers' clocks: whole events, the last one by the log for each leaf."""
+    for second in range(6):
+        seen = {position for position, occurred in model.occurred.items() if occurred <= second}
+        with Client(data.root, as_of=START + dt.timedelta(seconds=second), clock="occurred") as client:
+            listed = {
+                entity.reference for kind in ("model", "artifact", "dataset") for entity in client.list_entities(kind)
+            }
+            assert listed == {reference for reference, expected in model.entities.items() if expected.known(seen)}
+            for reference in listed:
+                expected, entity = model.entities[reference], client.get(reference)
+                assert same(leaves(entity.metadata) if entity.metadata else {}, expected.leaves_of(seen))
+                assert [note.value for note in entity.notes] == [text for when, text in expected.notes if when in seen]
+                assert {row.path for row in client.compare([entity]).rows} == {entry.path for entry in entity.blame()}
+                for path in expected.paths():
+                    touched = [when for when, _ in expected.history(path, entity.position) if when in seen]
+                    assert [entry.position for entry in entity.history(path)] == touched
+                    if touched and len(path) == 1 and path[0] in entity.metadata:
+                        assert same(entity.history(path)[-1].value, entity.metadata[path[0]])
 
 
 def check_stages(client: Client, model: Model, position: int) -> None:

@@ -103,7 +103,26 @@ def rows_at(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> l
         rows = reader.rows(_AS_OF, (moment.position, entity_id, scope))
     else:
         rows = reader.rows(_OCCURRED, (*moment, entity_id, scope))
+        live = [(row[2], parse_path(row[1])) for row in rows if row[3] not in ENDED]
+        lost = contradicted(live)
+        rows = [row for row in rows if row[3] in ENDED or parse_path(row[1]) not in lost]
     return cast(list[StoredRow], rows)
+
+
+def contradicted(live: Iterable[tuple[int, PathParts]]) -> set[PathParts]:
+    """Of leaves with their positions, those above or below another one that came later in the log.
+
+    A group that replaces a value ends it, but by the producers' clocks the event that did so may be out of sight.
+    """
+    kept, above, lost = set[PathParts](), set[PathParts](), set[PathParts]()
+    for _, parts in sorted(live, reverse=True):
+        over = {parts[:size] for size in range(1, len(parts))}
+        if parts in above or over & kept:
+            lost.add(parts)
+        else:
+            kept.add(parts)
+            above |= over
+    return lost
 
 
 def leaves(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> list[Leaf]:
@@ -218,8 +237,8 @@ def blame(reader: ViewReader, entity_id: int, moment: Moment, ended: bool, prefi
         said = events(reader, (row[2] for row in rows))
     found: list[Entry] = []
     for _, path, position, kind, cell in rows:
-        key, *names = parse_path(path)
-        found.append(entry_of((prefix + key, *names), kind, value_of(kind, cell), said[position]))
+        key = parse_path(path)[0]
+        found.append(entry_of(prefix + key, _prefixed(path, prefix), kind, value_of(kind, cell), said[position]))
     return found
 
 
@@ -228,14 +247,8 @@ def value_of(kind: str, cell: Any) -> Any:
     return cell if kind in ENDED else from_cell(kind, cell)
 
 
-def entry_of(parts: PathParts, kind: str, value: Any, said: dict[str, Any], **more: Any) -> Entry:
+def entry_of(key: str, path: str, kind: str, value: Any, said: dict[str, Any], **more: Any) -> Entry:
     """The entry of a row that `value_of` has read."""
-    return Entry(
-        value=None if kind in ENDED else value,
-        type=kind,
-        key=parts[0],
-        path=format_path(parts),
-        reason=value if kind == "retracted" else None,
-        **said,
-        **more,
-    )
+    if kind not in ENDED:
+        return Entry(value=value, type=kind, key=key, path=path, **said, **more)
+    return Entry(value=None, type=kind, key=key, path=path, reason=value, **said, **more)

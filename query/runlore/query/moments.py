@@ -80,10 +80,11 @@ class Range(NamedTuple):
     occurred: tuple[int, int] | None = None
     """First and last microsecond of occurrence."""
 
-    def has(self, position: int, occurred_us: int) -> bool:
+    def has(self, position: int, occurred_at: dt.datetime) -> bool:
         """Whether an event is inside, whatever the limit."""
-        early, late = self.occurred or (occurred_us, occurred_us)
-        return self.first <= position <= self.last and early <= occurred_us <= late
+        if self.occurred is not None and not self.occurred[0] <= as_time(occurred_at) <= self.occurred[1]:
+            return False
+        return self.first <= position <= self.last
 
 
 def as_time(when: dt.datetime) -> int:

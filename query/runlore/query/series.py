@@ -6,7 +6,7 @@ import decimal
 import importlib
 from typing import Any, NamedTuple
 
-from runlore.query.moments import Clock, Moment, Range
+from runlore.query.moments import Clock, Moment, Range, utc
 from runlore.query.reader import ViewReader
 from runlore.query.timeline import paths_below
 from runlore.schemas.cells import from_cell
@@ -69,7 +69,7 @@ def _rows(reader: ViewReader, leaf: tuple[int, int], wanted: Range, moment: Mome
     if moment.occurred_us is None and wanted.occurred is None:
         rows = reader.rows(f"{sql} LIMIT ?", (*values, -1 if wanted.limit is None else wanted.limit))
     else:
-        known = [row for row in reader.rows(sql, values) if wanted.has(row[0], row[2])]
+        known = [row for row in reader.rows(sql, values) if wanted.has(row[0], utc(row[2]))]
         seen = [row for row in known if moment.occurred_us is None or row[2] <= moment.occurred_us]
         rows = seen[: wanted.limit]
     return rows if wanted.oldest else rows[::-1]

@@ -6,7 +6,7 @@ import itertools
 from operator import itemgetter
 from typing import Any
 
-from runlore.query.entries import ENDED, GROUP, Entry, Leaf, assemble, entry_of, events, value_of
+from runlore.query.entries import ENDED, GROUP, Entry, Leaf, assemble, contradicted, entry_of, events, value_of
 from runlore.query.moments import Moment, Range, as_time
 from runlore.query.reader import ViewReader
 from runlore.schemas.cells import from_cell
@@ -125,16 +125,16 @@ def _entries(reader: ViewReader, parts: PathParts, states: list[State], ahead: b
     """The wanted entries of consecutive states; `ahead`: the first state is only what was before them."""
     said = events(reader, (position for position, _, _ in states))
     found: list[Entry] = []
-    last: State | None = None
+    path, last = format_path(parts), None
     for state in states:
         position, kind, value = state
         if last is None and ahead:
             last = state
             continue
         about = said[position]
-        if wanted.has(position, as_time(about["occurred_at"])):
+        if wanted.has(position, about["occurred_at"]):
             was = (None, None) if last is None else (None if last[1] in ENDED else last[2], last[1])
-            found.append(entry_of(parts, kind, value, about, previous=was[0], previous_type=was[1]))
+            found.append(entry_of(parts[0], path, kind, value, about, previous=was[0], previous_type=was[1]))
         last = state
     return _limited(found, wanted)
 
@@ -161,6 +161,7 @@ def _after(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts],
     if not live:
         reasons = [cell for at, _, kind, cell in changes if kind == "retracted" and at == position]
         return (position, "retracted", reasons[-1]) if reasons else (position, "removed", None)
-    group = [live[key] for key in sorted(live)]
+    lost = contradicted((leaf.position, leaf.parts) for leaf in live.values())
+    group = [live[key] for key in sorted(live) if live[key].parts not in lost]
     kind = group[0].type if len(group) == 1 and len(group[0].parts) == 1 else GROUP
     return position, kind, assemble(group)[parts[-1]]
