@@ -69,7 +69,7 @@ def where(entry: Entry) -> str:
 
 def print_entity(entity: Entity) -> None:
     """A heading, the fields, then one card for each group and one for all other keys."""
-    fields = [(key, text(value)) for key, value in entity.fields.items()]
+    fields = [(key, text(value)) for key, value in entity.fields.items() if key != "note"]
     print_table(("field", "value"), fields or [("position", str(entity.position))], entity.reference)
     if isinstance(entity, PipelineRun):
         steps = [

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from runlore.query.core import ClientCore
 from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun, entity_class
-from runlore.query.moments import AsOf, Moment
+from runlore.query.moments import NOW, AsOf, Moment
 from runlore.schemas.errors import AmbiguousError, NotFoundError
 from runlore.schemas.references import EntityRef, parse_ref
 
@@ -100,14 +100,28 @@ class Lookup(ClientCore):
                 row = self._row(kind, "", name, version, moment)
                 if row is not None:
                     return self.entity(row, moment)
-            group = self._row(kind, "", name, "", moment)
+            group = self._row(kind, "", name, "", NOW if moment.occurred_us is not None else moment)
             if group is None:
                 raise NotFoundError(f"no {kind} named {name!r} in project {self.project!r}")
+            if version in (None, "latest") and moment.occurred_us is not None:
+                return self._highest(kind, name, moment)
             fields = Entity(self, group, moment).fields
             selected = fields.get("latest") if version in (None, "latest") else fields.get(f"stage:{version}")
             if selected is None:
                 raise NotFoundError(f"{kind} {name!r} has no version or stage {version!r}")
             return self._found(kind, "", name, selected, moment)
+
+    def _highest(self, kind: str, name: str, moment: Moment) -> Entity:
+        """The latest of the versions that had been mentioned by then: `latest` itself is kept in the order of the log."""
+        known, values = moment.knows()
+        row = self.reader.one(
+            f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = ? AND run = '' AND name = ?"
+            f" AND version != '' AND {known} ORDER BY version_number DESC, entity_id DESC LIMIT 1",
+            (self.project, kind, name, *values),
+        )
+        if row is None:
+            raise NotFoundError(f"no {kind} named {name!r} had been mentioned by then in project {self.project!r}")
+        return self.entity(row, moment)
 
     def _found(self, kind: str, run: str, name: str, version: str, moment: Moment) -> Entity:
         row = self._row(kind, run, name, version, moment)
