@@ -125,6 +125,18 @@ def test_the_commands_together(tmp_path: Path) -> None:
         assert len(text.splitlines()) == 3
         assert "looks\\nfine" in text
 
+        def ended() -> list[dict[str, Any]]:
+            past = run_cli("history", "model:churn", "code", "--json", *folder)
+            found: list[dict[str, Any]] = json.loads(past.stdout)
+            return found if len(found) == 2 else []
+
+        [_, retracted] = until(ended)
+        assert (retracted["type"], retracted["reason"], retracted["previous"]) == ("retracted", "typo", "007")
+        assert retracted["user"]
+        shown = run_cli("show", "model:churn@production", *folder).stdout
+        assert "looks\\x0afine" in shown
+        assert "typo" in run_cli("blame", "model:churn", "--ended", *folder).stdout
+
         doctor = run_cli("doctor", *folder)
         assert doctor.returncode == 0, doctor.stdout
         assert "fail" not in doctor.stdout

@@ -112,7 +112,7 @@ class Lookup(ClientCore):
             return self._found(kind, "", name, selected, moment)
 
     def _highest(self, kind: str, name: str, moment: Moment) -> Entity:
-        """The latest of the versions that had been mentioned by then: `latest` itself is kept in the order of the log."""
+        """The highest version mentioned by then; the field `latest` is kept in the order of the log."""
         known, values = moment.knows()
         row = self.reader.one(
             f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = ? AND run = '' AND name = ?"
