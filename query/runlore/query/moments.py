@@ -51,7 +51,7 @@ class Moment(NamedTuple):
         # The event that made it in the log may have occurred after others about it: an outbox came late.
         said, more = self.sees("x.position")
         return (
-            f"({created} OR EXISTS (SELECT 1 FROM history x WHERE x.entity_id = {entities}.entity_id AND {said}))",
+            f"({created} OR EXISTS (SELECT 1 FROM mentions x WHERE x.entity_id = {entities}.entity_id AND {said}))",
             values + more,
         )
 
