@@ -73,6 +73,8 @@ def test_moments_that_are_none_are_refused(tmp_path: Path) -> None:
         client.get("model:m", as_of=dt.datetime(2026, 1, 1))
     with pytest.raises(MomentError, match="future"):
         Client(tmp_path, as_of="tomorrow")
+    with pytest.raises(MomentError, match="no clock"):
+        Client(tmp_path, clock="wall")  # type: ignore[arg-type]  # what an untyped caller may write
     with pytest.raises(MomentError, match="search"):
         client.moment_of(at(5), "occurred").recorded("search")
     assert client.moment_of(3).recorded("search") == 3

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runlore.query import Client, entries, series, timeline
+from runlore.query import Client, entries, leaves, series, timeline
 from runlore.query.reader import ViewReader
 from runlore.schemas.errors import CorruptLogError, NotFoundError, NotSentError, ReceiptTimeoutError
 from runlore.schemas.ids import new_id
@@ -199,11 +199,11 @@ def plan(client: Client, sql: str, values: tuple[Any, ...]) -> list[str]:
 @pytest.mark.parametrize(
     ("sql", "values"),
     [
-        (entries._HEADS, (1, "metadata")),
-        (entries._AS_OF, (1, 1, "metadata")),
+        (leaves._HEADS, (1, "metadata")),
+        (leaves._AS_OF, (1, 1, "metadata")),
         (timeline._NEWEST, (1, 1, 0, 9, 5)),
         (timeline._OLDEST, (1, 1, 0, 9, 5)),
-        (entries._OCCURRED, (1, 1, 1, "metadata")),
+        (leaves._OCCURRED, (1, 1, 1, "metadata")),
         (series._SERIES.format(order="ASC"), (1, 1, 0, 9)),
         (entries._EVENT, (json.dumps([1]),)),
     ],

@@ -40,11 +40,9 @@ def print_history(history: History, title: str, clock: Clock) -> None:
 
 
 def print_blame(entries: History, title: str, clock: Clock) -> None:
-    """A leaf a line: what it is, and the event that made it so."""
-    rows = [
-        (text(e.path), ended_or(e), str(e.position), _time(e, clock), who(e), where(e), e.event_id) for e in entries
-    ]
-    print_table(("key", "value", "position", clock, "by", "run/step", "event"), rows, title)
+    """A leaf a line: what it is, and who made it so, at which position of the log."""
+    rows = [(text(e.path), ended_or(e), str(e.position), _time(e, clock), who(e), where(e)) for e in entries]
+    print_table(("key", "value", "position", clock, "by", "run/step"), rows, title)
 
 
 def _time(entry: Entry, clock: Clock) -> str:

@@ -16,6 +16,7 @@ from runlore.query.moments import (
     Moment,
     Range,
     as_time,
+    check_clock,
     last_recorded,
     position_at,
     utc,
@@ -42,7 +43,7 @@ class ClientCore:
     ) -> None:
         settings = read_settings(project=project)
         self.project = settings.project
-        self.clock: Clock = clock
+        self.clock: Clock = check_clock(clock)
         self.reader = ViewReader(settings.data_dir if data_dir_or_url is None else _path(data_dir_or_url))
         self.moment: Moment = NOW
         """What is read may know no more than this."""
@@ -91,7 +92,7 @@ class ClientCore:
         By the producers' clocks that is what they say had happened by then, out of what was known `within`
         another moment (default: the client's). Raises MomentError for a position by the producers' clocks.
         """
-        if (clock or self.clock) == "recorded":
+        if check_clock(clock or self.clock) == "recorded":
             return Moment(self.position_at(when))
         asked = parse_when(when) if isinstance(when, str) else when
         if isinstance(asked, int):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from runlore.query import entries as stored
 from runlore.query import timeline
-from runlore.query.entries import Cells, Entry, Metadata
+from runlore.query.entries import Entry, Metadata
 from runlore.query.histories import History
+from runlore.query.leaves import Cells, assemble, cells, leaves
 from runlore.query.moments import NO_END, AsOf, Clock, Moment, utc
 from runlore.query.series import Series, series
 from runlore.schemas.cells import readable
@@ -63,12 +64,12 @@ class Entity:
     @property
     def metadata(self) -> dict[str, Any]:
         """Plain values by key."""
-        return stored.assemble(stored.leaves(self._client.reader, self._id, "metadata", self.moment))
+        return assemble(leaves(self._client.reader, self._id, "metadata", self.moment))
 
     @property
     def fields(self) -> dict[str, Any]:
         """What Runlore knows of the entity itself, for example ``status`` or ``stage``."""
-        found = stored.leaves(self._client.reader, self._id, "field", self.moment)
+        found = leaves(self._client.reader, self._id, "field", self.moment)
         return {leaf.parts[0]: leaf.value for leaf in found}
 
     def cells(self) -> Cells:
@@ -76,7 +77,7 @@ class Entity:
         with self._client.reader.read():
             found: Cells = {}
             for prefix, entity in self._parts():
-                found |= stored.cells(self._client.reader, entity._id, self.moment, prefix)
+                found |= cells(self._client.reader, entity._id, self.moment, prefix)
         return found
 
     def blame(self, ended: bool = False) -> History:

@@ -1,21 +1,21 @@
-"""Entries: one value of one key at one position, with who, when and where; and how groups are put together."""
+"""Entries: one value of one key at one position, with who, when and where."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
-from runlore.query.moments import NOW, Moment, utc
+from runlore.query.leaves import ENDED, Leaf, assemble, leaves, prefixed, rows_at
+from runlore.query.moments import Moment, utc
 from runlore.query.reader import ViewReader
 from runlore.schemas.cells import from_cell
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
-from runlore.schemas.paths import PathParts, format_path, parse_path
+from runlore.schemas.paths import format_path, parse_path
 
-ENDED = frozenset({"removed", "retracted"})
 GROUP = "dict"
 
 
@@ -56,106 +56,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return f"Entry({self.path}={self.value!r}, position={self.position}, by={self.actor.user})"
 
 
-class Leaf(msgspec.Struct, frozen=True):
-    """One row of heads or history."""
-
-    path_id: int
-    parts: PathParts
-    position: int
-    type: str
-    value: Any
-
-
 _EVENT = """SELECT position, event_id, occurred_us, recorded_us, actor_id, run_entity_id, step_entity_id
     FROM events WHERE position IN (SELECT value FROM json_each(?))"""
 _ACTORS = "SELECT actor_id, user, host, pid, library FROM actors WHERE actor_id IN (SELECT value FROM json_each(?))"
 _NAMES = "SELECT entity_id, name FROM entities WHERE entity_id IN (SELECT value FROM json_each(?))"
-
-_HEADS = """SELECT h.path_id, p.path, h.position, h.type, h.value FROM heads h JOIN paths p USING (path_id)
-    WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
-
-# For every path the entity ever had, the last row that may be seen: one seek a path. CROSS JOIN fixes the
-# order: SQLite would start from history and read the entity's whole past.
-_THEN = """SELECT n.path_id, p.path, n.position, n.type, n.value FROM heads h JOIN paths p USING (path_id)
-    CROSS JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = ({last})
-    WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
-_AS_OF = _THEN.format(
-    last="SELECT max(position) FROM history WHERE entity_id = h.entity_id AND path_id = h.path_id AND position <= ?"
-)
-# Producers' clocks are in no order, so this one walks back from the newest entry to the first that had occurred.
-_OCCURRED = _THEN.format(
-    last="""SELECT b.position FROM history b CROSS JOIN events o ON o.position = b.position
-    WHERE b.entity_id = h.entity_id AND b.path_id = h.path_id AND b.position <= ? AND o.occurred_us <= ?
-    ORDER BY b.position DESC LIMIT 1"""
-)
-
-StoredRow = tuple[int, str, int, str, Any]
-"""Path ID, path, position, type, cell."""
-Cells = dict[str, tuple[str, Any]]
-"""Type and cell of each live leaf by path."""
-
-
-def rows_at(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> list[StoredRow]:
-    """The last row of each leaf at a moment, ended ones included, in the order their paths were first seen."""
-    if moment == NOW:
-        rows = reader.rows(_HEADS, (entity_id, scope))
-    elif moment.occurred_us is None:
-        rows = reader.rows(_AS_OF, (moment.position, entity_id, scope))
-    else:
-        rows = reader.rows(_OCCURRED, (*moment, entity_id, scope))
-        live = [(row[2], parse_path(row[1])) for row in rows if row[3] not in ENDED]
-        lost = contradicted(live)
-        rows = [row for row in rows if row[3] in ENDED or parse_path(row[1]) not in lost]
-    return cast(list[StoredRow], rows)
-
-
-def contradicted(live: Iterable[tuple[int, PathParts]]) -> set[PathParts]:
-    """Of leaves with their positions, those above or below another one that came later in the log.
-
-    A group that replaces a value ends it, but by the producers' clocks the event that did so may be out of sight.
-    """
-    kept, above, lost = set[PathParts](), set[PathParts](), set[PathParts]()
-    for _, parts in sorted(live, reverse=True):
-        over = {parts[:size] for size in range(1, len(parts))}
-        if parts in above or over & kept:
-            lost.add(parts)
-        else:
-            kept.add(parts)
-            above |= over
-    return lost
-
-
-def leaves(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> list[Leaf]:
-    """The live leaves of an entity, in the order their paths were first seen."""
-    return [
-        Leaf(path_id, parse_path(path), position, kind, from_cell(kind, cell))
-        for path_id, path, position, kind, cell in rows_at(reader, entity_id, scope, moment)
-        if kind not in ENDED
-    ]
-
-
-def cells(reader: ViewReader, entity_id: int, moment: Moment, prefix: str = "") -> Cells:
-    """Type and cell of each live leaf; `prefix` goes in front of the keys."""
-    rows = rows_at(reader, entity_id, "metadata", moment)
-    return {_prefixed(path, prefix): (kind, cell) for _, path, _, kind, cell in rows if kind not in ENDED}
-
-
-def _prefixed(path: str, prefix: str) -> str:
-    if not prefix:
-        return path
-    key, *names = parse_path(path)
-    return format_path((prefix + key, *names))
-
-
-def assemble(found: Iterable[Leaf]) -> dict[str, Any]:
-    """Plain values by key; leaves of a group put together again."""
-    values: dict[str, Any] = {}
-    for leaf in found:
-        inside = values
-        for part in leaf.parts[:-1]:
-            inside = inside.setdefault(part, {})
-        inside[leaf.parts[-1]] = leaf.value
-    return values
 
 
 def events(reader: ViewReader, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
@@ -238,7 +142,7 @@ def blame(reader: ViewReader, entity_id: int, moment: Moment, ended: bool, prefi
     found: list[Entry] = []
     for _, path, position, kind, cell in rows:
         key = parse_path(path)[0]
-        found.append(entry_of(prefix + key, _prefixed(path, prefix), kind, value_of(kind, cell), said[position]))
+        found.append(entry_of(prefix + key, prefixed(path, prefix), kind, value_of(kind, cell), said[position]))
     return found
 
 

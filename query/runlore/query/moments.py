@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from runlore.query.reader import ViewReader
 from runlore.query.whens import parse_when
@@ -85,6 +85,13 @@ class Range(NamedTuple):
         if self.occurred is not None and not self.occurred[0] <= as_time(occurred_at) <= self.occurred[1]:
             return False
         return self.first <= position <= self.last
+
+
+def check_clock(clock: Clock) -> Clock:
+    """The same clock, if there is such a one. Raises MomentError."""
+    if clock not in get_args(Clock):
+        raise MomentError(f"there is no clock {clock!r}: choose from {', '.join(get_args(Clock))}")
+    return clock
 
 
 def as_time(when: dt.datetime) -> int:

@@ -6,7 +6,8 @@ import itertools
 from operator import itemgetter
 from typing import Any
 
-from runlore.query.entries import ENDED, GROUP, Entry, Leaf, assemble, contradicted, entry_of, events, value_of
+from runlore.query.entries import GROUP, Entry, entry_of, events, value_of
+from runlore.query.leaves import ENDED, Leaf, assemble, contradicted
 from runlore.query.moments import Moment, Range, as_time
 from runlore.query.reader import ViewReader
 from runlore.schemas.cells import from_cell
