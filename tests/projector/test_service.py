@@ -53,7 +53,11 @@ def history(data: DataDir) -> list[Any]:
 def test_the_package_shows_what_it_promises() -> None:
     assert sorted(runlore.projector.__all__) == [
         "ArchiveReader",
+        "Projection",
+        "Recorded",
         "ensure_stream",
+        "follow",
+        "on",
         "rebuild_view",
         "run_projector",
         "stream_drift",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from runlore.projector.view import make_current
+from runlore.projector.generations import make_current
 from runlore.query import Client
 from runlore.schemas.layout import DataDir
 from tests.events import LogBuilder

@@ -33,6 +33,9 @@ COMMANDS = {
     "compare": "compare:compare",
     "tail": "tail:tail",
     "projector": "projector:projector",
+    "project": "project:project",
+    "rebuild": "rebuild:rebuild",
+    "replay": "replay:replay_command",
     "outbox": "outbox:outbox",
     "doctor": "doctor:doctor",
 }

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings, read_settings
 
@@ -16,8 +16,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Data folder; else RUNLORE_DATA_DIR, else ./.runlore.",
+    type=click.Path(path_type=Path),
+    help="Data folder (or, to read, one view file); else RUNLORE_DATA_DIR, else ./.runlore.",
 )
 project_option = click.option("--project", help="Project; else RUNLORE_PROJECT, else 'default'.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
@@ -40,4 +40,6 @@ REFERENCE = ReferenceType()
 
 def settings_for(data_dir: Path | None = None, project: str | None = None, **overrides: Any) -> Settings:
     """The settings of a command: its options, else the environment. Raises SettingsError."""
+    if data_dir is not None and data_dir.is_file():
+        raise SettingsError(f"{data_dir} is a file: this command needs a data folder")
     return read_settings(data_dir=data_dir, project=project, **overrides)

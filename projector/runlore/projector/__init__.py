@@ -1,13 +1,19 @@
 """The projector: archives the stream into log.db and folds it into views."""
 
 from runlore.projector.archive import ArchiveReader
+from runlore.projector.fold import Projection, Recorded, on
+from runlore.projector.follow import follow
 from runlore.projector.rebuild import rebuild_view
 from runlore.projector.service import run_projector
 from runlore.projector.stream import ensure_stream, stream_drift, stream_info
 
 __all__ = [
     "ArchiveReader",
+    "Projection",
+    "Recorded",
     "ensure_stream",
+    "follow",
+    "on",
     "rebuild_view",
     "run_projector",
     "stream_drift",

@@ -205,6 +205,16 @@ class ArchiveReader:
             raise _corrupt(self._path, error) from error
         return rows
 
+    def position_at(self, recorded_us: int) -> int:
+        """The last position recorded at or before a time (microseconds since 1970).
+
+        As in the view, recorded time never goes back: what follows a later event counts as later. Reads every row's
+        time when the answer is near the end.
+        """
+        sql = "SELECT position FROM log WHERE recorded_ns / 1000 > ? ORDER BY position LIMIT 1"
+        row = self._connection.execute(sql, (recorded_us,)).fetchone()
+        return self.position if row is None else int(row[0]) - 1
+
     def close(self) -> None:
         self._connection.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 from pathlib import Path
@@ -13,25 +14,36 @@ from runlore.projector.tables import TABLES
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def view_digest(path: Path) -> dict[str, str]:
-    """SHA-256 (hex) of each table: its rows as MessagePack arrays, in primary key order.
+class Snapshot:
+    """A view as it is at one moment: its writer may go on meanwhile, and even its file may be removed."""
 
-    Reads in one transaction, in constant memory; the live writer may go on meanwhile.
-    """
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    try:
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
         # Stored TEXT may hold anything SQLite accepts; bytes are compared, never decoded.
-        connection.text_factory = bytes
-        connection.execute("BEGIN")
-        return {table: _table_digest(connection, table) for table in TABLES}
-    finally:
-        connection.close()
+        self._connection.text_factory = bytes
+        self._connection.execute("BEGIN")
+        state = self._connection.execute("SELECT position, schema_version, fold_version FROM view_state").fetchone()
+        self.position: int = state[0]
+        self.made_by: tuple[int, int] = state[1:]
+        """Version of the tables, and of the fold that filled them."""
+
+    def digest(self) -> dict[str, str]:
+        """SHA-256 (hex) of each table: its rows as MessagePack arrays, in primary key order. Constant memory."""
+        return {table: self._table(table) for table in TABLES}
+
+    def _table(self, table: str) -> str:
+        columns = self._connection.execute(f"SELECT name, pk FROM pragma_table_info('{table}')").fetchall()
+        key = ", ".join(name.decode() for name, order in sorted(columns, key=lambda c: c[1]) if order)
+        digest = hashlib.sha256()
+        for row in self._connection.execute(f"SELECT * FROM {table} ORDER BY {key}"):
+            digest.update(_encode(row))
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        self._connection.close()
 
 
-def _table_digest(connection: sqlite3.Connection, table: str) -> str:
-    columns = connection.execute(f"SELECT name, pk FROM pragma_table_info('{table}')").fetchall()
-    key = ", ".join(name.decode() for name, order in sorted(columns, key=lambda c: c[1]) if order)
-    digest = hashlib.sha256()
-    for row in connection.execute(f"SELECT * FROM {table} ORDER BY {key}"):
-        digest.update(_encode(row))
-    return digest.hexdigest()
+def view_digest(path: Path) -> dict[str, str]:
+    """The digest of each table of a view as it is now."""
+    with contextlib.closing(Snapshot(path)) as snapshot:
+        return snapshot.digest()

@@ -22,8 +22,9 @@ import msgspec
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.database import MachineErrors
 from runlore.projector.fold_report import FoldReport
+from runlore.projector.generations import remove_old_views, turn
 from runlore.projector.logs import configure_logs, get_log
-from runlore.projector.rebuild import BATCH, rebuild_view, remove_old_views
+from runlore.projector.rebuild import BATCH, rebuild_view
 from runlore.projector.view import View
 from runlore.schemas.errors import FolderBusyError, RunloreError
 from runlore.schemas.layout import DataDir, FolderLock
@@ -35,6 +36,8 @@ WAL_BYTES = 256 * 1024 * 1024
 """A write-ahead log above this size (a reader held it) is emptied by force, once in a while."""
 
 CHECKPOINT_SECONDS = 30.0
+"""How often that, and old generations, are looked after."""
+
 TAKE_OVER_SECONDS = 20.0
 """The fold of a killed projector finishes its batch before it notices; wait for it this long."""
 
@@ -49,7 +52,8 @@ class FoldWorker:
         self._data, self._say = data, say
         self._wake = threading.Event()
         self._stopping = False
-        self._checkpointed = self._indexed = time.monotonic()
+        self._indexed = time.monotonic()
+        self._checkpointed = 0.0
 
     def wake(self) -> None:
         """There is more in log.db."""
@@ -65,16 +69,20 @@ class FoldWorker:
         with _alone(self._data):
             log = ArchiveReader(self._data.log)
             try:
-                view = self._open_view(log)
-                try:
-                    self._fold_all(log, view)
-                finally:
-                    view.checkpoint()
-                    view.close()
+                while not self._stopping:
+                    self._fold_generation(log)
             except _StoppedError:
                 pass
             finally:
                 log.close()
+
+    def _fold_generation(self, log: ArchiveReader) -> None:
+        view = self._open_view(log)
+        try:
+            self._fold_all(log, view)
+        finally:
+            view.checkpoint()
+            view.close()
 
     def _open_view(self, log: ArchiveReader) -> View:
         view = View.open_or_create(self._data, log.epoch)
@@ -85,8 +93,7 @@ class FoldWorker:
         view.close()
         reason = "ahead of log.db" if ahead else "made by another version"
         get_log().warning("rebuilding the view", reason=reason)
-        rebuild_view(self._data, self._rebuilt_to)
-        remove_old_views(self._data)
+        rebuild_view(self._data, self._rebuilt_to, compare=False)
         return View.open_or_create(self._data, log.epoch)
 
     def _rebuilt_to(self, position: int, last: int) -> None:
@@ -95,32 +102,36 @@ class FoldWorker:
             raise _StoppedError  # the unfinished generation was never live
 
     def _fold_all(self, log: ArchiveReader, view: View) -> None:
+        """Fold until stopped, or until another generation is live."""
         position, quarantined = view.position, view.quarantined
         self._say(FoldReport(folded=position, quarantined=quarantined, running=True))
         while not self._stopping:
             self._wake.clear()
-            self._index_texts(view)
             rows = log.read(position, BATCH)
-            if not rows:
+            started = time.perf_counter()
+            with turn(self._data):
+                if self._data.current_view() != view.path:
+                    return
+                result = view.fold(rows) if rows else None
+            self._care_for(view)
+            if result is None:
                 self._wake.wait(IDLE_SECONDS)
                 continue
-            started = time.perf_counter()
-            result = view.fold(rows)
             seconds = time.perf_counter() - started
             position, quarantined = result.position, quarantined + result.quarantined
             self._say(
                 FoldReport(folded=position, quarantined=quarantined, running=True, events=len(rows), seconds=seconds)
             )
-            self._bound_wal(view)
 
-    def _index_texts(self, view: View) -> None:
-        if time.monotonic() - self._indexed >= SEARCH_SECONDS:
+    def _care_for(self, view: View) -> None:
+        now = time.monotonic()
+        if now - self._indexed >= SEARCH_SECONDS:
             view.sync_search()
             self._indexed = time.monotonic()
-
-    def _bound_wal(self, view: View) -> None:
-        if time.monotonic() - self._checkpointed > CHECKPOINT_SECONDS and view.wal_bytes() > WAL_BYTES:
-            view.checkpoint()
+        if now - self._checkpointed > CHECKPOINT_SECONDS:
+            remove_old_views(self._data)
+            if view.wal_bytes() > WAL_BYTES:
+                view.checkpoint()
             self._checkpointed = time.monotonic()
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from runlore.projector.archive import ArchiveReader
-from runlore.projector.view import View, make_current, next_path
+from runlore.projector.digest import Snapshot
+from runlore.projector.generations import make_current, next_path, rebuild_lock, remove_view, turn
+from runlore.projector.view import View
+from runlore.schemas.errors import NotFoundError
 from runlore.schemas.layout import DataDir
 
 BATCH = 10_000
@@ -19,40 +25,77 @@ Progress = Callable[[int, int], None]
 """Hears the folded position and the last position."""
 
 
-def fold_log(log: ArchiveReader, view: View, progress: Progress | None = None, batch: int = BULK_BATCH) -> int:
-    """Fold everything of the log that follows the view's position; the position reached."""
+class Rebuilt(NamedTuple):
+    """A new generation that is live now."""
+
+    path: Path
+    position: int
+    """Where it stood when it became live."""
+    differing: tuple[str, ...] | None
+    """Tables in which the old view was not what the log says; None when the two could not be compared."""
+
+
+def fold_log(
+    log: ArchiveReader, view: View, progress: Progress | None = None, until: int | None = None, batch: int = BULK_BATCH
+) -> int:
+    """Fold what follows the view's position, up to `until` or the end of the log; the position reached."""
     position = view.position
     while rows := log.read(position, batch):
+        if until is not None and rows[-1].position > until:
+            rows = [row for row in rows if row.position <= until]
+            if not rows:
+                break
         position = view.fold(rows).position
         if progress is not None:
-            progress(position, log.position)
+            progress(position, until or log.position)
     return position
 
 
-def rebuild_view(data: DataDir, progress: Progress | None = None) -> Path:
-    """Make a new generation from log.db and switch to it. The projector of this folder must not run.
+def rebuild_view(data: DataDir, progress: Progress | None = None, compare: bool = True) -> Rebuilt:
+    """Make a new generation from log.db and switch to it; a projector may go on folding the live one meanwhile.
 
-    The old generation stays until `remove_old_views`; a rebuild that is killed leaves the live one untouched.
+    Readers see neither an error nor an older position. Killed at any moment, it leaves the live view as it is.
+    Raises FolderBusyError while another rebuild of the folder runs.
     """
-    log = ArchiveReader(data.log)
-    try:
+    with (
+        rebuild_lock(data),
+        contextlib.closing(ArchiveReader(data.log)) as log,
+        contextlib.ExitStack() as unfinished,
+    ):
         view = View.create(next_path(data), log.epoch, bulk=True)
-        try:
-            fold_log(log, view, progress)
-            view.end_bulk()
-        finally:
-            view.close()
-        make_current(data, view.path)
-    finally:
-        log.close()
-    return view.path
+        unfinished.callback(remove_view, view.path)
+        unfinished.callback(view.close)
+        fold_log(log, view, progress)
+        view.end_bulk()
+        differing = _compared(data, log, view) if compare else None
+        fold_log(log, view)
+        view.sync_search(None)
+        with turn(data):
+            position = fold_log(log, view)
+            unfinished.pop_all()
+            make_current(data, view.path)
+        view.close()
+    return Rebuilt(view.path, position, differing)
 
 
-def remove_old_views(data: DataDir) -> list[Path]:
-    """Remove generations that are not live. Readers that still hold one keep it until they let go."""
-    live = data.current_view()
-    old = [path for path in data.projection.glob("view-[0-9]*.db") if path != live]
-    for path in old:
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return old
+def _compared(data: DataDir, log: ArchiveReader, view: View) -> tuple[str, ...] | None:
+    """The tables in which the live view differs from the new one at the same position."""
+    try:
+        with turn(data):
+            live = Snapshot(data.current_view())
+            fold_log(log, view, until=live.position)
+    except (NotFoundError, sqlite3.DatabaseError):
+        return None  # there is none, or it cannot be read: all the better that a new one comes
+    with contextlib.closing(live), contextlib.closing(Snapshot(view.path)) as new:
+        if live.position != new.position or live.made_by != new.made_by:
+            return None
+        return _differing(live, new)
+
+
+def _differing(live: Snapshot, new: Snapshot) -> tuple[str, ...] | None:
+    wanted = new.digest()
+    try:
+        found = live.digest()
+    except sqlite3.DatabaseError:
+        return None
+    return tuple(table for table, digest in wanted.items() if found[table] != digest)

@@ -30,7 +30,7 @@ TABLES = (
 )
 """Every table that the fold writes; the canonical digest covers them all. The full-text index is none of them."""
 
-_TABLES_V1 = """
+STATE_TABLES = """
 CREATE TABLE view_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     position INTEGER NOT NULL,       -- everything up to here is folded; the fence of every batch
@@ -40,6 +40,19 @@ CREATE TABLE view_state (
     fold_version INTEGER NOT NULL    -- of the code that filled them
 ) STRICT;
 
+CREATE TABLE quarantine (
+    position INTEGER PRIMARY KEY,
+    event_id TEXT,
+    subject TEXT NOT NULL,
+    recorded_us INTEGER NOT NULL,
+    stage TEXT NOT NULL CHECK (stage IN ('decode', 'fold')),
+    error TEXT NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+"""
+"""What every projection's file has beside its own tables."""
+
+TABLES_SQL = """
 CREATE TABLE entities (
     entity_id INTEGER PRIMARY KEY,
     project TEXT NOT NULL,
@@ -139,16 +152,6 @@ CREATE TABLE search_state (
     position INTEGER NOT NULL        -- the full-text index is complete up to here
 ) STRICT;
 INSERT INTO search_state VALUES (1, 0);
-
-CREATE TABLE quarantine (
-    position INTEGER PRIMARY KEY,
-    event_id TEXT,
-    subject TEXT NOT NULL,
-    recorded_us INTEGER NOT NULL,
-    stage TEXT NOT NULL CHECK (stage IN ('decode', 'fold')),
-    error TEXT NOT NULL,
-    payload BLOB NOT NULL
-) STRICT;
 """
 
 INDEXES = {
@@ -195,7 +198,8 @@ WHERE p.scope = 'field' AND h.type NOT IN ('removed', 'retracted');
 @view_migrations()
 def tables_v1(db: Database) -> None:
     """The first version of all tables."""
-    _run(db, _TABLES_V1)
+    run_script(db, STATE_TABLES)
+    run_script(db, TABLES_SQL)
 
 
 @view_migrations()
@@ -207,7 +211,7 @@ def indexes_v1(db: Database) -> None:
 @view_migrations()
 def readable_views_v1(db: Database) -> None:
     """Views for the sqlite3 shell and datasette."""
-    _run(db, _VIEWS_V1)
+    run_script(db, _VIEWS_V1)
 
 
 def create_indexes(connection: sqlite3.Connection) -> None:
@@ -222,8 +226,12 @@ def drop_indexes(db: Database) -> None:
         db.conn.execute(f"DROP INDEX {name}")
 
 
-def _run(db: Database, script: str) -> None:
-    # Not executescript(): it would commit the migration's transaction first.
-    for statement in script.split(";\n"):
-        if statement.strip():
+def run_script(db: Database, script: str) -> None:
+    """Run the statements of a script in the caller's transaction."""
+    # Not executescript(): it would commit the transaction first.
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if sqlite3.complete_statement(statement):
             db.conn.execute(statement)
+            statement = ""

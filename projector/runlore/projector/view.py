@@ -1,35 +1,29 @@
-"""A view: one generation of the read model, the file it lies in, and which one is live."""
+"""A view: one generation of the read model that the query library reads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from runlore.projector.archive import LogRow
 from runlore.projector.database import end_bulk, open_writer
-from runlore.projector.fold import FOLD_VERSION, Fold, FoldResult
+from runlore.projector.fold import ReadModel
+from runlore.projector.generations import make_current, next_path
+from runlore.projector.projection_file import ProjectionFile, begin
 from runlore.projector.search_index import sync_search
 from runlore.projector.tables import create_indexes, drop_indexes, view_migrations
 from runlore.schemas.errors import CorruptLogError, NotFoundError, StreamMismatchError
-from runlore.schemas.layout import VIEW_SCHEMA, DataDir, write_private
+from runlore.schemas.layout import DataDir
 
 SEARCH_POSITIONS = 20_000
 """Positions whose texts are indexed in one transaction: about a second of work at most."""
 
 
-class View:
+class View(ProjectionFile):
     """The one writing connection to a view, and its fold."""
 
     def __init__(self, path: Path, db: Database) -> None:
-        self.path = path
-        self._db = db
-        self._fold = Fold(db)
-        state = db.conn.execute("SELECT epoch, schema_version, fold_version FROM view_state").fetchone()
-        self.epoch: str = state[0]
-        self.up_to_date: bool = (state[1], state[2]) == (VIEW_SCHEMA, FOLD_VERSION)
-        """Whether this code's fold wrote it; if not, it is to be rebuilt, never folded on."""
+        super().__init__(path, db, ReadModel())
 
     @classmethod
     def create(cls, path: Path, epoch: str, bulk: bool = False) -> View:
@@ -42,7 +36,7 @@ class View:
         with db.atomic():
             if bulk:
                 drop_indexes(db)
-            db.conn.execute("INSERT INTO view_state VALUES (1, 0, 0, ?, ?, ?)", (epoch, VIEW_SCHEMA, FOLD_VERSION))
+            begin(db, epoch, ReadModel())
         return cls(path, db)
 
     @classmethod
@@ -72,49 +66,12 @@ class View:
             )
         return view
 
-    @property
-    def position(self) -> int:
-        """Everything up to here is folded."""
-        return int(self._db.conn.execute("SELECT position FROM view_state").fetchone()[0])
-
-    @property
-    def quarantined(self) -> int:
-        """How many events are in quarantine."""
-        return int(self._db.conn.execute("SELECT count(*) FROM quarantine").fetchone()[0])
-
-    def fold(self, rows: Sequence[LogRow]) -> FoldResult:
-        """Fold the rows that follow `position`; see `Fold.fold`."""
-        return self._fold.fold(rows)
-
     def sync_search(self, most: int | None = SEARCH_POSITIONS) -> bool:
         """Let the full-text index catch up, by `most` positions; whether it is complete now."""
         with self._db.atomic():
             return sync_search(self._db.conn, most)
 
-    def wal_bytes(self) -> int:
-        """Size of the write-ahead log."""
-        wal = self.path.with_name(self.path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
-
-    def checkpoint(self) -> None:
-        """Move the write-ahead log into the file, as far as readers allow."""
-        self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
     def end_bulk(self) -> None:
         """The file is filled: make it durable and fit for readers beside a writer."""
         end_bulk(self._db, self.path, create_indexes)
         self.sync_search(None)
-
-    def close(self) -> None:
-        self._db.conn.close()
-
-
-def next_path(data: DataDir) -> Path:
-    """The file of the next generation: above every number in use, live or left over."""
-    taken = [int(path.stem.partition("-")[2]) for path in data.projection.glob("view-[0-9]*.db")]
-    return data.view(max(taken, default=0) + 1)
-
-
-def make_current(data: DataDir, path: Path) -> None:
-    """Make a view the live one: readers follow at their next read."""
-    write_private(data.current, f"{path.name}\n".encode())

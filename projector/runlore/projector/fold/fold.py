@@ -1,9 +1,8 @@
-"""Fold batches of the log into the rows of a view."""
+"""Fold batches of the log through a projection into its file."""
 
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import gc
 from collections.abc import Generator, Sequence
 from typing import NamedTuple
@@ -12,20 +11,11 @@ from sqlite_utils import Database
 
 from runlore.projector.archive import LogRow
 from runlore.projector.database import DataErrors, MachineErrors
-from runlore.projector.fold.facts import apply
-from runlore.projector.fold.rows import Rows
-from runlore.projector.fold.targets import Where
+from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError
-from runlore.schemas.events import Event, event_type
+from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
-
-FOLD_VERSION = 2
-"""Raise it with every change to what the fold writes: views of another version are made anew."""
-
-_EVENTS = ("events", "events_of_runs", "events_of_steps")
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
 
 
 class FoldResult(NamedTuple):
@@ -37,11 +27,11 @@ class FoldResult(NamedTuple):
 
 
 class Fold:
-    """The fold over one view file. Not thread-safe; the view's only writer."""
+    """One projection over one file. Not thread-safe; the file's only writer."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self._rows = Rows(db)
+    def __init__(self, db: Database, projection: Projection) -> None:
+        self._db, self._projection = db, projection
+        self._batch = projection.begin(db)
         self._prefixes: dict[str, str] = {}
         self._recorded_us = 0
 
@@ -55,11 +45,11 @@ class Fold:
             with _resting_collector():
                 return self._transact(batch)
         except MachineErrors as error:
-            self._rows.abandon()
+            self._batch.abandon()
             if not isinstance(error, DataErrors):
                 raise
         except Exception:  # noqa: BLE001 -- the supervised boundary: a bad event must not stop the log
-            self._rows.abandon()
+            self._batch.abandon()
         return self._one_by_one(batch)
 
     def _one_by_one(self, batch: Sequence[LogRow]) -> FoldResult:
@@ -75,17 +65,17 @@ class Fold:
         try:
             return self._transact([row])
         except MachineErrors as error:
-            self._rows.abandon()
+            self._batch.abandon()
             if not isinstance(error, DataErrors):
                 raise
             reason = error
         except Exception as error:  # noqa: BLE001 -- as above, now with the event that failed
-            self._rows.abandon()
+            self._batch.abandon()
             reason = error
         return self._transact([row], fold_error=f"{type(reason).__name__}: {reason}")
 
     def _transact(self, batch: Sequence[LogRow], fold_error: str | None = None) -> FoldResult:
-        rows, conn = self._rows, self._db.conn
+        held, conn, apply = self._batch, self._db.conn, self._projection.apply
         quarantined = folded = 0
         position = batch[-1].position
         with self._db.atomic():
@@ -99,16 +89,16 @@ class Fold:
                     self._quarantine(row, stage, fold_error if event else error)
                     quarantined += 1
                 else:
-                    self._fold_event(row, event)
+                    apply(held, Recorded(row.position, self._recorded_us, event))
                     folded += 1
-            rows.flush()
+            held.flush()
             moved = conn.execute(
                 "UPDATE view_state SET position = ?, recorded_us = ? WHERE position = ? AND position < ?",
                 (position, self._recorded_us, before, batch[0].position),
             )
             if moved.rowcount != 1:
                 raise CorruptLogError(f"the view stands at {before}, the batch starts at {batch[0].position}")
-        rows.trim()
+        held.trim()
         return FoldResult(folded, quarantined, position)
 
     def _decode(self, row: LogRow) -> tuple[Event | None, str, str]:
@@ -126,32 +116,10 @@ class Fold:
         return event, "fold", ""
 
     def _quarantine(self, row: LogRow, stage: str, error: str | None) -> None:
-        self._rows.pending.rows["quarantine"].append(
-            (row.position, row.event_id, row.subject, self._recorded_us, stage, error, row.payload)
+        self._db.conn.execute(
+            "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (row.position, row.event_id, row.subject, self._recorded_us, stage, error, row.payload),
         )
-
-    def _fold_event(self, row: LogRow, event: Event) -> None:
-        rows, position, project = self._rows, row.position, event.project
-        place: tuple[int, ...] = ()
-        run_id = step_id = None
-        since = 0
-        if event.run is not None:
-            run_id = rows.entity((project, "run", "", event.run, ""), position)
-            place = (run_id,)
-            if event.step is not None:
-                step_id = rows.entity((project, "step", event.run, event.step, ""), position)
-                since = rows.step_since(step_id)
-                place = (run_id, step_id)
-        apply(rows, event, Where(project, position, run_id, step_id, since))
-        producer = rows.producer(event.producer_id, position)
-        producer.count(event.producer_seq, position)
-        rows.pending.rows[_EVENTS[len(place)]].append(
-            (
-                position, row.event_id, event_type(event.fact),
-                (event.occurred_at - _EPOCH) // _MICROSECOND, self._recorded_us,
-                rows.actor_id(event.actor), producer.producer_id, event.producer_seq, *place,
-            )
-        )  # fmt: skip
 
 
 @contextlib.contextmanager

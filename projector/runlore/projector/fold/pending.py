@@ -30,7 +30,6 @@ _INSERTS = {
     "events": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
     "events_of_runs": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
     "events_of_steps": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "quarantine": "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)",
 }
 _LEAF = "INTO {} (entity_id, path_id, position, type, value) VALUES (?, ?, ?, ?, ?)"
 _INSERT_HISTORY = "INSERT " + _LEAF.format("history")
@@ -106,3 +105,8 @@ class Pending:
         plain.clear()
         odd.clear()
         self.links.clear()
+
+
+def next_id(connection: Connection, table: str, column: str) -> int:
+    """The first number above all in use."""
+    return int(connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()[0])

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from runlore.projector.fold.pending import Pending
+from runlore.projector.fold.event_rows import EventRows
+from runlore.projector.fold.pending import Pending, next_id
 from runlore.schemas.cells import Cell, from_cell, to_cell
-from runlore.schemas.events import Actor
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
 
@@ -30,37 +30,13 @@ Leaves = dict[str, tuple[int, ...]]
 REMOVED: Cell = ("removed", None, None)
 
 
-class Producer:
-    """What one producer has sent so far, by its own numbers."""
-
-    __slots__ = ("first_position", "highest_seq", "last_position", "late", "name", "producer_id", "seen")
-
-    def __init__(self, producer_id: int, name: str, first: int, last: int, highest: int, seen: int, late: int):
-        self.producer_id, self.name = producer_id, name
-        self.first_position, self.last_position = first, last
-        self.highest_seq, self.seen, self.late = highest, seen, late
-
-    def count(self, seq: int, position: int) -> None:
-        self.last_position = position
-        self.seen += 1
-        if seq > self.highest_seq:
-            self.highest_seq = seq
-        else:
-            self.late += 1
-
-    def row(self) -> tuple[Any, ...]:
-        return (
-            self.producer_id, self.name, self.first_position, self.last_position, self.highest_seq,
-            self.seen, self.late,
-        )  # fmt: skip
-
-
 class Rows:
     """The view's rows as one batch sees and changes them."""
 
     def __init__(self, db: Database) -> None:
         self._conn = db.conn
         self.pending = Pending(db.conn)
+        self.said = EventRows(db.conn, self.pending)
         self._forget_all()
 
     # -- caches ------------------------------------------------------------------------------------
@@ -77,18 +53,10 @@ class Rows:
         self._group_ids: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._path_parts: dict[int, PathParts] = {}
         self._starts: dict[int, int] = {}
-        self._actors: dict[Actor, int] = {}
-        self._producers: dict[str, Producer] = {}
-        self._touched_producers: set[str] = set()
         self._next = {
-            "entities": self._max("entity_id", "entities") + 1,
-            "paths": self._max("path_id", "paths") + 1,
-            "actors": self._max("actor_id", "actors") + 1,
-            "producers": self._max("producer_id", "producers") + 1,
+            "entities": next_id(self._conn, "entities", "entity_id"),
+            "paths": next_id(self._conn, "paths", "path_id"),
         }
-
-    def _max(self, column: str, table: str) -> int:
-        return int(self._one(f"SELECT coalesce(max({column}), 0) FROM {table}", ())[0])
 
     def _one(self, sql: str, values: Sequence[Any]) -> Any:
         return self._conn.execute(sql, values).fetchone()
@@ -102,16 +70,17 @@ class Rows:
         """Between batches: empty the caches when they have grown large."""
         if len(self._entities) > MAX_CACHED_ENTITIES or len(self._path_ids) + len(self._group_ids) > MAX_CACHED_PATHS:
             self._forget_all()
+            self.said.forget_all()
 
     def abandon(self) -> None:
         """Drop everything that was not written: the transaction it belonged to is rolled back."""
         self.pending.abandon()
         self._forget_all()
+        self.said.forget_all()
 
     def flush(self) -> None:
         """Write what is pending into the open transaction."""
-        self.pending.flush([self._producers[name].row() for name in sorted(self._touched_producers)])
-        self._touched_producers.clear()
+        self.pending.flush(self.said.take_touched())
 
     # -- entities ----------------------------------------------------------------------------------
 
@@ -290,30 +259,3 @@ class Rows:
         """A new attempt of a step: what it was linked to before no longer counts."""
         self._starts[step] = position
         self._linked.pop(step, None)
-
-    # -- who -----------------------------------------------------------------------------------------
-
-    def actor_id(self, actor: Actor) -> int:
-        found = self._actors.get(actor)
-        if found is None:
-            who = (actor.user, actor.host, actor.pid, actor.library)
-            row = self._one("SELECT actor_id FROM actors WHERE user = ? AND host = ? AND pid = ? AND library = ?", who)
-            if row is not None:
-                found = int(row[0])
-            else:
-                found = self._take_id("actors")
-                self.pending.rows["actors"].append((found, *who))
-            self._actors[actor] = found
-        return found
-
-    def producer(self, name: str, position: int) -> Producer:
-        """A producer's numbers; the caller counts on it, and it is written with the batch."""
-        self._touched_producers.add(name)
-        found = self._producers.get(name)
-        if found is None:
-            row = self._one("SELECT * FROM producers WHERE producer = ?", (name,))
-            found = Producer(*row) if row else Producer(
-                self._take_id("producers"), name, position, position, 0, 0, 0
-            )  # fmt: skip
-            self._producers[name] = found
-        return found

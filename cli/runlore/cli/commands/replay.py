@@ -1,0 +1,124 @@
+"""`runlore replay`: what the log said up to a moment, as a file."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from runlore.cli.eventline import event_json
+from runlore.cli.options import REFERENCE, data_dir_option, settings_for
+from runlore.cli.output import note
+from runlore.cli.progress import progress_bar
+from runlore.cli.reading import AsOfType
+from runlore.projector import ArchiveReader
+from runlore.projector.archive import LogRow
+from runlore.projector.replay import mentioning, replay
+from runlore.schemas.layout import DataDir
+from runlore.schemas.references import EntityRef
+from runlore.schemas.settings import Settings
+
+_BATCH = 1000
+
+
+@click.command("replay")
+@click.option("--until", type=AsOfType(), metavar="WHEN", help="Position or time where to stop; else the end.")
+@click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="Write the read model to this new file.")
+@click.option("--as", "events", type=click.Path(dir_okay=False, path_type=Path), help="Write the events as JSON lines.")
+@click.option("--entity", type=REFERENCE, help="Only this entity (all versions, or with its steps).")
+@click.option("--project", help="Only this project; else all.")
+@click.option("--from", "url", metavar="URL", help="Read this NATS server instead of log.db.")
+@data_dir_option
+def replay_command(
+    until: int | dt.datetime | None,
+    into: Path | None,
+    events: Path | None,
+    entity: EntityRef | None,
+    project: str | None,
+    url: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Write what the log said up to a position or time: a read model, its events, or both.
+
+    The read model is one SQLite file, for `Client("past.db")` and for `--data-dir past.db` of the read commands.
+    Time means when the log recorded an event.
+
+    \b
+    Examples:
+      runlore replay --until 2026-03-03T12:00 --into past.db
+      runlore replay --entity model:churn --as churn.jsonl
+      runlore replay --from nats://nats.example:4222 --into copy.db
+    """
+    if into is None and events is None:
+        raise click.UsageError("say what to write: --into FILE, --as FILE.jsonl, or both")
+    for path in (into, events):
+        if path is not None and path.exists():
+            raise click.UsageError(f"{path} exists already; nothing is overwritten")
+    with _log(settings_for(data_dir, None, url=url), url) as log, tempfile.TemporaryDirectory() as scratch:
+        last = _last(log, until)
+        model = into if into is not None else Path(scratch) / "model.db" if entity is not None else None
+        if model is not None:
+            with progress_bar("folding") as progress:
+                replay(log, model, last, project, entity, progress)
+        if into is not None:
+            note(f"{into}: the read model at position {last:,}")
+        if events is not None:
+            only = None if entity is None or model is None else mentioning(model)
+            note(f"{events}: {_write_events(log, events, last, project, only):,} events up to position {last:,}")
+
+
+@contextlib.contextmanager
+def _log(settings: Settings, url: str | None) -> Generator[ArchiveReader]:
+    """The archive of the folder, or a copy of the stream that lasts as long as this command."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = DataDir(settings.data_dir).log
+        if url is not None:
+            from runlore.projector.copy_stream import copy_stream
+
+            path = Path(scratch) / "log.db"
+            with progress_bar("copying the stream") as progress:
+                copy_stream(settings, path, progress=progress)
+        with contextlib.closing(ArchiveReader(path)) as log:
+            yield log
+
+
+def _last(log: ArchiveReader, until: int | dt.datetime | None) -> int:
+    if until is None:
+        return log.position
+    if isinstance(until, int):
+        return min(until, log.position)
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return log.position_at((until - epoch) // dt.timedelta(microseconds=1))
+
+
+def _write_events(log: ArchiveReader, path: Path, last: int, project: str | None, only: Iterator[int] | None) -> int:
+    """Write the events up to `last`, of a project and at positions `only` (ascending) if given; how many."""
+    written = 0
+    wanted = None if only is None else next(only, None)
+    with path.open("xb") as file:
+        for row in _rows(log, last):
+            if only is not None:
+                if row.position != wanted:
+                    continue
+                wanted = next(only, None)
+            event: dict[str, Any] = event_json(row)
+            if project is None or event.get("project") == project:
+                file.write(msgspec.json.encode(event) + b"\n")
+                written += 1
+    return written
+
+
+def _rows(log: ArchiveReader, last: int) -> Iterator[LogRow]:
+    position = 0
+    while rows := log.read(position, _BATCH):
+        for row in rows:
+            if row.position > last:
+                return
+            yield row
+        position = rows[-1].position

@@ -1,0 +1,61 @@
+"""Copy a stream into a log.db of one's own: for a machine that has no archive."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from runlore.projector.archive import Archive, Gap
+from runlore.projector.intake import Intake
+from runlore.projector.rebuild import Progress
+from runlore.projector.stream import require_no_drift, stream_info
+from runlore.schemas.errors import ServerUnavailableError, StreamDriftError
+from runlore.schemas.settings import Settings
+from runlore.schemas.transport import connect
+
+
+def copy_stream(settings: Settings, path: Path, until: int | None = None, progress: Progress | None = None) -> int:
+    """Archive the stream at `settings.url` into a new log.db, up to `until` or where it ends now; the position reached.
+
+    Raises ServerUnavailableError when nobody answers or the connection is lost on the way, NotFoundError when there
+    is no such stream, StreamDriftError when its configuration may have deleted events.
+    """
+    return asyncio.run(_copy(settings, path, until, progress))
+
+
+async def _copy(settings: Settings, path: Path, until: int | None, progress: Progress | None) -> int:
+    closed = asyncio.Event()
+
+    async def on_closed() -> None:
+        closed.set()
+
+    connection = await connect(settings, "runlore replay", _ignore, on_closed)
+    try:
+        info = await stream_info(connection)
+        require_no_drift(info)
+        if info.epoch is None:
+            raise StreamDriftError("the stream has no epoch: it was not made by Runlore")
+        last = info.last_seq if until is None else min(until, info.last_seq)
+        archive = Archive.open(path, info.epoch)
+        try:
+            intake = Intake(connection, archive.position)
+            while archive.position < last:
+                batch = await intake.batch()
+                if closed.is_set() or not batch:
+                    raise ServerUnavailableError(f"the connection to NATS was lost at position {archive.position}")
+                if isinstance(batch, Gap):
+                    archive.record_gap(*batch)
+                else:
+                    archive.append([message for message in batch if message.position <= last])
+                if progress is not None:
+                    progress(archive.position, last)
+                intake.resume()
+            return archive.position
+        finally:
+            archive.close()
+    finally:
+        await connection.close()
+
+
+async def _ignore(error: Exception) -> None:
+    """What nats-py reports beside the way; the way itself notices what matters."""

@@ -1,0 +1,105 @@
+"""Rows about the events themselves: who said what, when, and from where."""
+
+from __future__ import annotations
+
+import datetime as dt
+from sqlite3 import Connection
+from typing import Any
+
+from runlore.projector.fold.pending import Pending, Row, next_id
+from runlore.projector.fold.projection import Recorded
+from runlore.schemas.events import Actor, event_type
+
+_TABLES = ("events", "events_of_runs", "events_of_steps")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class Producer:
+    """What one producer has sent so far, by its own numbers."""
+
+    __slots__ = ("first_position", "highest_seq", "last_position", "late", "name", "producer_id", "seen")
+
+    def __init__(self, producer_id: int, name: str, first: int, last: int, highest: int, seen: int, late: int):
+        self.producer_id, self.name = producer_id, name
+        self.first_position, self.last_position = first, last
+        self.highest_seq, self.seen, self.late = highest, seen, late
+
+    def count(self, seq: int, position: int) -> None:
+        self.last_position = position
+        self.seen += 1
+        if seq > self.highest_seq:
+            self.highest_seq = seq
+        else:
+            self.late += 1
+
+    def row(self) -> tuple[Any, ...]:
+        return (
+            self.producer_id, self.name, self.first_position, self.last_position, self.highest_seq,
+            self.seen, self.late,
+        )  # fmt: skip
+
+
+class EventRows:
+    """Events, their actors and their producers, as one batch sees and changes them."""
+
+    def __init__(self, connection: Connection, pending: Pending) -> None:
+        self._conn, self._pending = connection, pending
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Empty the caches; what they hold that is not written is dropped."""
+        self._actors: dict[Actor, int] = {}
+        self._producers: dict[str, Producer] = {}
+        self._touched: set[str] = set()
+        self._next_actor = next_id(self._conn, "actors", "actor_id")
+        self._next_producer = next_id(self._conn, "producers", "producer_id")
+
+    def take_touched(self) -> list[Row]:
+        """The new rows of the producers that were heard since this was last asked."""
+        rows = [self._producers[name].row() for name in sorted(self._touched)]
+        self._touched.clear()
+        return rows
+
+    def record(self, at: Recorded, run_id: int | None, step_id: int | None) -> None:
+        """One event, and the entities of the run and step it came from."""
+        event = at.event
+        place = () if run_id is None else (run_id,) if step_id is None else (run_id, step_id)
+        producer = self._producer(event.producer_id, at.position)
+        producer.count(event.producer_seq, at.position)
+        self._pending.rows[_TABLES[len(place)]].append(
+            (
+                at.position, event.id, event_type(event.fact),
+                (event.occurred_at - _EPOCH) // _MICROSECOND, at.recorded_us,
+                self._actor_id(event.actor), producer.producer_id, event.producer_seq, *place,
+            )
+        )  # fmt: skip
+
+    def _actor_id(self, actor: Actor) -> int:
+        found = self._actors.get(actor)
+        if found is None:
+            who = (actor.user, actor.host, actor.pid, actor.library)
+            sql = "SELECT actor_id FROM actors WHERE user = ? AND host = ? AND pid = ? AND library = ?"
+            row = self._conn.execute(sql, who).fetchone()
+            if row is not None:
+                found = int(row[0])
+            else:
+                found = self._next_actor
+                self._next_actor += 1
+                self._pending.rows["actors"].append((found, *who))
+            self._actors[actor] = found
+        return found
+
+    def _producer(self, name: str, position: int) -> Producer:
+        """A producer's numbers; the caller counts on it, and it is written with the batch."""
+        self._touched.add(name)
+        found = self._producers.get(name)
+        if found is None:
+            row = self._conn.execute("SELECT * FROM producers WHERE producer = ?", (name,)).fetchone()
+            if row is not None:
+                found = Producer(*row)
+            else:
+                found = Producer(self._next_producer, name, position, position, 0, 0, 0)
+                self._next_producer += 1
+            self._producers[name] = found
+        return found

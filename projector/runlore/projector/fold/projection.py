@@ -1,0 +1,100 @@
+"""Projection: what one read model makes of the log, as one small function per kind of fact.
+
+A projection is a pure function of the ordered log: no clock, no randomness, no network, and nothing that depends on
+where a batch ends. Then its file can be thrown away and comes back the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import msgspec
+from sqlite_utils import Database
+
+from runlore.schemas.events import Event, Fact
+
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """One event where the log has it."""
+
+    position: int
+    recorded_us: int
+    """The log's clock, microseconds since 1970, never going back."""
+    event: Event
+
+
+class Batch(Protocol):
+    """What stands between a projection's functions and its file while a batch is folded."""
+
+    def flush(self) -> None:
+        """Write what is held back into the open transaction."""
+
+    def abandon(self) -> None:
+        """The transaction was rolled back: forget what it wrote."""
+
+    def trim(self) -> None:
+        """Between batches: let go of memory."""
+
+
+class Direct:
+    """Functions that write at once: nothing is held back."""
+
+    def __init__(self, db: Database) -> None:
+        self.connection = db.conn
+
+    def flush(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+    def trim(self) -> None: ...
+
+
+class Projection:
+    """Base of all projections. Subclass it, say `name`, `version` and `tables`, and mark a function per fact:
+
+        class Stages(Projection):
+            name, version = "stages", 1
+            tables = "CREATE TABLE moves (position INTEGER PRIMARY KEY, model TEXT, stage TEXT) STRICT"
+
+            @on(ModelStageChanged)
+            def moved(self, db: sqlite3.Connection, fact: ModelStageChanged, at: Recorded) -> None:
+                db.execute("INSERT INTO moves VALUES (?, ?, ?)", (at.position, str(fact.model), fact.stage))
+
+    Functions write through `db` inside the batch's transaction and never commit. One that raises sends the event to the
+    file's quarantine, with nothing of it written. Facts without a function are passed over.
+    """
+
+    name: ClassVar[str]
+    """Names the file; lower-case letters, digits and dashes."""
+    version: ClassVar[int]
+    """Raise it with every change to what is written: the file of another version is made anew."""
+    tables: ClassVar[str]
+    """SQL statements that make the tables, separated by semicolons at line ends."""
+    functions: ClassVar[dict[type[Fact], Callable[..., None]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        own = {kind: made for made in vars(cls).values() for kind in getattr(made, "_facts", ())}
+        cls.functions = {**cls.functions, **own}
+
+    def begin(self, db: Database) -> Batch:
+        """What the functions of this projection work on while a file is open."""
+        return Direct(db)
+
+    def apply(self, batch: Any, at: Recorded) -> None:
+        """Fold one event."""
+        function = self.functions.get(type(at.event.fact))
+        if function is not None:
+            function(self, batch.connection, at.event.fact, at)
+
+
+def on(*facts: type[Fact]) -> Callable[[Function], Function]:
+    """Mark the function of a projection that folds these facts."""
+
+    def mark(function: Function) -> Function:
+        function._facts = facts  # type: ignore[attr-defined]  # pyright: ignore[reportFunctionMemberAccess] -- read back by __init_subclass__
+        return function
+
+    return mark
