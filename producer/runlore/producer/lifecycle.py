@@ -128,8 +128,7 @@ def _after_fork_in_child() -> None:
 
         for outbox in outboxes:
             # Freeing a copied connection would close, and maybe checkpoint, the parent's file.
-            for connection in outbox.abandon():
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(outbox.abandon()))
 
 
 before_first_session(_hook_exit)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runlore.producer.lifecycle import default_producer
-from runlore.producer.place import current_model, current_run, current_step
+from runlore.producer.place import current_model, current_place, current_run, current_step
 from runlore.producer.receipts import Receipt
 from runlore.schemas.errors import MissingContextError
 from runlore.schemas.events import (
@@ -23,7 +23,7 @@ from runlore.schemas.events import (
     NoteAdded,
 )
 from runlore.schemas.paths import parse_path
-from runlore.schemas.references import EntityRef, check_name, checked, parse_ref
+from runlore.schemas.references import EntityRef, check_name, checked, checked_ref, parse_ref
 from runlore.schemas.values import pack_metadata
 
 Reference = str | EntityRef
@@ -32,8 +32,7 @@ Named = str | tuple[str, Version]
 
 
 def _emit(fact: AnyFact) -> Receipt:
-    step = current_step()
-    run = step.run if step is not None else current_run()
+    run, step = current_place()
     return default_producer().emit_packed(fact, None if run is None else run.id, None if step is None else step.name)
 
 
@@ -121,7 +120,7 @@ def log_artifact_metadata(
     """
     if artifact_name is None:
         artifact_name = _only_output()
-    return _log(metadata, checked(EntityRef("artifact", artifact_name, _version(artifact_version))))
+    return _log(metadata, checked_ref("artifact", artifact_name, _version(artifact_version)))
 
 
 def _only_output() -> str:
@@ -153,7 +152,7 @@ def log_model_metadata(
         model_name = model.name
     if model_version is None and model is not None and model.name == model_name:
         model_version = model.version
-    return _log(metadata, checked(EntityRef("model", model_name, _version(model_version))))
+    return _log(metadata, checked_ref("model", model_name, _version(model_version)))
 
 
 def log_step_metadata(
@@ -195,7 +194,7 @@ def log_run_metadata(metadata: Mapping[str, Any], run_id: str | None = None) -> 
         if run is None:
             raise MissingContextError("not inside a run: pass run_id=")
         run_id = run.id
-    return _log(metadata, checked(EntityRef("run", run_id)))
+    return _log(metadata, checked_ref("run", run_id))
 
 
 def retract_metadata(

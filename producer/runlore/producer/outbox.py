@@ -1,7 +1,8 @@
 """The outbox: one producer's events that are not yet on the stream, in a SQLite file of its own.
 
-The file has one writing connection, guarded by one lock: the step inserts, the relay removes. The relay
-reads through a second, read-only connection. The row number is the producer's sequence number.
+The file has one connection, guarded by one lock: the step inserts, the relay reads and removes. While events
+stream the relay takes the file for that connection alone, and lets others look now and then. The row number is
+the producer's sequence number.
 """
 
 from __future__ import annotations
@@ -15,16 +16,9 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from runlore.producer.outbox_file import OutboxFile
 from runlore.schemas.errors import OutboxError
 from runlore.schemas.layout import FolderLock
-
-_TABLES = """
-CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY, subject TEXT NOT NULL, payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS dead_letters (
-    seq INTEGER PRIMARY KEY, subject TEXT NOT NULL, payload BLOB NOT NULL, reason TEXT NOT NULL, failed_at REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS producer (id TEXT NOT NULL, pid INTEGER NOT NULL, created REAL NOT NULL);
-"""
 
 READ_ROWS = 1000
 """Rows read at once: as many as JetStream takes in one atomic batch."""
@@ -32,10 +26,6 @@ READ_BYTES = 8 * 1024 * 1024
 REMOVE_ROWS = 500
 """Rows removed under one hold of the lock: few longer waits for a busy step (0.7 ms, one call in 500) instead
 of many short ones. In chunks of 64 every 60th call waited, which was its p99."""
-PAGE_BYTES = 2048
-"""Each commit logs whole pages, and an event is about 400 bytes: half a usual page is half the writing."""
-CHECKPOINT_PAGES = 8000
-"""Write-ahead log pages at which a commit empties it (16 MiB): its fsync is the one long wait of a step."""
 
 OPEN_OUTBOXES: set[Outbox] = set()
 """Every outbox this process has open, for forks."""
@@ -79,23 +69,15 @@ class Outbox:
         self.path = path
         self.producer_id = path.stem
         self.lock = threading.Lock()
-        """Guards the writing connection."""
+        """Guards the connection."""
         self._folder_lock = folder_lock
         try:
             with SQLITE_GATE:
-                self._write = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-                self._write.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-                self._write.execute("PRAGMA journal_mode = WAL").fetchall()
-                self._write.execute("PRAGMA synchronous = NORMAL")
-                self._write.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
-                self._write.executescript(_TABLES)
-                self._insert = self._write.cursor().execute  # one cursor for all inserts saves a microsecond each
-                self._read = sqlite3.connect(
-                    f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False, timeout=30
-                )
+                self._file = OutboxFile(path)
+                self._insert = self._file.connection.cursor().execute  # one cursor saves a microsecond an insert
                 if new:
                     about = path.stem, os.getpid(), time.time()
-                    self._write.execute("INSERT INTO producer VALUES (?, ?, ?)", about)
+                    self._file.connection.execute("INSERT INTO producer VALUES (?, ?, ?)", about)
                 OPEN_OUTBOXES.add(self)
         except sqlite3.Error as error:
             folder_lock.release()
@@ -133,92 +115,109 @@ class Outbox:
     def insert(self, seq: int, subject: str, payload: bytes) -> None:
         """Store one event durably; the caller holds `lock`. Raises OutboxError when the file cannot be written."""
         try:
-            self._insert(_INSERT, (seq, subject, payload))
+            # sqlite3 asks its adapters about every bytes object, 1.7 µs; a bytearray it binds at once.
+            self._insert(_INSERT, (seq, subject, bytearray(payload)))
         except sqlite3.Error as error:
             raise OutboxError(f"the outbox {self.path} cannot be written: {error}. The event was not stored") from error
 
     def read(self, after: int) -> list[Row]:
         """The oldest rows above number `after`: at most READ_ROWS, and about READ_BYTES of payload."""
-        with SQLITE_GATE:
-            sizes = _numbers(self._read.execute(_SIZES, (after, READ_ROWS)).fetchone()[0])
+        with self._held() as connection:
+            sizes = _numbers(connection.execute(_SIZES, (after, READ_ROWS)).fetchone()[0])
             count = _within(sizes, READ_BYTES)
             if not count:
                 return []
-            seqs, subjects, payloads = self._read.execute(_BATCH, (after, count)).fetchone()
+            seqs, subjects, payloads = connection.execute(_BATCH, (after, count)).fetchone()
         return list(map(Row._make, zip(_numbers(seqs), subjects.split("\n"), _split(payloads, sizes), strict=False)))
 
     def remove(self, last: int) -> None:
         """Rows up to number `last` are stored on the stream: they leave."""
-        with SQLITE_GATE:
-            first = self._read.execute("SELECT min(seq) FROM outbox").fetchone()[0]
+        with self._held() as connection:
+            first = connection.execute("SELECT min(seq) FROM outbox").fetchone()[0]
         while first is not None and first <= last:
             first += REMOVE_ROWS
-            with self._held():
-                self._write.execute("DELETE FROM outbox WHERE seq <= ?", (min(first - 1, last),))
+            with self._held() as connection:
+                connection.execute("DELETE FROM outbox WHERE seq <= ?", (min(first - 1, last),))
 
     @contextlib.contextmanager
-    def _held(self) -> Generator[None]:
+    def _held(self) -> Generator[sqlite3.Connection]:
         with SQLITE_GATE, self.lock:
-            yield
+            yield self._file.connection
 
     def bury(self, rows: Sequence[Row], reason: str) -> None:
         """The server will never take these rows: move them to the dead letters."""
         now = time.time()
-        with self._held(), self._transaction():
-            self._write.executemany(
+        with self._transaction() as connection:
+            connection.executemany(
                 "INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?)", [(*row, reason, now) for row in rows]
             )
-            self._write.executemany("DELETE FROM outbox WHERE seq = ?", [(row.seq,) for row in rows])
+            connection.executemany("DELETE FROM outbox WHERE seq = ?", [(row.seq,) for row in rows])
 
     def revive(self) -> int:
         """Put the dead letters back in line; how many there were."""
-        with self._held(), self._transaction():
-            self._write.execute("INSERT OR IGNORE INTO outbox SELECT seq, subject, payload FROM dead_letters")
-            return self._write.execute("DELETE FROM dead_letters").rowcount
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO outbox SELECT seq, subject, payload FROM dead_letters")
+            return connection.execute("DELETE FROM dead_letters").rowcount
 
-    def _transaction(self) -> sqlite3.Connection:
-        self._write.execute("BEGIN IMMEDIATE")
-        return self._write  # as a context manager it commits, or rolls back on an error
+    @contextlib.contextmanager
+    def _transaction(self) -> Generator[sqlite3.Connection]:
+        with self._held() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:  # commits, or rolls back on an error
+                yield connection
 
     def waiting(self) -> int:
         """How many rows wait."""
-        with SQLITE_GATE:
-            return int(self._read.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        with self._held() as connection:
+            return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     def dead_letters(self) -> list[DeadLetter]:
         """What the server refused for good, oldest first."""
-        with SQLITE_GATE:
-            rows = self._read.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq")
+        with self._held() as connection:
+            rows = connection.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq")
             return [DeadLetter._make(row) for row in rows]
 
     def checkpoint(self) -> None:
         """Empty the write-ahead log; the step waits meanwhile, so the relay calls it when it is idle."""
-        with self._held():
+        with self._held() as connection:
             # PASSIVE never waits for a reader, such as someone's sqlite3 shell.
-            self._write.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def take(self) -> bool:
+        """Have the file for this process alone; False when someone else has it open just now. See OutboxFile."""
+        with self._held():
+            try:
+                return self._file.take()
+            finally:
+                self._insert = self._file.connection.cursor().execute
+
+    def share(self) -> None:
+        """Let others read the file again."""
+        with self._held():
+            if self._file.taken:
+                self._file.share()
 
     def close(self) -> None:
         """Close the file and let go of it; it is removed when nothing is left in it."""
-        with self._held():
+        with self._held() as connection:
             OPEN_OUTBOXES.discard(self)
-            left = self._write.execute(
+            left = connection.execute(
                 "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM dead_letters)"
             ).fetchone()[0]
-            self._read.close()
-            self._write.close()
+            connection.close()
         if not left:
             for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
                 self.path.with_suffix(suffix).unlink(missing_ok=True)
         self._folder_lock.release()
 
-    def abandon(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    def abandon(self) -> sqlite3.Connection:
         """In a forked child: let go of the parent's outbox without touching its files.
 
-        Closing the inherited lock's descriptor leaves the parent's lock in place. The connections must
-        never be closed here; the caller keeps them for ever.
+        Closing the inherited lock's descriptor leaves the parent's lock in place. The connection must
+        never be closed here; the caller keeps it for ever.
         """
         self._folder_lock.release()
-        return self._write, self._read
+        return self._file.connection
 
 
 def _numbers(text: str | int | None) -> list[int]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from runlore.producer.lease import Lease
 from runlore.producer.orphans import adopt_orphans
 from runlore.producer.outbox import IMPORT_GATE, Outbox, Row
 from runlore.producer.receipts import AckBook
@@ -30,6 +31,8 @@ POLL_SECONDS = 0.005
 LINGER_SECONDS = 1.0
 """After this long without events it parks, and the next emit wakes it."""
 ADOPT_SECONDS = 10.0
+STREAMING_ROWS = 200
+"""Events waiting at one look at which they count as a stream: a call every 25 µs between two looks."""
 
 logger = logging.getLogger("runlore")
 
@@ -73,6 +76,7 @@ class Relay:
         self._data = DataDir(settings.data_dir)
         self._own = own
         self._last_seq = last_seq
+        self._lease = Lease(own.outbox) if own is not None else None
         self._adopted: list[Source] = []
         self._next_scan = 0.0
         self._stopping = False
@@ -144,7 +148,10 @@ class Relay:
                 async with Delivery(self._settings, self._wake_from_loop) as delivery:
                     self.reachable = True
                     backoff.reset()
-                    await self._serve(delivery)
+                    try:
+                        await self._serve(delivery)
+                    finally:
+                        self._end_lease()
             except ServerUnavailableError as error:
                 self.reachable = False
                 self._warn_if_refused(error)
@@ -166,6 +173,7 @@ class Relay:
             if await self._send_some(delivery):
                 active = time.monotonic()
                 continue
+            self._end_lease()
             if time.monotonic() >= self._next_scan:
                 self._adopt()
                 continue
@@ -178,7 +186,9 @@ class Relay:
     async def _send_some(self, delivery: Delivery) -> bool:
         """One batch of the own outbox, and one of each adopted; whether there was any."""
         sent = False
-        if self._own is not None and self._last_seq() > self._own.after:
+        if self._own is not None and self._lease is not None and (waiting := self._last_seq() - self._own.after) > 0:
+            if waiting >= STREAMING_ROWS:
+                self._lease.begin()
             sent = await self._send_batch(delivery, self._own)
         for source in list(self._adopted):
             if await self._send_batch(delivery, source):
@@ -193,6 +203,10 @@ class Relay:
         if rows:
             await delivery.deliver(source, rows)
         return bool(rows)
+
+    def _end_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.end()
 
     def _adopt(self) -> None:
         self._next_scan = time.monotonic() + ADOPT_SECONDS

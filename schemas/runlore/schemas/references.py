@@ -11,6 +11,7 @@ exactly one text form.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -85,6 +86,18 @@ def checked(ref: EntityRef) -> EntityRef:
             raise InvalidReferenceError(f"step {ref.name!r} needs a run: 'step:<run id>/{ref.name}'")
         check_name("run", ref.run or ref.pipeline)
     return ref
+
+
+def checked_ref(kind: str, name: str, version: str | None = None) -> EntityRef:
+    """A reference whose parts can be stored; the same ones come again and again. Raises InvalidReferenceError."""
+    if type(name) is str:
+        return _known(kind, name, version)
+    return checked(EntityRef(kind, name, version))  # anything else may not even have a hash
+
+
+@lru_cache(maxsize=1024)
+def _known(kind: str, name: str, version: str | None) -> EntityRef:
+    return checked(EntityRef(kind, name, version))
 
 
 def check_name(what: str, name: Any) -> str:
