@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from functools import lru_cache
+
+import msgspec
 
 from runlore.producer.outbox import Row
 from runlore.schemas.codec import decode_head
@@ -16,6 +19,7 @@ HEADER_ROOM = 2048
 _OWN_HEADERS = frozenset({"Nats-Msg-Id", "ce-id", "ce-time"})
 _ANY_TIME = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _HEADER_LINE = 4  # ": " and the line's end
+_encode_json = msgspec.json.Encoder().encode
 
 
 def row_headers(row: Row) -> dict[str, str]:
@@ -33,14 +37,21 @@ def broken(row: Row) -> str | None:
     return None
 
 
-def command(row: Row, batch_lines: str) -> bytes:
-    """The protocol's HPUB of one message without a reply subject; `batch_lines` ends in the row's number."""
-    head = decode_head(row.payload)
-    time_text = head.occurred_at.isoformat().replace("+00:00", "Z")
-    lines = f"{_fixed_lines(head.fact.type, head.project)}{batch_lines}\r\n"
-    block = f"NATS/1.0\r\nNats-Msg-Id: {head.id}\r\nce-id: {head.id}\r\nce-time: {time_text}\r\n{lines}\r\n".encode()
-    sizes = f"HPUB {row.subject} {len(block)} {len(block) + len(row.payload)}\r\n".encode()
-    return b"".join((sizes, block, row.payload, b"\r\n"))
+def commands(rows: Iterable[Row], batch: str, number: int) -> bytes:
+    """The protocol's HPUBs of messages `number`, … of an atomic batch, without a reply. Raises EventDecodeError."""
+    parts: list[bytes] = []
+    for index, (_, subject, payload) in enumerate(rows, number):
+        head = decode_head(payload)
+        fixed = _fixed_lines(head.fact.type, head.project)
+        # The quotes apart, this is isoformat() with its Z, in a tenth of the 1.8 µs.
+        time_text = _encode_json(head.occurred_at)[1:-1].decode()
+        block = (
+            f"NATS/1.0\r\nNats-Msg-Id: {head.id}\r\nce-id: {head.id}\r\nce-time: {time_text}\r\n{fixed}"
+            f"Nats-Batch-Id: {batch}\r\nNats-Batch-Sequence: {index}\r\n\r\n"
+        ).encode()
+        sizes = f"HPUB {subject} {len(block)} {len(block) + len(payload)}\r\n".encode()
+        parts += (sizes, block, payload, b"\r\n")
+    return b"".join(parts)
 
 
 @lru_cache(maxsize=256)

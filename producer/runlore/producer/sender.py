@@ -15,16 +15,15 @@ import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
-from runlore.producer.message import HEADER_ROOM, batch_headers, broken, command, header_bytes, row_headers
+from runlore.producer.message import HEADER_ROOM, batch_headers, broken, commands, header_bytes, row_headers
 from runlore.producer.outbox import Row
 from runlore.schemas.ids import new_id
 
 ACK_SECONDS = 5.0
 """After this long without an answer the connection is given up and the same rows are sent again."""
-SLICE = 32
-"""Messages prepared at a stretch, about 100 µs: as long as an emitting step may wait for the interpreter lock."""
-FLUSH_ROWS = 64
-"""Messages between two writes to the socket."""
+SLICE = 250
+"""Messages prepared at a stretch and written to the socket together. An emitting step waits for each stretch once,
+about 0.6 ms: one call in 250. With 32 one call in 32 waited 0.1 ms, and each wait may cost it its processor too."""
 
 _TOO_LARGE, _DUPLICATE_IN_BATCH = 10054, 10201
 _FORBIDDEN = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
@@ -135,25 +134,22 @@ class Sender:
         """Store all rows at consecutive positions; returns the last one's. Raises SendError."""
         batch = new_id()
         answer, reply = self._ask()
-        lines = f"Nats-Batch-Id: {batch}\r\nNats-Batch-Sequence: "
         for start in range(0, len(rows), SLICE):
-            await self._publish_slice(batch, lines, rows, start, reply)
+            await self._publish_slice(batch, rows, start, reply)
             await asyncio.sleep(0)  # nats-py writes, and the poll of the socket lets a waiting step have the lock
         return (await self._hear(answer)).seq
 
-    async def _publish_slice(self, batch: str, lines: str, rows: Sequence[Row], start: int, reply: str) -> None:
+    async def _publish_slice(self, batch: str, rows: Sequence[Row], start: int, reply: str) -> None:
         assert self._connection
         self._check()
         end = min(start + SLICE, len(rows))
         last = end == len(rows)
-        # The last row of a batch, and one now and then, go the public way, which also writes to the socket.
-        aside = 1 if last or end % FLUSH_ROWS == 0 else 0
-        commands = [command(rows[index], f"{lines}{index + 1}") for index in range(start, end - aside)]
-        # connection.publish() costs 12 µs a message, which an emitting step would feel; this way it is 3 µs.
-        await self._connection._send_command(b"".join(commands))  # pyright: ignore[reportPrivateUsage] -- see above
-        if aside:
-            headers = row_headers(rows[end - 1]) | batch_headers(batch, end, last)
-            await self._publish(rows[end - 1], reply if last else "", headers)
+        # connection.publish() costs 12 µs a message, which an emitting step would feel; this way it is 2 µs.
+        block = commands(rows[start : end - 1], batch, start + 1)
+        await self._connection._send_command(block)  # pyright: ignore[reportPrivateUsage] -- see above
+        # The last row goes the public way, which also writes to the socket.
+        headers = row_headers(rows[end - 1]) | batch_headers(batch, end, last)
+        await self._publish(rows[end - 1], reply if last else "", headers)
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
