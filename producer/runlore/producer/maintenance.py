@@ -14,6 +14,10 @@ from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
 
 STOP_SECONDS = 5.0
+LOOK_SECONDS = 5.0
+LOOK_PAUSE = 0.02
+
+_Found = tuple[int, list[tuple[int, str, str, float]], tuple[int | None, float | None]]
 
 logger = logging.getLogger("runlore")
 
@@ -50,10 +54,11 @@ def _status(path: Path) -> OutboxStatus | None:
     lock = FolderLock(path.with_suffix(".lock"), "a look at the outbox")
     free = lock.try_acquire()
     try:
-        with SQLITE_GATE:
-            waiting, dead, made = _look(path)
-    except sqlite3.OperationalError:
-        return None  # drained and removed while we looked, or not yet made
+        waiting, dead, made = _look_in_turn(path)
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            logger.warning("runlore: %s was not free to be read for %g s: try again", path, LOOK_SECONDS)
+        return None  # or drained and removed while we looked, or not yet made
     except sqlite3.DatabaseError as error:
         logger.warning(
             "runlore: %s cannot be read (%s): put it aside, or repair it with sqlite3's .recover", path, error
@@ -64,8 +69,21 @@ def _status(path: Path) -> OutboxStatus | None:
     return OutboxStatus(path, path.stem, made[0], not free, waiting, [DeadLetter._make(row) for row in dead], made[1])
 
 
-def _look(path: Path) -> tuple[int, list[tuple[int, str, str, float]], tuple[int | None, float | None]]:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+def _look_in_turn(path: Path) -> _Found:
+    """A relay that has the file to itself lets go of it for a while every second."""
+    deadline = time.monotonic() + LOOK_SECONDS
+    while True:
+        try:
+            with SQLITE_GATE:  # not while waiting: the relay may be one of this process, and needs it to let go
+                return _look(path)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(LOOK_PAUSE)
+
+
+def _look(path: Path) -> _Found:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
     try:
         waiting = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
         dead = connection.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq").fetchall()
