@@ -97,7 +97,8 @@ def test_status_sees_the_outbox_of_a_process_that_streams_without_a_pause(outbox
         for _ in range(3):
             started = time.monotonic()
             (status,) = outbox_status(DataDir(tmp_path))
-            assert status.alive and status.waiting
+            assert status.alive
+            assert status.waiting
             assert time.monotonic() - started < HOLD_SECONDS + 2
     finally:
         stop.set()

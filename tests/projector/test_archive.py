@@ -8,7 +8,7 @@ import pytest
 from sqlite_utils import Database
 
 from runlore.projector import ArchiveReader, archive
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archive import PAGE_BYTES, Archive, Received
 from runlore.projector.database import MachineErrors, open_writer
 from runlore.schemas import CorruptLogError, NotFoundError
 
@@ -117,8 +117,8 @@ def test_a_gap_is_recorded_and_passed_in_one_step(log: Archive, path: Path) -> N
 
 
 def test_a_full_disk_stores_nothing_of_the_batch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def small(path: Path) -> Database:
-        db = open_writer(path)
+    def small(path: Path, page_bytes: int) -> Database:
+        db = open_writer(path, page_bytes=page_bytes)
         db.conn.execute("PRAGMA max_page_count = 40").fetchall()
         return db
 
@@ -178,7 +178,7 @@ def test_a_damaged_page_is_an_error_and_never_an_empty_answer(path: Path) -> Non
     log.append([message(position, f"e{position}", b"x" * 2000) for position in range(1, 200)])
     log.close()
     content = bytearray(path.read_bytes())
-    content[8 * 4096 : -4096] = b"\xff" * (len(content) - 9 * 4096)
+    content[8 * PAGE_BYTES : -PAGE_BYTES] = b"\xff" * (len(content) - 9 * PAGE_BYTES)
     path.write_bytes(content)
     reader = ArchiveReader(path)
     with pytest.raises(CorruptLogError, match="damaged"):

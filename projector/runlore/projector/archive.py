@@ -19,6 +19,9 @@ from runlore.schemas.transport import STREAM_NAME
 READ_BYTES = 32 * 1024 * 1024
 """`ArchiveReader.read` stops after this many payload bytes, whatever its limit."""
 
+PAGE_BYTES = 8192
+"""Seven usual events a page; three with the usual 4096, which cost a tenth more time and space."""
+
 _READ_STEP = 256
 _CHECKPOINT_WAIT_MS = 200
 
@@ -83,7 +86,7 @@ class Archive:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            db = open_writer(path)
+            db = open_writer(path, page_bytes=PAGE_BYTES)
             log_migrations.apply(db)
             with db.atomic():
                 db.conn.execute(
@@ -111,7 +114,9 @@ class Archive:
             )
         try:
             with self._moved_to(last):
-                self._db.conn.executemany(_APPEND, messages)
+                # sqlite3 asks its adapters about every bytes object, 1.7 µs; a bytearray it binds at once.
+                rows = [(*row[:4], bytearray(row.headers), bytearray(row.payload)) for row in messages]
+                self._db.conn.executemany(_APPEND, rows)
         except sqlite3.IntegrityError:
             with self._moved_to(last):
                 duplicates = self._append_one_by_one(messages)

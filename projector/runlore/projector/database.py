@@ -32,7 +32,7 @@ MachineErrors: tuple[type[Exception], ...] = (sqlite3.Error, writing_sqlite.Erro
 """Errors that stop the service, unless they are also in DataErrors."""
 
 
-def open_writer(path: Path, bulk: bool = False) -> Database:
+def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Database:
     """The one writing connection of a file, in WAL mode.
 
     `bulk`: for a file nobody reads yet, and which is thrown away when filling it is cut short: without a
@@ -43,6 +43,7 @@ def open_writer(path: Path, bulk: bool = False) -> Database:
     """
     connection = writing_sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
     for pragma in (
+        f"page_size = {page_bytes}",
         f"journal_mode = {'MEMORY' if bulk else 'WAL'}",
         f"synchronous = {'OFF' if bulk else 'NORMAL'}",
         f"cache_size = -{CACHE_KIB}",

@@ -9,6 +9,7 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.api import ApiError
 from runlore.projector.archive import Gap, Received
+from runlore.projector.frames import Frames
 from runlore.projector.headers import keep_raw_headers
 from runlore.projector.pull import HEARTBEAT, Pull, require_open
 from runlore.projector.stream import next_sequence
@@ -31,6 +32,7 @@ class Intake:
     def __init__(self, connection: NatsConnection, position: int) -> None:
         self._connection = connection
         keep_raw_headers(connection)
+        self._frames = Frames(connection)
         self._next = position + 1
         self._rows: list[Received] = []
         self._bytes = 0
@@ -108,7 +110,7 @@ class Intake:
             require_open(self._connection)
         gap = await self._confirmed() if self._skipped_to else None
         await self.close()
-        self._pull = Pull(self._connection, self._receive, self._wake.set)
+        self._pull = Pull(self._connection, self._frames, self._receive, self._wake.set)
         await self._pull.start(self._next)
         self._restarts += 1
         return gap

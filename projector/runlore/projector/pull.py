@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 
 from runlore.projector.api import api
 from runlore.projector.archive import Received
+from runlore.projector.frames import Frames
 from runlore.projector.headers import event_id_of, raw_headers
 from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.ids import new_id
@@ -34,6 +35,7 @@ SILENCE = 4.0
 
 INACTIVE = 30.0
 _NS = 10**9
+_DELIVERY = "$JS.ACK."
 
 # A request ends in the ordinary way with these; anything else means that the consumer is in doubt.
 _ENDED = ("408", "404")
@@ -46,7 +48,8 @@ Sink = Callable[[Received, int], None]
 class Pull:
     """One consumer from a start position on. `broken` says why it can no longer be trusted."""
 
-    def __init__(self, connection: NatsConnection, sink: Sink, wake: Callable[[], None]) -> None:
+    def __init__(self, connection: NatsConnection, frames: Frames, sink: Sink, wake: Callable[[], None]) -> None:
+        self._frames = frames
         self._connection, self._sink, self._wake = connection, sink, wake
         self._inbox = connection.new_inbox()
         self._subscription: Subscription | None = None
@@ -55,7 +58,8 @@ class Pull:
         """Open requests and the messages each may still bring; the server serves the oldest first."""
         self._numbers = 0
         self._bounded = True
-        self._heard = asyncio.get_running_loop().time()
+        self._time = asyncio.get_running_loop().time
+        self._heard = self._time()
         self.broken: str | None = None
 
     async def start(self, first: int) -> None:
@@ -77,8 +81,9 @@ class Pull:
             "inactive_threshold": int(INACTIVE * _NS),
         }
         body = {"stream_name": STREAM_NAME, "config": config, "action": "create"}
+        self._frames.route(name, self._take)
         await api(self._connection, f"CONSUMER.CREATE.{STREAM_NAME}.{name}", body)
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._time()
 
     @property
     def requested(self) -> int:
@@ -98,11 +103,11 @@ class Pull:
 
     def silent(self) -> bool:
         """Whether an open request has brought neither message nor heartbeat for too long."""
-        return bool(self._requests) and asyncio.get_running_loop().time() - self._heard > SILENCE
+        return bool(self._requests) and self._time() - self._heard > SILENCE
 
     def hear(self) -> None:
         """Start measuring silence anew, because we did not listen ourselves."""
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = self._time()
 
     async def stop(self) -> None:
         """Stop listening; the server forgets the consumer by itself."""
@@ -111,24 +116,25 @@ class Pull:
                 await self._subscription.unsubscribe()
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard = asyncio.get_running_loop().time()
-        tokens = message.reply.split(".")
-        if len(tokens) < 9 or tokens[0] != "$JS" or tokens[1] != "ACK":
+        self._heard = self._time()
+        if message.reply.startswith(_DELIVERY):
+            self._take(message.subject.encode(), message.reply.encode(), raw_headers(message.headers), message.data)
+        else:
             self._on_status(message.subject, message.headers or {})
-            return
+
+    def _take(self, subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
+        self._heard = self._time()
+        tokens = reply.split(b".")
         sequence, recorded, pending = (5, 7, 8) if len(tokens) == 9 else (7, 9, 10)
-        headers = raw_headers(message.headers)
-        self._sink(
-            Received(
-                int(tokens[sequence]),
-                event_id_of(headers),
-                int(tokens[recorded]),
-                message.subject,
-                headers,
-                message.data,
-            ),
-            int(tokens[pending]),
+        row = Received(
+            int(tokens[sequence]),
+            event_id_of(headers),
+            int(tokens[recorded]),
+            subject.decode(errors="replace"),
+            headers,
+            payload,
         )
+        self._sink(row, int(tokens[pending]))
         self._count_one()
 
     def _count_one(self) -> None:
