@@ -42,7 +42,7 @@ def pack_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises MetadataTypeError naming the path of every value that cannot be stored.
     """
-    if not isinstance(metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
+    if type(metadata) is not dict and not isinstance(metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
         raise MetadataTypeError([("metadata", f"must be a dict, not {type(metadata).__name__}")])
     try:
         return _pack_items(metadata, MAX_DEPTH)
@@ -87,13 +87,17 @@ def _int_bytes(value: int) -> bytes:
 
 
 def _pack_items(group: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    # Plain keys and values are taken here, without a call for each: 3 µs a call of 5 values instead of 5.
-    return {
-        (key if type(key) is str and key.isascii() else _pack_key(key)): (
-            item if (kind := type(item)) in _AS_IS or (kind is str and item.isascii()) else _pack(item, depth)
-        )
-        for key, item in group.items()
-    }
+    packed: dict[str, Any] = {}
+    # What _pack does, without a call for each plain key and value: half the time of a usual call's metadata.
+    for key, item in group.items():
+        name = key if type(key) is str and key.isascii() else _pack_key(key)
+        kind = type(item)
+        if kind in _AS_IS or (kind is str and item.isascii()):
+            packed[name] = item
+        else:
+            packer = _PACKERS.get(kind, _pack)
+            packed[name] = packer(item, depth)
+    return packed
 
 
 def _pack_key(name: Any) -> str:
