@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from runlore.producer import outbox_status
-from runlore.producer.lease import HOLD_SECONDS, Lease
+from runlore.producer.lease import HOLD_SECONDS, STREAMING_ROWS, Lease
 from runlore.producer.message import batch_headers, commands, row_headers
 from runlore.producer.outbox import Outbox, Row
 from runlore.schemas.codec import encode_event
@@ -82,7 +82,7 @@ def test_status_sees_the_outbox_of_a_process_that_streams_without_a_pause(outbox
         lease = Lease(outbox)
         seq = 0
         while not stop.is_set():
-            lease.begin()
+            lease.begin(STREAMING_ROWS)
             taken.set()
             for _ in range(100):
                 seq += 1

@@ -7,6 +7,8 @@ import time
 
 from runlore.producer.outbox import Outbox
 
+STREAMING_ROWS = 200
+"""Events waiting at one look of the relay at which they count as a stream: a call every 25 µs since the last one."""
 HOLD_SECONDS = 1.0
 REST_SECONDS = 0.15
 """Longer than SQLite's longest pause between two tries, 0.1 s: who waits to read gets in."""
@@ -20,9 +22,9 @@ class Lease:
         self._timer: asyncio.TimerHandle | None = None
         self._rest_until = 0.0
 
-    def begin(self) -> None:
-        """Events stream: take the file, unless others have their turn."""
-        if self._timer is not None or time.monotonic() < self._rest_until:
+    def begin(self, waiting: int) -> None:
+        """Take the file when so many events wait that they stream, unless others have their turn."""
+        if waiting < STREAMING_ROWS or self._timer is not None or time.monotonic() < self._rest_until:
             return
         # By a timer: the file must be free in time also when the server lets a batch wait.
         self._timer = asyncio.get_running_loop().call_later(HOLD_SECONDS, self.end)

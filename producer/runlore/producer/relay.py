@@ -31,8 +31,6 @@ POLL_SECONDS = 0.005
 LINGER_SECONDS = 1.0
 """After this long without events it parks, and the next emit wakes it."""
 ADOPT_SECONDS = 10.0
-STREAMING_ROWS = 200
-"""Events waiting at one look at which they count as a stream: a call every 25 µs between two looks."""
 
 logger = logging.getLogger("runlore")
 
@@ -44,6 +42,7 @@ class Source:
         self.outbox = outbox
         self.book = book
         """Receipts to tell; None for adopted outboxes."""
+        self.lease = Lease(outbox)
         self.after = 0
         """Everything up to this number is stored or dead."""
 
@@ -76,7 +75,6 @@ class Relay:
         self._data = DataDir(settings.data_dir)
         self._own = own
         self._last_seq = last_seq
-        self._lease = Lease(own.outbox) if own is not None else None
         self._adopted: list[Source] = []
         self._next_scan = 0.0
         self._stopping = False
@@ -186,9 +184,8 @@ class Relay:
     async def _send_some(self, delivery: Delivery) -> bool:
         """One batch of the own outbox, and one of each adopted; whether there was any."""
         sent = False
-        if self._own is not None and self._lease is not None and (waiting := self._last_seq() - self._own.after) > 0:
-            if waiting >= STREAMING_ROWS:
-                self._lease.begin()
+        if self._own is not None and (waiting := self._last_seq() - self._own.after) > 0:
+            self._own.lease.begin(waiting)
             sent = await self._send_batch(delivery, self._own)
         for source in list(self._adopted):
             if await self._send_batch(delivery, source):
@@ -205,8 +202,8 @@ class Relay:
         return bool(rows)
 
     def _end_lease(self) -> None:
-        if self._lease is not None:
-            self._lease.end()
+        if self._own is not None:
+            self._own.lease.end()
 
     def _adopt(self) -> None:
         self._next_scan = time.monotonic() + ADOPT_SECONDS
