@@ -16,7 +16,7 @@ from runlore.cli.eventline import event_json
 from runlore.cli.options import REFERENCE, data_dir_option, settings_for
 from runlore.cli.output import note
 from runlore.cli.progress import progress_bar
-from runlore.cli.reading import AsOfType
+from runlore.cli.reading import WHEN
 from runlore.projector import ArchiveReader
 from runlore.projector.archive import LogRow
 from runlore.projector.replay import mentioning, replay
@@ -28,7 +28,7 @@ _BATCH = 1000
 
 
 @click.command("replay")
-@click.option("--until", type=AsOfType(), metavar="WHEN", help="Position or time where to stop; else the end.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Position or time where to stop; else the end.")
 @click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="Write the read model to this new file.")
 @click.option("--as", "events", type=click.Path(dir_okay=False, path_type=Path), help="Write the events as JSON lines.")
 @click.option("--entity", type=REFERENCE, help="Only this entity (all versions, or with its steps).")
