@@ -9,6 +9,7 @@ import click
 
 from runlore.schemas.errors import (
     CorruptLogError,
+    FilterError,
     InvalidReferenceError,
     MomentError,
     NotFoundError,
@@ -27,6 +28,7 @@ COMMANDS = {
     "stage": "stage:stage",
     "show": "show:show",
     "history": "history:history",
+    "find": "find:find",
     "diff": "diff:diff",
     "blame": "blame:blame",
     "list": "list_entities:list_entities",
@@ -45,6 +47,7 @@ EXIT_CODES: tuple[tuple[type[RunloreError], int], ...] = (
     (InvalidReferenceError, 2),
     (MomentError, 2),
     (SettingsError, 2),
+    (FilterError, 2),
     (NotFoundError, 3),
     (CorruptLogError, 4),
     (StreamDriftError, 4),

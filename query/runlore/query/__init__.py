@@ -5,6 +5,7 @@ from runlore.query.comparison import Comparison
 from runlore.query.differences import Difference, Differences
 from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun
 from runlore.query.entries import Entry, Metadata
+from runlore.query.finding import Found
 from runlore.query.histories import History
 from runlore.query.series import Series
 from runlore.query.whens import parse_when
@@ -17,6 +18,7 @@ __all__ = [
     "Differences",
     "Entity",
     "Entry",
+    "Found",
     "History",
     "Metadata",
     "ModelVersion",

@@ -8,6 +8,8 @@ from typing import Any
 from runlore.query.comparison import Best, Comparison
 from runlore.query.differences import Differences, differences
 from runlore.query.entities import Entity
+from runlore.query.filters.parse import Where
+from runlore.query.finding import Found, find
 from runlore.query.histories import History
 from runlore.query.listing import Listing
 from runlore.query.moments import AsOf
@@ -33,6 +35,25 @@ class Client(Waiting, Listing):
     """
 
     # -- several entities ----------------------------------------------------------------------------
+
+    def find(
+        self,
+        kind: str | None,
+        where: Where | None = None,
+        *,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int = 100,
+        after: str | None = None,
+        as_of: AsOf | None = None,
+    ) -> Found:
+        """Entities of a kind (None: of all) that fit a filter, such as ``metrics.accuracy > 0.9 and not retired``.
+
+        `where`: a filter, or several that must all hold; docs/filters.md has the language. Without `order_by` (a key
+        or field) the newest come first. `after`: the `cursor` of the page before. Raises FilterError, and MomentError
+        by the producers' clocks: a find goes by positions.
+        """
+        return find(self, kind, where, order_by, descending, limit, after, as_of)
 
     def compare(self, entities: Sequence[Thing], best: Best | None = None) -> Comparison:
         """A table of the leaves of several entities; those that differ come first.

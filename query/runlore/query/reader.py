@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runlore.query.filters.functions import register
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir
 
@@ -129,6 +130,7 @@ class ViewReader:
             check_same_thread=False,
         )
         connection.execute("PRAGMA query_only = 1")
+        register(connection)
         try:
             version = connection.execute("SELECT schema_version FROM view_state").fetchone()[0]
         except sqlite3.DatabaseError as error:

@@ -7,6 +7,7 @@ RunloreError
 ├── MomentError            (ValueError)    a position or time that names no moment of the log
 ├── MissingContextError    (ValueError)    a call that does not say what it is about
 ├── SettingsError          (ValueError)    a RUNLORE_* variable that makes no sense
+├── FilterError            (ValueError)    a filter, order or cursor of `find` that does not parse
 ├── EventDecodeError       (ValueError)    bytes that are not an event this version knows
 ├── OutboxError            (OSError)       the local outbox cannot be opened or written
 ├── ReceiptTimeoutError    (TimeoutError)  no acknowledgement, or not folded, in time
@@ -70,6 +71,28 @@ class MissingContextError(RunloreError, ValueError):
 
 class SettingsError(RunloreError, ValueError):
     """A setting has a value that makes no sense."""
+
+
+class FilterError(RunloreError, ValueError):
+    """A filter, an order or a cursor that `find` does not understand.
+
+    `column` counts characters of `text` from 1, over line ends; None when no place is to blame.
+    """
+
+    def __init__(self, problem: str, text: str = "", column: int | None = None) -> None:
+        self.problem, self.text, self.column = problem, text, column
+        super().__init__(problem if column is None else f"{problem}, at {_place(text, column)}")
+
+
+def _place(text: str, column: int) -> str:
+    """The column, the line that holds it, and a caret below; long lines are cut around it."""
+    before = text[: column - 1]
+    start = before.rfind("\n") + 1
+    line, at = text[start:].partition("\n")[0], column - 1 - start
+    cut = max(0, at - 60)
+    shown = "".join(char if char.isprintable() else " " for char in line[cut : cut + 100])
+    number = f"line {before.count(chr(10)) + 1}, " if "\n" in text else ""
+    return f"{number}column {at + 1}:\n  {shown}\n  {' ' * (at - cut)}^"
 
 
 class EventDecodeError(RunloreError, ValueError):

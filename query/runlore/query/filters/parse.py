@@ -1,0 +1,212 @@
+"""From the text of a filter to its tree; errors point at the column and say what was expected."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any
+
+from runlore.query.filters import ast, literals, zenml
+from runlore.query.filters.checks import check
+from runlore.schemas.errors import FilterError, InvalidReferenceError
+from runlore.schemas.paths import parse_path
+
+MAX_LENGTH = 20_000
+"""Characters of a filter."""
+MAX_CONDITIONS = 200
+"""Conditions of a filter, and literals of one `in`: SQLite's own limits are never met."""
+MAX_DEPTH = 50
+"""Levels of parentheses and `not`."""
+
+_EXPECTED: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"KEY"}), "a key"),
+    (frozenset({"NUMBER", "TEXT", "QUOTED", "WORD", "TIME"}), "a value: a number, 'text', true, false, null or a time"),
+    (frozenset({"OP"}), "a comparison (= != < <= > >= in like contains exists)"),
+    (frozenset({"UNIT"}), "a unit"),
+    (frozenset({"AND", "OR"}), "'and', 'or'"),
+    (frozenset({"IN"}), "'in', 'like' or 'contains'"),
+    (frozenset({"LPAR"}), "'('"),
+    (frozenset({"COMMA"}), "','"),
+    (frozenset({"RPAR"}), "')'"),
+    (frozenset({"$END"}), "the end"),
+)
+"""What terminals of the grammar are called in errors; a later row is left out where an earlier one covers it."""
+
+Where = str | Sequence[str]
+
+
+def parse(where: Where | None) -> ast.Expression | None:
+    """The tree of a filter, or of several that must all hold; None for no condition. Raises FilterError."""
+    if where is None:
+        return None
+    texts = [where] if isinstance(where, str) else list(where)
+    items = [item for item in map(_one, texts) if item is not None]
+    if not items:
+        return None
+    whole = items[0] if len(items) == 1 else ast.And(tuple(items))
+    if ast.count(whole) > MAX_CONDITIONS:
+        raise FilterError(f"at most {MAX_CONDITIONS} conditions in all filters together")
+    return whole
+
+
+def parse_key(text: str) -> ast.Key:
+    """A key on its own, such as what to order by. Raises FilterError."""
+    found = _one(text)
+    if isinstance(found, ast.Compare) and (found.op, found.value) == ("=", True) and "=" not in text:
+        return found.key
+    raise FilterError("expected a key to order by, such as accuracy or metrics.loss", text, 1)
+
+
+@functools.lru_cache(500)
+def _one(text: str) -> ast.Expression | None:
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
+        raise FilterError(f"a filter is text, not {type(text).__name__}")
+    if len(text) > MAX_LENGTH:
+        raise FilterError(f"a filter has at most {MAX_LENGTH:,} characters, this one {len(text):,}")
+    if not text.strip():
+        return None
+    return zenml.parse(text) or _Reader(text).read()
+
+
+@functools.lru_cache(1)
+def _grammar() -> Any:
+    from lark import Lark  # 30 ms: only who filters pays for it
+
+    return Lark(
+        files("runlore.query.filters").joinpath("grammar.lark").read_text(encoding="utf-8"),
+        parser="lalr",
+        maybe_placeholders=True,
+    )
+
+
+class _Reader:
+    """Makes the tree of one text from lark's."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self._conditions = text, 0
+
+    def read(self) -> ast.Expression:
+        from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+
+        try:
+            tree = _grammar().parse(self._text)
+        except UnexpectedToken as error:
+            at = len(self._text.rstrip()) if error.token.type == "$END" else error.token.start_pos or 0
+            raise self._unexpected(at, error.accepts or error.expected) from None
+        except UnexpectedCharacters as error:
+            raise self._unexpected(error.pos_in_stream, error.allowed or ()) from None
+        return self._any(tree.children[0], 0)
+
+    def _unexpected(self, at: int, expected: Iterable[str]) -> FilterError:
+        rest = self._text[at:]
+        names, found = set(expected), []
+        if self._text.count("(", 0, at) <= self._text.count(")", 0, at):
+            names.discard("RPAR")
+        for terminals, words in _EXPECTED:
+            if terminals & names and not (words == "a unit" or (words.startswith("'in'") and "OP" in names)):
+                found.append(words)
+        hint = ""
+        if "TEXT" in names and rest[:1].isalpha():
+            hint = " (text stands in quotes)"
+        elif re.match(r"(?i)(and|or)\b", rest):
+            hint = " (one condition: ever(a > 1) and ever(b > 1))"
+        elif rest[:1] in ("'", '"') and rest.count(rest[0]) == 1:
+            hint = " (the quoted text does not end)"
+        wanted = ", ".join(found[:-1]) + (" or " if found[:-1] else "") + found[-1] if found else "something else"
+        return FilterError(f"expected {wanted}{hint}", self._text, at + 1)
+
+    def _error(self, problem: str, token: Any) -> FilterError:
+        return FilterError(problem, self._text, token.start_pos + 1)
+
+    def _any(self, tree: Any, depth: int) -> ast.Expression:
+        items = tuple(self._all(part, depth) for part in _rules(tree))
+        return items[0] if len(items) == 1 else ast.Or(items)
+
+    def _all(self, tree: Any, depth: int) -> ast.Expression:
+        items = tuple(self._not(part, depth) for part in _rules(tree))
+        return items[0] if len(items) == 1 else ast.And(items)
+
+    def _not(self, tree: Any, depth: int) -> ast.Expression:
+        inner = tree.children[-1]
+        if depth > MAX_DEPTH:
+            raise FilterError(f"at most {MAX_DEPTH} levels of parentheses and 'not'", self._text, 1)
+        match tree.data:
+            case "not_":
+                return ast.Not(self._not(inner, depth + 1))
+            case "group":
+                return self._any(inner, depth + 1)
+            case "ever":
+                return ast.Ever(self._condition(inner))
+            case _:
+                return self._condition(inner)
+
+    def _condition(self, tree: Any) -> ast.Condition:
+        self._conditions += 1
+        if self._conditions > MAX_CONDITIONS:
+            raise FilterError(f"at most {MAX_CONDITIONS} conditions", self._text, 1)
+        tokens = [child for child in tree.children if child is not None]
+        name = next(token for token in tokens if getattr(token, "type", "") == "KEY")
+        values = _rules(tree)
+        key, found = self._key(name), tuple(map(self._literal, values))
+        made = _build(tree.data, key, tokens, found)
+        if isinstance(made, str):
+            raise self._error(made, values[0].children[0])
+        if len(found) > MAX_CONDITIONS:
+            raise self._error(f"at most {MAX_CONDITIONS} values", values[MAX_CONDITIONS].children[0])
+        checked = check(made)
+        if isinstance(checked, str):
+            raise self._error(checked, values[0].children[0] if values else name)
+        return checked
+
+    def _key(self, token: Any) -> ast.Key:
+        try:
+            return ast.Key(parse_path(str(token)), '"' in token)
+        except InvalidReferenceError as error:
+            raise self._error(str(error), token) from error
+
+    def _literal(self, tree: Any) -> ast.Literal:
+        token, unit = (*tree.children, None)[:2]
+        text = str(token)
+        try:
+            match token.type:
+                case "NUMBER":
+                    return literals.number(text, str(unit or ""))
+                case "TIME":
+                    moment = literals.time(text)
+                    if moment is None:
+                        raise ValueError("a time such as 2026-03-01T18:00Z")
+                    return moment
+                case "WORD":
+                    return literals.word(text)
+                case _:
+                    return literals.unquoted(text)
+        except ValueError as error:
+            raise self._error(f"expected {error}", token) from error
+
+
+def _rules(tree: Any) -> list[Any]:
+    return [child for child in tree.children if hasattr(child, "data")]
+
+
+def _build(rule: str, key: ast.Key, tokens: list[Any], values: tuple[ast.Literal, ...]) -> ast.Condition | str:
+    """The condition of a grammar rule, or what is wrong with its value."""
+    negated = any(getattr(token, "type", "") == "NOT" for token in tokens)
+    match rule:
+        case "compare":
+            op = {"==": "=", "<>": "!="}.get(str(tokens[1]), str(tokens[1]))
+            return ast.Compare(key, op, values[0])
+        case "in_":
+            return ast.In(key, values, negated)
+        case "like":
+            pattern = values[0]
+            if not isinstance(pattern, str):
+                return "expected a text such as 'resnet%'"
+            return ast.Matches(key, zenml.glob_of_like(pattern), negated)
+        case "contains":
+            return ast.Contains(key, values[0], negated)
+        case "exists":
+            return ast.Exists(key)
+        case _:
+            return ast.Compare(key, "=", True)

@@ -1,0 +1,55 @@
+"""Which condition drives: the one whose index range is short enough to visit every entity in it."""
+
+from __future__ import annotations
+
+from runlore.query.filters import ast
+from runlore.query.filters.snapshot import Snapshot
+from runlore.query.filters.sql import searches
+from runlore.query.reader import ViewReader
+
+SELECTIVE = 4_000
+"""Rows of an index range that are cheaper to visit than to hope for early hits in a walk."""
+MAX_SEARCHES = 100
+"""Alternatives of one driver; SQLite joins at most 500 selects."""
+
+
+def driver(expression: ast.Expression | None, snapshot: Snapshot, reader: ViewReader) -> list[str] | None:
+    """Searches that find every entity that may fit, with few others; None when no condition is selective."""
+    if expression is None:
+        return None
+    found = _cheapest(expression, snapshot, reader)
+    return None if found is None else found[1]
+
+
+def _cheapest(expression: ast.Expression, snapshot: Snapshot, reader: ViewReader) -> tuple[int, list[str]] | None:
+    match expression:
+        case ast.And(items):
+            choices = [found for item in items if (found := _cheapest(item, snapshot, reader)) is not None]
+            return min(choices, key=lambda found: found[0], default=None)
+        case ast.Or(items):
+            rows, joined = 0, list[str]()
+            for item in items:
+                found = _cheapest(item, snapshot, reader)
+                if found is None:
+                    return None
+                rows, joined = rows + found[0], joined + found[1]
+            return (rows, joined) if rows < SELECTIVE and len(joined) <= MAX_SEARCHES else None
+        case ast.Not():
+            return None
+        case ast.Ever(condition):
+            return _counted(searches(condition, snapshot, ever=True), snapshot, reader)
+        case _:
+            return _counted(searches(expression, snapshot, ever=False), snapshot, reader)
+
+
+def _counted(found: list[str] | None, snapshot: Snapshot, reader: ViewReader) -> tuple[int, list[str]] | None:
+    if found is None or len(found) > MAX_SEARCHES:
+        return None
+    rows = 0
+    for search in found:
+        # A bounded prefix of the range: never more work than the driver itself may cost.
+        counted = reader.one(f"SELECT count(*) FROM ({search} LIMIT {SELECTIVE - rows})", snapshot.bind.values)
+        rows += counted[0] if counted else 0
+        if rows >= SELECTIVE:
+            return None
+    return rows, found
