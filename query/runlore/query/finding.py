@@ -1,7 +1,7 @@
 """Finding entities: the page of a question, by the cheapest of three ways.
 
 1. A condition is selective: visit each entity of its index range, sort what fits.
-2. Nothing is: walk the entities in the wanted order (creation, or the index on one key's values) until the page is full.
+2. Nothing is: walk in the wanted order (of creation, or the index on one key's values) until the page is full.
 3. The order has no index (a field of the entity, values that SQLite cannot sort): sort everything that fits.
 """
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir
 
 BUSY_SECONDS = 5.0
+
+Values = Sequence[Any] | Mapping[str, Any]
+"""Parameters of a statement, in order or by name."""
 
 
 _inherited: list[_Open] = []
@@ -73,11 +76,11 @@ class ViewReader:
             if held.depth == 0 and held.connection.in_transaction:
                 held.connection.execute("ROLLBACK")
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         with self.read() as connection:
             return connection.execute(sql, values).fetchall()
 
-    def one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+    def one(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
         with self.read() as connection:
             found: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
             return found

@@ -81,7 +81,7 @@ def branches(condition: ast.Condition, bind: Binder) -> list[Branch]:
         case ast.In(_, values):
             return _compare("=", values, bind)
         case ast.Matches(_, glob):
-            return [Branch(f"{{t}} IN {TEXTS} AND {{v}} GLOB {bind(glob)}", False)]
+            return [Branch(f"{{t}} IN {TEXTS} AND CAST({{v}} AS TEXT) GLOB {bind(glob)}", False)]
         case ast.Contains(_, value):
             return _contains(value, bind)
         case ast.Exists():
@@ -151,7 +151,7 @@ def _bound(op: str, value: int | float) -> tuple[str, int | float] | None:
     try:
         near = float(value)
     except OverflowError:
-        near = math.copysign(math.inf, value)
+        near = math.inf if value > 0 else -math.inf
     if near == value:
         return op, near
     if op == "=":

@@ -12,12 +12,12 @@ import re
 from runlore.query.filters.ast import Duration, Literal, Number, Time
 from runlore.schemas.values import read_datetime
 
-_BYTES = {"B": 1} | {
+_SIZES = {
     prefix + infix + "B": base**power
     for infix, base in (("", 1000), ("i", 1024))
     for power, prefix in enumerate(("k", "M", "G", "T", "P"), 1)
 }
-_BYTES |= {"K" + unit[1:]: size for unit, size in _BYTES.items() if unit[0] == "k"}
+_BYTES = {"B": 1} | _SIZES | {"K" + unit[1:]: size for unit, size in _SIZES.items() if unit[0] == "k"}
 _MICROS = {"us": 1, "ms": 1_000, "s": 1_000_000, "min": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _WORDS: dict[str, Literal] = {"true": True, "false": False, "null": None, "none": None}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?\Z")

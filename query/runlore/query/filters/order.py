@@ -72,7 +72,11 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
     entity_id: int
     created: int
     type: str | None
-    value: Cell | None
+    value: Any
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, Cell | None) or (self.type is None) != (self.value is None):
+            raise ValueError("a value and its type go together")
 
     @property
     def row(self) -> Row:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Iterable, Sequence
-from importlib.resources import files
+from collections.abc import Sequence
 from typing import Any
 
 from runlore.query.filters import ast, literals, zenml
 from runlore.query.filters.checks import check
+from runlore.query.filters.syntax import syntax_tree
 from runlore.schemas.errors import FilterError, InvalidReferenceError
 from runlore.schemas.paths import parse_path
 
@@ -19,20 +18,6 @@ MAX_CONDITIONS = 200
 """Conditions of a filter, and literals of one `in`: SQLite's own limits are never met."""
 MAX_DEPTH = 50
 """Levels of parentheses and `not`."""
-
-_EXPECTED: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"KEY"}), "a key"),
-    (frozenset({"NUMBER", "TEXT", "QUOTED", "WORD", "TIME"}), "a value: a number, 'text', true, false, null or a time"),
-    (frozenset({"OP"}), "a comparison (= != < <= > >= in like contains exists)"),
-    (frozenset({"UNIT"}), "a unit"),
-    (frozenset({"AND", "OR"}), "'and', 'or'"),
-    (frozenset({"IN"}), "'in', 'like' or 'contains'"),
-    (frozenset({"LPAR"}), "'('"),
-    (frozenset({"COMMA"}), "','"),
-    (frozenset({"RPAR"}), "')'"),
-    (frozenset({"$END"}), "the end"),
-)
-"""What terminals of the grammar are called in errors; a later row is left out where an earlier one covers it."""
 
 Where = str | Sequence[str]
 
@@ -70,17 +55,6 @@ def _one(text: str) -> ast.Expression | None:
     return zenml.parse(text) or _Reader(text).read()
 
 
-@functools.lru_cache(1)
-def _grammar() -> Any:
-    from lark import Lark  # 30 ms: only who filters pays for it
-
-    return Lark(
-        files("runlore.query.filters").joinpath("grammar.lark").read_text(encoding="utf-8"),
-        parser="lalr",
-        maybe_placeholders=True,
-    )
-
-
 class _Reader:
     """Makes the tree of one text from lark's."""
 
@@ -88,34 +62,7 @@ class _Reader:
         self._text, self._conditions = text, 0
 
     def read(self) -> ast.Expression:
-        from lark.exceptions import UnexpectedCharacters, UnexpectedToken
-
-        try:
-            tree = _grammar().parse(self._text)
-        except UnexpectedToken as error:
-            at = len(self._text.rstrip()) if error.token.type == "$END" else error.token.start_pos or 0
-            raise self._unexpected(at, error.accepts or error.expected) from None
-        except UnexpectedCharacters as error:
-            raise self._unexpected(error.pos_in_stream, error.allowed or ()) from None
-        return self._any(tree.children[0], 0)
-
-    def _unexpected(self, at: int, expected: Iterable[str]) -> FilterError:
-        rest = self._text[at:]
-        names, found = set(expected), []
-        if self._text.count("(", 0, at) <= self._text.count(")", 0, at):
-            names.discard("RPAR")
-        for terminals, words in _EXPECTED:
-            if terminals & names and not (words == "a unit" or (words.startswith("'in'") and "OP" in names)):
-                found.append(words)
-        hint = ""
-        if "TEXT" in names and rest[:1].isalpha():
-            hint = " (text stands in quotes)"
-        elif re.match(r"(?i)(and|or)\b", rest):
-            hint = " (one condition: ever(a > 1) and ever(b > 1))"
-        elif rest[:1] in ("'", '"') and rest.count(rest[0]) == 1:
-            hint = " (the quoted text does not end)"
-        wanted = ", ".join(found[:-1]) + (" or " if found[:-1] else "") + found[-1] if found else "something else"
-        return FilterError(f"expected {wanted}{hint}", self._text, at + 1)
+        return self._any(syntax_tree(self._text).children[0], 0)
 
     def _error(self, problem: str, token: Any) -> FilterError:
         return FilterError(problem, self._text, token.start_pos + 1)
@@ -167,7 +114,7 @@ class _Reader:
             raise self._error(str(error), token) from error
 
     def _literal(self, tree: Any) -> ast.Literal:
-        token, unit = (*tree.children, None)[:2]
+        token, unit = tree.children[0], tree.children[1] if len(tree.children) > 1 else None
         text = str(token)
         try:
             match token.type:

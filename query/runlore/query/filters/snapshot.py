@@ -55,7 +55,8 @@ class Snapshot:
 
     def _ids(self, scope: str, parts: PathParts, below: bool) -> tuple[int, ...]:
         try:
-            text, key = format_path(parts), parts[0].encode() and parts[0]
+            text, key = format_path(parts), "".join(parts[:1])
+            text.encode()
         except UnicodeEncodeError:
             return ()  # no stored key has lone surrogates
         if not below:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # What SQLite sorts in another way than `order.rank`: numbers stored as text, and times with an offset.
 _ODD = f"""h.value >= '+' AND h.value < ':' AND (h.type IN {NUMERIC} OR h.type = 'datetime' AND (
-    substr(h.value, -6, 1) IN ('+', '-') AND substr(h.value, -6) != '+00:00' OR substr(h.value, -9, 1) IN ('+', '-')))"""
+    substr(h.value, -6, 1) IN ('+', '-') AND substr(h.value, -6) != '+00:00'
+    OR substr(h.value, -9, 1) IN ('+', '-')))"""
 _ODD_NAMES = "h.value IN ('nan', 'NaN', 'sNaN', 'Infinity') AND h.type IN ('float', 'decimal')"
 
 
