@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.common import data_folder, figure
@@ -65,21 +63,10 @@ def _build(data: DataDir) -> None:
     view.close()
 
 
-def index(path: Path) -> None:
-    """The indexes on values, where the view has none yet."""
-    with sqlite3.connect(path) as database:
-        for table in ("heads", "history"):
-            database.execute(
-                f"CREATE INDEX IF NOT EXISTS {table}_by_value ON {table} (path_id, value, type) WHERE length(value) <= 200"
-            )
-    database.close()
-
-
 def main() -> None:
     with data_folder() as folder:
         data = DataDir(folder)
         _build(data)
-        index(data.current_view())
         with Client(folder) as client:
             for label, where, options in QUESTIONS:
                 taken = []

@@ -97,7 +97,9 @@ LONG = "'" + "x" * 300 + "'"
 
 def conditions() -> st.SearchStrategy[str]:
     key = st.sampled_from(PATHS)
-    equal = st.builds("{} {} {}".format, key, st.sampled_from(["=", "!=", "==", "<>"]), st.sampled_from((*LITERALS, LONG)))
+    equal = st.builds(
+        "{} {} {}".format, key, st.sampled_from(["=", "!=", "==", "<>"]), st.sampled_from((*LITERALS, LONG))
+    )
     order = st.builds("{} {} {}".format, key, st.sampled_from(["<", "<=", ">", ">="]), st.sampled_from(ORDERED))
     several = st.lists(st.sampled_from(LITERALS), min_size=1, max_size=4).map(", ".join)
     within = st.builds("{} {} ({})".format, key, st.sampled_from(["in", "not in"]), several)

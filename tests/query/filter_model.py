@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from runlore.query.filters import ast
-from runlore.schemas import DType, Path, StorageSize, Uri
+from runlore.schemas import DType, Path, Uri
 
 TEXTS = (str, Uri, Path, DType, uuid.UUID)
 Leaves = dict[tuple[str, ...], Any]
@@ -52,7 +52,9 @@ class Known:
             return isinstance(condition, ast.Exists) or satisfies(self.name, condition)
         if isinstance(condition, ast.Exists):
             return any(path[: len(spelling)] == spelling for path in leaves for spelling in spellings)
-        return any(satisfies(leaves[spelling], condition) for spelling in dict.fromkeys(spellings) if spelling in leaves)
+        return any(
+            satisfies(leaves[spelling], condition) for spelling in dict.fromkeys(spellings) if spelling in leaves
+        )
 
 
 def satisfies(value: Any, condition: ast.Condition) -> bool:

@@ -25,7 +25,9 @@ positions = st.one_of(st.none(), st.integers(1, EVENTS + 2))
 
 @FUZZ
 @given(seed=seeds, where=filters(), limit=selective, at=positions)
-def test_find_agrees_with_the_model(monkeypatch: pytest.MonkeyPatch, seed: int, where: str, limit: int, at: Any) -> None:
+def test_find_agrees_with_the_model(
+    monkeypatch: pytest.MonkeyPatch, seed: int, where: str, limit: int, at: Any
+) -> None:
     monkeypatch.setattr(plan, "SELECTIVE", limit)
     here, expression = world(seed), parse(where)
     assert expression is not None
@@ -56,7 +58,9 @@ def test_pages_are_the_whole_list_in_the_order_of_a_key(
     whole = here.client.find("artifact", where, limit=1000, **asked)
     monkeypatch.setattr(plan, "SELECTIVE", 4000)
     assert here.client.find("artifact", where, limit=1000, **asked) == whole
-    assert {e.reference for e in whole} == {e.reference for e in here.client.find("artifact", where, limit=99, as_of=at)}
+    assert {e.reference for e in whole} == {
+        e.reference for e in here.client.find("artifact", where, limit=99, as_of=at)
+    }
     pages, after = [], None
     while True:
         # The way may change from page to page, as data grows: the order must not.

@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 
 from runlore.query.filters import ast, literals
 from runlore.query.filters.functions import COMPARE
+from runlore.schemas.cells import SHORT_CELL
 from runlore.schemas.values import encode_value
 
 INDEXED = 200
-"""Longer values are not in the indexes on values (see the tables of the view)."""
+"""Characters of a text that are in the indexes on values; see `SHORT_CELL`, which a query repeats to use them."""
+SHORT = SHORT_CELL.replace("value", "h.value")
 ENDED = "('removed', 'retracted')"
 NUMBERS = "('int', 'float', 'StorageSize')"
 TEXTS = "('str', 'Uri', 'Path', 'DType', 'uuid')"
@@ -64,7 +66,7 @@ def drivers(condition: ast.Condition, bind: Binder) -> list[str] | None:
     found = branches(condition, bind)
     if not all(branch.indexed for branch in found):
         return None
-    return [f"{branch.sql.format(v='h.value', t='h.type')} AND length(h.value) <= {INDEXED}" for branch in found]
+    return [f"{branch.sql.format(v='h.value', t='h.type')} AND {SHORT}" for branch in found]
 
 
 def _negated(condition: ast.Condition) -> bool:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from runlore.query.filters import ast
 from runlore.query.filters.checks import ONLY_FIELDS, entity_field
-from runlore.query.filters.conditions import ENDED, INDEXED, Binder
+from runlore.query.filters.conditions import ENDED, SHORT, Binder
 from runlore.query.reader import ViewReader
 from runlore.schemas.paths import PathParts, format_path, parse_path
 
@@ -99,9 +99,7 @@ class Snapshot:
 
     def latest(self, place: Place, column: str) -> str:
         """A column of the value at a place that can be ordered by, NULL where there is none."""
-        return self._scalar(
-            self._subject(place), place.paths[0], f"iif(length(h.value) <= {INDEXED}, h.{column}, NULL)"
-        )
+        return self._scalar(self._subject(place), place.paths[0], f"iif({SHORT}, h.{column}, NULL)")
 
     def _scalar(self, subject: str, path_id: int, column: str) -> str:
         live = f"iif(h.type IN {ENDED}, NULL, {column})"

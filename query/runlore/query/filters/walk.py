@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runlore.query.filters import ast
 from runlore.query.filters.checks import entity_field
-from runlore.query.filters.conditions import ENDED, INDEXED, drivers
+from runlore.query.filters.conditions import ENDED, SHORT, drivers
 from runlore.query.filters.order import NUMERIC, Row, odd_offset
 from runlore.query.filters.snapshot import Place
 
@@ -27,7 +27,7 @@ class KeyWalk:
         self._search, self._place = search, place
         bind, snapshot = search.bind, search.snapshot
         self._table = "heads" if snapshot.as_of is None else "history"
-        self._rows = f"h.path_id = {bind(place.paths[0])} AND length(h.value) <= {INDEXED}"
+        self._rows = f"h.path_id = {bind(place.paths[0])} AND {SHORT}"
         if snapshot.at:
             self._rows += f" AND h.position <= {snapshot.at}"
         self._bounds = self._own_bounds(key, where)
