@@ -22,7 +22,8 @@ PAST = 20_000
 QUESTIONS: tuple[tuple[str, str | None, dict[str, Any]], ...] = (
     ("two conditions, one selective", "metrics.accuracy > 0.99 and framework = 'sklearn'", {}),
     ("two conditions, each true for half", "metrics.accuracy > 0.5 and framework = 'sklearn'", {}),
-    ("two conditions, 5 % each", "metrics.accuracy > 0.95 and epoch < 5000", {}),
+    ("two conditions, 5 % each", "metrics.accuracy > 0.95 and epoch < 25000", {}),
+    ("two conditions, bounds of one key", "metrics.accuracy > 0.5 and metrics.accuracy <= 0.5001", {}),
     ("one condition on a string", "tag = 'tag-77777'", {}),
     ("no value fits (0 found)", "metrics.accuracy > 2 and framework = 'sklearn'", {}),
     ("no condition", None, {}),

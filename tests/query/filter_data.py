@@ -113,8 +113,15 @@ def conditions() -> st.SearchStrategy[str]:
     return st.one_of(equal, order, within, like, holds, st.builds(lambda how, name: how.format(name), exists, key))
 
 
+def bounds() -> st.SearchStrategy[str]:
+    return st.builds(
+        "({0} {1} {2} and {0} {3} {4})".format, st.sampled_from(PATHS), st.sampled_from([">", ">="]), st.sampled_from(NUMBERS),
+        st.sampled_from(["<", "<="]), st.sampled_from(NUMBERS),
+    )  # fmt: skip
+
+
 def filters() -> st.SearchStrategy[str]:
-    leaves = st.one_of(conditions(), conditions().map("ever({})".format))
+    leaves = st.one_of(conditions(), bounds(), conditions().map("ever({})".format))
     return st.recursive(
         leaves,
         lambda inner: st.one_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+from collections.abc import Sequence
 
 import msgspec
 
@@ -105,6 +106,12 @@ class Or(msgspec.Struct, frozen=True):
 
 
 Expression = Condition | Ever | Not | And | Or
+
+
+def all_of(items: Sequence[Expression]) -> Expression:
+    """What holds when each of one or more holds, without an `And` inside an `And`."""
+    flat = [part for item in items for part in (item.items if isinstance(item, And) else (item,))]
+    return flat[0] if len(flat) == 1 else And(tuple(flat))
 
 
 def keys_of(expression: Expression) -> list[Key]:

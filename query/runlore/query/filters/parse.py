@@ -30,7 +30,7 @@ def parse(where: Where | None) -> ast.Expression | None:
     items = [item for item in map(_one, texts) if item is not None]
     if not items:
         return None
-    whole = items[0] if len(items) == 1 else ast.And(tuple(items))
+    whole = ast.all_of(items)
     if ast.count(whole) > MAX_CONDITIONS:
         raise FilterError(f"at most {MAX_CONDITIONS} conditions in all filters together")
     return whole
@@ -72,8 +72,7 @@ class _Reader:
         return items[0] if len(items) == 1 else ast.Or(items)
 
     def _all(self, tree: Any, depth: int) -> ast.Expression:
-        items = tuple(self._not(part, depth) for part in _rules(tree))
-        return items[0] if len(items) == 1 else ast.And(items)
+        return ast.all_of([self._not(part, depth) for part in _rules(tree)])
 
     def _not(self, tree: Any, depth: int) -> ast.Expression:
         inner = tree.children[-1]

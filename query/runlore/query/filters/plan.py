@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from runlore.query.filters import ast
 from runlore.query.filters.snapshot import Snapshot
-from runlore.query.filters.sql import searches
+from runlore.query.filters.sql import range_searches, searches
 from runlore.query.reader import ViewReader
 
-SELECTIVE = 4_000
+SELECTIVE = 2_000
 """Rows of an index range that are cheaper to visit than to hope for early hits in a walk."""
 MAX_SEARCHES = 100
 """Alternatives of one driver; SQLite joins at most 500 selects."""
@@ -25,6 +27,9 @@ def _cheapest(expression: ast.Expression, snapshot: Snapshot, reader: ViewReader
     match expression:
         case ast.And(items):
             choices = [found for item in items if (found := _cheapest(item, snapshot, reader)) is not None]
+            for pair in _ranges(items):
+                found = _counted(range_searches(pair, snapshot), snapshot, reader)
+                choices += [] if found is None else [found]
             return min(choices, key=lambda found: found[0], default=None)
         case ast.Or(items):
             rows, joined = 0, list[str]()
@@ -40,6 +45,15 @@ def _cheapest(expression: ast.Expression, snapshot: Snapshot, reader: ViewReader
             return _counted(searches(condition, snapshot, ever=True), snapshot, reader)
         case _:
             return _counted(searches(expression, snapshot, ever=False), snapshot, reader)
+
+
+def _ranges(items: Iterable[ast.Expression]) -> list[list[ast.Compare]]:
+    """Conditions that bound one key from several sides, such as ``a > 1 and a < 2``: together they may be selective."""
+    found: dict[tuple[ast.Key, type], list[ast.Compare]] = {}
+    for item in items:
+        if isinstance(item, ast.Compare) and item.op[0] in "<>":
+            found.setdefault((item.key, type(item.value)), []).append(item)
+    return [pair for pair in found.values() if len(pair) > 1]
 
 
 def _counted(found: list[str] | None, snapshot: Snapshot, reader: ViewReader) -> tuple[int, list[str]] | None:

@@ -40,15 +40,15 @@ class Snapshot:
         return found
 
     def _find_places(self, key: ast.Key, below: bool) -> list[Place]:
+        step, apart, rest = key.parts[0].partition("::")
         lone = len(key.parts) == 1 and not key.quoted
-        scopes = (
-            ["field"] if lone and key.parts[0] in ONLY_FIELDS else ["metadata"] if key.quoted else ["metadata", "field"]
-        )
+        scopes = ["metadata"] if key.quoted else ["metadata", "field"]
+        if lone and key.parts[0] in ONLY_FIELDS:
+            scopes = ["field"]
         spellings = [key.parts]
         if len(key.parts) > 1 and not key.quoted:
             spellings.append((".".join(key.parts),))  # a key that holds dots, such as train.loss
         found = [Place(self._ids(scope, parts, below)) for scope in scopes for parts in spellings]
-        step, apart, rest = key.parts[0].partition("::")
         if apart and self.kind in (None, "run"):
             found += [Place(self._ids("metadata", (rest, *key.parts[1:]), below), step)]
         return [place for place in found if place.paths]

@@ -99,6 +99,18 @@ def searches(condition: ast.Condition, snapshot: Snapshot, ever: bool) -> list[s
     return [_search(place, test, snapshot, ever) for place in snapshot.places(condition.key) for test in tests]
 
 
+def range_searches(conditions: list[ast.Compare], snapshot: Snapshot) -> list[str] | None:
+    """One search for several orders of one key with literals of one type; None where they may mean several values."""
+    key = conditions[0].key
+    places = snapshot.places(key)
+    tests = [drivers(condition, snapshot.bind) for condition in conditions]
+    if entity_field(key) is not None or len(places) != 1 or None in tests:
+        return None
+    # Alternatives come in one order (numbers, then numbers stored as text): a value passes the same one of each.
+    both = [" AND ".join(pair) for pair in zip(*filter(None, tests), strict=False)] if all(tests) else []
+    return [_search(places[0], test, snapshot, ever=False) for test in both]
+
+
 def _search(place: Place, test: str, snapshot: Snapshot, ever: bool) -> str:
     table = "heads" if snapshot.as_of is None and not ever else "history"
     where = f"h.path_id = {snapshot.bind(place.paths[0])} AND {test}"

@@ -1,0 +1,117 @@
+"""`runlore find`: the entities that fit a filter."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runlore.cli.options import data_dir_option, json_option, project_option
+from runlore.cli.output import note, print_json, print_table
+from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.render import json_entity, text, when
+from runlore.query import Entity
+from runlore.query.filters.ast import Key, keys_of
+from runlore.query.filters.parse import parse, parse_key
+from runlore.schemas.paths import format_path
+
+
+@click.command("find")
+@click.argument("kind")
+@click.argument("filters", metavar="[FILTER]...", nargs=-1)
+@click.option("--order-by", metavar="KEY", help="A key or field; else the newest come first.")
+@click.option("--desc", "descending", is_flag=True, help="With --order-by: the largest first.")
+@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+@click.option("--after", metavar="CURSOR", help="The next page: the cursor that the page before ended with.")
+@click.option("--columns", metavar="KEY,KEY", help="Keys to show; else those the filter and the order mention.")
+@as_of_option
+@json_option
+@project_option
+@data_dir_option
+def find(
+    kind: str,
+    filters: tuple[str, ...],
+    order_by: str | None,
+    descending: bool,
+    limit: int,
+    after: str | None,
+    columns: str | None,
+    as_of: int | dt.datetime | None,
+    as_json: bool,
+    project: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Find entities of a KIND (run, step, model, artifact, ...; any: of all) that fit every FILTER.
+
+    \b
+    Examples:
+      runlore find model "metrics.accuracy > 0.9 and framework = 'sklearn' and not retired"
+      runlore find run "status = 'failed'" --as-of 2026-03-01T18:00
+      runlore find artifact "size > 1.5MB" --order-by size --desc -n 5
+      runlore find model accuracy:gte:0.9 name:contains:churn
+    """
+    shown = _columns(filters, order_by, columns)
+    with open_client(data_dir, project, as_of) as client, client.reader.read():
+        found = client.find(
+            None if kind == "any" else kind,
+            filters,
+            order_by=order_by,
+            descending=descending,
+            limit=limit,
+            after=after,
+        )
+        if as_json:
+            entities = [json_entity(entity) for entity in found]
+            print_json({"position": found.position, "cursor": found.cursor, "entities": entities})
+            return
+        rows = [(text(entity.reference), *_cells(entity, shown), when(entity.created)) for entity in found]
+        print_table(("entity", *map(_title, shown), "first named"), rows)
+    if found.cursor is not None:
+        note(f"more: --after {found.cursor}")
+
+
+def _columns(filters: tuple[str, ...], order_by: str | None, columns: str | None) -> list[Key]:
+    if columns is not None:
+        return [parse_key(name) for name in columns.split(",") if name.strip()]
+    expression = parse(filters)
+    keys = [] if expression is None else keys_of(expression)
+    return list(dict.fromkeys([*keys, *([] if order_by is None else [parse_key(order_by)])]))
+
+
+def _title(key: Key) -> str:
+    return text(format_path(key.parts))
+
+
+def _cells(entity: Entity, keys: list[Key]) -> list[str]:
+    if not keys:
+        return []
+    metadata, fields = entity.metadata, entity.fields
+    return [_cell(entity, key, metadata, fields) for key in keys]
+
+
+def _cell(entity: Entity, key: Key, metadata: dict[str, Any], fields: dict[str, Any]) -> str:
+    name = key.parts[0]
+    if len(key.parts) == 1 and not key.quoted:
+        if name == "created":
+            return when(entity.created)
+        if name in ("name", "version", "run", "step", "pipeline"):
+            value = getattr(entity, "id", entity.name) if name == entity.kind else getattr(entity, name, None)
+            return "" if value is None else text(value)
+        if name in ("stage", "status"):
+            return text(fields.get(name, ""))
+    for values in (metadata, fields):
+        for parts in (key.parts, (".".join(key.parts),)):
+            there, value = _value(values, parts)
+            if there:
+                return text(value)
+    return ""
+
+
+def _value(values: Any, parts: tuple[str, ...]) -> tuple[bool, Any]:
+    for part in parts:
+        if not isinstance(values, dict) or part not in values:
+            return False, None
+        values = values[part]  # pyright: ignore[reportUnknownVariableType] -- metadata is whatever was logged
+    return True, values  # pyright: ignore[reportUnknownVariableType] -- as above
