@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from docs.generate import events_page, with_settings
+from runlore.query.filters.parse import parse
 from runlore.schemas import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -37,3 +38,13 @@ def test_the_readme_shows_the_example_that_the_compose_test_runs() -> None:
 def test_the_readme_links_to_files_that_exist() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_filter_of_the_filters_page_parses() -> None:
+    page = (ROOT / "docs" / "filters.md").read_text()
+    table = re.findall(r"^\| `([^|]+?)` \|", page, re.MULTILINE)
+    inline = re.findall(r"`([a-z]+(?: not)? (?:[<>=!]+|in|like) [^`]+|\w+:\w+:[^`]+)`", page)
+    shown = re.findall(r'find\("model", "([^"]+)"\)', page)
+    examples = [text for text in (*table, *inline, *shown) if text != "key:op:value"]
+    assert len(examples) >= 22
+    assert all(parse(text) is not None for text in examples)

@@ -134,3 +134,16 @@ def count(expression: Expression) -> int:
             return count(inner)
         case _:
             return 1
+
+
+def depth(expression: Expression) -> int:
+    """Levels of `and`, `or` and `not` around the innermost condition."""
+    match expression:
+        case And(items) | Or(items):
+            return 1 + max(map(depth, items))
+        case Not(Not(inner)):
+            return depth(inner)
+        case Not(inner):
+            return 1 + depth(inner)
+        case _:
+            return 0

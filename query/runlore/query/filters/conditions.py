@@ -83,7 +83,7 @@ def branches(condition: ast.Condition, bind: Binder) -> list[Branch]:
         case ast.In(_, values):
             return _compare("=", values, bind)
         case ast.Matches(_, glob):
-            return [Branch(f"{{t}} IN {TEXTS} AND CAST({{v}} AS TEXT) GLOB {bind(glob)}", False)]
+            return [Branch(f"{{t}} IN {TEXTS} AND CAST({{v}} AS TEXT) GLOB CAST({bind(glob)} AS TEXT)", False)]
         case ast.Contains(_, value):
             return _contains(value, bind)
         case ast.Exists():

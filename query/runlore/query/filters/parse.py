@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+import re
+from typing import Any, cast
 
 from runlore.query.filters import ast, literals, zenml
 from runlore.query.filters.checks import check
@@ -17,20 +17,29 @@ MAX_LENGTH = 20_000
 MAX_CONDITIONS = 200
 """Conditions of a filter, and literals of one `in`: SQLite's own limits are never met."""
 MAX_DEPTH = 50
-"""Levels of parentheses and `not`."""
+"""Levels of parentheses and `not` in the text."""
+MAX_LEVELS = 10
+"""Levels of `and`, `or` and `not` that mean something: SQLite's parser holds no more around the longest condition."""
 
-Where = str | Sequence[str]
+_PLAIN_KEY = re.compile(r"[a-zA-Z_]\w*(?:\.\w+)*")
+
+Where = str | list[str] | tuple[str, ...]
 
 
 def parse(where: Where | None) -> ast.Expression | None:
     """The tree of a filter, or of several that must all hold; None for no condition. Raises FilterError."""
     if where is None:
         return None
-    texts = [where] if isinstance(where, str) else list(where)
+    texts = [where] if isinstance(where, str) else where
+    untyped: Any = texts  # callers are
+    if not isinstance(untyped, (list, tuple)) or not all(isinstance(text, str) for text in cast(list[Any], untyped)):
+        raise FilterError(f"a filter is a text or a list of texts, not {where!r:.80}")
     items = [item for item in map(_one, texts) if item is not None]
     if not items:
         return None
     whole = ast.all_of(items)
+    if ast.depth(whole) > MAX_LEVELS:
+        raise FilterError(f"at most {MAX_LEVELS} levels of 'and', 'or' and 'not' inside each other")
     if ast.count(whole) > MAX_CONDITIONS:
         raise FilterError(f"at most {MAX_CONDITIONS} conditions in all filters together")
     return whole
@@ -38,16 +47,18 @@ def parse(where: Where | None) -> ast.Expression | None:
 
 def parse_key(text: str) -> ast.Key:
     """A key on its own, such as what to order by. Raises FilterError."""
-    found = _one(text)
-    if isinstance(found, ast.Compare) and (found.op, found.value) == ("=", True) and "=" not in text:
-        return found.key
-    raise FilterError("expected a key to order by, such as accuracy or metrics.loss", text, 1)
+    if _PLAIN_KEY.fullmatch(text):
+        return ast.Key(parse_path(text))
+    tree = syntax_tree(text)
+    if {part.data for part in tree.iter_subtrees()} != {"start", "any", "all", "plain", "bare"}:
+        raise FilterError("expected a key, such as accuracy or metrics.loss", text, 1)
+    found = _Reader(text).read()
+    assert isinstance(found, ast.Compare)
+    return found.key
 
 
 @functools.lru_cache(500)
 def _one(text: str) -> ast.Expression | None:
-    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
-        raise FilterError(f"a filter is text, not {type(text).__name__}")
     if len(text) > MAX_LENGTH:
         raise FilterError(f"a filter has at most {MAX_LENGTH:,} characters, this one {len(text):,}")
     if not text.strip():

@@ -22,6 +22,8 @@ def filter_sql(expression: ast.Expression, snapshot: Snapshot, position_at: Posi
             return "(" + " AND ".join(filter_sql(item, snapshot, position_at) for item in items) + ")"
         case ast.Or(items):
             return "(" + " OR ".join(filter_sql(item, snapshot, position_at) for item in items) + ")"
+        case ast.Not(ast.Not(inner)):
+            return filter_sql(inner, snapshot, position_at)
         case ast.Not(inner):
             return f"(NOT {filter_sql(inner, snapshot, position_at)})"
         case ast.Ever(condition):
@@ -33,14 +35,15 @@ def filter_sql(expression: ast.Expression, snapshot: Snapshot, position_at: Posi
 def _condition(condition: ast.Condition, snapshot: Snapshot, position_at: PositionAt, ever: bool) -> str:
     if entity_field(condition.key) == "created":
         return _created(condition, snapshot, position_at)
-    # The unary plus keeps the planner on the primary key: one seek an entity, not one index range.
-    test = row_sql(condition, snapshot.bind, "+h.value", "+h.type")
     own = snapshot.entity_value(condition.key)
     if own is not None:
         kind = "'str'"
         if _by_number(condition):
             own, kind = f"iif({NUMERIC_VERSION}, e.version_number, {own})", f"iif({NUMERIC_VERSION}, 'int', 'str')"
-        return f"EXISTS (SELECT 1 FROM (SELECT {own} AS value, {kind} AS type) h WHERE h.value IS NOT NULL AND {test})"
+        test = row_sql(condition, snapshot.bind, "v.value", "v.type")
+        return f"EXISTS (SELECT 1 FROM (SELECT {own} AS value, {kind} AS type) v WHERE v.value IS NOT NULL AND {test})"
+    # The unary plus keeps the planner on the primary key: one seek an entity, not one index range.
+    test = row_sql(condition, snapshot.bind, "+h.value", "+h.type")
     places = snapshot.places(condition.key, isinstance(condition, ast.Exists))
     return "(" + " OR ".join(snapshot.exists(place, test, ever) for place in places) + ")" if places else "0"
 

@@ -1,0 +1,114 @@
+"""What a find costs: no plan scans the values, and work does not grow with what does not fit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runlore.query import Client
+from runlore.query.filters import plan
+from tests.events import LogBuilder
+from tests.query.test_reader import steps_taken
+from tests.query.views import client_of
+
+FILTERS = (
+    None,
+    "metrics.loss > 0.5",
+    "metrics.loss > 0.5 and metrics.loss < 0.6",
+    "metrics.loss > 0.5 and framework = 'torch' and not retired",
+    "metrics.loss <= 1e-3 or framework in ('a', 'b')",
+    "framework like 'a%' or framework contains 'x' or exists metrics",
+    "ever(metrics.loss > 0.5)",
+    "ever(framework = 'torch') and not ever(metrics.loss = nan)",
+    "at > 2026-01-01 and at < 2027-01-01T12:00Z",
+    "name = 'm1' and version > 2",
+    "run = 'x' or step = 'y' or pipeline = 'z'",
+    "train::loss > 0.5",
+    "created > 2026-01-01",
+)
+
+
+def write(count: int) -> Any:
+    def add(log: LogBuilder) -> None:
+        for number in range(count):
+            log.log(
+                f"model:m{number}@1",
+                {"metrics": {"loss": number / count}, "framework": ("torch", "sklearn")[number % 2], "n": number},
+            )
+
+    return add
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return client_of(tmp_path_factory.mktemp("plans"), write(300))
+
+
+@pytest.mark.parametrize("selective", [0, 2000])
+@pytest.mark.parametrize("as_of", [None, 200])
+@pytest.mark.parametrize("order", [None, "metrics.loss", "framework", "name", "version", "nothing"])
+@pytest.mark.parametrize("where", FILTERS)
+def test_no_plan_scans_history_or_heads(
+    client: Client, monkeypatch: pytest.MonkeyPatch, where: Any, order: Any, as_of: Any, selective: int
+) -> None:
+    monkeypatch.setattr(plan, "SELECTIVE", selective)
+    steps: list[str] = []
+
+    def explained(sql: str, values: Any = ()) -> Any:
+        steps.extend(str(row[3]) for row in plain(f"EXPLAIN QUERY PLAN {sql}", values))
+        return plain(sql, values)
+
+    plain = client.reader.rows
+    monkeypatch.setattr(client.reader, "rows", explained)
+    monkeypatch.setattr(client.reader, "one", lambda sql, values=(): next(iter(explained(sql, values)), None))
+    for kind in ("model", "run", None):
+        client.find(kind, where, order_by=order, as_of=as_of)
+    # Aliases: h is heads or history, m history.
+    scans = [step for step in steps if re.match(r"SCAN (h|m|heads|history)\b", step)]
+    assert scans == []
+    assert not any("AUTOMATIC" in step for step in steps)
+    assert any(step.startswith("SEARCH") for step in steps)
+
+
+def test_a_selective_condition_drives_through_the_index_on_values(client: Client, monkeypatch: Any) -> None:
+    steps: list[str] = []
+    plain = client.reader.rows
+    monkeypatch.setattr(
+        client.reader,
+        "rows",
+        lambda sql, values=(): (
+            steps.extend(str(row[3]) for row in plain(f"EXPLAIN QUERY PLAN {sql}", values)),
+            plain(sql, values),
+        )[1],
+    )
+    client.find("model", "metrics.loss > 0.9")
+    assert "SEARCH h USING COVERING INDEX heads_by_value (path_id=? AND value>? AND value<?)" in steps
+    steps.clear()
+    client.find("model", "ever(metrics.loss > 0.9)")
+    assert any("history_by_value (path_id=? AND value>? AND value<?)" in step for step in steps)
+    steps.clear()
+    client.find("model", order_by="metrics.loss", descending=True)
+    assert "SEARCH h USING COVERING INDEX heads_by_value (path_id=?)" in steps
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
+def test_work_does_not_grow_with_the_entities(tmp_path: Path) -> None:
+    few, many = (client_of(tmp_path / str(count), write(count)) for count in (1_000, 20_000))
+    for where, options in (
+        ("n = 7 and framework = 'sklearn'", {}),
+        ("framework = 'torch' and n >= 0", {"limit": 20}),
+        ("framework = 'torch'", {"order_by": "metrics.loss", "limit": 20}),
+        (None, {"order_by": "n", "descending": True, "limit": 20}),
+        ("ever(n = 500)", {}),
+    ):
+
+        def read(client: Client, where: Any = where, options: Any = options) -> Any:
+            return client.find("model", where, **options)
+
+        assert read(few) != []
+        assert read(many) != []
+        # The probe for selectivity counts at most `SELECTIVE` rows, whatever there is.
+        assert steps_taken(many, read) <= 1.5 * steps_taken(few, read) + plan.SELECTIVE / 4
