@@ -126,7 +126,7 @@ def pipelines(log: LogBuilder) -> None:
     log.log("step:0190-aa/train", {"loss": 0.5, "opt": {"lr": 0.2}}, run="0190-aa", step="train")
     log.add(ArtifactVersionProduced(EntityRef("artifact", "table"), "DataFrame"), run="0190-aa", step="train")
     log.add(RunFinished("failed", "ValueError", "nan"), run="0190-aa")
-    log.add(RunStarted("weekly", "weekly-1", parameters={"lr": 0.3}), run="0190-ab")
+    log.add(RunStarted("weekly", "weekly-1", parameters={"lr": 0.3, "deep": {"a.b": True, "n": 5}}), run="0190-ab")
     log.add(ModelVersionCreated(EntityRef("model", "churn")), run="0190-ab")
     log.add(ModelStageChanged(EntityRef("model", "churn", "1"), "staging"))
     log.add(ModelStageChanged(EntityRef("model", "churn", "1"), "production"))
@@ -139,6 +139,11 @@ def pipelines(log: LogBuilder) -> None:
         ("run", "name = 'weekly-1'", ["run:0190-ab"]),
         ("run", "pipeline = 'nightly'", ["run:0190-aa"]),
         ("run", "run like '0190-%'", ["run:0190-ab", "run:0190-aa"]),
+        ("run", "parameters.lr > 0.2", ["run:0190-ab"]),
+        ("run", "parameters.lr != 0.3 or parameters.deep.a.b", ["run:0190-ab", "run:0190-aa"]),
+        ("run", "parameters.deep.n = 5 and exists parameters.deep and not exists parameters.shallow", ["run:0190-ab"]),
+        ("run", "ever(parameters.lr < 1) and parameters.lr >= 0.3 and parameters.lr < 0.4", ["run:0190-ab"]),
+        ("run", "exists parameters", ["run:0190-ab", "run:0190-aa"]),
         ("run", "train::loss = 0.5 and train::opt.lr < 1", ["run:0190-aa"]),
         ("run", "exists train::opt", ["run:0190-aa"]),
         ("run", "not exists train::opt", ["run:0190-ab"]),
@@ -167,6 +172,8 @@ def test_fields_as_of_then(tmp_path: Path) -> None:
     assert client.find("artifact", "step = 'train'", as_of=3) == []
     assert [e.reference for e in client.find("run", "exists train::loss", as_of=3)] == ["run:0190-aa"]
     assert client.find("run", "exists train::loss", as_of=2) == []
+    assert [e.reference for e in client.find("run", order_by="parameters.lr")] == ["run:0190-aa", "run:0190-ab"]
+    assert [e.reference for e in client.find("run", "parameters.lr > 0", as_of=5)] == ["run:0190-aa"]
 
 
 def test_a_quoted_name_is_a_key_even_where_a_field_has_the_name(tmp_path: Path) -> None:

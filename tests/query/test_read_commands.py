@@ -95,3 +95,33 @@ def test_what_is_not_there_and_what_is_not_understood_have_exit_codes(
     done = run(folder, *words)
     assert (done.returncode, done.stdout) == (code, "")
     assert "Traceback" not in done.stderr
+
+
+def test_find_shows_the_keys_of_the_filter_and_pages_on(folder: Path) -> None:
+    done = run(folder, "find", "model", "accuracy > 0.5 and version >= 1", "--order-by", "accuracy", "--desc")
+    header, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    assert header == ["entity", "accuracy", "version", "first named"]
+    assert [row[:3] for row in rows] == [["model:churn@2", "0.75", "2"], ["model:churn@1", "0.625", "1"]]
+    first = run(folder, "find", "model", "-n", "1", "--columns", "metrics.n,missing")
+    assert first.stdout.splitlines()[1].split("\t")[:3] == ["model:churn@2", "", ""]
+    cursor = first.stderr.split("--after ")[1].strip()
+    second = read_json(folder, "find", "model", "-n", "1", "--after", cursor)
+    assert ([row["reference"] for row in second["entities"]], second["cursor"]) == (["model:churn@1"], None)
+    assert second["position"] == 6
+
+
+def test_find_reads_as_of_and_takes_several_filters_and_any_kind(folder: Path) -> None:
+    def references(*words: str) -> list[str]:
+        return [row["reference"] for row in read_json(folder, "find", *words)["entities"]]
+
+    assert references("model", "accuracy = 0.5", "--as-of", "1") == ["model:churn@1"]
+    assert references("model", "accuracy:gte:0.6", "evil") == []
+    assert references("model", "accuracy:gte:0.6", "name:equals:churn") == ["model:churn@2", "model:churn@1"]
+    assert references("any", "pipeline = 'nightly'") == ["step:0190-aa/train", "run:0190-aa", "pipeline:nightly"]
+
+
+def test_a_wrong_filter_is_wrong_usage_and_shows_where(folder: Path) -> None:
+    done = run(folder, "find", "model", "accuracy > high")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("accuracy > high\n             ^\n")
+    assert run(folder, "find", "model", "--after", "x").returncode == 2

@@ -113,8 +113,7 @@ class Search:
         elif own is not None:
             pairs = [("'str'", own)]
         else:
-            places = self.snapshot.places(order)
-            pairs = [(self.snapshot.latest(place, "type"), self.snapshot.latest(place, "value")) for place in places]
+            pairs = [self.snapshot.latest(place) for place in self.snapshot.places(order)]
         columns = "".join(f", {kind}, {value}" for kind, value in pairs)
         found = self._reader.rows(
             f"SELECT e.entity_id, e.created_position{columns} FROM {source} WHERE {self.conditions}", self.bind.values

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import decimal
 import functools
+import json
 import operator
 import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from runlore.query.filters.literals import time
-from runlore.schemas.cells import from_cell
+from runlore.schemas.cells import from_cell, to_cell
 from runlore.schemas.values import decode_value
 
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -21,14 +22,19 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
 }
 
+_NOTHING = object()
+
 
 def register(connection: sqlite3.Connection) -> None:
     """Make the functions known to a connection."""
-    for name, count, function in (
+    functions: tuple[tuple[str, int, Callable[..., Any]], ...] = (
         ("runlore_number", 3, _number),
         ("runlore_micros", 1, _micros),
         ("runlore_holds", 3, _holds),
-    ):
+        ("runlore_part_type", 3, _part_type),
+        ("runlore_part_value", 3, _part_value),
+    )
+    for name, count, function in functions:
         connection.create_function(name, count, function, deterministic=True)
 
 
@@ -76,3 +82,27 @@ def _same(item: Any, wanted: Any) -> bool:
     if item != item and wanted != wanted:
         return True
     return bool(item == wanted)
+
+
+@functools.lru_cache(2000)
+def _part(kind: str, cell: Any, path: str) -> tuple[str | None, Any]:
+    """Type and cell of what a stored dict holds at a path (a JSON list), both None where it holds nothing."""
+    value: Any = from_cell(kind, cell) if kind == "dict" else None
+    parts: list[str] = json.loads(path)
+    for at, part in enumerate(parts):
+        if not isinstance(value, dict):
+            return None, None
+        whole = ".".join(parts[at:])
+        found = cast(dict[str, Any], value)
+        if part not in found and whole in found:
+            return to_cell(found[whole])[:2]  # a parameter that holds dots
+        value = found.get(part, _NOTHING)
+    return (None, None) if value is _NOTHING else to_cell(value)[:2]
+
+
+def _part_type(kind: str, cell: Any, path: str) -> str | None:
+    return _part(kind, cell, path)[0]
+
+
+def _part_value(kind: str, cell: Any, path: str) -> Any:
+    return _part(kind, cell, path)[1]

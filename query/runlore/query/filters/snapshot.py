@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -19,6 +20,13 @@ class Place(NamedTuple):
 
     paths: tuple[int, ...]
     step: str | None = None
+    inside: PathParts = ()
+    """Where in the value, for fields that hold a dict: a run's parameters."""
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the indexes on values know what stands here."""
+        return not self.inside
 
 
 class Snapshot:
@@ -49,6 +57,8 @@ class Snapshot:
         if len(key.parts) > 1 and not key.quoted:
             spellings.append((".".join(key.parts),))  # a key that holds dots, such as train.loss
         found = [Place(self._ids(scope, parts, below)) for scope in scopes for parts in spellings]
+        if "field" in scopes and len(key.parts) > 1 and key.parts[0] == "parameters":
+            found.append(Place(self._ids("field", ("parameters",), below=False), inside=key.parts[1:]))
         if apart and self.kind in (None, "run"):
             found += [Place(self._ids("metadata", (rest, *key.parts[1:]), below), step)]
         return [place for place in found if place.paths]
@@ -97,9 +107,23 @@ class Snapshot:
             f" AND s.run = e.name AND s.name = {self.bind(place.step)} AND s.version = '')"
         )
 
-    def latest(self, place: Place, column: str) -> str:
-        """A column of the value at a place that can be ordered by, NULL where there is none."""
-        return self._scalar(self._subject(place), place.paths[0], f"iif({SHORT}, h.{column}, NULL)")
+    def columns(self, place: Place) -> tuple[str, str]:
+        """The SQL of value and type of a row `h` at the place."""
+        if not place.inside:
+            # The unary plus keeps the planner on the primary key: one seek an entity, not one index range.
+            return "+h.value", "+h.type"
+        path = self.bind(json.dumps(place.inside))
+        return f"runlore_part_value(h.type, h.value, {path})", f"runlore_part_type(h.type, h.value, {path})"
+
+    def latest(self, place: Place) -> tuple[str, str]:
+        """Type and value at a place, where it can be ordered by; NULL where there is none."""
+        value, kind = self.columns(place)
+        short = SHORT.replace("h.value", value)
+        subject, path = self._subject(place), place.paths[0]
+        return (
+            self._scalar(subject, path, f"iif({short}, {kind}, NULL)"),
+            self._scalar(subject, path, f"iif({short}, {value}, NULL)"),
+        )
 
     def _scalar(self, subject: str, path_id: int, column: str) -> str:
         live = f"iif(h.type IN {ENDED}, NULL, {column})"

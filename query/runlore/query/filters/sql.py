@@ -42,10 +42,11 @@ def _condition(condition: ast.Condition, snapshot: Snapshot, position_at: Positi
             own, kind = f"iif({NUMERIC_VERSION}, e.version_number, {own})", f"iif({NUMERIC_VERSION}, 'int', 'str')"
         test = row_sql(condition, snapshot.bind, "v.value", "v.type")
         return f"EXISTS (SELECT 1 FROM (SELECT {own} AS value, {kind} AS type) v WHERE v.value IS NOT NULL AND {test})"
-    # The unary plus keeps the planner on the primary key: one seek an entity, not one index range.
-    test = row_sql(condition, snapshot.bind, "+h.value", "+h.type")
-    places = snapshot.places(condition.key, isinstance(condition, ast.Exists))
-    return "(" + " OR ".join(snapshot.exists(place, test, ever) for place in places) + ")" if places else "0"
+    tests = [
+        snapshot.exists(place, row_sql(condition, snapshot.bind, *snapshot.columns(place)), ever)
+        for place in snapshot.places(condition.key, isinstance(condition, ast.Exists))
+    ]
+    return "(" + " OR ".join(tests) + ")" if tests else "0"
 
 
 def _by_number(condition: ast.Condition) -> bool:
@@ -96,10 +97,10 @@ def searches(condition: ast.Condition, snapshot: Snapshot, ever: bool) -> list[s
     field = entity_field(condition.key)
     if field is not None:
         return _entity_searches(field, condition, snapshot)
-    tests = drivers(condition, snapshot.bind)
-    if tests is None:
+    tests, places = drivers(condition, snapshot.bind), snapshot.places(condition.key)
+    if tests is None or not all(place.indexed for place in places):
         return None
-    return [_search(place, test, snapshot, ever) for place in snapshot.places(condition.key) for test in tests]
+    return [_search(place, test, snapshot, ever) for place in places for test in tests]
 
 
 def range_searches(conditions: list[ast.Compare], snapshot: Snapshot) -> list[str] | None:
@@ -107,7 +108,7 @@ def range_searches(conditions: list[ast.Compare], snapshot: Snapshot) -> list[st
     key = conditions[0].key
     places = snapshot.places(key)
     tests = [drivers(condition, snapshot.bind) for condition in conditions]
-    if entity_field(key) is not None or len(places) != 1 or None in tests:
+    if entity_field(key) is not None or len(places) != 1 or not places[0].indexed or None in tests:
         return None
     # Alternatives come in one order (numbers, then numbers stored as text): a value passes the same one of each.
     both = [" AND ".join(pair) for pair in zip(*filter(None, tests), strict=False)] if all(tests) else []

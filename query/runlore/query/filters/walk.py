@@ -36,7 +36,7 @@ class KeyWalk:
     def of(cls, search: Search, key: ast.Key, where: ast.Expression | None, after: Row | None) -> KeyWalk | None:
         """The walk of a key, None when its order needs another way."""
         places = search.snapshot.places(key)
-        if entity_field(key) is not None or len(places) != 1 or places[0].step is not None:
+        if entity_field(key) is not None or len(places) != 1 or places[0].step is not None or not places[0].indexed:
             return None
         walk = cls(search, places[0], key, where)
         return None if walk._is_odd() or (after is not None and _odd(after)) else walk
@@ -86,8 +86,8 @@ class KeyWalk:
         )
 
     def _without_value(self, after: Row | None, limit: int) -> list[Row]:
-        bare = f"{self._search.snapshot.latest(self._place, 'value')} IS NULL"
-        return self._search.by_creation("entities e", True, after, limit, f" AND {bare}")
+        _, value = self._search.snapshot.latest(self._place)
+        return self._search.by_creation("entities e", True, after, limit, f" AND {value} IS NULL")
 
 
 def _odd(row: Row) -> bool:
