@@ -117,7 +117,7 @@ def test_find_reads_as_of_and_takes_several_filters_and_any_kind(folder: Path) -
     assert references("model", "accuracy = 0.5", "--as-of", "1") == ["model:churn@1"]
     assert references("model", "accuracy:gte:0.6", "evil") == []
     assert references("model", "accuracy:gte:0.6", "name:equals:churn") == ["model:churn@2", "model:churn@1"]
-    assert references("any", "pipeline = 'nightly'") == ["step:0190-aa/train", "run:0190-aa", "pipeline:nightly"]
+    assert references("any", "pipeline = 'nightly'") == ["step:0190-aa/train", "pipeline:nightly", "run:0190-aa"]
 
 
 def test_a_wrong_filter_is_wrong_usage_and_shows_where(folder: Path) -> None:
