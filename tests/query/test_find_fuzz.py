@@ -29,6 +29,7 @@ def test_find_agrees_with_the_model(
     monkeypatch: pytest.MonkeyPatch, seed: int, where: str, limit: int, at: Any
 ) -> None:
     monkeypatch.setattr(plan, "SELECTIVE", limit)
+    monkeypatch.setattr(plan, "WIDE", 1000)
     here, expression = world(seed), parse(where)
     assert expression is not None
     found = here.client.find("artifact", where, limit=1000, as_of=at)

@@ -17,7 +17,7 @@ from runlore.query.filters.checks import entity_field
 from runlore.query.filters.conditions import Binder
 from runlore.query.filters.order import Row, question, rank, read_cursor, write_cursor
 from runlore.query.filters.parse import Where, parse, parse_key
-from runlore.query.filters.plan import driver
+from runlore.query.filters.plan import NOTHING, driver
 from runlore.query.filters.snapshot import Snapshot
 from runlore.query.filters.sql import NUMERIC_VERSION, filter_sql
 from runlore.query.filters.walk import KeyWalk
@@ -80,7 +80,7 @@ class Search:
         chosen = driver(self._where, self.snapshot, self._reader)
         source = "entities e"
         if chosen is not None:
-            union = " UNION ".join(chosen) or "SELECT 0 AS entity_id WHERE 0"
+            union = " UNION ".join(chosen) or NOTHING
             source = f"({union}) d CROSS JOIN entities e ON e.entity_id = d.entity_id"
         if by_creation:
             return self.by_creation(source, newest_first, after, limit)
