@@ -23,6 +23,7 @@ from runlore.schemas import (
     StepStarted,
     StorageSize,
 )
+from runlore.schemas.errors import MomentError
 from runlore.schemas.layout import DataDir
 from tests.events import START, LogBuilder
 from tests.query.views import client_of, fold_live
@@ -174,6 +175,15 @@ def test_fields_as_of_then(tmp_path: Path) -> None:
     assert client.find("run", "exists train::loss", as_of=2) == []
     assert [e.reference for e in client.find("run", order_by="parameters.lr")] == ["run:0190-aa", "run:0190-ab"]
     assert [e.reference for e in client.find("run", "parameters.lr > 0", as_of=5)] == ["run:0190-aa"]
+
+
+def test_find_goes_by_positions_not_by_the_producers_clocks(tmp_path: Path) -> None:
+    client_of(tmp_path, models(a={"x": 1})).close()
+    with (
+        Client(tmp_path, as_of=START + dt.timedelta(days=1), clock="occurred") as client,
+        pytest.raises(MomentError, match="what fits a filter"),
+    ):
+        client.find("model", "x = 1")
 
 
 def test_a_quoted_name_is_a_key_even_where_a_field_has_the_name(tmp_path: Path) -> None:

@@ -7,11 +7,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from runlore.query import entries as stored
 from runlore.query.filters import ast
 from runlore.query.filters.checks import entity_field
 from runlore.query.filters.conditions import Binder
@@ -21,6 +19,8 @@ from runlore.query.filters.plan import NOTHING, driver
 from runlore.query.filters.snapshot import Snapshot
 from runlore.query.filters.sql import NUMERIC_VERSION, filter_sql
 from runlore.query.filters.walk import KeyWalk
+from runlore.query.lookup import COLUMNS
+from runlore.query.moments import AsOf, Moment, last_recorded
 from runlore.schemas.errors import FilterError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Search:
     """One question to one state of the view. Use it inside one read transaction."""
 
     def __init__(self, client: Client, kind: str | None, where: ast.Expression | None, as_of: int | None) -> None:
-        self._client, self._reader, self._where = client, client.reader, where
+        self._reader, self._where = client.reader, where
         self.bind = Binder()
         self.snapshot = Snapshot(client.reader, client.project, kind, as_of, self.bind)
         conditions = [f"e.project = {self.snapshot.project}"]
@@ -64,10 +64,7 @@ class Search:
         self.conditions = " AND ".join(conditions)
 
     def _position_at(self, micros: int) -> int:
-        try:
-            return self._client.position_at(stored.utc(micros))
-        except OverflowError:
-            return 0
+        return last_recorded(self._reader, micros)
 
     def rows(self, sql: str) -> list[Row]:
         """Run a select of entity ID, created and, if ordered by a value, type and value."""
@@ -144,7 +141,7 @@ def find(
     descending: bool,
     limit: int,
     after: str | None,
-    as_of: int | dt.datetime | None,
+    as_of: AsOf | None,
 ) -> Found:
     """See `Client.find`."""
     if limit < 1:
@@ -152,15 +149,24 @@ def find(
     expression = parse(where)
     order = None if order_by is None else parse_key(order_by)
     with client.reader.read():
-        at = client.position_of(as_of)
-        asked = question(client.project, kind, expression, order, descending, at)
+        moment = client.moment if as_of is None else client.moment_of(as_of)
+        position = moment.recorded("what fits a filter")
+        asked = question(client.project, kind, expression, order, descending, position)
         row = None if after is None else read_cursor(after, asked)
         state = client.reader.one("SELECT position FROM view_state")
         assert state is not None
         head = int(state[0])
         # A position that is not reached yet reads as the latest does, and that is cheaper.
-        search = Search(client, kind, expression, None if at is None or at >= head else at)
+        search = Search(client, kind, expression, None if position >= head else position)
         page = search.page(order, descending, row, limit + 1)
         cursor = write_cursor(asked, page[limit - 1]) if len(page) > limit else None
-        entities = client.entities_of([row.entity_id for row in page[:limit]], at)
-    return Found(entities, cursor, head if at is None else min(head, at))
+        entities = _entities(client, [row.entity_id for row in page[:limit]], moment)
+    return Found(entities, cursor, min(head, position))
+
+
+def _entities(client: Client, ids: list[int], moment: Moment) -> list[Entity]:
+    rows = client.reader.rows(
+        f"SELECT {COLUMNS} FROM entities WHERE entity_id IN (SELECT value FROM json_each(?))", (str(ids),)
+    )
+    by_id = {row[0]: row for row in rows}
+    return [client.entity(by_id[entity_id], moment) for entity_id in ids]

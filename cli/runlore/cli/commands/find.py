@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from runlore.cli.options import data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json, print_table
-from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.reading import When, as_of_option, open_client
 from runlore.cli.render import json_entity, text, when
 from runlore.query import Entity
 from runlore.query.filters.ast import Key, keys_of
@@ -38,7 +37,7 @@ def find(
     limit: int,
     after: str | None,
     columns: str | None,
-    as_of: int | dt.datetime | None,
+    as_of: When | None,
     as_json: bool,
     project: str | None,
     data_dir: Path | None,
