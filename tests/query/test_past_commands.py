@@ -34,7 +34,7 @@ NOT_ABOUT_THE_PAST = {
 ARGUMENTS = {
     "history": ["model:m@1", "loss"],
     "list": ["model"],
-    "find": [],
+    "find": ["model"],
     "search": ["ada"],
     "lineage": ["model:m@1"],
 }
