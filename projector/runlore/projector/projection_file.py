@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -19,10 +20,10 @@ from runlore.schemas.layout import VIEW_SCHEMA
 class ProjectionFile:
     """The one writing connection to the file of a projection."""
 
-    def __init__(self, path: Path, db: Database, projection: Projection) -> None:
+    def __init__(self, path: Path, db: Database, projection: Projection, fold: Fold | None = None) -> None:
         self.path = path
         self._db = db
-        self._fold = Fold(db, projection)
+        self._fold = Fold(db, projection) if fold is None else fold
         state = db.conn.execute("SELECT epoch, schema_version, fold_version FROM view_state").fetchone()
         self.epoch: str = state[0]
         self.up_to_date: bool = (state[1], state[2]) == (VIEW_SCHEMA, projection.version)
@@ -31,15 +32,10 @@ class ProjectionFile:
     @classmethod
     def open_or_make(cls, path: Path, epoch: str, projection: Projection) -> Self:
         """The file of a projection, made with its tables if absent. Raises CorruptLogError for another log's."""
-        new = not path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
-        db = open_writer(path)
-        if new:
-            with db.atomic():
-                run_script(db, STATE_TABLES)
-                run_script(db, projection.tables)
-                begin(db, epoch, projection)
-        file = cls(path, db, projection)
+        if not path.exists():
+            _make(path, epoch, projection)
+        file = cls(path, open_writer(path), projection)
         if file.epoch != epoch:
             file.close()
             raise CorruptLogError(f"{path} was folded from epoch {file.epoch}, the log has {epoch}: move it away")
@@ -70,6 +66,18 @@ class ProjectionFile:
 
     def close(self) -> None:
         self._db.conn.close()
+
+
+def _make(path: Path, epoch: str, projection: Projection) -> None:
+    # Under another name first: who opens the file while it is made would get in the way of its WAL mode.
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    db = open_writer(unfinished)
+    with db.atomic():
+        run_script(db, STATE_TABLES)
+        run_script(db, projection.tables)
+        begin(db, epoch, projection)
+    db.conn.close()
+    unfinished.rename(path)
 
 
 def begin(db: Database, epoch: str, projection: Projection) -> None:

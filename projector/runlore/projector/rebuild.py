@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.digest import Snapshot
+from runlore.projector.fold import BulkWriteError
 from runlore.projector.generations import make_current, next_path, rebuild_lock, remove_view, turn
 from runlore.projector.view import View
 from runlore.schemas.errors import NotFoundError
@@ -39,7 +40,7 @@ def fold_log(
     log: ArchiveReader, view: View, progress: Progress | None = None, until: int | None = None, batch: int = BULK_BATCH
 ) -> int:
     """Fold what follows the view's position, up to `until` or the end of the log; the position reached."""
-    position = view.position
+    position = view.position  # not asked again: it would wait for what is written behind the fold
     while rows := log.read(position, batch):
         if until is not None and rows[-1].position > until:
             rows = [row for row in rows if row.position <= until]
@@ -62,11 +63,9 @@ def rebuild_view(data: DataDir, progress: Progress | None = None, compare: bool 
         contextlib.closing(ArchiveReader(data.log)) as log,
         contextlib.ExitStack() as unfinished,
     ):
-        view = View.create(next_path(data), log.epoch, bulk=True)
+        view = fill(log, next_path(data), progress)
         unfinished.callback(remove_view, view.path)
         unfinished.callback(view.close)
-        fold_log(log, view, progress)
-        view.end_bulk()
         differing = _compared(data, log, view) if compare else None
         fold_log(log, view)
         view.sync_search(None)
@@ -76,6 +75,29 @@ def rebuild_view(data: DataDir, progress: Progress | None = None, compare: bool 
             make_current(data, view.path)
         view.close()
     return Rebuilt(view.path, position, differing)
+
+
+def fill(log: ArchiveReader, path: Path, progress: Progress | None = None, until: int | None = None) -> View:
+    """A new view at `path` with everything of the log up to `until`, or to its end.
+
+    Nothing is left of the file when it fails.
+    """
+    try:
+        return _fill(log, path, progress, until, behind=True)
+    except BulkWriteError:
+        # Some value that SQLite does not take: batch by batch the fold finds its event, and quarantines it.
+        return _fill(log, path, progress, until, behind=False)
+
+
+def _fill(log: ArchiveReader, path: Path, progress: Progress | None, until: int | None, behind: bool) -> View:
+    view = View.create(path, log.epoch, bulk=True, behind=behind)
+    with contextlib.ExitStack() as unfinished:
+        unfinished.callback(remove_view, path)
+        unfinished.callback(view.close)
+        fold_log(log, view, progress, until)
+        view.end_bulk()
+        unfinished.pop_all()
+    return view
 
 
 def _compared(data: DataDir, log: ArchiveReader, view: View) -> tuple[str, ...] | None:

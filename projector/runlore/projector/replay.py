@@ -9,8 +9,7 @@ from pathlib import Path
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.generations import remove_view
-from runlore.projector.rebuild import Progress, fold_log
-from runlore.projector.view import View
+from runlore.projector.rebuild import Progress, fill
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
 
@@ -48,14 +47,13 @@ def replay(
     folded, because version numbers come from the whole log, and the rest is left out of the file.
     Raises NotFoundError for an entity the log had not named by then, CorruptLogError when the file exists.
     """
-    view = View.create(into, log.epoch, bulk=True)
+    view = fill(log, into, progress, until)
     with contextlib.ExitStack() as unfinished:
         unfinished.callback(remove_view, into)
         unfinished.callback(view.close)
-        position = fold_log(log, view, progress, until)
+        position = view.position
         if project is not None or entity is not None:
             _narrow(into, project, entity)
-        view.end_bulk()
         unfinished.pop_all()
     view.close()
     _in_one_file(into)

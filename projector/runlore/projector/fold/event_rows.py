@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from sqlite3 import Connection
 from typing import Any
 
 from runlore.projector.fold.pending import Pending, Row, next_id
-from runlore.projector.fold.projection import Recorded
+from runlore.projector.fold.projection import Reads, Recorded
 from runlore.schemas.events import Actor, event_type
 
 _TABLES = ("events", "events_of_runs", "events_of_steps")
@@ -43,8 +42,8 @@ class Producer:
 class EventRows:
     """Events, their actors and their producers, as one batch sees and changes them."""
 
-    def __init__(self, connection: Connection, pending: Pending) -> None:
-        self._conn, self._pending = connection, pending
+    def __init__(self, reads: Reads, pending: Pending) -> None:
+        self._reads, self._pending = reads, pending
         self.forget_all()
 
     def forget_all(self) -> None:
@@ -52,8 +51,8 @@ class EventRows:
         self._actors: dict[Actor, int] = {}
         self._producers: dict[str, Producer] = {}
         self._touched: set[str] = set()
-        self._next_actor = next_id(self._conn, "actors", "actor_id")
-        self._next_producer = next_id(self._conn, "producers", "producer_id")
+        self._next_actor = next_id(self._reads, "actors", "actor_id")
+        self._next_producer = next_id(self._reads, "producers", "producer_id")
 
     def take_touched(self) -> list[Row]:
         """The new rows of the producers that were heard since this was last asked."""
@@ -80,7 +79,7 @@ class EventRows:
         if found is None:
             who = (actor.user, actor.host, actor.pid, actor.library)
             sql = "SELECT actor_id FROM actors WHERE user = ? AND host = ? AND pid = ? AND library = ?"
-            row = self._conn.execute(sql, who).fetchone()
+            row = self._reads.execute(sql, who).fetchone()
             if row is not None:
                 found = int(row[0])
             else:
@@ -95,7 +94,7 @@ class EventRows:
         self._touched.add(name)
         found = self._producers.get(name)
         if found is None:
-            row = self._conn.execute("SELECT * FROM producers WHERE producer = ?", (name,)).fetchone()
+            row = self._reads.execute("SELECT * FROM producers WHERE producer = ?", (name,)).fetchone()
             if row is not None:
                 found = Producer(*row)
             else:

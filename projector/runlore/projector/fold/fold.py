@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Generator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
 from runlore.projector.archive import LogRow
 from runlore.projector.database import DataErrors, MachineErrors
-from runlore.projector.fold.projection import Projection, Recorded
+from runlore.projector.fold.projection import Projection, Reads, Recorded
 from runlore.schemas.codec import decode_event
-from runlore.schemas.errors import CorruptLogError, EventDecodeError
+from runlore.schemas.errors import CorruptLogError, EventDecodeError, RunloreError
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 
@@ -26,14 +26,18 @@ class FoldResult(NamedTuple):
     position: int
 
 
+class BulkWriteError(RunloreError):
+    """Rows of an earlier batch could not be written: which event they came from is no longer known."""
+
+
 class Fold:
     """One projection over one file. Not thread-safe; the file's only writer."""
 
-    def __init__(self, db: Database, projection: Projection) -> None:
+    def __init__(self, db: Database, projection: Projection, reads: Reads | None = None) -> None:
         self._db, self._projection = db, projection
-        self._batch = projection.begin(db)
+        self._batch = projection.begin(db.conn if reads is None else reads)
         self._prefixes: dict[str, str] = {}
-        self._recorded_us = 0
+        self._quarantined: list[tuple[Any, ...]] = []
 
     def fold(self, batch: Sequence[LogRow]) -> FoldResult:
         """Fold a batch, in one transaction with the new position.
@@ -44,12 +48,14 @@ class Fold:
         try:
             with _resting_collector():
                 return self._transact(batch)
+        except BulkWriteError:
+            raise
         except MachineErrors as error:
-            self._batch.abandon()
+            self._abandon()
             if not isinstance(error, DataErrors):
                 raise
         except Exception:  # noqa: BLE001 -- the supervised boundary: a bad event must not stop the log
-            self._batch.abandon()
+            self._abandon()
         return self._one_by_one(batch)
 
     def _one_by_one(self, batch: Sequence[LogRow]) -> FoldResult:
@@ -65,41 +71,63 @@ class Fold:
         try:
             return self._transact([row])
         except MachineErrors as error:
-            self._batch.abandon()
+            self._abandon()
             if not isinstance(error, DataErrors):
                 raise
             reason = error
         except Exception as error:  # noqa: BLE001 -- as above, now with the event that failed
-            self._batch.abandon()
+            self._abandon()
             reason = error
         return self._transact([row], fold_error=f"{type(reason).__name__}: {reason}")
 
+    def _abandon(self) -> None:
+        self._batch.abandon()
+        self._quarantined.clear()
+
     def _transact(self, batch: Sequence[LogRow], fold_error: str | None = None) -> FoldResult:
-        held, conn, apply = self._batch, self._db.conn, self._projection.apply
-        quarantined = folded = 0
-        position = batch[-1].position
         with self._db.atomic():
-            before, self._recorded_us = conn.execute("SELECT position, recorded_us FROM view_state").fetchone()
-            for row in batch:
-                self._recorded_us = max(self._recorded_us, row.recorded_ns // 1000)
-                if row.duplicate_of is not None:
-                    continue
-                event, stage, error = self._decode(row)
-                if event is None or fold_error is not None:
-                    self._quarantine(row, stage, fold_error if event else error)
-                    quarantined += 1
-                else:
-                    apply(held, Recorded(row.position, self._recorded_us, event))
-                    folded += 1
-            held.flush()
-            moved = conn.execute(
-                "UPDATE view_state SET position = ?, recorded_us = ? WHERE position = ? AND position < ?",
-                (position, self._recorded_us, before, batch[0].position),
-            )
-            if moved.rowcount != 1:
-                raise CorruptLogError(f"the view stands at {before}, the batch starts at {batch[0].position}")
-        held.trim()
-        return FoldResult(folded, quarantined, position)
+            stand = stand_of(self._db)
+            recorded_us, result = self._apply(batch, stand[1], fold_error)
+            self._write(self._batch.take(), self._take_quarantined())
+            self._move(stand[0], batch[0].position, result.position, recorded_us)
+        self._batch.trim()
+        return result
+
+    def _apply(self, batch: Sequence[LogRow], recorded_us: int, fold_error: str | None) -> tuple[int, FoldResult]:
+        """Let the projection see every event of the batch; the log's clock after it, and what it came to."""
+        held, apply = self._batch, self._projection.apply
+        folded = 0
+        for row in batch:
+            recorded_us = max(recorded_us, row.recorded_ns // 1000)
+            if row.duplicate_of is not None:
+                continue
+            event, stage, error = self._decode(row)
+            if event is None or fold_error is not None:
+                reason = fold_error if event else error
+                self._quarantined.append(
+                    (row.position, row.event_id, row.subject, recorded_us, stage, reason, row.payload)
+                )
+            else:
+                apply(held, Recorded(row.position, recorded_us, event))
+                folded += 1
+        return recorded_us, FoldResult(folded, len(self._quarantined), batch[-1].position)
+
+    def _take_quarantined(self) -> list[tuple[Any, ...]]:
+        taken, self._quarantined = self._quarantined, []
+        return taken
+
+    def _write(self, write: Callable[[Any], None], quarantined: list[tuple[Any, ...]]) -> None:
+        write(self._db.conn)
+        self._db.conn.executemany("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)", quarantined)
+
+    def _move(self, before: int, first: int, last: int, recorded_us: int) -> None:
+        """Move the position, which is the fence: nobody else may have moved it."""
+        moved = self._db.conn.execute(
+            "UPDATE view_state SET position = ?, recorded_us = ? WHERE position = ? AND position < ?",
+            (last, recorded_us, before, first),
+        )
+        if moved.rowcount != 1:
+            raise CorruptLogError(f"the view stands at {before}, the batch starts at {first}")
 
     def _decode(self, row: LogRow) -> tuple[Event | None, str, str]:
         try:
@@ -115,11 +143,11 @@ class Fold:
             return None, "decode", f"project {event.project!r} came on subject {row.subject!r}"
         return event, "fold", ""
 
-    def _quarantine(self, row: LogRow, stage: str, error: str | None) -> None:
-        self._db.conn.execute(
-            "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (row.position, row.event_id, row.subject, self._recorded_us, stage, error, row.payload),
-        )
+
+def stand_of(db: Database) -> tuple[int, int]:
+    """Position and the log's clock there."""
+    position, recorded_us = db.conn.execute("SELECT position, recorded_us FROM view_state").fetchone()
+    return int(position), int(recorded_us)
 
 
 @contextlib.contextmanager

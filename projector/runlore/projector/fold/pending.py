@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from runlore.schemas.cells import Cell
 
@@ -31,20 +31,54 @@ _INSERTS = {
     "events_of_runs": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
     "events_of_steps": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 }
-_LEAF = "INTO {} (entity_id, path_id, position, type, value) VALUES (?, ?, ?, ?, ?)"
-_INSERT_HISTORY = "INSERT " + _LEAF.format("history")
-_REPLACE_HEAD = "INSERT OR REPLACE " + _LEAF.format("heads")
-_INSERT_ODD_HISTORY = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
-_REPLACE_ODD_HEAD = "INSERT OR REPLACE INTO heads VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_MENTION = "INSERT INTO mentions VALUES (?, ?)"
+_LEAF = "(entity_id, path_id, position, type, value)"
 _UPSERT_PRODUCER = "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+CHUNK = 500
+"""Leaf rows in one statement: a fifth cheaper than one by one, and one release of the interpreter lock for all."""
+
+
+class Taken(NamedTuple):
+    """Rows that leave the fold's hands together, to be written in key order."""
+
+    rows: dict[str, list[Row]]
+    leaves: list[PlainRow]
+    odd_leaves: list[OddRow]
+    links: list[tuple[int, int]]
+    producers: list[Row]
+
+    def write(self, connection: Connection) -> None:
+        """Write everything into the open transaction."""
+        for name, sql in _INSERTS.items():
+            connection.executemany(sql, self.rows[name])
+        self._write_leaves(connection)
+        connection.executemany(_UPSERT_PRODUCER, self.producers)
+
+    def _write_leaves(self, connection: Connection) -> None:
+        plain, odd = self.leaves, self.odd_leaves
+        # By entity, path, position, which no two rows share: values are never compared.
+        plain.sort()
+        odd.sort()
+        _insert_many(connection, f"INSERT INTO history {_LEAF}", 5, plain)
+        _insert_many(connection, "INSERT INTO history", 6, odd)
+        heads: dict[tuple[int, int], PlainRow | OddRow] = {row[:2]: row for row in plain}  # the last one stays
+        for row in odd:
+            if (head := heads.get(row[:2])) is None or head[2] < row[2]:
+                heads[row[:2]] = row
+        _insert_many(connection, f"INSERT OR REPLACE INTO heads {_LEAF}", 5, [r for r in heads.values() if len(r) == 5])
+        _insert_many(connection, "INSERT OR REPLACE INTO heads", 6, [r for r in heads.values() if len(r) == 6])
+        mentions = {(row[2], row[0]) for row in itertools.chain(plain, odd)}
+        mentions.update(self.links)
+        connection.executemany("INSERT INTO mentions VALUES (?, ?)", sorted(mentions))
 
 
 class Pending:
-    """What is not yet in the file. `flush` writes it into the open transaction, in key order."""
+    """What is not yet in the file."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self.rows: dict[str, list[Row]] = {name: [] for name in _INSERTS}
         self.leaves: list[PlainRow] = []
         """New rows of history; an event adds at most one for each entity and path, here or in `odd_leaves`."""
@@ -63,50 +97,30 @@ class Pending:
             self.odd_leaves.append((entity_id, path_id, position, kind, value, text))
 
     def abandon(self) -> None:
-        """Drop everything: the transaction it belonged to is rolled back."""
-        for rows in (*self.rows.values(), self.leaves, self.odd_leaves, self.links):
-            rows.clear()
-        self.fields.clear()
+        """Drop everything: the batch failed."""
+        self._begin()
 
-    def write(self, name: str) -> None:
-        """Write the rows of one kind."""
-        if rows := self.rows[name]:
-            self._connection.executemany(_INSERTS[name], rows)
-            rows.clear()
-
-    def flush(self, producers: Sequence[Row]) -> None:
-        """Write everything, and the new rows of `producers`."""
-        many = self._connection.executemany
-        for name in _INSERTS:
-            self.write(name)
+    def take(self, producers: list[Row]) -> Taken:
+        """Everything that is pending, and the new rows of `producers`; what comes from now on is the next batch's."""
         for (entity_id, path_id, position), cell in self.fields.items():
             self.add_leaf(entity_id, path_id, position, cell)
-        self._flush_leaves()
-        self.fields.clear()
-        if producers:
-            many(_UPSERT_PRODUCER, producers)
-
-    def _flush_leaves(self) -> None:
-        many, plain, odd = self._connection.executemany, self.leaves, self.odd_leaves
-        # By entity, path, position, which no two rows share: values are never compared.
-        plain.sort()
-        odd.sort()
-        many(_INSERT_HISTORY, plain)
-        many(_INSERT_ODD_HISTORY, odd)
-        heads: dict[tuple[int, int], PlainRow | OddRow] = {row[:2]: row for row in plain}  # the last one stays
-        for row in odd:
-            if (head := heads.get(row[:2])) is None or head[2] < row[2]:
-                heads[row[:2]] = row
-        many(_REPLACE_HEAD, [row for row in heads.values() if len(row) == 5] if odd else heads.values())
-        many(_REPLACE_ODD_HEAD, [row for row in heads.values() if len(row) == 6] if odd else ())
-        mentions = {(row[2], row[0]) for row in itertools.chain(plain, odd)}
-        mentions.update(self.links)
-        many(_INSERT_MENTION, sorted(mentions))
-        plain.clear()
-        odd.clear()
-        self.links.clear()
+        taken = Taken(self.rows, self.leaves, self.odd_leaves, self.links, producers)
+        self._begin()
+        return taken
 
 
-def next_id(connection: Connection, table: str, column: str) -> int:
+def _insert_many(connection: Connection, into: str, width: int, rows: Sequence[Row]) -> None:
+    """Insert rows of `width` columns, many with each statement."""
+    one = f"({', '.join('?' * width)})"
+    whole = len(rows) // CHUNK * CHUNK
+    if whole:
+        values = list(itertools.chain.from_iterable(rows[:whole]))
+        step = CHUNK * width
+        chunks = [values[start : start + step] for start in range(0, len(values), step)]
+        connection.executemany(f"{into} VALUES {', '.join([one] * CHUNK)}", chunks)
+    connection.executemany(f"{into} VALUES {one}", rows[whole:])
+
+
+def next_id(connection: Any, table: str, column: str) -> int:
     """The first number above all in use."""
     return int(connection.execute(f"SELECT coalesce(max({column}), 0) + 1 FROM {table}").fetchone()[0])

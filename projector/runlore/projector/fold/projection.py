@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
-from sqlite_utils import Database
 
 from runlore.schemas.events import Event, Fact
 
@@ -26,14 +25,20 @@ class Recorded(msgspec.Struct, frozen=True):
     event: Event
 
 
+class Reads(Protocol):
+    """Where a projection's functions look things up: the file's connection, or one that waits for its writer."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
+
+
 class Batch(Protocol):
     """What stands between a projection's functions and its file while a batch is folded."""
 
-    def flush(self) -> None:
-        """Write what is held back into the open transaction."""
+    def take(self) -> Callable[[Any], None]:
+        """What is held back, as a function that writes it into a connection's open transaction."""
 
     def abandon(self) -> None:
-        """The transaction was rolled back: forget what it wrote."""
+        """The batch failed: forget what it did."""
 
     def trim(self) -> None:
         """Between batches: let go of memory."""
@@ -42,10 +47,11 @@ class Batch(Protocol):
 class Direct:
     """Functions that write at once: nothing is held back."""
 
-    def __init__(self, db: Database) -> None:
-        self.connection = db.conn
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
 
-    def flush(self) -> None: ...
+    def take(self) -> Callable[[Any], None]:
+        return lambda connection: None
 
     def abandon(self) -> None: ...
 
@@ -79,9 +85,9 @@ class Projection:
         own = {kind: made for made in vars(cls).values() for kind in getattr(made, "_facts", ())}
         cls.functions = {**cls.functions, **own}
 
-    def begin(self, db: Database) -> Batch:
+    def begin(self, reads: Reads) -> Batch:
         """What the functions of this projection work on while a file is open."""
-        return Direct(db)
+        return Direct(reads)
 
     def apply(self, batch: Any, at: Recorded) -> None:
         """Fold one event."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from sqlite_utils import Database
 
 from runlore.projector.fold import entries
-from runlore.projector.fold.projection import Projection, Recorded, on
+from runlore.projector.fold.projection import Projection, Reads, Recorded, on
 from runlore.projector.fold.rows import Rows
 from runlore.projector.fold.targets import (
     SHARED_STAGES,
@@ -45,8 +44,8 @@ class ReadModel(Projection):
 
     name, version, tables = "view", FOLD_VERSION, TABLES_SQL
 
-    def begin(self, db: Database) -> Rows:
-        return Rows(db)
+    def begin(self, reads: Reads) -> Rows:
+        return Rows(reads)
 
     def apply(self, batch: Rows, at: Recorded) -> None:
         """Fold one event. Raises FoldError when it cannot be."""

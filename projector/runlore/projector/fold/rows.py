@@ -1,19 +1,19 @@
 """Rows of the view: what the fold reads of earlier batches, and what it will write with this one.
 
 Everything the fold looks up goes through the caches here. Within a batch they hold whatever is not yet in
-the file, so they are emptied only between batches; where a query needs the file itself, what it reads is written first.
+the file, so they are emptied only between batches.
 Nothing here depends on where a batch ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from sqlite3 import Connection
 from typing import Any
-
-from sqlite_utils import Database
 
 from runlore.projector.fold.event_rows import EventRows
 from runlore.projector.fold.pending import Pending, next_id
+from runlore.projector.fold.projection import Reads
 from runlore.schemas.cells import Cell, from_cell, to_cell
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
@@ -33,10 +33,10 @@ REMOVED: Cell = ("removed", None, None)
 class Rows:
     """The view's rows as one batch sees and changes them."""
 
-    def __init__(self, db: Database) -> None:
-        self._conn = db.conn
-        self.pending = Pending(db.conn)
-        self.said = EventRows(db.conn, self.pending)
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self.pending = Pending()
+        self.said = EventRows(reads, self.pending)
         self._forget_all()
 
     # -- caches ------------------------------------------------------------------------------------
@@ -54,12 +54,12 @@ class Rows:
         self._path_parts: dict[int, PathParts] = {}
         self._starts: dict[int, int] = {}
         self._next = {
-            "entities": next_id(self._conn, "entities", "entity_id"),
-            "paths": next_id(self._conn, "paths", "path_id"),
+            "entities": next_id(self._reads, "entities", "entity_id"),
+            "paths": next_id(self._reads, "paths", "path_id"),
         }
 
     def _one(self, sql: str, values: Sequence[Any]) -> Any:
-        return self._conn.execute(sql, values).fetchone()
+        return self._reads.execute(sql, values).fetchone()
 
     def _take_id(self, table: str) -> int:
         taken = self._next[table]
@@ -73,14 +73,14 @@ class Rows:
             self.said.forget_all()
 
     def abandon(self) -> None:
-        """Drop everything that was not written: the transaction it belonged to is rolled back."""
+        """Drop everything that was not written."""
         self.pending.abandon()
         self._forget_all()
         self.said.forget_all()
 
-    def flush(self) -> None:
-        """Write what is pending into the open transaction."""
-        self.pending.flush(self.said.take_touched())
+    def take(self) -> Callable[[Connection], None]:
+        """What is pending, as a function that writes it."""
+        return self.pending.take(self.said.take_touched()).write
 
     # -- entities ----------------------------------------------------------------------------------
 
@@ -141,13 +141,16 @@ class Rows:
 
     def runs_starting_with(self, project: str, prefix: str) -> list[str]:
         """Up to two run IDs that begin with `prefix`."""
-        self.pending.write("entities")
-        rows = self._conn.execute(
+        rows = self._reads.execute(
             "SELECT name FROM entities WHERE project = ? AND kind = 'run' AND run = ''"
             " AND name >= ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT 2",
             (project, prefix, len(prefix), prefix),
         )
-        return [row[0] for row in rows]
+        found = {str(row[0]) for row in rows}
+        for row in self.pending.rows["entities"]:
+            if row[1:4] == (project, "run", "") and row[4].startswith(prefix):
+                found.add(row[4])
+        return sorted(found)[:2]
 
     # -- paths, leaves, fields -----------------------------------------------------------------------
 
@@ -193,7 +196,7 @@ class Rows:
         """The live metadata leaves of an entity by key; change it along with the pending leaves."""
         found = self._leaves.get(entity_id)
         if found is None:
-            rows = self._conn.execute(
+            rows = self._reads.execute(
                 "SELECT p.key, h.path_id FROM heads h JOIN paths p USING (path_id) WHERE h.entity_id = ?"
                 " AND p.scope = 'metadata' AND h.type NOT IN ('removed', 'retracted') ORDER BY h.path_id",
                 (entity_id,),
