@@ -20,10 +20,10 @@ from runlore.schemas.layout import VIEW_SCHEMA
 class ProjectionFile:
     """The one writing connection to the file of a projection."""
 
-    def __init__(self, path: Path, db: Database, projection: Projection, fold: Fold | None = None) -> None:
+    def __init__(self, path: Path, db: Database, projection: Projection) -> None:
         self.path = path
         self._db = db
-        self._fold = Fold(db, projection) if fold is None else fold
+        self._fold = Fold(db, projection)
         state = db.conn.execute("SELECT epoch, schema_version, fold_version FROM view_state").fetchone()
         self.epoch: str = state[0]
         self.up_to_date: bool = (state[1], state[2]) == (VIEW_SCHEMA, projection.version)

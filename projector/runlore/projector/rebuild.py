@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.digest import Snapshot
-from runlore.projector.fold import BulkWriteError
 from runlore.projector.generations import make_current, next_path, rebuild_lock, remove_view, turn
 from runlore.projector.view import View
 from runlore.schemas.errors import NotFoundError
@@ -40,7 +39,7 @@ def fold_log(
     log: ArchiveReader, view: View, progress: Progress | None = None, until: int | None = None, batch: int = BULK_BATCH
 ) -> int:
     """Fold what follows the view's position, up to `until` or the end of the log; the position reached."""
-    position = view.position  # not asked again: it would wait for what is written behind the fold
+    position = view.position
     while rows := log.read(position, batch):
         if until is not None and rows[-1].position > until:
             rows = [row for row in rows if row.position <= until]
@@ -82,15 +81,7 @@ def fill(log: ArchiveReader, path: Path, progress: Progress | None = None, until
 
     Nothing is left of the file when it fails.
     """
-    try:
-        return _fill(log, path, progress, until, behind=True)
-    except BulkWriteError:
-        # Some value that SQLite does not take: batch by batch the fold finds its event, and quarantines it.
-        return _fill(log, path, progress, until, behind=False)
-
-
-def _fill(log: ArchiveReader, path: Path, progress: Progress | None, until: int | None, behind: bool) -> View:
-    view = View.create(path, log.epoch, bulk=True, behind=behind)
+    view = View.create(path, log.epoch, bulk=True)
     with contextlib.ExitStack() as unfinished:
         unfinished.callback(remove_view, path)
         unfinished.callback(view.close)

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from runlore.projector.database import end_bulk, open_writer
-from runlore.projector.fold import BulkFold, Fold, ReadModel
+from runlore.projector.fold import ReadModel
 from runlore.projector.generations import make_current, next_path
 from runlore.projector.projection_file import ProjectionFile, begin
 from runlore.projector.search_index import sync_search
@@ -22,18 +22,12 @@ SEARCH_POSITIONS = 20_000
 class View(ProjectionFile):
     """The one writing connection to a view, and its fold."""
 
-    def __init__(self, path: Path, db: Database, behind: bool = False) -> None:
-        projection = ReadModel()
-        self._bulk = BulkFold(db, projection) if behind else None
-        super().__init__(path, db, projection, self._bulk)
+    def __init__(self, path: Path, db: Database) -> None:
+        super().__init__(path, db, ReadModel())
 
     @classmethod
-    def create(cls, path: Path, epoch: str, bulk: bool = False, behind: bool = False) -> View:
-        """Make an empty view. The file must not exist.
-
-        `bulk`: to be filled at once, then `end_bulk`. `behind`: write each batch while the next is folded;
-        `end_bulk` may then raise what writing raised.
-        """
+    def create(cls, path: Path, epoch: str, bulk: bool = False) -> View:
+        """Make an empty view. The file must not exist. `bulk`: to be filled at once, then `end_bulk`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             raise CorruptLogError(f"{path} exists already; a view is never made over another")
@@ -43,7 +37,7 @@ class View(ProjectionFile):
             if bulk:
                 drop_indexes(db)
             begin(db, epoch, ReadModel())
-        return cls(path, db, behind)
+        return cls(path, db)
 
     @classmethod
     def open(cls, path: Path) -> View:
@@ -79,14 +73,5 @@ class View(ProjectionFile):
 
     def end_bulk(self) -> None:
         """The file is filled: make it durable and fit for readers beside a writer."""
-        if self._bulk is not None:
-            self._bulk.finish()
-            self._bulk = None
-            self._fold = Fold(self._db, ReadModel())
         end_bulk(self._db, self.path, create_indexes)
         self.sync_search(None)
-
-    def close(self) -> None:
-        if self._bulk is not None:
-            self._bulk.close()
-        super().close()

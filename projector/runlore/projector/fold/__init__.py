@@ -1,18 +1,7 @@
 """The fold: a pure function from the ordered log to the rows of a read model."""
 
-from runlore.projector.fold.bulk import BulkFold
-from runlore.projector.fold.fold import BulkWriteError, Fold, FoldResult
+from runlore.projector.fold.fold import Fold, FoldResult
 from runlore.projector.fold.projection import Projection, Recorded, on
 from runlore.projector.fold.read_model import FOLD_VERSION, ReadModel
 
-__all__ = [
-    "FOLD_VERSION",
-    "BulkFold",
-    "BulkWriteError",
-    "Fold",
-    "FoldResult",
-    "Projection",
-    "ReadModel",
-    "Recorded",
-    "on",
-]
+__all__ = ["FOLD_VERSION", "Fold", "FoldResult", "Projection", "ReadModel", "Recorded", "on"]

@@ -11,9 +11,9 @@ from sqlite_utils import Database
 
 from runlore.projector.archive import LogRow
 from runlore.projector.database import DataErrors, MachineErrors
-from runlore.projector.fold.projection import Projection, Reads, Recorded
+from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.codec import decode_event
-from runlore.schemas.errors import CorruptLogError, EventDecodeError, RunloreError
+from runlore.schemas.errors import CorruptLogError, EventDecodeError
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 
@@ -26,16 +26,12 @@ class FoldResult(NamedTuple):
     position: int
 
 
-class BulkWriteError(RunloreError):
-    """Rows of an earlier batch could not be written: which event they came from is no longer known."""
-
-
 class Fold:
     """One projection over one file. Not thread-safe; the file's only writer."""
 
-    def __init__(self, db: Database, projection: Projection, reads: Reads | None = None) -> None:
+    def __init__(self, db: Database, projection: Projection) -> None:
         self._db, self._projection = db, projection
-        self._batch = projection.begin(db.conn if reads is None else reads)
+        self._batch = projection.begin(db.conn)
         self._prefixes: dict[str, str] = {}
         self._quarantined: list[tuple[Any, ...]] = []
 
@@ -48,8 +44,6 @@ class Fold:
         try:
             with _resting_collector():
                 return self._transact(batch)
-        except BulkWriteError:
-            raise
         except MachineErrors as error:
             self._abandon()
             if not isinstance(error, DataErrors):
@@ -86,7 +80,7 @@ class Fold:
 
     def _transact(self, batch: Sequence[LogRow], fold_error: str | None = None) -> FoldResult:
         with self._db.atomic():
-            stand = stand_of(self._db)
+            stand = _stand(self._db)
             recorded_us, result = self._apply(batch, stand[1], fold_error)
             self._write(self._batch.take(), self._take_quarantined())
             self._move(stand[0], batch[0].position, result.position, recorded_us)
@@ -144,7 +138,7 @@ class Fold:
         return event, "fold", ""
 
 
-def stand_of(db: Database) -> tuple[int, int]:
+def _stand(db: Database) -> tuple[int, int]:
     """Position and the log's clock there."""
     position, recorded_us = db.conn.execute("SELECT position, recorded_us FROM view_state").fetchone()
     return int(position), int(recorded_us)
