@@ -18,7 +18,7 @@ from runlore.schemas.layout import DataDir
 BATCH = 10_000
 """Events folded in one transaction; results do not depend on it."""
 
-BULK_BATCH = 25_000
+BULK_BATCH = 50_000
 """The same where nobody waits for the next position: more rows of one entity meet in one batch."""
 
 Progress = Callable[[int, int], None]
