@@ -178,7 +178,7 @@ def test_a_damaged_page_is_an_error_and_never_an_empty_answer(path: Path) -> Non
     log.append([message(position, f"e{position}", b"x" * 2000) for position in range(1, 200)])
     log.close()
     content = bytearray(path.read_bytes())
-    content[8 * PAGE_BYTES : -PAGE_BYTES] = b"\xff" * (len(content) - 9 * PAGE_BYTES)
+    content[32 * PAGE_BYTES : -PAGE_BYTES] = b"\xff" * (len(content) - 33 * PAGE_BYTES)  # the schema comes first
     path.write_bytes(content)
     reader = ArchiveReader(path)
     with pytest.raises(CorruptLogError, match="damaged"):

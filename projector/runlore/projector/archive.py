@@ -11,7 +11,9 @@ from typing import NamedTuple
 from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] -- its own
 
-from runlore.projector.database import open_writer
+from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
+from runlore.projector.audit.leaf import LeafCoder
+from runlore.projector.database import durable, open_writer
 from runlore.projector.log_tables import log_migrations
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.transport import STREAM_NAME
@@ -59,6 +61,7 @@ class Gap(NamedTuple):
 _APPEND = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, NULL)"
 _APPEND_DUPLICATE = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)"
 _FIRST_COPY = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
+_ADD_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _MOVE = "UPDATE log_state SET position = ? WHERE id = 1 AND position = ?"
 _READ = """SELECT position, event_id, recorded_ns, subject, payload, duplicate_of
     FROM log WHERE position > ? ORDER BY position LIMIT ?"""
@@ -67,7 +70,7 @@ _LAST = """SELECT position, event_id, recorded_ns, subject, payload, duplicate_o
 
 
 class Archive:
-    """The one writer of log.db. Every change moves rows and position in one transaction.
+    """The one writer of log.db. Every change moves rows, tree and position in one transaction.
 
     A MachineError of `database` (disk full, locked) passes through; nothing of the call is stored then.
     """
@@ -77,6 +80,8 @@ class Archive:
         self.position, self.epoch = _state(path, db.conn)
         self.duplicates: int = db.conn.execute("SELECT count(*) FROM log WHERE duplicate_of IS NOT NULL").fetchone()[0]
         self.gaps: int = db.conn.execute("SELECT count(*) FROM gaps").fetchone()[0]
+        self.coder = LeafCoder(self.epoch)
+        self.tree = caught_up(path, db, self.coder, self.position)
 
     @classmethod
     def open(cls, path: Path, epoch: str) -> Archive:
@@ -112,13 +117,14 @@ class Archive:
                 f"positions {first} to {last} ({len(messages)} messages) do not follow {self.position}: "
                 "nothing was stored; restart the projector, and report this"
             )
+        leaves = message_leaves(self.coder, messages)
         try:
-            with self._moved_to(last):
+            with self._moved_to(last, leaves):
                 # sqlite3 asks its adapters about every bytes object, 1.7 µs; a bytearray it binds at once.
                 rows = [(*row[:4], bytearray(row.headers), bytearray(row.payload)) for row in messages]
                 self._db.conn.executemany(_APPEND, rows)
         except sqlite3.IntegrityError:
-            with self._moved_to(last):
+            with self._moved_to(last, leaves):
                 duplicates = self._append_one_by_one(messages)
             self.duplicates += duplicates
 
@@ -126,9 +132,19 @@ class Archive:
         """Note that the stream does not hold these positions, and go past them. Raises CorruptLogError."""
         if first != self.position + 1 or last < first:
             raise CorruptLogError(f"a gap from {first} to {last} does not follow {self.position}")
-        with self._moved_to(last):
+        with self._moved_to(last, [self.coder.gap(first, last, reason.encode())]):
             self._db.conn.execute("INSERT INTO gaps VALUES (?, ?, ?, ?)", (first, last, time.time_ns(), reason))
         self.gaps += 1
+
+    def add_checkpoint(self, size: int, note: str) -> bool:
+        """Keep the signed note for a tree size; False when there is one already. On disk when it returns."""
+        with durable(self._db):
+            kept = self._db.conn.execute(_ADD_CHECKPOINT, (size, note, time.time_ns()))
+        return int(kept.rowcount) == 1
+
+    def checkpoint_size(self) -> int:
+        """The tree size of the newest checkpoint, 0 when there is none."""
+        return int(self._db.conn.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()[0])
 
     def last(self) -> LogRow | None:
         """The message with the highest position."""
@@ -153,7 +169,7 @@ class Archive:
         self._db.close()
 
     @contextmanager
-    def _moved_to(self, position: int) -> Generator[None]:
+    def _moved_to(self, position: int, leaves: Sequence[bytes]) -> Generator[None]:
         with self._db.atomic():
             yield
             if self._db.conn.execute(_MOVE, (position, self.position)).rowcount != 1:
@@ -161,7 +177,8 @@ class Archive:
                     f"someone else moved the position of {self._path} from {self.position}: nothing was "
                     "stored; find the other writer, then restart the projector"
                 )
-        self.position = position
+            tree = append_leaves(self._db.conn, self.tree, leaves, self.position, position)
+        self.position, self.tree = position, tree
 
     def _append_one_by_one(self, messages: Sequence[Received]) -> int:
         """How many of them were second copies."""

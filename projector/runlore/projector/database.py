@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlite_utils.utils
 from sqlite_utils import Database
 
 # The module that sqlite-utils chose: pysqlite3 where it is installed, else the standard one.
 writing_sqlite = sqlite_utils.utils.sqlite3  # type: ignore[attr-defined] # pyright: ignore[reportPrivateImportUsage]
+
+Connection = Any
+"""A connection of either module: pysqlite3 has no types."""
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000
@@ -53,6 +58,24 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     return Database(connection, execute_plugins=False)
+
+
+@contextmanager
+def durable(db: Database) -> Generator[None]:
+    """A transaction that is on disk when it ends, with everything before it: NORMAL alone waits for no disk."""
+    db.conn.execute("PRAGMA synchronous = FULL")
+    try:
+        with db.atomic():
+            yield
+    finally:
+        db.conn.execute("PRAGMA synchronous = NORMAL")
+
+
+def open_raw_reader(path: Path) -> Connection:
+    """A read-only connection that hands out stored TEXT as the bytes it is, valid or not."""
+    connection = writing_sqlite.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+    connection.text_factory = bytes
+    return connection
 
 
 def end_bulk(db: Database, path: Path, finish: Callable[[sqlite3.Connection], None]) -> None:

@@ -44,3 +44,42 @@ def log_v1(db: Database) -> None:
     """The first version of all tables."""
     for statement in _LOG_V1:
         db.conn.execute(statement)
+
+
+_LOG_V2 = (
+    """CREATE TABLE tree_state (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        position INTEGER NOT NULL,      -- the tree covers the log up to here
+        size INTEGER NOT NULL,          -- leaves
+        range BLOB NOT NULL             -- the compact range: see audit/tree.py
+    ) STRICT""",
+    """CREATE TABLE tree_leaves (
+        block INTEGER PRIMARY KEY,      -- leaves 256 * block and on
+        hashes BLOB NOT NULL            -- 256 leaf hashes of 32 bytes
+    ) STRICT""",
+    """CREATE TABLE tree_nodes (
+        level INTEGER NOT NULL,         -- 8 and above
+        idx INTEGER NOT NULL,
+        hash BLOB NOT NULL,
+        PRIMARY KEY (level, idx)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE checkpoints (
+        size INTEGER PRIMARY KEY,       -- leaves it speaks for; the key, so that no size is signed twice
+        note TEXT NOT NULL,             -- the signed note: C2SP tlog-checkpoint
+        created_ns INTEGER NOT NULL
+    ) STRICT""",
+    "INSERT INTO tree_state VALUES (1, 0, 0, x'')",
+    *(
+        f"""CREATE TRIGGER {table}_is_append_only_{change.lower()} BEFORE {change} ON {table}
+            BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"""
+        for table in ("tree_leaves", "tree_nodes", "checkpoints", "gaps")
+        for change in ("UPDATE", "DELETE")
+    ),
+)
+
+
+@log_migrations()
+def log_v2(db: Database) -> None:
+    """The Merkle tree over the log, and its signed checkpoints."""
+    for statement in _LOG_V2:
+        db.conn.execute(statement)

@@ -1,0 +1,1 @@
+"""The audit: a Merkle tree over the archive, signed checkpoints, proofs, and their verification."""

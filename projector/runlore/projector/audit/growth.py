@@ -1,0 +1,73 @@
+"""Growing the stored tree: with every batch the archive stores, and over a log that has none yet."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlite_utils import Database
+
+from runlore.projector.audit.leaf import LeafCoder
+from runlore.projector.audit.leaves import LeafError, leaves
+from runlore.projector.audit.tree import Tree, read_tree, store_growth
+from runlore.projector.database import Connection, open_raw_reader
+from runlore.projector.logs import get_log
+from runlore.schemas.errors import CorruptLogError
+
+if TYPE_CHECKING:  # the archive grows the tree: importing it here would be a circle
+    from runlore.projector.archive import Received
+
+CATCH_UP_POSITIONS = 20_000
+"""Positions added to the tree of an older log in one transaction; a stop in between loses nothing."""
+
+
+def message_leaves(coder: LeafCoder, messages: Sequence[Received]) -> list[bytes]:
+    """The leaf hashes of messages."""
+    event = coder.event
+    return [
+        event(position, event_id.encode() if event_id is not None else None, ns, subject.encode(), headers, payload)
+        for position, event_id, ns, subject, headers, payload in messages
+    ]
+
+
+def append_leaves(connection: Connection, tree: Tree, hashes: Sequence[bytes], old: int, new: int) -> Tree:
+    """The grown tree, written into the open transaction, which moves the log from position `old` to `new`.
+
+    Raises CorruptLogError when someone else moved it.
+    """
+    growth = tree.grown(hashes)
+    store_growth(connection, growth, old, new)
+    return growth.tree
+
+
+def caught_up(path: Path, db: Database, coder: LeafCoder, position: int) -> Tree:
+    """The stored tree, first grown over rows that an older version stored without it.
+
+    Raises CorruptLogError when the rows are no log.
+    """
+    covered, tree = read_tree(db.conn)
+    if covered > position:
+        raise CorruptLogError(f"the tree of {path} covers position {covered}, its log ends at {position}")
+    if covered == position:
+        return tree
+    get_log().info("building the audit tree of an older log", position=covered, last=position)
+    with contextlib.closing(open_raw_reader(path)) as reader:
+        while covered < position:
+            until = _border(reader, min(covered + CATCH_UP_POSITIONS, position))
+            try:
+                hashes = [leaf.hash for leaf in leaves(reader, coder, covered, until)]
+            except LeafError as error:
+                raise CorruptLogError(f"{path} is no log: {error}") from error
+            with db.atomic():
+                tree = append_leaves(db.conn, tree, hashes, covered, until)
+            covered = until
+            get_log().info("building the audit tree", position=covered, last=position)
+    return tree
+
+
+def _border(reader: Connection, position: int) -> int:
+    """The position, or the end of the gap that it lies in: a gap is one leaf."""
+    row = reader.execute("SELECT last FROM gaps WHERE first <= ? AND last > ?", (position, position)).fetchone()
+    return int(row[0]) if row else position

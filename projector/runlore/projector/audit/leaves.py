@@ -1,0 +1,100 @@
+"""Leaf hashes of what log.db holds, read from its raw rows in the order of the log, in constant memory."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from runlore.projector.audit.leaf import LeafCoder
+from runlore.projector.database import Connection
+
+_ROWS = """SELECT position, event_id, recorded_ns, subject, headers, payload, duplicate_of
+    FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
+_GAPS = "SELECT first, last, reason FROM gaps WHERE last > ? AND first <= ? ORDER BY first"
+_STEP = 4096
+"""Rows read by one statement: an open one would hold the write-ahead log of a live projector."""
+
+
+class LeafAt(NamedTuple):
+    """One leaf hash, and the positions it stands for (one, or those of a gap)."""
+
+    first: int
+    last: int
+    hash: bytes
+
+
+class LeafError(Exception):
+    """The rows are no log from here on."""
+
+    def __init__(self, position: int, what: str) -> None:
+        self.position, self.what = position, what
+        super().__init__(f"position {position}: {what}")
+
+
+def leaves(connection: Connection, coder: LeafCoder, after: int, until: int) -> Iterator[LeafAt]:
+    """The leaves of positions in (after, until], from rows and gaps. The connection's text factory must be `bytes`.
+
+    Raises LeafError at the first position that neither holds, or that both do, or whose row is no message.
+    """
+    expected = after + 1
+    gaps = iter(connection.execute(_GAPS, (after, until)).fetchall())
+    gap = next(gaps, None)
+    for position, event_id, recorded_ns, subject, headers, payload, duplicate_of in _rows(connection, after, until):
+        while gap is not None and gap[0] <= position:
+            yield _gap_leaf(coder, gap, expected)
+            expected = gap[1] + 1
+            gap = next(gaps, None)
+        if position != expected:
+            raise _out_of_place(position, expected)
+        if duplicate_of is not None:
+            _require_first_copy(connection, position, event_id, duplicate_of)
+        try:
+            leaf = coder.event(position, event_id, recorded_ns, subject, headers, payload)
+        except (TypeError, ValueError, struct.error) as error:
+            raise LeafError(position, f"the row is no message: {error}") from error
+        yield LeafAt(position, position, leaf)
+        expected = position + 1
+    while gap is not None:
+        yield _gap_leaf(coder, gap, expected)
+        expected, gap = gap[1] + 1, next(gaps, None)
+    if expected != until + 1:
+        raise LeafError(expected, f"the row is missing: the log ends before its position {until}")
+
+
+def leaf_index(connection: Connection, position: int) -> int:
+    """The index of the leaf for a position: one less than the position, but a gap is a single leaf."""
+    query = "SELECT coalesce(sum(last - first), 0) FROM gaps WHERE last < ?"
+    inside = "SELECT coalesce(max(? - first), 0) FROM gaps WHERE first <= ? AND last >= ?"
+    swallowed = int(connection.execute(query, (position,)).fetchone()[0])
+    return position - 1 - swallowed - int(connection.execute(inside, (position,) * 3).fetchone()[0])
+
+
+def _rows(connection: Connection, after: int, until: int) -> Iterator[Any]:
+    while True:
+        last = after
+        for row in connection.execute(_ROWS, (after, until, _STEP)):
+            yield row
+            last = row[0]
+        if last == after:
+            return
+        after = last
+
+
+def _gap_leaf(coder: LeafCoder, gap: tuple[int, int, bytes], expected: int) -> LeafAt:
+    first, last, reason = gap
+    if first != expected or last < first:
+        raise _out_of_place(first, expected)
+    return LeafAt(first, last, coder.gap(first, last, reason))
+
+
+def _out_of_place(found: int, expected: int) -> LeafError:
+    if found > expected:
+        return LeafError(expected, "the row is missing, and no gap accounts for it")
+    return LeafError(found, "the row lies in what is recorded as a gap")
+
+
+def _require_first_copy(connection: Connection, position: int, event_id: bytes | None, first: int) -> None:
+    found = connection.execute("SELECT event_id, duplicate_of FROM log WHERE position = ?", (first,)).fetchone()
+    if event_id is None or first >= position or found != (event_id, None):
+        raise LeafError(position, f"the row claims to be a second copy of {first}, and is not")
