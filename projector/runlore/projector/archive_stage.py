@@ -11,6 +11,7 @@ import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archive import Archive, Gap, Received
+from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.checks import check_stream, mismatch
 from runlore.projector.intake import Intake
 from runlore.projector.logs import get_log
@@ -36,6 +37,7 @@ class ArchiveStage:
         self._settings, self._data = settings, DataDir(settings.data_dir)
         self._state, self._metrics, self._archived = state, metrics, archived
         self._archive: Archive | None = None
+        self._checkpoints: CheckpointWriter | None = None
         self._intake: Intake | None = None
         self._stopping = False
         self._checkpointed = time.monotonic()
@@ -46,8 +48,13 @@ class ArchiveStage:
         self._interrupt()
 
     def close(self) -> None:
-        """Close log.db."""
-        if self._archive is not None:
+        """Sign what is archived, and close log.db."""
+        if self._archive is None:
+            return
+        try:
+            if self._checkpoints is not None:
+                self._checkpoints.sign()
+        finally:
             self._archive.checkpoint()
             self._archive.close()
 
@@ -80,6 +87,8 @@ class ArchiveStage:
         self._state.stream_last = identity.last_seq
         self._say(archive)
         await check_stream(connection, identity, archive.epoch, archive.position, archive.last())
+        if self._checkpoints is None:  # never before: a log that does not fit its stream is not signed
+            self._checkpoints = CheckpointWriter(archive, self._data.checkpoint_key)
         self._archived()
         return archive.position
 
@@ -111,6 +120,7 @@ class ArchiveStage:
             self._state.events_archived += len(batch)
         self._say(archive)
         self._archived()
+        self._sign()
         self._bound_wal(archive)
 
     async def _watch(self, connection: NatsConnection, epoch: str) -> None:
@@ -119,6 +129,11 @@ class ArchiveStage:
             await asyncio.sleep(WATCH_SECONDS)
             info = await _require_stream(connection, epoch)
             self._state.stream_last = max(self._state.stream_last, info.last_seq)
+            self._sign()
+
+    def _sign(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.sign_if_due()
 
     def _say(self, archive: Archive) -> None:
         self._state.archived = archive.position

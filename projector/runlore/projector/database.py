@@ -60,6 +60,11 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     return Database(connection, execute_plugins=False)
 
 
+DatabaseErrors: tuple[type[Exception], ...] = (sqlite3.DatabaseError, writing_sqlite.DatabaseError)
+OperationalErrors: tuple[type[Exception], ...] = (sqlite3.OperationalError, writing_sqlite.OperationalError)
+"""Of them those about the machine (locked, disk); the others say that a file is damaged."""
+
+
 @contextmanager
 def durable(db: Database) -> Generator[None]:
     """A transaction that is on disk when it ends, with everything before it: NORMAL alone waits for no disk."""

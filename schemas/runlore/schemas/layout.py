@@ -2,6 +2,7 @@
 
 <data>/server.json                 address and secret of the embedded server (mode 0600)
 <data>/up.lock                     held by `runlore up`
+<data>/checkpoint.key              signs the log's checkpoints (mode 0600)
 <data>/nats/                       the embedded server's files
 <data>/outbox/<producer>.db        events not yet on the stream, one file a producer; beside it .lock
 <data>/projection/log.db           the archive: append-only copy of the stream
@@ -35,6 +36,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def endpoint(self) -> Path:
         return self.root / "server.json"
+
+    @property
+    def checkpoint_key(self) -> Path:
+        return self.root / "checkpoint.key"
 
     @property
     def up_lock(self) -> Path:

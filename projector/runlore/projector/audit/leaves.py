@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.database import Connection
@@ -16,12 +16,16 @@ _STEP = 4096
 """Rows read by one statement: an open one would hold the write-ahead log of a live projector."""
 
 
+LeafKind = Literal["event", "duplicate", "gap"]
+
+
 class LeafAt(NamedTuple):
     """One leaf hash, and the positions it stands for (one, or those of a gap)."""
 
     first: int
     last: int
     hash: bytes
+    kind: LeafKind
 
 
 class LeafError(Exception):
@@ -47,13 +51,15 @@ def leaves(connection: Connection, coder: LeafCoder, after: int, until: int) -> 
             gap = next(gaps, None)
         if position != expected:
             raise _out_of_place(position, expected)
+        kind: LeafKind = "event"
         if duplicate_of is not None:
+            kind = "duplicate"
             _require_first_copy(connection, position, event_id, duplicate_of)
         try:
             leaf = coder.event(position, event_id, recorded_ns, subject, headers, payload)
         except (TypeError, ValueError, struct.error) as error:
             raise LeafError(position, f"the row is no message: {error}") from error
-        yield LeafAt(position, position, leaf)
+        yield LeafAt(position, position, leaf, kind)
         expected = position + 1
     while gap is not None:
         yield _gap_leaf(coder, gap, expected)
@@ -85,7 +91,7 @@ def _gap_leaf(coder: LeafCoder, gap: tuple[int, int, bytes], expected: int) -> L
     first, last, reason = gap
     if first != expected or last < first:
         raise _out_of_place(first, expected)
-    return LeafAt(first, last, coder.gap(first, last, reason))
+    return LeafAt(first, last, coder.gap(first, last, reason), "gap")
 
 
 def _out_of_place(found: int, expected: int) -> LeafError:

@@ -7,11 +7,12 @@ higher. So an event costs 34 bytes on disk, and a proof reads a few rows instead
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from runlore.projector.audit.merkle import HASH_BYTES, hash_children, root_of
-from runlore.projector.database import Connection
-from runlore.schemas.errors import CorruptLogError
+from runlore.projector.database import Connection, open_raw_reader
+from runlore.schemas.errors import CorruptLogError, NotFoundError
 
 BLOCK_LEVEL = 8
 BLOCK = 1 << BLOCK_LEVEL
@@ -37,10 +38,7 @@ class Tree(NamedTuple):
     def root(self) -> bytes:
         """The root hash over all leaves."""
         peaks = list(self.peaks)
-        if not self.tail and peaks:
-            root = peaks.pop()
-        else:
-            root = root_of(self.tail)
+        root = peaks.pop() if peaks and not self.tail else root_of(self.tail)
         for peak in reversed(peaks):
             root = hash_children(peak, root)
         return root
@@ -116,6 +114,17 @@ def read_tree(connection: Connection) -> tuple[int, Tree]:
     if row is None:
         raise CorruptLogError("log.db has lost the state of its tree")
     return int(row[0]), Tree.unpacked(int(row[1]), row[2])
+
+
+def open_audited(path: Path) -> Connection:
+    """A raw reader of a log that has a tree. Raises NotFoundError."""
+    if not path.exists():
+        raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
+    connection = open_raw_reader(path)
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tree_state'").fetchone() is None:
+        connection.close()
+        raise NotFoundError(f"{path} has no audit tree yet: an older version made it; start the projector once")
+    return connection
 
 
 class StoredNodes:

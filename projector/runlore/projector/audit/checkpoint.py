@@ -1,0 +1,98 @@
+"""Signed checkpoints: C2SP tlog-checkpoint in C2SP signed-note form, signed with Ed25519.
+
+runlore/RUNLORE/<epoch>                 the origin
+1234                                    leaves
+<base64 of the root hash>
+
+— runlore/RUNLORE/<epoch> <base64 of key ID (4 bytes) || signature (64 bytes)>
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from runlore.projector.audit.keys import Signer, Verifier
+from runlore.projector.audit.merkle import HASH_BYTES
+from runlore.schemas.errors import CorruptLogError
+
+MAX_NOTE_BYTES = 64 * 1024
+MAX_SIGNATURES = 64
+"""The specification wants at least 16 accepted."""
+
+_SIGNATURE = "\u2014 "
+
+
+class Checkpoint(NamedTuple):
+    """What a log says of itself: its name, how many leaves it has, and the root over them."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    def text(self) -> str:
+        """The note text, which is what gets signed."""
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+    def signed(self, signer: Signer) -> str:
+        """The signed note."""
+        text = self.text()
+        signature = base64.b64encode(signer.verifier.key_id + signer.sign(text.encode())).decode()
+        return f"{text}\n{_SIGNATURE}{signer.verifier.name} {signature}\n"
+
+
+def read_checkpoint(note: str, trusted: Sequence[Verifier]) -> Checkpoint:
+    """The checkpoint of a note that a trusted key has signed.
+
+    Signatures by other keys (witnesses) are passed over. Raises CorruptLogError when no trusted key has signed it,
+    when the signature of one is wrong, or when it is no checkpoint.
+    """
+    text, lines = _parts(note)
+    known = {(key.name, key.key_id): key for key in trusted}
+    good = 0
+    for line in lines:
+        name, key_id, signature = _signature(line)
+        key = known.get((name, key_id))
+        if key is None:
+            continue
+        if not key.verifies(text.encode(), signature):
+            raise CorruptLogError(f"the signature of {name} on this checkpoint is wrong: it was changed")
+        good += 1
+    if not good:
+        raise CorruptLogError("no trusted key has signed this checkpoint: give the right one with --key")
+    return parse_checkpoint(text)
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """The checkpoint that a note text is, extension lines ignored. Raises CorruptLogError."""
+    lines = text.split("\n")
+    try:
+        origin, size, root = lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True)
+    except (IndexError, ValueError, binascii.Error):
+        raise CorruptLogError("this is no checkpoint: it has no origin, size and root hash") from None
+    if not origin or lines[-1] or not all(lines[:-1]) or str(size) != lines[1] or size < 0 or len(root) != HASH_BYTES:
+        raise CorruptLogError("this is no checkpoint: its origin, size or root hash is malformed")
+    return Checkpoint(origin, size, root)
+
+
+def _parts(note: str) -> tuple[str, list[str]]:
+    """The text with its last newline, and the signature lines."""
+    text, blank, signatures = note.rpartition("\n\n")
+    lines = signatures.split("\n")
+    control = any(char < " " and char != "\n" for char in note)
+    if not blank or lines.pop() or not 0 < len(lines) <= MAX_SIGNATURES or control or len(note) > MAX_NOTE_BYTES:
+        raise CorruptLogError("this is no signed note: text, an empty line and signature lines are wanted")
+    return text + "\n", lines
+
+
+def _signature(line: str) -> tuple[str, bytes, bytes]:
+    name, _, encoded = line.removeprefix(_SIGNATURE).partition(" ")
+    try:
+        data = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        data = b""
+    if not line.startswith(_SIGNATURE) or not name or len(data) < 5:
+        raise CorruptLogError(f"this is no signature line: {line[:80]!r}")
+    return name, data[:4], data[4:]

@@ -1,0 +1,110 @@
+"""Keys that sign checkpoints: Ed25519, in one file of the data folder, made at its first use.
+
+Public keys are written as C2SP vkeys: ``<name>+<key ID, 8 hex digits>+<base64(0x01 || 32 bytes)>``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import os
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from runlore.schemas.errors import NotFoundError, SettingsError
+from runlore.schemas.layout import write_private
+
+_ED25519 = b"\1"
+"""The signature type of C2SP signed-note, "Signature types"."""
+
+
+class Verifier(NamedTuple):
+    """One trusted public key and the name it signs under."""
+
+    name: str
+    public: bytes
+    """32 bytes (RFC 8032)."""
+
+    @property
+    def key_id(self) -> bytes:
+        """Four bytes: which key a signature line means (C2SP signed-note, "Ed25519 signatures")."""
+        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:4]
+
+    @property
+    def vkey(self) -> str:
+        """The key as text, to be handed to auditors."""
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+
+    def verifies(self, message: bytes, signature: bytes) -> bool:
+        """Whether the key made this signature of the message."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    @classmethod
+    def parse(cls, vkey: str) -> Verifier:
+        """The key that a vkey stands for. Raises SettingsError when it is none, or its key ID is not its own."""
+        name, _, rest = vkey.strip().partition("+")
+        key_id, _, encoded = rest.partition("+")
+        try:
+            data = base64.b64decode(encoded, validate=True)
+            found = cls(name, data[1:])
+            right = name and data[:1] == _ED25519 and len(data) == 33 and found.key_id == bytes.fromhex(key_id)
+        except (ValueError, binascii.Error):
+            right = False
+        if not right:
+            raise SettingsError(f"{vkey.strip()!r} is no public key: `runlore audit key` prints one")
+        return found
+
+
+class Signer:
+    """The private key of one data folder."""
+
+    def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.verifier = Verifier(name, key.public_key().public_bytes_raw())
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes."""
+        return self._key.sign(message)
+
+
+def load_signer(path: Path, name: str) -> Signer:
+    """The key at `path`, to sign under `name`. Raises NotFoundError, SettingsError."""
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError:
+        raise NotFoundError(f"no key at {path}: the projector makes it with its first checkpoint") from None
+    except ValueError as error:
+        raise SettingsError(f"{path} holds no key: {error}") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsError(f"{path} holds another kind of key than Ed25519")
+    return Signer(name, key)
+
+
+def load_or_make_signer(path: Path, name: str) -> Signer:
+    """The same, with a new key where there is none; readable by its owner only, and never replaced."""
+    if not path.exists():
+        fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+        write_private(fresh, Ed25519PrivateKey.generate().private_bytes(*_pem()))
+        with contextlib.suppress(FileExistsError):  # then another process was first, and its key holds
+            os.link(fresh, path)
+        fresh.unlink()
+    return load_signer(path, name)
+
+
+def _pem() -> tuple[Encoding, PrivateFormat, NoEncryption]:
+    return Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()

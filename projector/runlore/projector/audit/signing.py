@@ -1,0 +1,61 @@
+"""When the projector signs a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+from runlore.projector.audit.checkpoint import Checkpoint
+from runlore.projector.audit.keys import Signer, load_or_make_signer
+from runlore.projector.audit.leaf import LeafCoder
+from runlore.projector.audit.tree import Tree
+
+CHECKPOINT_LEAVES = 1_000
+"""New leaves that make a new checkpoint due."""
+
+CHECKPOINT_SECONDS = 60.0
+"""After this long one new leaf is enough."""
+
+
+class SignedLog(Protocol):
+    """The archive, as far as signing needs it."""
+
+    tree: Tree
+    coder: LeafCoder
+
+    def checkpoint_size(self) -> int: ...
+
+    def add_checkpoint(self, size: int, note: str) -> bool: ...
+
+
+class CheckpointWriter:
+    """Signs the log's tree now and then. Single-threaded, by the log's one writer.
+
+    The tree is committed before it is signed, and the size is the key of the checkpoint: a kill in between leaves
+    a size without one, never a size with two roots.
+    """
+
+    def __init__(self, log: SignedLog, key: Path) -> None:
+        self._log, self._key = log, key
+        self._signer: Signer | None = None
+        self._size = log.checkpoint_size()
+        self._signed = float("-inf")  # the first new leaf is signed at once
+
+    def sign_if_due(self) -> bool:
+        """Sign when there is enough new, or something new for long enough; whether it did."""
+        new = self._log.tree.size - self._size
+        waited = time.monotonic() - self._signed >= CHECKPOINT_SECONDS
+        return (new >= CHECKPOINT_LEAVES or (new > 0 and waited)) and self.sign()
+
+    def sign(self) -> bool:
+        """Sign the tree as it stands, unless its size is signed already; whether it did."""
+        tree = self._log.tree
+        if tree.size <= self._size:
+            return False
+        origin = self._log.coder.origin
+        if self._signer is None:
+            self._signer = load_or_make_signer(self._key, origin)
+        added = self._log.add_checkpoint(tree.size, Checkpoint(origin, tree.size, tree.root()).signed(self._signer))
+        self._size, self._signed = tree.size, time.monotonic()
+        return added

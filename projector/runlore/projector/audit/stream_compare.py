@@ -1,0 +1,162 @@
+"""Compare the log with the stream it is a copy of."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+import nats.errors
+from nats.aio.client import Client as NatsConnection
+
+from runlore.projector.archive import Gap, Received
+from runlore.projector.audit.findings import Problem, StreamReport
+from runlore.projector.database import Connection
+from runlore.projector.intake import Intake
+from runlore.projector.stream import StreamInfo, get_message, stream_info
+from runlore.schemas.errors import NotFoundError
+from runlore.schemas.settings import Settings
+from runlore.schemas.transport import connect
+
+SAMPLE = 200
+"""Messages compared unless all are."""
+
+Progress = Callable[[int, int], None]
+
+_ROWS = "SELECT position, subject, headers, payload FROM log WHERE position >= ? AND position <= ? ORDER BY position"
+_ROW = "SELECT position, subject, headers, payload FROM log WHERE position = ?"
+
+
+class _Row(NamedTuple):
+    position: int
+    subject: bytes
+    headers: bytes
+    payload: bytes
+
+
+class _Different(Exception):  # noqa: N818 -- an answer, not an error
+    def __init__(self, position: int, what: str) -> None:
+        self.problem = Problem(place="stream", position=position, what=what)
+        super().__init__(what)
+
+
+async def compare_stream(
+    settings: Settings, log: Connection, full: bool = False, progress: Progress | None = None
+) -> tuple[StreamReport, list[Problem]]:
+    """Counts, and the bytes of a random sample (`full`: of all) up to the log's position.
+
+    `log`: a raw reader of log.db. Raises ServerUnavailableError when nobody answers.
+    """
+    connection = await connect(settings, "runlore audit", _ignore, _closed)
+    try:
+        return await _compare(connection, log, full, progress)
+    finally:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await connection.close()
+
+
+async def _compare(
+    connection: NatsConnection, log: Connection, full: bool, progress: Progress | None
+) -> tuple[StreamReport, list[Problem]]:
+    position, epoch = log.execute("SELECT position, epoch FROM log_state").fetchone()
+    held = int(log.execute("SELECT count(*) FROM log WHERE position <= ?", (position,)).fetchone()[0])
+    try:
+        info = await stream_info(connection)
+    except NotFoundError as error:
+        report = StreamReport(compared=0, log_messages=held, stream_messages=0)
+        return report, [Problem(place="stream", what=str(error))]
+    report = StreamReport(compared=0, log_messages=held, stream_messages=_held_by(info, position))
+    if problem := _counts_differ(info, position, epoch.decode(), report):
+        return report, [problem]
+    problems: list[Problem] = []
+    try:
+        compare = _compare_all if full else _compare_sample
+        compared = await compare(connection, log, position, progress)
+    except _Different as different:
+        compared, problems = 0, [different.problem]
+    return StreamReport(compared=compared, log_messages=held, stream_messages=report.stream_messages), problems
+
+
+def _held_by(info: StreamInfo, position: int) -> int:
+    """Messages up to the position: the count less what came after, which has no holes in a stream that lost nothing."""
+    return info.messages - max(info.last_seq - position, 0)
+
+
+def _counts_differ(info: StreamInfo, position: int, epoch: str, report: StreamReport) -> Problem | None:
+    if info.epoch != epoch:
+        return Problem(place="stream", what=f"the stream was made anew: its epoch is {info.epoch}, the log's {epoch}")
+    if info.last_seq < position:
+        what = f"the stream ends at position {info.last_seq}, the log at {position}"
+        return Problem(place="stream", what=what, position=info.last_seq + 1)
+    if report.stream_messages != report.log_messages:
+        what = (
+            f"up to position {position} the log has {report.log_messages} messages, the stream {report.stream_messages}"
+        )
+        return Problem(place="stream", what=what)
+    return None
+
+
+async def _compare_sample(connection: NatsConnection, log: Connection, position: int, progress: Progress | None) -> int:
+    """The first, the last, and random ones: nobody can know which."""
+    chosen = {1, position, *random.SystemRandom().choices(range(1, position + 1), k=SAMPLE)} if position else set[int]()
+    compared = 0
+    for at in sorted(chosen):
+        row = log.execute(_ROW, (at,)).fetchone()
+        found = await get_message(connection, at)
+        if found is None and row is None:
+            continue  # both say that it is gone
+        theirs = _Row(at, found.subject.encode(), found.headers, found.payload) if found else None
+        _require_same(at, _Row(*row) if row else None, theirs)
+        compared += 1
+    return compared
+
+
+async def _compare_all(connection: NatsConnection, log: Connection, position: int, progress: Progress | None) -> int:
+    """Read the whole stream once more."""
+    intake = Intake(connection, 0)
+    at = compared = 0
+    try:
+        while at < position:
+            batch = await intake.batch()
+            if isinstance(batch, Gap):
+                first = log.execute(_ROWS, (batch.first, batch.last)).fetchone()
+                if first is not None and first[0] <= position:
+                    raise _Different(first[0], "the log has the message, the stream lost it")
+                at = batch.last
+                continue
+            compared += _compare_batch(log, [message for message in batch if message.position <= position])
+            at = batch[-1].position
+            intake.resume()
+            if progress is not None:
+                progress(min(at, position), position)
+    finally:
+        await intake.close()
+    return compared
+
+
+def _compare_batch(log: Connection, batch: list[Received]) -> int:
+    if not batch:
+        return 0
+    ours = {row[0]: _Row(*row) for row in log.execute(_ROWS, (batch[0].position, batch[-1].position))}
+    for message in batch:
+        theirs = _Row(message.position, message.subject.encode(), message.headers, message.payload)
+        _require_same(message.position, ours.get(message.position), theirs)
+    return len(batch)
+
+
+def _require_same(position: int, ours: _Row | None, theirs: _Row | None) -> None:
+    if ours is None or theirs is None:
+        who = "the log" if ours is None else "the stream"
+        raise _Different(position, f"{who} does not hold this message, the other does")
+    for field, mine, its in zip(_Row._fields, ours, theirs, strict=True):
+        if mine != its:
+            raise _Different(position, f"{field} is not the same in the log and in the stream")
+
+
+async def _ignore(error: Exception) -> None:
+    """What matters is raised where it happens."""
+
+
+async def _closed() -> None:
+    """We close it ourselves."""

@@ -1,0 +1,220 @@
+"""Verify log.db: recompute its tree from raw bytes, and hold it against what is stored and what was signed.
+
+The tree in the file is never trusted. It serves to name the row that changed: the recomputed leaf hashes are compared
+with the stored ones, block by block. Whoever changes those as well is caught by the signed checkpoints.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.projector.audit.findings import Place, Problem, VerifyReport
+from runlore.projector.audit.keys import Verifier
+from runlore.projector.audit.leaf import LeafCoder
+from runlore.projector.audit.leaves import LeafError, leaves
+from runlore.projector.audit.merkle import HASH_BYTES
+from runlore.projector.audit.tree import BLOCK, BLOCK_LEVEL, Tree, open_audited, read_tree
+from runlore.projector.database import Connection, DatabaseErrors, OperationalErrors
+from runlore.schemas.errors import CorruptLogError
+
+Progress = Callable[[int, int], None]
+"""Hears the verified position and the last one."""
+
+
+class _WrongError(Exception):
+    def __init__(self, place: Place, what: str, position: int | None = None) -> None:
+        self.problem = Problem(place=place, what=what, position=position)
+        super().__init__(what)
+
+
+class _Signed(Checkpoint):
+    """A checkpoint whose signature holds, and where it comes from."""
+
+    source = "stored in log.db"
+
+
+class _Outside(_Signed):
+    source = "from outside"
+
+
+def verify_log(
+    path: Path, trusted: Sequence[Verifier], outside: Sequence[Checkpoint] = (), progress: Progress | None = None
+) -> VerifyReport:
+    """Verify everything up to the log's position, in constant memory. The first problem ends it.
+
+    `trusted`: the keys of which one must have signed each stored checkpoint. `outside`: checkpoints kept elsewhere,
+    verified already. Raises NotFoundError when there is no log, or none with a tree; OperationalError when
+    the machine fails.
+    """
+    with contextlib.closing(open_audited(path)) as connection:
+        report = VerifyReport(log=str(path), epoch="", position=0, outside=len(outside))
+        verification = _Verification(connection, trusted, outside, report, progress or _say_nothing)
+        try:
+            verification.run()
+        except _WrongError as wrong:
+            report.problems.append(wrong.problem)
+        except CorruptLogError as error:
+            report.problems.append(Problem(place="tree", what=str(error)))
+        except DatabaseErrors as error:
+            if isinstance(error, OperationalErrors):
+                raise
+            after = verification.good
+            what = f"the file is damaged after position {after}: {error}"
+            report.problems.append(Problem(place="log", position=after + 1, what=what))
+        return report
+
+
+class _Verification:
+    """One pass over one log. `good`: everything up to this position is as the tree recorded it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        trusted: Sequence[Verifier],
+        outside: Sequence[Checkpoint],
+        report: VerifyReport,
+        progress: Progress,
+    ) -> None:
+        self._connection, self._trusted, self._report, self._progress = connection, trusted, report, progress
+        self._outside = [_Outside(*one) for one in sorted(outside, key=lambda one: one.size)]
+        self.good = 0
+        self._tree, self._stored = Tree(), Tree()
+        self._hashes: list[bytes] = []
+        """Leaf hashes after those in `_tree`, which ends at a block's border."""
+        self._positions: list[int] = []
+        """And the position of each."""
+        self._confirmed = 0
+        """The position up to which a signature confirms the log."""
+
+    def run(self) -> None:
+        report = self._report
+        covered = self._read_state()
+        coder = LeafCoder(report.epoch)
+        checkpoints = iter(heapq.merge(self._checkpoints(), self._outside, key=lambda one: one.size))
+        checkpoint = next(checkpoints, None)
+        try:
+            for first, last, leaf, kind in leaves(self._connection, coder, 0, report.position):
+                self._hashes.append(leaf)
+                self._positions.append(first)
+                report.leaves += 1
+                if kind != "event":
+                    report.duplicates += kind == "duplicate"
+                    report.gaps += kind == "gap"
+                while checkpoint is not None and checkpoint.size <= report.leaves:
+                    self._check(checkpoint, coder.origin, last)
+                    checkpoint = next(checkpoints, None)
+                if len(self._hashes) == BLOCK:
+                    self._end_block(last)
+        except LeafError as error:
+            self._compare()  # a wrong row before it comes first
+            raise _WrongError("log", error.what, error.position) from error
+        self._finish(checkpoint, covered)
+
+    def _read_state(self) -> int:
+        """Log position, epoch and stored tree, all of one moment; the position that the tree covers."""
+        connection = self._connection
+        connection.execute("BEGIN")
+        row = connection.execute("SELECT position, epoch FROM log_state").fetchone()
+        last = connection.execute("SELECT max(position) FROM log").fetchone()[0] or 0
+        if row is None:
+            raise _WrongError("log", "log.db has lost its position")
+        position, self._report.epoch = int(row[0]), row[1].decode(errors="replace")
+        if last > position:
+            raise _WrongError("log", f"there are rows beyond the log's position {position}", position + 1)
+        self._report.position = position
+        covered, self._stored = read_tree(connection)
+        connection.execute("COMMIT")
+        return covered
+
+    def _checkpoints(self) -> Iterator[_Signed]:
+        size = 0
+        query = "SELECT size, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1"
+        while row := self._connection.execute(query, (size,)).fetchone():
+            size = row[0]
+            if size > self._stored.size:
+                return  # signed after we began
+            try:
+                found = read_checkpoint(row[1].decode(errors="replace"), self._trusted)
+            except CorruptLogError as error:
+                raise _WrongError("checkpoint", f"the checkpoint stored for {size} leaves: {error}") from error
+            if found.size != size:
+                raise _WrongError("checkpoint", f"the checkpoint stored for {size} leaves speaks of {found.size}")
+            yield _Signed(*found)
+
+    def _check(self, checkpoint: _Signed, origin: str, position: int) -> None:
+        """Compare the root of the leaves so far with a signed one."""
+        name = f"the checkpoint of {checkpoint.size} leaves {checkpoint.source}"
+        if checkpoint.origin != origin:
+            raise _WrongError("checkpoint", f"{name} is of another log: {checkpoint.origin}, not {origin}")
+        self._compare()
+        if self._tree.grown(self._hashes).tree.root() != checkpoint.root:
+            between = f"positions {self._confirmed + 1} to {position}"
+            what = f"{name} has another root than the log: something in {between} was rewritten, and the tree with it"
+            raise _WrongError("checkpoint", what, self._confirmed + 1)
+        self._confirmed = position
+        self._report.checkpoints += 1
+        self._report.signed = checkpoint.size
+
+    def _end_block(self, position: int) -> None:
+        self._compare()
+        growth = self._tree.grown(self._hashes)
+        for level, index, node in growth.nodes:
+            query = "SELECT hash FROM tree_nodes WHERE level = ? AND idx = ?"
+            row = self._connection.execute(query, (level, index)).fetchone()
+            if row is None or row[0] != node:
+                first, last = self._positions[0], position
+                what = (
+                    f"the stored node {index} of level {level} is not that of the rows (last block: {first} to {last})"
+                )
+                raise _WrongError("tree", what, first)
+        self._tree, self._hashes, self._positions, self._compared = growth.tree, [], [], 0
+        self._progress(position, self._report.position)
+
+    def _compare(self) -> None:
+        """Compare the leaves in hand with the stored ones; names the first that differs."""
+        found, stored = b"".join(self._hashes), self._stored_leaves(self._tree.size >> BLOCK_LEVEL)
+        if found != stored[: len(found)]:
+            for number, (position, leaf) in enumerate(zip(self._positions, self._hashes, strict=True)):
+                if leaf != stored[number * HASH_BYTES : (number + 1) * HASH_BYTES]:
+                    self.good = position - 1
+                    raise _WrongError("log", self._differs(number, stored), position)
+        if self._positions:
+            self.good = self._positions[-1]
+
+    @staticmethod
+    def _differs(number: int, stored: bytes) -> str:
+        if len(stored) < (number + 1) * HASH_BYTES:
+            return "the row is not in the tree: it was added behind the archive's back, or the tree was cut"
+        return "the row is not what was archived: payload, headers, subject, event ID or time changed"
+
+    def _stored_leaves(self, block: int) -> bytes:
+        if block == self._stored.size >> BLOCK_LEVEL:
+            return self._stored.tail
+        row = self._connection.execute("SELECT hashes FROM tree_leaves WHERE block = ?", (block,)).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def _finish(self, checkpoint: _Signed | None, covered: int) -> None:
+        self._compare()
+        report = self._report
+        tree = self._tree.grown(self._hashes).tree
+        report.events = report.leaves - report.gaps
+        report.root = tree.root().hex()
+        if tree.size < self._stored.size or covered > report.position:
+            what = f"rows are missing: the tree has {self._stored.size} leaves, the log {tree.size}"
+            raise _WrongError("log", what, report.position + 1)
+        if tree != self._stored or covered != report.position:
+            raise _WrongError("tree", "the stored range is not that of the rows")
+        if checkpoint is not None:
+            what = (
+                f"the checkpoint {checkpoint.source} speaks of {checkpoint.size} leaves, the log has {tree.size}: "
+                "it was cut, or an older copy was put in its place"
+            )
+            raise _WrongError("checkpoint", what, report.position + 1)
+
+
+def _say_nothing(position: int, last: int) -> None:
+    """No progress is wanted."""
