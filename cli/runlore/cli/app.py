@@ -38,6 +38,7 @@ COMMANDS = {
     "project": "project:project",
     "rebuild": "rebuild:rebuild",
     "replay": "replay:replay_command",
+    "audit": "audit:audit",
     "outbox": "outbox:outbox",
     "doctor": "doctor:doctor",
 }

@@ -67,8 +67,8 @@ def _replay(log: ArchiveReader, path: Path, until: int, progress: Progress | Non
     view = View.create(path, log.epoch, bulk=True)
     try:
         position = 0
-        while position < until and (rows := log.read(position, min(BATCH, until - position))):
-            position = view.fold([row for row in rows if row.position <= until]).position
+        while rows := [row for row in log.read(position, BATCH) if row.position <= until]:
+            position = view.fold(rows).position
             if progress is not None:
                 progress(position, until)
         view.end_bulk()
@@ -101,7 +101,8 @@ def _difference(
         shown, what = wanted, "the row is missing"
     else:
         shown, pairs = wanted, zip(names, wanted, found, strict=True)
-        changed = [f"{name} is {_shown(is_)}, the log says {_shown(was)}" for name, was, is_ in pairs if was != is_]
+        different = [(name, was, now) for name, was, now in pairs if (type(was), was) != (type(now), now)]
+        changed = [f"{name} is {_shown(now)}, the log says {_shown(was)}" for name, was, now in different]
         what = "; ".join(changed)
     assert shown is not None
     row = ", ".join(f"{name}={_shown(shown[at])}" for name, at in zip(key, keyed, strict=True))

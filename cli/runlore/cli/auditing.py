@@ -1,0 +1,117 @@
+"""What the audit commands share: trusted keys, notes in files, progress, and how a verification is shown."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from runlore.cli.output import note
+from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.projector.audit.findings import Problem, VerifyReport
+from runlore.projector.audit.keys import Verifier, load_signer
+from runlore.projector.audit.leaf import origin_of
+from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.layout import DataDir
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Progress = Callable[[int, int], None]
+
+_SHOW_AFTER = 2.0
+
+
+class KeyType(click.ParamType[Verifier]):
+    """A public key as `runlore audit key` prints it, or a file that holds one."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Verifier:
+        if isinstance(value, Verifier):
+            return value
+        path = Path(value)
+        return Verifier.parse(path.read_text() if "+" not in value and path.is_file() else value)
+
+
+key_option = click.option(
+    "--key",
+    "keys",
+    type=KeyType(),
+    multiple=True,
+    metavar="VKEY|FILE",
+    help="Trust signatures of this public key; may be given again. Else the data folder's own key.",
+)
+
+
+def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[Verifier]:
+    """The keys given, else the folder's own, if it has one."""
+    if given:
+        return list(given)
+    try:
+        return [load_signer(data.checkpoint_key, origin_of(epoch)).verifier]
+    except NotFoundError:
+        return []
+
+
+def read_note(path: Path, trusted: Sequence[Verifier]) -> tuple[str, Checkpoint]:
+    """A signed note in a file, and its checkpoint. Raises CorruptLogError naming the file."""
+    text = path.read_bytes().decode(errors="replace")
+    try:
+        return text, read_checkpoint(text, trusted)
+    except CorruptLogError as error:
+        raise CorruptLogError(f"{path}: {error}") from error
+
+
+@contextmanager
+def late_progress(what: str) -> Iterator[Progress]:
+    """A progress bar on stderr for work that takes longer than two seconds, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True, disable=False) as bar:
+        task = bar.add_task(what, total=None, visible=False)
+        started = time.monotonic()
+
+        def report(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, visible=time.monotonic() - started > _SHOW_AFTER)
+
+        yield report
+
+
+def show_report(report: VerifyReport) -> None:
+    """A verification in lines for people; what was not compared goes to stderr as well."""
+    if report.root:
+        click.echo(f"log         {report.events:,} events up to position {report.position:,}, hashed from raw bytes")
+        click.echo(f"            {report.duplicates:,} second copies, {report.gaps:,} gaps, {report.leaves:,} leaves")
+        click.echo(f"            root {report.root}")
+        outside = f", {report.outside:,} of them from outside" if report.outside else ""
+        click.echo(
+            f"signed      {report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves"
+        )
+    if report.stream is not None:
+        counts = f"{report.stream.stream_messages:,} messages there, {report.stream.log_messages:,} in the log"
+        click.echo(f"stream      {counts}; {report.stream.compared:,} compared byte by byte")
+    if report.view is not None and not any(problem.place == "view" for problem in report.problems):
+        click.echo(f"view        {len(report.view)} tables equal the log's replay")
+    for problem in report.problems:
+        click.echo(f"WRONG       {_where(problem)}: {problem.what}")
+    for what, why in report.not_compared.items():
+        note(f"NOT COMPARED with the {what}: {why}")
+
+
+def _where(problem: Problem) -> str:
+    parts: list[str] = [problem.place]
+    if problem.table is not None:
+        parts.append(f"table {problem.table}")
+    if problem.row is not None:
+        parts.append(f"row {problem.row}")
+    if problem.position is not None:
+        parts.append(f"position {problem.position}")
+    return ", ".join(parts)

@@ -1,0 +1,159 @@
+"""`runlore audit`: is the log what it was, and proofs that others can check."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import click
+import msgspec
+
+from runlore.cli.auditing import (
+    key_option,
+    late_progress,
+    read_note,
+    show_report,
+    trusted_keys,
+)
+from runlore.cli.commands.audit_proofs import bundle, check, prove, trail
+from runlore.cli.options import data_dir_option, json_option, settings_for
+from runlore.cli.output import note, print_json
+from runlore.projector.archive import ArchiveReader
+from runlore.projector.audit.findings import VerifyReport
+from runlore.projector.audit.keys import Verifier, load_signer
+from runlore.projector.audit.leaf import origin_of
+from runlore.projector.audit.prove import newest_checkpoint
+from runlore.projector.audit.replay import compare_view
+from runlore.projector.audit.stream_compare import compare_stream
+from runlore.projector.audit.tree import open_audited
+from runlore.projector.audit.verify import verify_log
+from runlore.schemas.errors import NotFoundError, ServerUnavailableError
+from runlore.schemas.layout import DataDir
+from runlore.schemas.settings import Settings
+
+
+@click.group()
+def audit() -> None:
+    """Verify the log, and prove to others what is in it.
+
+    \b
+    Examples:
+      runlore audit verify --full
+      runlore audit checkpoint --out /somewhere/else/checkpoint.txt
+      runlore audit bundle model:churn@3 --out churn.bundle
+      runlore audit check churn.bundle --key KEY
+    """
+
+
+for _command in (prove, bundle, check, trail):
+    audit.add_command(_command)
+
+
+@audit.command()
+@key_option
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="A checkpoint that was copied elsewhere: the log must still have its root. May be given again.",
+)
+@click.option("--full", is_flag=True, help="Compare every message with JetStream, not a sample.")
+@click.option("--offline", is_flag=True, help="Do not compare with JetStream.")
+@click.option("--replay/--no-replay", default=True, show_default=True, help="Replay the log and compare the view.")
+@data_dir_option
+@json_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    keys: tuple[Verifier, ...],
+    checkpoints: tuple[Path, ...],
+    full: bool,
+    offline: bool,
+    replay: bool,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Recompute everything from the raw bytes of the log; exits with 4 at the first thing that is wrong.
+
+    Hashes every archived message into the tree, checks every signed checkpoint, compares the log with
+    JetStream, and replays it to compare the view, row by row. The projector may run meanwhile.
+    """
+    settings = settings_for(data_dir)
+    data = DataDir(settings.data_dir)
+    trusted = trusted_keys(data, _epoch(data), keys)
+    outside = [read_note(path, trusted)[1] for path in checkpoints]
+    with late_progress("hashing the log") as progress:
+        report = verify_log(data.log, trusted, outside, progress)
+    if offline:
+        report.not_compared["stream"] = "--offline"
+    else:
+        _compare_stream(settings, data, report, full)
+    if not replay or report.problems:
+        report.not_compared["view"] = "--no-replay" if not replay else "the log is wrong"
+    else:
+        _compare_view(data, report)
+    if as_json:
+        print_json(msgspec.to_builtins(report))
+    else:
+        show_report(report)
+    if not keys:
+        note("signatures were checked with the data folder's own key; --key takes one kept elsewhere")
+    if report.problems:
+        ctx.exit(4)
+
+
+def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, full: bool) -> None:
+    with contextlib.closing(open_audited(data.log)) as log, late_progress("comparing the stream") as progress:
+        try:
+            report.stream, problems = asyncio.run(compare_stream(settings, log, full, progress))
+        except ServerUnavailableError as error:
+            report.not_compared["stream"] = str(error)
+        else:
+            report.problems += problems
+
+
+def _compare_view(data: DataDir, report: VerifyReport) -> None:
+    with late_progress("replaying the log") as progress:
+        try:
+            report.view, problems = compare_view(data, progress)
+        except NotFoundError as error:
+            report.not_compared["view"] = str(error)
+        else:
+            report.problems += problems
+
+
+@audit.command()
+@key_option
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file.")
+@data_dir_option
+def checkpoint(keys: tuple[Verifier, ...], out: Path | None, data_dir: Path | None) -> None:
+    """Print the newest signed checkpoint, to be kept where the operator of this log cannot change it.
+
+    \b
+    Example:
+      runlore audit checkpoint --out /mnt/elsewhere/checkpoint-$(date +%F).txt
+    """
+    data = DataDir(settings_for(data_dir).data_dir)
+    with contextlib.closing(open_audited(data.log)) as log:
+        newest = newest_checkpoint(log, trusted_keys(data, _epoch(data), keys))
+    if out is None:
+        click.echo(newest.note, nl=False)
+    else:
+        out.write_text(newest.note, encoding="utf-8")
+        note(f"checkpoint of {newest.checkpoint.size:,} leaves written to {out}")
+
+
+@audit.command()
+@data_dir_option
+def key(data_dir: Path | None) -> None:
+    """Print the public key of this log's checkpoints; hand it to whoever shall check them."""
+    data = DataDir(settings_for(data_dir).data_dir)
+    click.echo(load_signer(data.checkpoint_key, origin_of(_epoch(data))).verifier.vkey)
+
+
+def _epoch(data: DataDir) -> str:
+    with contextlib.closing(ArchiveReader(data.log)) as reader:
+        return reader.epoch

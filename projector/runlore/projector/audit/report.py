@@ -1,0 +1,137 @@
+"""The readable report of a bundle: one HTML file without scripts or links. Every text in it is escaped."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from runlore.projector.audit.checkpoint import Checkpoint
+from runlore.projector.audit.keys import Verifier
+from runlore.projector.audit.leaf import LeafCoder
+from runlore.projector.audit.prove import ProvenEvent
+from runlore.schemas.cells import readable
+from runlore.schemas.codec import decode_event
+from runlore.schemas.errors import EventDecodeError
+from runlore.schemas.events import Event, event_type
+from runlore.schemas.references import EntityRef
+
+if TYPE_CHECKING:
+    from runlore.projector.audit.bundle import Bundle
+
+_EVENT = Template(
+    '<article><header><span class="type">$type</span><span class="who">$who</span>'
+    '<time>$time</time><span class="position">#$position</span></header>'
+    "$note<table>$rows</table><details><summary>Proof</summary><table>$proof</table></details></article>"
+)
+_ROW = Template('<tr><th>$name</th><td class="$kind">$value</td></tr>')
+
+
+def html_report(bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None, verifier: Verifier) -> str:
+    """The report on a bundle whose proofs hold; all of it is made from what they prove, but `about`."""
+    coder = LeafCoder(bundle.epoch)
+    page = Template(files("runlore.projector.audit").joinpath("report.html").read_text("utf-8"))
+    about = ", ".join(bundle.about)
+    count = len(bundle.events)
+    return page.substitute(
+        title=escape(f"Audit report: {about}"),
+        about="".join(f"<li>{escape(ref)}</li>" for ref in bundle.about),
+        count=f"{count:,} event{'s' if count != 1 else ''}",
+        summary=_rows(_summary(bundle, checkpoint, since, verifier)),
+        events="\n".join(_event(event, coder) for event in bundle.events),
+        vkey=escape(verifier.vkey),
+    )
+
+
+def _summary(
+    bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None, verifier: Verifier
+) -> Iterator[tuple[str, str]]:
+    yield "Project", bundle.project
+    yield "Log", checkpoint.origin
+    yield "Checkpoint", f"{checkpoint.size:,} leaves"
+    yield "Root hash", base64.b64encode(checkpoint.root).decode()
+    yield "Signed by key", verifier.key_id.hex()
+    if since is not None:
+        yield "Continues", f"the checkpoint of {since.size:,} leaves, by a consistency proof"
+    if bundle.events:
+        first, last = bundle.events[0].recorded_ns, bundle.events[-1].recorded_ns
+        yield "Recorded between", f"{_time(first)} and {_time(last)}"
+
+
+def _event(event: ProvenEvent, coder: LeafCoder) -> str:
+    kind, who, rows = _told(event)
+    duplicate = f"<p>A second copy of the event at position {event.duplicate_of}; it has no effect.</p>"
+    return _EVENT.substitute(
+        type=escape(kind.replace("_", " ")),
+        who=escape(who),
+        time=_time(event.recorded_ns),
+        position=f"{event.position:,}",
+        note=duplicate if event.duplicate_of else "",
+        rows=_rows(rows),
+        proof=_rows(_proof(event, coder), "hash"),
+    )
+
+
+def _proof(event: ProvenEvent, coder: LeafCoder) -> Iterator[tuple[str, str]]:
+    yield "Event ID", event.event_id or "none"
+    yield "Subject", event.subject
+    yield "Leaf", f"{event.index:,}"
+    yield "Leaf hash", event.leaf(coder).hex()
+    yield "Payload SHA-256", sha256(event.payload).hexdigest()
+    for level, one in enumerate(event.proof):
+        yield f"Sibling {level + 1}", one.hex()
+
+
+def _told(event: ProvenEvent) -> tuple[str, str, Iterable[tuple[str, str]]]:
+    """What kind of event, by whom, and its content as names and readable values."""
+    try:
+        decoded = decode_event(event.payload)
+    except EventDecodeError as error:
+        return "not readable", "unknown", [("Why", str(error)), ("Bytes", event.payload[:200].hex())]
+    actor = decoded.actor
+    return event_type(decoded.fact), f"{actor.user}@{actor.host}", _content(decoded)
+
+
+def _content(event: Event) -> Iterator[tuple[str, str]]:
+    if event.run:
+        yield "in", f"run {event.run}" + (f", step {event.step}" if event.step else "")
+    for field in msgspec.structs.fields(event.fact):
+        value = getattr(event.fact, field.name)
+        if value is None or value == field.default:
+            continue
+        if isinstance(value, dict):
+            yield from _leaves("", cast(dict[str, Any], value))
+        else:
+            yield field.name, _text(value)
+
+
+def _leaves(prefix: str, group: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in group.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(f"{prefix}{key}.", cast(dict[str, Any], value))
+        else:
+            yield f"{prefix}{key}", readable(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, EntityRef):
+        return str(value)
+    if isinstance(value, tuple):
+        items: tuple[Any, ...] = value
+        return ", ".join(".".join(item) if isinstance(item, tuple) else _text(item) for item in items)
+    return value if isinstance(value, str) else readable(value)
+
+
+def _rows(rows: Iterable[tuple[str, str]], kind: str = "value") -> str:
+    return "".join(_ROW.substitute(name=escape(name), kind=kind, value=escape(value)) for name, value in rows)
+
+
+def _time(ns: int) -> str:
+    return f"{dt.datetime.fromtimestamp(ns / 1e9, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
