@@ -56,17 +56,7 @@ class Folder:
         return verify_log(self.log, [self.verifier()], outside)
 
     def tamper(self, *statements: str) -> None:
-        """Change the file like someone who knows SQL: the triggers go first, and come back."""
-        connection = sqlite3.connect(self.log)
-        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            connection.execute(f"DROP TRIGGER {name}")
-        for statement in statements:
-            connection.execute(statement)
-        for _, sql in triggers:
-            connection.execute(sql)
-        connection.commit()
-        connection.close()
+        tamper(self.log, *statements)
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         connection = sqlite3.connect(self.log)
@@ -84,3 +74,17 @@ class Folder:
         assert connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'log_v2'").rowcount == 1
         connection.commit()
         connection.close()
+
+
+def tamper(log: Path, *statements: str) -> None:
+    """Change the file like someone who knows SQL: the triggers go first, and come back."""
+    connection = sqlite3.connect(log)
+    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, _ in triggers:
+        connection.execute(f"DROP TRIGGER {name}")
+    for statement in statements:
+        connection.execute(statement)
+    for _, sql in triggers:
+        connection.execute(sql)
+    connection.commit()
+    connection.close()

@@ -10,7 +10,6 @@ runlore/RUNLORE/<epoch>                 the origin
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -70,7 +69,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
     lines = text.split("\n")
     try:
         origin, size, root = lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True)
-    except (IndexError, ValueError, binascii.Error):
+    except (IndexError, ValueError):
         raise CorruptLogError("this is no checkpoint: it has no origin, size and root hash") from None
     if not origin or lines[-1] or not all(lines[:-1]) or str(size) != lines[1] or size < 0 or len(root) != HASH_BYTES:
         raise CorruptLogError("this is no checkpoint: its origin, size or root hash is malformed")
@@ -91,7 +90,7 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
     name, _, encoded = line.removeprefix(_SIGNATURE).partition(" ")
     try:
         data = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
+    except ValueError:
         data = b""
     if not line.startswith(_SIGNATURE) or not name or len(data) < 5:
         raise CorruptLogError(f"this is no signature line: {line[:80]!r}")

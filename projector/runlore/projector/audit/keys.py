@@ -6,9 +6,9 @@ Public keys are written as C2SP vkeys: ``<name>+<key ID, 8 hex digits>+<base64(0
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import os
+import secrets
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +63,7 @@ class Verifier(NamedTuple):
             data = base64.b64decode(encoded, validate=True)
             found = cls(name, data[1:])
             right = name and data[:1] == _ED25519 and len(data) == 33 and found.key_id == bytes.fromhex(key_id)
-        except (ValueError, binascii.Error):
+        except ValueError:
             right = False
         if not right:
             raise SettingsError(f"{vkey.strip()!r} is no public key: `runlore audit key` prints one")
@@ -98,7 +98,7 @@ def load_signer(path: Path, name: str) -> Signer:
 def load_or_make_signer(path: Path, name: str) -> Signer:
     """The same, with a new key where there is none; readable by its owner only, and never replaced."""
     if not path.exists():
-        fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+        fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         write_private(fresh, Ed25519PrivateKey.generate().private_bytes(*_pem()))
         with contextlib.suppress(FileExistsError):  # then another process was first, and its key holds
             os.link(fresh, path)

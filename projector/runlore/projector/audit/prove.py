@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -42,7 +43,11 @@ class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     def holds(self, coder: LeafCoder, checkpoint: Checkpoint) -> bool:
         """Whether the proof shows it to be in the log of the checkpoint."""
-        return check_inclusion(self.leaf(coder), self.index, checkpoint.size, self.proof, checkpoint.root)
+        try:
+            leaf = self.leaf(coder)
+        except (ValueError, struct.error):  # out of range, or no text: nothing that was ever archived
+            return False
+        return check_inclusion(leaf, self.index, checkpoint.size, self.proof, checkpoint.root)
 
 
 class Signed(NamedTuple):

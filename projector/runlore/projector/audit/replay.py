@@ -13,7 +13,7 @@ from typing import Any
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
 from runlore.projector.digest import view_digest
-from runlore.projector.rebuild import BATCH
+from runlore.projector.rebuild import BULK_BATCH
 from runlore.projector.tables import TABLES
 from runlore.projector.view import View
 from runlore.schemas.errors import NotFoundError
@@ -67,11 +67,10 @@ def _replay(log: ArchiveReader, path: Path, until: int, progress: Progress | Non
     view = View.create(path, log.epoch, bulk=True)
     try:
         position = 0
-        while rows := [row for row in log.read(position, BATCH) if row.position <= until]:
+        while rows := [row for row in log.read(position, BULK_BATCH) if row.position <= until]:
             position = view.fold(rows).position
             if progress is not None:
-                progress(position, until)
-        view.end_bulk()
+                progress(position, until)  # no `end_bulk`: indexes are not compared
     finally:
         view.close()
 

@@ -26,6 +26,8 @@ from runlore.schemas.references import EntityRef
 if TYPE_CHECKING:
     from runlore.projector.audit.bundle import Bundle
 
+_NAMES = {"targets": "about"}
+
 _EVENT = Template(
     '<article><header><span class="type">$type</span><span class="who">$who</span>'
     '<time>$time</time><span class="position">#$position</span></header>'
@@ -55,7 +57,7 @@ def _summary(
 ) -> Iterator[tuple[str, str]]:
     yield "Project", bundle.project
     yield "Log", checkpoint.origin
-    yield "Checkpoint", f"{checkpoint.size:,} leaves"
+    yield "Checkpoint", f"{checkpoint.size:,} leaves (archived messages and gaps)"
     yield "Root hash", base64.b64encode(checkpoint.root).decode()
     yield "Signed by key", verifier.key_id.hex()
     if since is not None:
@@ -109,7 +111,7 @@ def _content(event: Event) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from _leaves("", cast(dict[str, Any], value))
         else:
-            yield field.name, _text(value)
+            yield _NAMES.get(field.name, field.name), _text(value)
 
 
 def _leaves(prefix: str, group: dict[str, Any]) -> Iterator[tuple[str, str]]:

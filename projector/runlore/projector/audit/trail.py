@@ -11,9 +11,8 @@ from runlore.schemas.references import EntityRef
 
 _ABOUT = """
     SELECT created_position FROM entities WHERE entity_id = :id
-    UNION SELECT position FROM history WHERE entity_id = :id
+    UNION SELECT position FROM mentions WHERE entity_id = :id
     UNION SELECT position FROM links WHERE source_id = :id
-    UNION SELECT position FROM links WHERE target_id = :id
 """
 
 
