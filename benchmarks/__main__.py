@@ -6,7 +6,7 @@ import importlib
 import sys
 import time
 
-NAMES = ("emit", "footprint", "throughput", "latency", "reads", "past", "find", "rebuild")
+NAMES = ("emit", "footprint", "throughput", "latency", "reads", "past", "find", "rebuild", "audit")
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,7 +67,7 @@ def read_note(path: Path, trusted: Sequence[Verifier]) -> tuple[str, Checkpoint]
 
 
 @contextmanager
-def late_progress(what: str) -> Iterator[Progress]:
+def late_progress(what: str) -> Generator[Progress]:
     """A progress bar on stderr for work that takes longer than two seconds, on a terminal only."""
     if not sys.stderr.isatty():
         yield lambda done, total: None

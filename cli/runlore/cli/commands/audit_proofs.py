@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -213,7 +213,7 @@ def _trusted(settings: Settings, epoch: str, keys: Sequence[Verifier]) -> list[V
 
 
 @contextlib.contextmanager
-def _prover(settings: Settings, keys: Sequence[Verifier]) -> Iterator[Prover]:
+def _prover(settings: Settings, keys: Sequence[Verifier]) -> Generator[Prover]:
     data = DataDir(settings.data_dir)
     with contextlib.closing(ArchiveReader(data.log)) as reader:
         trusted = _trusted(settings, reader.epoch, keys)

@@ -60,11 +60,11 @@ class Verifier(NamedTuple):
         name, _, rest = vkey.strip().partition("+")
         key_id, _, encoded = rest.partition("+")
         try:
-            data = base64.b64decode(encoded, validate=True)
-            found = cls(name, data[1:])
-            right = name and data[:1] == _ED25519 and len(data) == 33 and found.key_id == bytes.fromhex(key_id)
+            data, wanted = base64.b64decode(encoded, validate=True), bytes.fromhex(key_id)
         except ValueError:
-            right = False
+            data = wanted = b""
+        found = cls(name, data[1:])
+        right = name and data[:1] == _ED25519 and len(data) == 33 and found.key_id == wanted
         if not right:
             raise SettingsError(f"{vkey.strip()!r} is no public key: `runlore audit key` prints one")
         return found

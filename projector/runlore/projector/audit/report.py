@@ -122,13 +122,12 @@ def _leaves(prefix: str, group: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"{prefix}{key}", readable(value)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, EntityRef):
-        return str(value)
+def _text(value: Any, joint: str = ", ") -> str:
+    """A field of a fact: text, a reference, or a tuple of them; paths are tuples in a tuple."""
     if isinstance(value, tuple):
-        items: tuple[Any, ...] = value
-        return ", ".join(".".join(item) if isinstance(item, tuple) else _text(item) for item in items)
-    return value if isinstance(value, str) else readable(value)
+        items = cast(tuple[object, ...], value)
+        return joint.join(_text(item, ".") for item in items)
+    return str(value) if isinstance(value, (str, EntityRef)) else readable(value)
 
 
 def _rows(rows: Iterable[tuple[str, str]], kind: str = "value") -> str:
