@@ -16,7 +16,7 @@ import pytest
 
 from runlore.projector.archive import Archive, Received
 from runlore.projector.audit.bundle import check_bundle, write_bundle
-from runlore.projector.audit.checkpoint import read_checkpoint
+from runlore.projector.audit.checkpoint import signed_by
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.projector.audit.leaf import origin_of
 from runlore.projector.audit.prove import Prover, Signed
@@ -49,7 +49,7 @@ def fill(folder: Folder) -> Signed:
     writer.sign()
     archive.close()
     [(note,)] = folder.rows("SELECT note FROM checkpoints WHERE size = 700")
-    return Signed(str(note), read_checkpoint(str(note), [folder.verifier()]))
+    return Signed(str(note), *signed_by(str(note), [folder.verifier()]))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def since(folder: Folder, template: tuple[Folder, Signed]) -> Signed:
 def bundled(folder: Folder, path: Path, positions: list[int], since: Signed | None = None) -> Path:
     with contextlib.closing(open_audited(folder.log)) as connection:
         prover = Prover(connection, [folder.verifier()])
-        write_bundle(path, prover, folder.verifier(), "default", ["model:m@1"], positions, since)
+        write_bundle(path, prover, "default", ["model:m@1"], positions, since)
     return path
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,25 @@ def test_a_rewrite_that_removes_the_checkpoints_is_caught_by_one_from_outside(fi
     [problem] = filled.verify(outside).problems
     assert problem.place == "checkpoint"
     assert "from outside" in problem.what
+
+
+def test_a_log_cut_together_with_its_tree_is_caught_by_the_checkpoints_it_left(filled: Folder) -> None:
+    rewrite(filled, 300, (333, b"unchanged"))
+    filled.tamper("UPDATE log_state SET position = 300")
+    [problem] = filled.verify().problems
+    assert (problem.place, problem.position) == ("checkpoint", 301)
+    assert "400 leaves, the log has 300" in problem.what
+
+
+def test_verification_takes_no_more_memory_for_a_longer_log(folder: Folder) -> None:
+    peaks: list[int] = []
+    for first, last in ((1, 3000), (3001, 12_000)):
+        folder.fill([messages(at, at + 999) for at in range(first, last, 1000)], sign=False)
+        tracemalloc.start()
+        assert folder.verify().problems == []
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] * 1.2
 
 
 def test_a_file_rolled_back_to_a_copy_is_caught_by_the_outside_checkpoint(folder: Folder) -> None:

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from runlore.cli.output import note
-from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.projector.audit.checkpoint import signed_by
 from runlore.projector.audit.findings import Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.leaf import origin_of
+from runlore.projector.audit.prove import Signed
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.layout import DataDir
 
@@ -57,11 +58,11 @@ def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[V
         return []
 
 
-def read_note(path: Path, trusted: Sequence[Verifier]) -> tuple[str, Checkpoint]:
-    """A signed note in a file, and its checkpoint. Raises CorruptLogError naming the file."""
+def read_note(path: Path, trusted: Sequence[Verifier]) -> Signed:
+    """The checkpoint in a file. Raises CorruptLogError naming the file."""
     text = path.read_bytes().decode(errors="replace")
     try:
-        return text, read_checkpoint(text, trusted)
+        return Signed(text, *signed_by(text, trusted))
     except CorruptLogError as error:
         raise CorruptLogError(f"{path}: {error}") from error
 

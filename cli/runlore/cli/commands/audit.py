@@ -84,7 +84,7 @@ def verify(
     settings = settings_for(data_dir)
     data = DataDir(settings.data_dir)
     trusted = trusted_keys(data, _epoch(data), keys)
-    outside = [read_note(path, trusted)[1] for path in checkpoints]
+    outside = [read_note(path, trusted).checkpoint for path in checkpoints]
     with late_progress("hashing the log") as progress:
         report = verify_log(data.log, trusted, outside, progress)
     if offline:

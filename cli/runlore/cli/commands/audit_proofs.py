@@ -20,11 +20,10 @@ from runlore.projector.archive import ArchiveReader, LogRow
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaf import LeafCoder
-from runlore.projector.audit.prove import ProvenEvent, Prover, Signed
+from runlore.projector.audit.prove import ProvenEvent, Prover
 from runlore.projector.audit.trail import positions_about
 from runlore.projector.audit.tree import open_audited
 from runlore.query import Client
-from runlore.schemas.errors import NotFoundError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
@@ -56,10 +55,7 @@ def prove(
     """
     with open_client(data_dir, project, as_of) as client:
         entity = client.get_pipeline_run(reference.name) if reference.kind == "run" else client.get(reference)
-        entries = entity.history(key_path, limit=1)
-        if not entries:
-            raise NotFoundError(f"{entity.reference} has no key {key_path}")
-        position = entries[-1].position
+        position = entity.history(key_path, limit=1)[-1].position  # raises when there is none
     with _prover(settings_for(data_dir), keys) as prover:
         event = prover.event(position)
         if as_json:
@@ -110,9 +106,8 @@ def bundle(
         signed = [position for position in positions if prover.covers(position)]
         if not signed:
             prover.event(positions[-1])  # raises, saying that it is not signed yet
-        trusted = _trusted(settings, prover.epoch, keys)
-        since = Signed(*read_note(since_checkpoint, trusted)) if since_checkpoint else None
-        done = write_bundle(out, prover, trusted[0], settings.project, about, signed, since)
+        since = read_note(since_checkpoint, _trusted(settings, prover.epoch, keys)) if since_checkpoint else None
+        done = write_bundle(out, prover, settings.project, about, signed, since)
     if len(signed) < len(positions):
         note(f"left out {len(positions) - len(signed)} newer events: no checkpoint is signed for them yet")
     note(f"{len(signed):,} events under the checkpoint of {done.checkpoint.size:,} leaves written to {out}")
@@ -136,7 +131,7 @@ def check(file: Path, keys: tuple[Verifier, ...], report: Path | None, as_json: 
     if report is not None:
         from runlore.projector.audit.report import html_report
 
-        report.write_text(html_report(*checked, keys[0]), encoding="utf-8")
+        report.write_text(html_report(*checked), encoding="utf-8")
     rows = [_row(event) for event in checked.bundle.events]
     if as_json:
         since = checked.since.size if checked.since else None
@@ -205,7 +200,7 @@ def _rows(data: DataDir, positions: Sequence[int]) -> Iterator[LogRow]:
 
 
 def _row(event: ProvenEvent) -> LogRow:
-    return LogRow(event.position, event.event_id, event.recorded_ns, event.subject, event.payload, event.duplicate_of)
+    return LogRow(event.position, event.event_id, event.recorded_ns, event.subject, event.payload, None)
 
 
 def _trusted(settings: Settings, epoch: str, keys: Sequence[Verifier]) -> list[Verifier]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.audit.merkle import check_consistency
@@ -49,12 +49,13 @@ class CheckedBundle(NamedTuple):
     bundle: Bundle
     checkpoint: Checkpoint
     since: Checkpoint | None
+    verifier: Verifier
+    """The key that signed the checkpoint."""
 
 
 def write_bundle(
     path: Path,
     prover: Prover,
-    verifier: Verifier,
     project: str,
     about: Sequence[str],
     positions: Sequence[int],
@@ -72,12 +73,13 @@ def write_bundle(
         events=[prover.event(position) for position in positions],
         consistency=None if since is None else prover.consistency(since.checkpoint),
     )
-    checked = CheckedBundle(bundle, prover.newest.checkpoint, since.checkpoint if since else None)
+    older = since.checkpoint if since else None
+    checked = CheckedBundle(bundle, prover.newest.checkpoint, older, prover.newest.verifier)
     members = {
         "bundle.json": msgspec.json.format(msgspec.json.encode(bundle), indent=1).decode(),
         "checkpoint.txt": prover.newest.note,
-        "vkey.txt": f"{verifier.vkey}\n",
-        "report.html": html_report(checked.bundle, checked.checkpoint, checked.since, verifier),
+        "vkey.txt": f"{prover.newest.verifier.vkey}\n",
+        "report.html": html_report(bundle, checked.checkpoint, checked.since, checked.verifier),
     }
     if since is not None:
         members["since-checkpoint.txt"] = since.note
@@ -99,13 +101,13 @@ def check_bundle(path: Path, trusted: Sequence[Verifier]) -> CheckedBundle:
     if bundle.format != FORMAT:
         raise CorruptLogError(f"{path} has format {bundle.format!r}, this version knows {FORMAT!r}")
     coder = LeafCoder(bundle.epoch)
-    checkpoint = read_checkpoint(note, trusted)
+    checkpoint, verifier = signed_by(note, trusted)
     if checkpoint.origin != coder.origin:
         raise CorruptLogError(f"the checkpoint is of {checkpoint.origin}, the events are of {coder.origin}")
     for event in bundle.events:
         if not event.holds(coder, checkpoint):
             raise CorruptLogError(f"the event at position {event.position} is not in the log of the checkpoint")
-    return CheckedBundle(bundle, checkpoint, _check_since(bundle, since_note, checkpoint, trusted))
+    return CheckedBundle(bundle, checkpoint, _check_since(bundle, since_note, checkpoint, trusted), verifier)
 
 
 def _check_since(

@@ -43,14 +43,19 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(note: str, trusted: Sequence[Verifier]) -> Checkpoint:
-    """The checkpoint of a note that a trusted key has signed.
+    """The checkpoint of a note that a trusted key of that very log has signed: the key's name is the origin.
 
     Signatures by other keys (witnesses) are passed over. Raises CorruptLogError when no trusted key has signed it,
     when the signature of one is wrong, or when it is no checkpoint.
     """
+    return signed_by(note, trusted)[0]
+
+
+def signed_by(note: str, trusted: Sequence[Verifier]) -> tuple[Checkpoint, Verifier]:
+    """The same, and the key that signed it."""
     text, lines = _parts(note)
     known = {(key.name, key.key_id): key for key in trusted}
-    good = 0
+    signers: list[Verifier] = []
     for line in lines:
         name, key_id, signature = _signature(line)
         key = known.get((name, key_id))
@@ -58,10 +63,14 @@ def read_checkpoint(note: str, trusted: Sequence[Verifier]) -> Checkpoint:
             continue
         if not key.verifies(text.encode(), signature):
             raise CorruptLogError(f"the signature of {name} on this checkpoint is wrong: it was changed")
-        good += 1
-    if not good:
+        signers.append(key)
+    if not signers:
         raise CorruptLogError("no trusted key has signed this checkpoint: give the right one with --key")
-    return parse_checkpoint(text)
+    checkpoint = parse_checkpoint(text)
+    own = next((key for key in signers if key.name == checkpoint.origin), None)
+    if own is None:
+        raise CorruptLogError(f"this checkpoint of {checkpoint.origin} is signed by {signers[0].name} only")
+    return checkpoint, own
 
 
 def parse_checkpoint(text: str) -> Checkpoint:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.projector.audit.checkpoint import Checkpoint, signed_by
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.audit.leaves import leaf_index
@@ -17,7 +17,7 @@ from runlore.projector.audit.tree import StoredNodes
 from runlore.projector.database import Connection
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 
-_ROW = "SELECT event_id, recorded_ns, subject, headers, payload, duplicate_of FROM log WHERE position = ?"
+_ROW = "SELECT event_id, recorded_ns, subject, headers, payload FROM log WHERE position = ?"
 _TAMPERED = "the log does not give the root that was signed: `runlore audit verify` says what is wrong"
 
 
@@ -32,8 +32,6 @@ class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     headers: bytes
     payload: bytes
-    duplicate_of: int | None = None
-    """A hint of the archive: no part of the leaf."""
     proof: list[bytes]
 
     def leaf(self, coder: LeafCoder) -> bytes:
@@ -51,10 +49,11 @@ class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signed(NamedTuple):
-    """A checkpoint and the note it was read from."""
+    """A checkpoint, the note it was read from, and the key that signed it."""
 
     note: str
     checkpoint: Checkpoint
+    verifier: Verifier
 
 
 class Prover:
@@ -65,11 +64,11 @@ class Prover:
 
     def __init__(self, connection: Connection, trusted: Sequence[Verifier]) -> None:
         self._connection = connection
-        self._nodes = StoredNodes(connection)
         epoch = connection.execute("SELECT epoch FROM log_state").fetchone()[0].decode()
         self.epoch: str = epoch
         self._coder = LeafCoder(epoch)
         self.newest = newest_checkpoint(connection, trusted)
+        self._nodes = StoredNodes(connection)  # after the checkpoint: a live log's tree covers at least that
         if self.newest.checkpoint.origin != self._coder.origin:
             raise CorruptLogError(_TAMPERED)
 
@@ -88,7 +87,7 @@ class Prover:
                 "minute, and when it stops"
             )
         index = leaf_index(self._connection, position)
-        event_id, recorded_ns, subject, headers, payload, duplicate_of = row
+        event_id, recorded_ns, subject, headers, payload = row
         event = ProvenEvent(
             position=position,
             index=index,
@@ -97,7 +96,6 @@ class Prover:
             subject=subject.decode(),
             headers=headers,
             payload=payload,
-            duplicate_of=duplicate_of,
             proof=inclusion_proof(index, self.newest.checkpoint.size, self._nodes),
         )
         if not event.holds(self._coder, self.newest.checkpoint):
@@ -123,4 +121,4 @@ def newest_checkpoint(connection: Connection, trusted: Sequence[Verifier]) -> Si
     if row is None:
         raise NotFoundError("the log has no signed checkpoint yet: the projector signs one with the first event")
     note = row[0].decode()
-    return Signed(note, read_checkpoint(note, trusted))
+    return Signed(note, *signed_by(note, trusted))

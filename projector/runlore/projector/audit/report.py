@@ -31,13 +31,13 @@ _NAMES = {"targets": "about"}
 _EVENT = Template(
     '<article><header><span class="type">$type</span><span class="who">$who</span>'
     '<time>$time</time><span class="position">#$position</span></header>'
-    "$note<table>$rows</table><details><summary>Proof</summary><table>$proof</table></details></article>"
+    "<table>$rows</table><details><summary>Proof</summary><table>$proof</table></details></article>"
 )
 _ROW = Template('<tr><th>$name</th><td class="$kind">$value</td></tr>')
 
 
 def html_report(bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None, verifier: Verifier) -> str:
-    """The report on a bundle whose proofs hold; all of it is made from what they prove, but `about`."""
+    """The report on a bundle whose proofs hold; all of it but `about` is made from what they prove."""
     coder = LeafCoder(bundle.epoch)
     page = Template(files("runlore.projector.audit").joinpath("report.html").read_text("utf-8"))
     about = ", ".join(bundle.about)
@@ -55,7 +55,6 @@ def html_report(bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None
 def _summary(
     bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None, verifier: Verifier
 ) -> Iterator[tuple[str, str]]:
-    yield "Project", bundle.project
     yield "Log", checkpoint.origin
     yield "Checkpoint", f"{checkpoint.size:,} leaves (archived messages and gaps)"
     yield "Root hash", base64.b64encode(checkpoint.root).decode()
@@ -69,13 +68,11 @@ def _summary(
 
 def _event(event: ProvenEvent, coder: LeafCoder) -> str:
     kind, who, rows = _told(event)
-    duplicate = f"<p>A second copy of the event at position {event.duplicate_of}; it has no effect.</p>"
     return _EVENT.substitute(
         type=escape(kind.replace("_", " ")),
         who=escape(who),
         time=_time(event.recorded_ns),
         position=f"{event.position:,}",
-        note=duplicate if event.duplicate_of else "",
         rows=_rows(rows),
         proof=_rows(_proof(event, coder), "hash"),
     )

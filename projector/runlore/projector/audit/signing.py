@@ -12,7 +12,9 @@ from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.audit.tree import Tree
 
 CHECKPOINT_LEAVES = 1_000
-"""New leaves that make a new checkpoint due."""
+"""New leaves that make a new checkpoint due, at most one a second: each waits for the disk."""
+
+LEAST_SECONDS = 1.0
 
 CHECKPOINT_SECONDS = 60.0
 """After this long one new leaf is enough."""
@@ -45,8 +47,8 @@ class CheckpointWriter:
     def sign_if_due(self) -> bool:
         """Sign when there is enough new, or something new for long enough; whether it did."""
         new = self._log.tree.size - self._size
-        waited = time.monotonic() - self._signed >= CHECKPOINT_SECONDS
-        return (new >= CHECKPOINT_LEAVES or (new > 0 and waited)) and self.sign()
+        wait = LEAST_SECONDS if new >= CHECKPOINT_LEAVES else CHECKPOINT_SECONDS
+        return new > 0 and time.monotonic() - self._signed >= wait and self.sign()
 
     def sign(self) -> bool:
         """Sign the tree as it stands, unless its size is signed already; whether it did."""

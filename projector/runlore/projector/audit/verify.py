@@ -136,7 +136,8 @@ class _Verification:
         while row := self._connection.execute(query, (size,)).fetchone():
             size = row[0]
             if size > self._stored.size:
-                return  # signed after we began
+                self._require_newer(size)
+                return
             try:
                 found = read_checkpoint(row[1].decode(errors="replace"), self._trusted)
             except CorruptLogError as error:
@@ -144,6 +145,13 @@ class _Verification:
             if found.size != size:
                 raise _WrongError("checkpoint", f"the checkpoint stored for {size} leaves speaks of {found.size}")
             yield _Signed(*found)
+
+    def _require_newer(self, size: int) -> None:
+        """A checkpoint beyond the tree we began with is fine only when the log has grown meanwhile."""
+        (now,) = self._connection.execute("SELECT size FROM tree_state").fetchone()
+        if size > now:
+            what = f"a stored checkpoint speaks of {size} leaves, the log has {now}: it was cut, and its tree with it"
+            raise _WrongError("checkpoint", what, self._report.position + 1)
 
     def _check(self, checkpoint: _Signed, origin: str, position: int) -> None:
         """Compare the root of the leaves so far with a signed one."""

@@ -1,0 +1,173 @@
+"""The auditor's walk of docs/audit.md, run line by line; and the commands' exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from runlore.cli.app import app
+from runlore.cli.commands.audit import audit
+from tests.audit.logs import tamper
+
+ROOT = Path(__file__).parents[2]
+
+
+def walk() -> list[tuple[str, int]]:
+    """Each command of the console blocks, and the exit code it must have."""
+    page = (ROOT / "docs" / "audit.md").read_text()
+    lines = [line for block in re.findall(r"```console\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    found: list[tuple[str, int]] = []
+    for line in lines:
+        assert line.startswith("$ "), line
+        command, _, code = line[2:].partition("  # exits with ")
+        found.append((command, int(code or 0)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("walk")
+    (folder / "bin").mkdir()
+    program = folder / "bin" / "runlore"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m runlore.cli "$@"\n')
+    program.chmod(0o755)
+    return folder
+
+
+def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RUNLORE_")}
+    environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{environ['PATH']}"
+    return subprocess.run(
+        command, shell=True, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@contextlib.contextmanager
+def up(folder: Path) -> Iterator[None]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("RUNLORE_")}
+    with (folder / "up.err").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runlore.cli", "up", "--json"],
+            cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=log,
+        )  # fmt: skip
+    try:
+        assert process.stdout
+        assert process.stdout.readline(), (folder / "up.err").read_text()
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=40)
+
+
+@pytest.fixture(scope="module")
+def walked(folder: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+    """What each line of the walk did."""
+    with up(folder):
+        assert shell(folder, "runlore log model:churn@3 accuracy=0.95 owner=ada --wait").returncode == 0
+        deadline = time.monotonic() + 20
+        while shell(folder, "runlore audit checkpoint").returncode and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return {command: shell(folder, command) for command, _ in walk()}
+
+
+def test_the_auditors_walk_does_what_it_says(walked: dict[str, subprocess.CompletedProcess[str]]) -> None:
+    for command, code in walk():
+        done = walked[command]
+        assert done.returncode == code, (command, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr, command
+
+
+def test_the_walk_shows_what_it_is_about(walked: dict[str, subprocess.CompletedProcess[str]], folder: Path) -> None:
+    said = {command.split()[2] + (" offline" if "offline" in command else ""): done for command, done in walked.items()
+            if command.startswith("runlore audit")}  # fmt: skip
+    assert "2 messages there, 2 in the log; 2 compared byte by byte" in said["verify"].stdout
+    assert "tables equal the log's replay" in said["verify"].stdout
+    assert "WRONG       log, position 1" in said["verify offline"].stdout
+    assert "NOT COMPARED with the stream: --offline" in said["verify offline"].stderr
+    assert "accuracy=0.97" in said["trail"].stdout
+    assert "owner=ada" in said["prove"].stdout
+    assert "1 events under the checkpoint" in said["bundle"].stderr
+    assert "left out 1 newer" in said["bundle"].stderr
+    assert "owner" in (folder / "churn.html").read_text()
+
+
+def test_after_a_clean_stop_everything_is_provable_and_json_says_so(
+    walked: dict[str, subprocess.CompletedProcess[str]], folder: Path
+) -> None:
+    report = json.loads(shell(folder, "runlore audit verify --json").stdout)
+    assert report["problems"] == []
+    assert report["signed"] == report["leaves"] == 2
+    assert "no NATS server answers" in report["not_compared"]["stream"]
+    proof = json.loads(shell(folder, "runlore audit prove model:churn@3 accuracy --json").stdout)
+    assert proof["event"]["position"] == 2
+    assert proof["checkpoint"].startswith("runlore/RUNLORE/")
+
+
+def test_a_wrong_row_of_the_view_exits_with_4_and_a_rolled_back_log_too(
+    walked: dict[str, subprocess.CompletedProcess[str]], folder: Path
+) -> None:
+    assert shell(folder, "cp -r .runlore wrong && runlore audit checkpoint --out late.txt").returncode == 0
+    view = folder / "wrong" / "projection" / (folder / "wrong" / "projection" / "CURRENT").read_text().strip()
+    connection = sqlite3.connect(view)
+    connection.execute("UPDATE history SET value = 0.99 WHERE type = 'float' AND position = 2")
+    connection.commit()
+    connection.close()
+    done = shell(folder, "runlore audit verify --offline --data-dir wrong")
+    assert done.returncode == 4
+    assert "WRONG       view, table history, row" in done.stdout
+    log = folder / "wrong" / "projection" / "log.db"
+    tamper(log, "DELETE FROM log WHERE position = 2", "UPDATE log_state SET position = 1", "DELETE FROM checkpoints")
+    done = shell(folder, "runlore audit verify --offline --data-dir wrong --checkpoint late.txt --json")
+    assert done.returncode == 4
+    assert json.loads(done.stdout)["problems"][0]["position"] == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("verify --data-dir nowhere", 3, "no log"),
+        ("verify --key nonsense", 2, "no public key"),
+        ("verify --checkpoint nowhere.txt", 2, "does not exist"),
+        ("verify --checkpoint bin/runlore", 4, "no signed note"),
+        ("prove model:none accuracy", 3, "none"),
+        ("prove model:churn@3 nothing", 3, "never logged"),
+        ("trail model:none", 3, "never named"),
+        ("trail nonsense", 2, "has no kind"),
+        ("bundle model:churn@3", 2, "--out"),
+        ("check churn.bundle", 2, "--key"),
+        ("check bin/runlore --key log.key", 4, "no bundle"),
+        ("key --data-dir nowhere", 3, "no log"),
+    ],
+)
+def test_exit_codes_say_what_kind_of_failure_it_was(
+    walked: dict[str, subprocess.CompletedProcess[str]],
+    folder: Path,
+    command: str,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("RUNLORE_DATA_DIR")
+    done = CliRunner().invoke(app, ["audit", *command.split()])
+    assert (done.exit_code, said in done.stderr) == (code, True), done.stderr
+
+
+def test_every_audit_command_has_help_for_each_option() -> None:
+    for name, command in audit.commands.items():
+        assert command.help, name
+        for param in command.params:
+            assert not isinstance(param, click.Option) or param.help, (name, param)
