@@ -80,7 +80,7 @@ class _Verification:
         progress: Progress,
     ) -> None:
         self._connection, self._trusted, self._report, self._progress = connection, trusted, report, progress
-        self._outside = [_Outside(*one) for one in sorted(outside, key=lambda one: one.size)]
+        self._outside = [_Outside(*one) for one in sorted(outside, key=lambda one: one.size) if one.size]
         self.good = 0
         self._tree, self._stored = Tree(), Tree()
         self._hashes: list[bytes] = []
@@ -174,12 +174,9 @@ class _Verification:
             query = "SELECT hash FROM tree_nodes WHERE level = ? AND idx = ?"
             row = self._connection.execute(query, (level, index)).fetchone()
             if row is None or row[0] != node:
-                first, last = self._positions[0], position
-                what = (
-                    f"the stored node {index} of level {level} is not that of the rows (last block: {first} to {last})"
-                )
-                raise _WrongError("tree", what, first)
-        self._tree, self._hashes, self._positions, self._compared = growth.tree, [], [], 0
+                what = f"the stored node {index} of level {level}, complete at {position}, is not that of the rows"
+                raise _WrongError("tree", what, self._positions[0])
+        self._tree, self._hashes, self._positions = growth.tree, [], []
         self._progress(position, self._report.position)
 
     def _compare(self) -> None:
