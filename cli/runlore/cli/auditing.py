@@ -1,13 +1,10 @@
-"""What the audit commands share: trusted keys, notes in files, progress, and how a verification is shown."""
+"""What the audit commands share: trusted keys, notes in files, and how a verification is shown."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -19,11 +16,6 @@ from runlore.projector.audit.leaf import origin_of
 from runlore.projector.audit.prove import Signed
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.layout import DataDir
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-Progress = Callable[[int, int], None]
-
-_SHOW_AFTER = 2.0
 
 
 class KeyType(click.ParamType[Verifier]):
@@ -65,25 +57,6 @@ def read_note(path: Path, trusted: Sequence[Verifier]) -> Signed:
         return Signed(text, *signed_by(text, trusted))
     except CorruptLogError as error:
         raise CorruptLogError(f"{path}: {error}") from error
-
-
-@contextmanager
-def late_progress(what: str) -> Generator[Progress]:
-    """A progress bar on stderr for work that takes longer than two seconds, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    with Bar(console=Console(stderr=True), transient=True, disable=False) as bar:
-        task = bar.add_task(what, total=None, visible=False)
-        started = time.monotonic()
-
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, visible=time.monotonic() - started > _SHOW_AFTER)
-
-        yield report
 
 
 def show_report(report: VerifyReport) -> None:

@@ -11,7 +11,6 @@ import msgspec
 
 from runlore.cli.auditing import (
     key_option,
-    late_progress,
     read_note,
     show_report,
     trusted_keys,
@@ -19,15 +18,16 @@ from runlore.cli.auditing import (
 from runlore.cli.commands.audit_proofs import bundle, check, prove, trail
 from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import note, print_json
+from runlore.cli.progress import progress_bar
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import VerifyReport
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.leaf import origin_of
 from runlore.projector.audit.prove import newest_checkpoint
-from runlore.projector.audit.replay import compare_view
 from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.tree import open_audited
 from runlore.projector.audit.verify import verify_log
+from runlore.projector.audit.view_compare import compare_view
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
@@ -85,7 +85,7 @@ def verify(
     data = DataDir(settings.data_dir)
     trusted = trusted_keys(data, _epoch(data), keys)
     outside = [read_note(path, trusted).checkpoint for path in checkpoints]
-    with late_progress("hashing the log") as progress:
+    with progress_bar("hashing the log") as progress:
         report = verify_log(data.log, trusted, outside, progress)
     if offline:
         report.not_compared["stream"] = "--offline"
@@ -106,7 +106,7 @@ def verify(
 
 
 def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, full: bool) -> None:
-    with contextlib.closing(open_audited(data.log)) as log, late_progress("comparing the stream") as progress:
+    with contextlib.closing(open_audited(data.log)) as log, progress_bar("comparing the stream") as progress:
         try:
             report.stream, problems = asyncio.run(compare_stream(settings, log, full, progress))
         except ServerUnavailableError as error:
@@ -116,7 +116,7 @@ def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, ful
 
 
 def _compare_view(data: DataDir, report: VerifyReport) -> None:
-    with late_progress("replaying the log") as progress:
+    with progress_bar("replaying the log") as progress:
         try:
             report.view, problems = compare_view(data, progress)
         except NotFoundError as error:

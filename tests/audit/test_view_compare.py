@@ -9,8 +9,8 @@ import pytest
 
 from runlore.projector.archive import Archive, Received
 from runlore.projector.audit.findings import Problem
-from runlore.projector.audit.replay import compare_view
 from runlore.projector.audit.trail import positions_about
+from runlore.projector.audit.view_compare import compare_view
 from runlore.projector.rebuild import rebuild_view
 from runlore.projector.tables import TABLES
 from runlore.schemas import NotFoundError, parse_ref

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import tempfile
-from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ from typing import Any
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
 from runlore.projector.digest import view_digest
-from runlore.projector.rebuild import BULK_BATCH
+from runlore.projector.rebuild import Progress, fold_log
 from runlore.projector.tables import TABLES
 from runlore.projector.view import View
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.layout import DataDir
-
-Progress = Callable[[int, int], None]
 
 
 def compare_view(data: DataDir, progress: Progress | None = None) -> tuple[dict[str, str], list[Problem]]:
@@ -66,11 +63,7 @@ def _copied(live: Path, copy: Path) -> int:
 def _replay(log: ArchiveReader, path: Path, until: int, progress: Progress | None) -> None:
     view = View.create(path, log.epoch, bulk=True)
     try:
-        position = 0
-        while rows := [row for row in log.read(position, BULK_BATCH) if row.position <= until]:
-            position = view.fold(rows).position
-            if progress is not None:
-                progress(position, until)  # no `end_bulk`: indexes are not compared
+        fold_log(log, view, progress, until)  # no `end_bulk`: indexes are not compared
     finally:
         view.close()
 
