@@ -15,7 +15,7 @@ from runlore.cli.auditing import key_option, read_note, trusted_keys
 from runlore.cli.eventline import event_json, event_text
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option, settings_for
 from runlore.cli.output import note, print_json
-from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.reading import as_of_option, entity_of, open_client
 from runlore.projector.archive import ArchiveReader, LogRow
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.keys import Verifier
@@ -54,8 +54,7 @@ def prove(
       runlore audit prove model:churn accuracy --as-of 1200 --json
     """
     with open_client(data_dir, project, as_of) as client:
-        entity = client.get_pipeline_run(reference.name) if reference.kind == "run" else client.get(reference)
-        position = entity.history(key_path, limit=1)[-1].position  # raises when there is none
+        position = entity_of(client, reference).history(key_path, limit=1)[-1].position  # raises when there is none
     with _prover(settings_for(data_dir), keys) as prover:
         event = prover.event(position)
         if as_json:
