@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import datetime as dt
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from runlore.cli.auditing import key_option, read_note, trusted_keys
 from runlore.cli.eventline import event_json, event_text
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option, settings_for
 from runlore.cli.output import note, print_json
-from runlore.cli.reading import as_of_option, entity_of, open_client
+from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.projector.archive import ArchiveReader, LogRow
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.keys import Verifier
@@ -40,7 +39,7 @@ from runlore.schemas.settings import Settings
 def prove(
     reference: EntityRef,
     key_path: str,
-    as_of: int | dt.datetime | None,
+    as_of: When | None,
     keys: tuple[Verifier, ...],
     project: str | None,
     data_dir: Path | None,

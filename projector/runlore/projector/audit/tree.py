@@ -1,7 +1,7 @@
 """The tree as log.db keeps it: a compact range that grows, complete blocks of leaves, and the nodes above them.
 
 A block is 256 leaf hashes, one row of `tree_leaves`; `tree_nodes` holds the complete subtrees of level 8 (a block) and
-higher. So an event costs 34 bytes on disk, and a proof reads a few rows instead of hashing the log.
+higher. So an event costs 36 bytes on disk, and a proof reads a few rows instead of hashing the log.
 """
 
 from __future__ import annotations
