@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from nats_tools import js, made_events, open_server, publish, publish_all, until, with_nats
 from service_tools import running, spawn, status
 
+from runlore.cli.app import app
 from runlore.projector import ensure_stream, stream_info
+from runlore.projector.archive import PAGE_BYTES
 from runlore.projector.audit.findings import Problem, StreamReport
 from runlore.projector.audit.keys import load_signer
 from runlore.projector.audit.leaf import origin_of
@@ -149,3 +152,15 @@ def test_without_a_server_it_says_so(archived: DataDir, settings: Settings, serv
     server.close()
     with pytest.raises(ServerUnavailableError):
         compare(settings, archived, False)
+
+
+def test_a_damaged_log_is_reported_without_a_traceback_while_the_server_runs(
+    archived: DataDir, settings: Settings
+) -> None:
+    content = bytearray(archived.log.read_bytes())
+    start = content.index(b"NATS/1.0") // PAGE_BYTES * PAGE_BYTES
+    content[start : start + PAGE_BYTES] = b"\xff" * PAGE_BYTES
+    archived.log.write_bytes(content)
+    done = CliRunner().invoke(app, ["audit", "verify", "--data-dir", str(settings.data_dir)])
+    assert done.exit_code == 4, (done.output, done.exception)
+    assert "WRONG" in done.stdout

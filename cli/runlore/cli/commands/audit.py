@@ -28,6 +28,7 @@ from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.tree import open_audited
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
+from runlore.projector.database import DatabaseErrors
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
@@ -87,8 +88,8 @@ def verify(
     outside = [read_note(path, trusted).checkpoint for path in checkpoints]
     with progress_bar("hashing the log") as progress:
         report = verify_log(data.log, trusted, outside, progress)
-    if offline:
-        report.not_compared["stream"] = "--offline"
+    if offline or (report.problems and not report.position):
+        report.not_compared["stream"] = "--offline" if offline else "the log does not say where it ends"
     else:
         _compare_stream(settings, data, report, full)
     if not replay or report.problems:
@@ -111,6 +112,8 @@ def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, ful
             report.stream, problems = asyncio.run(compare_stream(settings, log, full, progress))
         except ServerUnavailableError as error:
             report.not_compared["stream"] = str(error)
+        except DatabaseErrors as error:  # the file is damaged, which the report says already
+            report.not_compared["stream"] = f"the log cannot be read: {error}"
         else:
             report.problems += problems
 
