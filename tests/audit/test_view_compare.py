@@ -11,6 +11,7 @@ from runlore.projector.archive import Archive, Received
 from runlore.projector.audit.findings import Problem
 from runlore.projector.audit.trail import positions_about
 from runlore.projector.audit.view_compare import compare_view
+from runlore.projector.database import writing_sqlite
 from runlore.projector.rebuild import rebuild_view
 from runlore.projector.tables import TABLES
 from runlore.schemas import NotFoundError, parse_ref
@@ -154,6 +155,6 @@ def test_the_trail_of_an_entity_has_every_event_about_it(data: DataDir) -> None:
 
 
 def test_the_trail_works_on_a_read_only_path(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(writing_sqlite.OperationalError):
         positions_about(tmp_path / "none.db", "default", parse_ref("model:m"))
     assert not (tmp_path / "none.db").exists()

@@ -83,11 +83,23 @@ def open_raw_reader(path: Path) -> Connection:
     return connection
 
 
+def open_reader(path: Path, timeout: float = 5.0) -> sqlite3.Connection:
+    """A read-only connection, for a process that may also write the file.
+
+    It must be of the same SQLite library as the writer: POSIX drops all locks of a process on a file when any of its
+    descriptors is closed, and two libraries in one process do not know of each other's.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    found: sqlite3.Connection = writing_sqlite.connect(uri, uri=True, timeout=timeout, isolation_level=None)
+    return found
+
+
 def end_bulk(db: Database, path: Path, finish: Callable[[sqlite3.Connection], None]) -> None:
     """Let `finish` make the indexes of a bulk file; then it is on disk, and in WAL mode from here on.
 
     The indexes are made through the standard library's SQLite: that of the wheel always sorts in memory
-    (TEMP_STORE=3), which would grow with the log; this one sorts in files (SQLITE_TMPDIR says where).
+    (TEMP_STORE=3), which would grow with the log; this one sorts in files (SQLITE_TMPDIR says where). Out of WAL mode
+    and between transactions the other connection holds no lock that closing this one could drop.
     """
     connection = sqlite3.connect(path, isolation_level=None)
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import sqlite3
 from pathlib import Path
 
 import msgspec
 
+from runlore.projector.database import open_reader
 from runlore.projector.tables import TABLES
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -18,7 +18,7 @@ class Snapshot:
     """A view as it is at one moment: its writer may go on meanwhile, and even its file may be removed."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        self._connection = open_reader(path)
         # Stored TEXT may hold anything SQLite accepts; bytes are compared, never decoded.
         self._connection.text_factory = bytes
         self._connection.execute("BEGIN")

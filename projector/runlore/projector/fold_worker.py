@@ -94,6 +94,7 @@ class FoldWorker:
         reason = "ahead of log.db" if ahead else "made by another version"
         get_log().warning("rebuilding the view", reason=reason)
         rebuild_view(self._data, self._rebuilt_to, compare=False)
+        remove_old_views(self._data)
         return View.open_or_create(self._data, log.epoch)
 
     def _rebuilt_to(self, position: int, last: int) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runlore.projector.database import writing_sqlite
 from runlore.schemas.layout import DataDir, FolderLock, write_private
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -75,12 +75,14 @@ def _number(path: Path) -> int:
 
 def _in_use(path: Path) -> bool:
     """Whether anyone has it open: only the last connection of a file may leave WAL mode."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
+    connection = writing_sqlite.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None
+    )
     try:
         return bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "wal")
-    except sqlite3.OperationalError as error:
+    except writing_sqlite.OperationalError as error:
         return "locked" in str(error)
-    except sqlite3.DatabaseError:
+    except writing_sqlite.DatabaseError:
         return False  # damaged: nobody reads it
     finally:
         connection.close()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from runlore.projector.archive import ArchiveReader
+from runlore.projector.database import open_reader, writing_sqlite
 from runlore.projector.generations import remove_view
 from runlore.projector.rebuild import Progress, fill
 from runlore.schemas.errors import NotFoundError
@@ -62,7 +62,7 @@ def replay(
 
 def _narrow(path: Path, project: str | None, entity: EntityRef | None) -> None:
     condition, values = _which(project, entity)
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with contextlib.closing(writing_sqlite.connect(str(path), isolation_level=None)) as connection:
         connection.execute("BEGIN")
         connection.execute(f"CREATE TEMP TABLE kept AS SELECT entity_id FROM entities WHERE {condition}", values)
         connection.execute("CREATE TEMP TABLE named (entity_id INTEGER PRIMARY KEY)")
@@ -90,12 +90,12 @@ def _which(project: str | None, entity: EntityRef | None) -> tuple[str, list[str
 
 def _in_one_file(path: Path) -> None:
     """Leave WAL mode: the file is final, and can be copied and read from a folder nobody may write."""
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with contextlib.closing(writing_sqlite.connect(str(path), isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
 def mentioning(path: Path) -> Iterator[int]:
     """The positions of the events of a replayed file, in order."""
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with contextlib.closing(open_reader(path)) as connection:
         for (position,) in connection.execute("SELECT position FROM events ORDER BY position"):
             yield int(position)

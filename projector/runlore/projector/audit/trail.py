@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from pathlib import Path
 
+from runlore.projector.database import open_reader
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
 
@@ -21,7 +21,7 @@ def positions_about(view: Path, project: str, ref: EntityRef) -> list[int]:
 
     `ref` names a version, not a selector. Raises NotFoundError when the log has never named it.
     """
-    with contextlib.closing(sqlite3.connect(f"{view.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+    with contextlib.closing(open_reader(view)) as connection:
         rows = connection.execute(
             "SELECT entity_id FROM entities WHERE project = ? AND kind = ? AND run = ? AND name = ?"
             " AND (version = ? OR ? IS NULL)",

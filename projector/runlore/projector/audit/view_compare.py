@@ -11,6 +11,7 @@ from typing import Any
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
+from runlore.projector.database import open_reader, writing_sqlite
 from runlore.projector.digest import view_digest
 from runlore.projector.rebuild import Progress, fold_log
 from runlore.projector.tables import TABLES
@@ -37,7 +38,7 @@ def compare_view(data: DataDir, progress: Progress | None = None) -> tuple[dict[
                     return {}, [_ahead(position, log.position)]
                 _replay(log, scratch, position, progress)
             wanted, found = view_digest(scratch), view_digest(copy)
-        except sqlite3.DatabaseError as error:
+        except writing_sqlite.DatabaseError as error:
             return {}, [
                 Problem(place="view", what=f"{live.name} is damaged ({error}): `runlore rebuild` makes it anew")
             ]
@@ -53,8 +54,8 @@ def _ahead(view: int, log: int) -> Problem:
 def _copied(live: Path, copy: Path) -> int:
     """Copy a view that may be written meanwhile, as of one moment; its position."""
     with (
-        contextlib.closing(sqlite3.connect(f"{live.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as source,
-        contextlib.closing(sqlite3.connect(copy)) as target,
+        contextlib.closing(open_reader(live)) as source,
+        contextlib.closing(writing_sqlite.connect(str(copy))) as target,
     ):
         source.backup(target)
         return int(target.execute("SELECT position FROM view_state").fetchone()[0])
@@ -117,6 +118,6 @@ def _shown(value: Any) -> str:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    connection = open_reader(path)
     connection.text_factory = bytes
     return connection
