@@ -155,7 +155,8 @@ def test_an_old_generation_stays_as_long_as_a_reader_has_it(folder: DataDir) -> 
     reader = subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(old)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    assert reader.stdin and reader.stdout
+    assert reader.stdin
+    assert reader.stdout
     assert reader.stdout.readline() == "300\n"
     rebuild_view(folder)
     assert remove_old_views(folder) == []
