@@ -12,6 +12,7 @@ from runlore.query.filters.parse import Where
 from runlore.query.finding import Found, find
 from runlore.query.histories import History
 from runlore.query.listing import Listing
+from runlore.query.live import Live
 from runlore.query.moments import AsOf
 from runlore.query.waiting import HasEventId, Waiting
 from runlore.schemas.references import EntityRef
@@ -22,7 +23,7 @@ Thing = Entity | EntityRef | str
 """An entity, or a reference to one."""
 
 
-class Client(Waiting, Listing):
+class Client(Waiting, Listing, Live):
     """Reads the metadata of one project. Read-only; safe in several threads and processes at once.
 
     `data_dir_or_url`: a data folder (default: RUNLORE_DATA_DIR, else ``.runlore``), one view file, or a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runlore.query import timeline
 from runlore.query.entity import Entity
@@ -36,6 +36,17 @@ class ArtifactVersion(Entity):
         """Reference of the step that made it."""
         return self.fields.get("produced_by")
 
+    @property
+    def producer(self) -> StepRun | None:
+        """The step that made it, the last one if several say so; None when no step did."""
+        makers = cast("list[StepRun]", self._linking(("produced",)))
+        return makers[-1] if makers else None
+
+    @property
+    def consumers(self) -> list[StepRun]:
+        """Steps that consumed it, in the order in which it was said."""
+        return cast("list[StepRun]", self._linking(("consumed",)))
+
 
 class ModelVersion(Entity):
     """One version of a model."""
@@ -48,6 +59,11 @@ class ModelVersion(Entity):
     def run(self) -> str | None:
         """ID of the run that made it."""
         return self.fields.get("run")
+
+    @property
+    def runs(self) -> list[PipelineRun]:
+        """Runs that made or used it, in the order in which it was said."""
+        return cast("list[PipelineRun]", self._linking(("made", "used")))
 
 
 class _Ran(Entity):
@@ -78,9 +94,6 @@ class _Ran(Entity):
     def parameters(self) -> dict[str, Any]:
         found: dict[str, Any] = self.fields.get("parameters", {})
         return found
-
-    def _linked(self, relation: str) -> list[Entity]:
-        return self._client.linked(self._id, relation, self.moment)
 
 
 class StepRun(_Ran):

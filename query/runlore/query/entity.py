@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import html
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runlore.query import entries as stored
@@ -11,6 +12,7 @@ from runlore.query import timeline
 from runlore.query.entries import Entry, Metadata
 from runlore.query.histories import History
 from runlore.query.leaves import Cells, assemble, cells, leaves
+from runlore.query.lineage import MAX_NODES, Lineage, lineage, linking
 from runlore.query.moments import NO_END, AsOf, Clock, Moment, utc
 from runlore.query.series import Series, series
 from runlore.schemas.cells import readable
@@ -175,6 +177,22 @@ class Entity:
     def seen_at(self, moment: Moment) -> Entity:
         """The same entity at a moment, whether or not it was known by then: if not, it has no metadata."""
         return type(self)(self._client, self._row, moment)
+
+    def upstream(self, depth: int | None = None, max_nodes: int = MAX_NODES) -> Lineage:
+        """What it was made from: steps, the artifacts they consumed, and so on; `depth` links far, None for all."""
+        return lineage(self._client, self._id, self.moment, "upstream", depth, max_nodes)
+
+    def downstream(self, depth: int | None = None, max_nodes: int = MAX_NODES) -> Lineage:
+        """What was made from it: steps that consumed it, what they produced, and so on; `depth` links far."""
+        return lineage(self._client, self._id, self.moment, "downstream", depth, max_nodes)
+
+    def _linked(self, relation: str) -> list[Entity]:
+        """Entities that it relates to."""
+        return self._client.linked(self._id, relation, self.moment)
+
+    def _linking(self, relations: Sequence[str]) -> list[Entity]:
+        """Entities that relate to it in one of these ways."""
+        return linking(self._client, self._id, self.moment, relations)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entity) and (self.project, self.reference, self.moment) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from runlore.query.core import ClientCore
@@ -141,6 +142,14 @@ class Lookup(ClientCore):
     def entity(self, row: tuple[Any, ...], moment: Moment) -> Entity:
         """The entity of a row of `COLUMNS`."""
         return entity_class(row[2])(self, row, moment)
+
+    def entities_of(self, ids: Sequence[int], moment: Moment) -> list[Entity]:
+        """The entities of the view's IDs, in that order."""
+        rows = self.reader.rows(
+            f"SELECT {COLUMNS} FROM entities WHERE entity_id IN (SELECT value FROM json_each(?))", (str(list(ids)),)
+        )
+        by_id = {row[0]: row for row in rows}
+        return [self.entity(by_id[entity_id], moment) for entity_id in ids]
 
     # -- what an entity leads to ---------------------------------------------------------------------
 

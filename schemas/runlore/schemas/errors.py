@@ -16,6 +16,7 @@ RunloreError
 ├── StreamDriftError                       the stream's configuration is not ours
 ├── StreamMismatchError                    the stream is not the one this folder archived
 ├── FolderBusyError                        another process holds the folder
+├── LatestOnlyError                        what only the latest can tell was asked of an earlier position
 ├── CorruptLogError                        log.db or a view contradicts itself
 └── NotFoundError          (LookupError)   no such entity, version, key, run or view
     └── AmbiguousError                     a prefix or name that fits several
@@ -121,6 +122,10 @@ class StreamDriftError(RunloreError):
 
 class StreamMismatchError(RunloreError):
     """The stream is not, or no longer, the one this folder has archived."""
+
+
+class LatestOnlyError(RunloreError):
+    """Only a client without `as_of` can answer this."""
 
 
 class FolderBusyError(RunloreError):

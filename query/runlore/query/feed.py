@@ -1,0 +1,141 @@
+"""Watching: the changes of a view as they come, for plain and for async code."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from runlore.query.changes import Change, read_page
+from runlore.query.moments import NOW
+from runlore.query.watching import Place, Selection, Since, select
+from runlore.schemas.errors import InvalidReferenceError, LatestOnlyError
+from runlore.schemas.paths import PathParts
+from runlore.schemas.references import EntityRef
+
+if TYPE_CHECKING:
+    from runlore.query.lookup import Lookup
+
+ACTIVE_SECONDS = 0.005
+IDLE_SECONDS = 0.03
+"""Between two looks at the view: while changes come, and when none came for a while."""
+SLOWER = 1.05
+"""Each look in vain makes the next pause so much longer."""
+
+
+class Feed:
+    """One place in the log that moves on. Not for several threads at once."""
+
+    def __init__(self, client: Lookup, selection: Selection, place: Place) -> None:
+        self._client, self._selection = client, selection
+        self._read, self._place = place, place
+        self._waiting: deque[Change] = deque()
+        self._pause = 0.0
+
+    @property
+    def place(self) -> Place:
+        """After the last change that was taken, and whatever before the next one is not wanted."""
+        return self._place if self._waiting else self._read
+
+    def fill(self) -> None:
+        """Read one page of what is new; changes nothing if that fails."""
+        page = read_page(self._client, self._selection, self._read)
+        moved = page.place != self._read
+        self._read = page.place
+        self._waiting += page.changes
+        if page.behind:
+            self._pause = 0.0
+        elif moved:
+            self._pause = ACTIVE_SECONDS
+        else:
+            self._pause = min(IDLE_SECONDS, max(ACTIVE_SECONDS, self._pause * SLOWER))
+
+    def take(self) -> Change | None:
+        """The next change that `fill` has read, None when there is none."""
+        if not self._waiting:
+            return None
+        change = self._waiting.popleft()
+        self._place = change.place
+        return change
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next `fill`; 0 when there is more to read."""
+        return self._pause
+
+
+def feed(
+    client: Lookup, what: str | EntityRef | None, key: str | PathParts | None, kind: str | None, since: Since | None
+) -> Feed:
+    """A feed from `since`, or from now. Raises LatestOnlyError, InvalidReferenceError, NotFoundError (no view)."""
+    if client.moment != NOW:
+        raise LatestOnlyError("a client as of a position has nothing to watch: leave out as_of, or use since")
+    start = client.position if since is None else since
+    place = Place(start) if isinstance(start, int) else Place(*start)
+    if place.position < 0:
+        raise InvalidReferenceError(f"since is a position, 0 or more, not {place.position}")
+    return Feed(client, select(client, what, key, kind), place)
+
+
+class _Patience:
+    """When a watch with a timeout ends."""
+
+    def __init__(self, feed: Feed, timeout: float | None) -> None:
+        self._feed, self._timeout = feed, timeout
+        self._since = time.monotonic()
+
+    @property
+    def place(self) -> Place:
+        """Pass it as `since` to go on here."""
+        return self._feed.place
+
+    def _take(self) -> Change | None:
+        change = self._feed.take()
+        if change is not None:
+            self._since = time.monotonic()
+        return change
+
+    def _pause(self) -> float | None:
+        """Seconds to wait; None when it is over."""
+        if self._timeout is None or not self._feed.pause:
+            return self._feed.pause
+        left = self._since + self._timeout - time.monotonic()
+        return None if left <= 0 else min(left, self._feed.pause)
+
+
+class Watch(_Patience):
+    """An iterator over changes; it waits for the next one."""
+
+    def __iter__(self) -> Watch:
+        return self
+
+    def __next__(self) -> Change:
+        while (change := self._take()) is None:
+            self._feed.fill()
+            if (change := self._take()) is not None:
+                break
+            pause = self._pause()
+            if pause is None:
+                raise StopIteration
+            time.sleep(pause)
+        return change
+
+
+class AsyncWatch(_Patience):
+    """The same for `async for`. Cancelling it loses nothing: iterate on, or start again at its `place`."""
+
+    def __aiter__(self) -> AsyncWatch:
+        return self
+
+    async def __anext__(self) -> Change:
+        import anyio  # 60 ms, which plain readers need not pay
+
+        while (change := self._take()) is None:
+            await anyio.to_thread.run_sync(self._feed.fill)
+            if (change := self._take()) is not None:
+                break
+            pause = self._pause()
+            if pause is None:
+                raise StopAsyncIteration
+            await anyio.sleep(pause)
+        return change

@@ -1,0 +1,152 @@
+"""Full-text search over names, keys and text values, through the view's index; keys of other values by their paths.
+
+What people type is never FTS5 syntax here: each word is a quoted string of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runlore.query.entities import Entity
+from runlore.query.moments import NOW
+from runlore.query.watching import UNVERSIONED
+from runlore.schemas.cells import SHORT_CELL, from_cell, readable
+from runlore.schemas.errors import InvalidReferenceError, LatestOnlyError
+
+if TYPE_CHECKING:
+    from runlore.query.lookup import Lookup
+
+MAX_WORDS = 20
+MAX_PATHS = 200
+"""Paths that a search takes from those whose values are no texts."""
+SNIPPET_WORDS = 24
+SNIPPET_CHARACTERS = 200
+
+# Letters and digits with their marks, as the index takes texts apart.
+_TOKEN = re.compile(r"(?:[^\W_]|[\u0300-\u036f])+")
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """One place where the words stand."""
+
+    entity: Entity
+    scope: str
+    """``name``, ``metadata`` for a leaf, ``field`` for a note, a stage or another field."""
+    path: str | None
+    """The leaf or field; None for the name."""
+    snippet: str
+    """The part of the text around the words, or the value where it is no text."""
+    score: float
+    """Higher is better; compares hits of one scope only. 0 for keys of values that are no texts."""
+
+
+class Hits(list[Hit]):
+    """Hits, the best first. The index was complete up to `position` of the log."""
+
+    def __init__(self, hits: Iterable[Hit], position: int) -> None:
+        super().__init__(hits)
+        self.position = position
+
+
+Row = tuple[int, str, str | None, str, float]
+"""Entity ID, scope, path, snippet, score."""
+
+_TEXTS = f"""
+SELECT d.entity_id, coalesce(p.scope, 'name'), p.path, snippet(search, 1, '', '', '…', {SNIPPET_WORDS}), -f.rank
+FROM search f
+CROSS JOIN search_docs d ON d.doc_id = f.rowid
+CROSS JOIN entities e ON e.entity_id = d.entity_id
+LEFT JOIN paths p ON p.path_id = d.path_id
+LEFT JOIN heads h ON h.entity_id = d.entity_id AND h.path_id = d.path_id
+WHERE search MATCH :words AND e.project = :project AND (:kind IS NULL OR e.kind = :kind)
+AND (d.path_id = 0 OR h.type NOT IN ('removed', 'retracted'))
+AND (e.version != '' OR e.kind IN {UNVERSIONED})
+ORDER BY d.path_id != 0, f.rank, f.rowid DESC LIMIT :limit
+"""
+_PATHS = """
+SELECT path_id, path FROM paths WHERE scope = 'metadata' AND {words} ORDER BY path_id LIMIT 5000
+"""
+# The condition on the value is that of the index by value, which serves to find the entities of a path.
+_OTHERS = f"""
+SELECT h.entity_id, h.type, h.value FROM heads h JOIN entities e USING (entity_id)
+WHERE h.path_id = :path_id AND {SHORT_CELL.replace("value", "h.value")}
+AND h.type NOT IN (SELECT value FROM json_each(:texts))
+AND e.project = :project AND (:kind IS NULL OR e.kind = :kind) AND (e.version != '' OR e.kind IN {UNVERSIONED})
+ORDER BY h.entity_id DESC LIMIT :limit
+"""
+_NO_OTHERS = '["removed", "retracted", "str", "Uri", "Path", "DType", "list", "tuple", "set", "frozenset", "dict"]'
+"""Types that the index holds, and ends."""
+
+
+def search(client: Lookup, text: str, kind: str | None, limit: int) -> Hits:
+    """See `Client.search`."""
+    if client.moment != NOW:
+        raise LatestOnlyError("the full-text index knows the latest only: search with a client without as_of")
+    if limit < 1:
+        raise InvalidReferenceError(f"limit is 1 or more, not {limit}")
+    words = _words(text)
+    with client.reader.read():
+        state = client.reader.one("SELECT position FROM search_state")
+        assert state is not None
+        if not words:
+            return Hits([], int(state[0]))
+        wanted: dict[str, Any] = {"project": client.project, "kind": kind, "limit": limit}
+        rows: list[Row] = _read(client, _TEXTS, {**wanted, "words": _match(words)})
+        if len(rows) < limit:
+            rows += _other_keys(client, words, wanted, limit - len(rows))
+        entities = client.entities_of([row[0] for row in rows], NOW)
+    return Hits((Hit(entity, *row[1:]) for entity, row in zip(entities, rows, strict=True)), int(state[0]))
+
+
+def _read(client: Lookup, sql: str, values: dict[str, Any]) -> list[Any]:
+    with client.reader.read() as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def _words(text: str) -> list[str]:
+    """What stands between blanks, without what the index cannot hold; at most MAX_WORDS."""
+    clean = text.replace("\0", " ").encode("utf-8", "replace").decode()
+    return [word for word in clean.split() if _TOKEN.search(word)][:MAX_WORDS]
+
+
+def _match(words: list[str]) -> str:
+    quoted = ['"' + word.replace('"', '""') + '"' for word in words]
+    return " AND ".join(quoted) + " *"
+
+
+def _other_keys(client: Lookup, words: list[str], wanted: dict[str, Any], limit: int) -> list[Row]:
+    """Leaves of numbers, times and such whose path holds the words; the newest entities of each path first."""
+    tokens = [token for word in words for token in _tokens(word)]
+    found: list[Row] = []
+    for path_id, path in _paths(client, tokens):
+        values = {**wanted, "path_id": path_id, "texts": _NO_OTHERS, "limit": limit - len(found)}
+        for entity_id, type_, cell in _read(client, _OTHERS, values):
+            found.append((entity_id, "metadata", path, readable(from_cell(type_, cell))[:SNIPPET_CHARACTERS], 0.0))
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _paths(client: Lookup, tokens: list[str]) -> list[tuple[int, str]]:
+    likes = " AND ".join(["path LIKE ? ESCAPE '\\'"] * len(tokens))
+    patterns = [f"%{_escaped(token)}%" for token in tokens]
+    rows = client.reader.rows(_PATHS.format(words=likes), patterns)
+    return [(path_id, path) for path_id, path in rows if _holds(path, tokens)][:MAX_PATHS]
+
+
+def _holds(path: str, tokens: list[str]) -> bool:
+    """Whether a path has all words, the last one perhaps by its beginning only."""
+    there = _tokens(path)
+    return all(token in there for token in tokens[:-1]) and any(token.startswith(tokens[-1]) for token in there)
+
+
+def _tokens(text: str) -> list[str]:
+    return [token.casefold() for token in _TOKEN.findall(text)]
+
+
+def _escaped(token: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", token)
