@@ -81,26 +81,26 @@ class _Patience:
     """When a watch with a timeout ends."""
 
     def __init__(self, feed: Feed, timeout: float | None) -> None:
-        self._feed, self._timeout = feed, timeout
+        self.feed, self._timeout = feed, timeout
         self._since = time.monotonic()
 
     @property
     def place(self) -> Place:
         """Pass it as `since` to go on here."""
-        return self._feed.place
+        return self.feed.place
 
     def _take(self) -> Change | None:
-        change = self._feed.take()
+        change = self.feed.take()
         if change is not None:
             self._since = time.monotonic()
         return change
 
     def _pause(self) -> float | None:
         """Seconds to wait; None when it is over."""
-        if self._timeout is None or not self._feed.pause:
-            return self._feed.pause
+        if self._timeout is None or not self.feed.pause:
+            return self.feed.pause
         left = self._since + self._timeout - time.monotonic()
-        return None if left <= 0 else min(left, self._feed.pause)
+        return None if left <= 0 else min(left, self.feed.pause)
 
 
 class Watch(_Patience):
@@ -111,7 +111,7 @@ class Watch(_Patience):
 
     def __next__(self) -> Change:
         while (change := self._take()) is None:
-            self._feed.fill()
+            self.feed.fill()
             if (change := self._take()) is not None:
                 break
             pause = self._pause()
@@ -131,7 +131,7 @@ class AsyncWatch(_Patience):
         import anyio  # 60 ms, which plain readers need not pay
 
         while (change := self._take()) is None:
-            await anyio.to_thread.run_sync(self._feed.fill)
+            await anyio.to_thread.run_sync(self.feed.fill)
             if (change := self._take()) is not None:
                 break
             pause = self._pause()

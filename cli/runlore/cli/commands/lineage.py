@@ -1,0 +1,70 @@
+"""`runlore lineage`: what an entity was made from, and what was made from it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
+from runlore.cli.output import note, print_json
+from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.render import text
+from runlore.query import Lineage
+from runlore.query.lineage import MAX_NODES
+from runlore.schemas.references import EntityRef
+
+
+@click.command()
+@click.argument("reference", type=REFERENCE)
+@click.option("--upstream", "direction", flag_value="upstream", default=True, help="What it was made from (default).")
+@click.option("--downstream", "direction", flag_value="downstream", help="What was made from it.")
+@click.option("--both", "direction", flag_value="both", help="The one, then the other.")
+@click.option("--depth", type=click.IntRange(0), metavar="N", help="At most N links far.")
+@click.option(
+    "--max-nodes", type=click.IntRange(1), default=MAX_NODES, show_default=True, help="At most so many entities."
+)
+@as_of_option
+@json_option
+@project_option
+@data_dir_option
+def lineage(
+    reference: EntityRef,
+    direction: str,
+    depth: int | None,
+    max_nodes: int,
+    as_of: int | dt.datetime | None,
+    as_json: bool,
+    project: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Show as a tree what an entity was made from: the steps, the artifacts they consumed, and so on.
+
+    A step or artifact that the tree has shown before is marked (above).
+
+    \b
+    Examples:
+      runlore lineage model:churn@production
+      runlore lineage artifact:raw@1 --downstream --depth 2
+      runlore lineage run:nightly --both --json
+    """
+    with open_client(data_dir, project, as_of) as client:
+        entity = client.get_pipeline_run(reference.name) if reference.kind == "run" else client.get(reference)
+        ways = {"upstream": entity.upstream, "downstream": entity.downstream}
+        found = [walk(depth, max_nodes) for name, walk in ways.items() if direction in (name, "both")]
+    if as_json:
+        print_json({one.direction: one.to_dict() for one in found} if direction == "both" else found[0].to_dict())
+        return
+    for one in found:
+        if direction == "both":
+            click.echo(f"# {one.direction}")
+        _print_tree(one)
+
+
+def _print_tree(found: Lineage) -> None:
+    for level, word, entity, again in found.tree():
+        shown = f"{click.style(word, dim=True)} {text(entity.reference)}" if word else text(entity.reference)
+        click.echo("  " * level + shown + (" (above)" if again else ""))
+    if found.cut:
+        note(f"only the nearest {len(found.nodes)} entities are shown: see --max-nodes")

@@ -1,0 +1,81 @@
+"""`runlore watch`: new entries as they come, and a command for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runlore.cli.options import data_dir_option, json_option, project_option
+from runlore.cli.output import note, print_json
+from runlore.cli.reaction import StateFile, change_json, change_line, run_command
+from runlore.cli.reading import open_client
+from runlore.cli.render import text
+from runlore.cli.stop_signals import StopSignals
+from runlore.query import Change
+
+
+@click.command()
+@click.argument("what", metavar="[REFERENCE|FILTER]", required=False)
+@click.option("--kind", help="Only entities of this kind.")
+@click.option("--key", metavar="PATH", help="Only this key, group or leaf (metrics.accuracy), or field (status).")
+@click.option("--since", type=click.IntRange(0), metavar="POSITION", help="Start after this position; else from now.")
+@click.option("--exec", "command", metavar="CMD", help="Run this shell command for every change, one at a time.")
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the place here, and go on from it; --since counts only while there is no such file.",
+)
+@json_option
+@project_option
+@data_dir_option
+def watch(
+    what: str | None,
+    kind: str | None,
+    key: str | None,
+    since: int | None,
+    command: str | None,
+    state: Path | None,
+    as_json: bool,
+    project: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Print each new entry as it is recorded, a line each, until Ctrl-C.
+
+    A REFERENCE without a version means all versions, a run also its steps, a stage the version that holds it at
+    the time. --exec hands a change to CMD as variables RUNLORE_WATCH_ENTITY, _PATH, _VALUE, _VALUE_JSON, _PREVIOUS,
+    _POSITION, _TYPE, _SCOPE, _REASON, _PROJECT, and as JSON on stdin. With --state the place is kept after CMD
+    succeeded: a watch that is killed and started again misses nothing, and repeats at most what it was at.
+
+    \b
+    Examples:
+      runlore watch model:churn --key evaluation_metrics.accuracy
+      runlore watch --kind run --key status --exec 'notify "$RUNLORE_WATCH_ENTITY $RUNLORE_WATCH_VALUE"'
+      runlore watch model:churn@production --state watch.json --json
+    """
+    kept = None if state is None else StateFile(state)
+    with open_client(data_dir, project) as client:
+        start = None if kept is None else kept.read()
+        feed = client.watch(what, key=key, kind=kind, since=since if start is None else start).feed
+        if kept is not None and start is None:
+            kept.write(feed.place)  # killed before the first change, it goes on from here and not from a later now
+        with StopSignals() as stop:
+            while not stop.requested:
+                feed.fill()
+                while not stop.requested and (change := feed.take()) is not None:
+                    _deal_with(change, command, as_json, kept)
+                stop.wait(feed.pause)
+
+
+def _deal_with(change: Change, command: str | None, as_json: bool, kept: StateFile | None) -> None:
+    if as_json:
+        print_json(change_json(change))
+    else:
+        click.echo(change_line(change))
+    code = 0 if command is None else run_command(command, change)
+    if code:
+        what = f"{text(change.reference)} {text(change.entry.path)} at position {change.position}"
+        note(f"the command {f'ended with exit code {code}' if code > 0 else f'was killed by signal {-code}'}: {what}")
+    elif kept is not None:
+        kept.write(change.place)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runlore.projector.view import View
+from runlore.query import Client, Hits
+from runlore.schemas import EntityRef, InvalidReferenceError, LatestOnlyError, MetadataRetracted, NoteAdded, RunStarted
+from runlore.schemas.layout import DataDir
+from tests.events import LogBuilder
+from tests.query.views import client_of
+
+CHURN = EntityRef("model", "churn", "1")
+
+
+def write(log: LogBuilder) -> None:
+    log.log("model:churn@1", {"evaluation_metrics": {"accuracy": 0.9, "notes": "Café data"}, "owner": "ada lovelace"})
+    log.log("model:other@1", {"about": "compares with churn", "evaluation_metrics": {"accuracy": 0.8}})
+    log.log("model:churn@1", {"secret": "plutonium", "tags": ["red", "green"], "checked": True, "evil%": 1})
+    log.add(MetadataRetracted((CHURN,), (("secret",),), "leaked"))
+    log.add(NoteAdded((CHURN,), "ready for review"))
+    log.add(RunStarted("nightly", "nightly-1"), run="r1")
+
+
+def indexed(folder: Path) -> Client:
+    client = client_of(folder, write)
+    sync(folder)
+    return client
+
+
+def sync(folder: Path) -> None:
+    view = View.open(DataDir(folder).current_view())
+    view.sync_search(None)
+    view.close()
+
+
+def places(hits: Hits) -> list[tuple[str, str | None]]:
+    return [(hit.entity.reference, hit.path) for hit in hits]
+
+
+def test_names_come_first_then_texts(tmp_path: Path) -> None:
+    hits = indexed(tmp_path).search("churn")
+    assert places(hits) == [("model:churn@1", None), ("model:other@1", "about")]
+    assert [hit.scope for hit in hits] == ["name", "metadata"]
+    assert hits[1].snippet == "compares with churn"
+    assert hits[0].score > 0
+    assert hits.position == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ada lovelace", [("model:churn@1", "owner")]),
+        ("lovelace ADA", [("model:churn@1", "owner")]),
+        ("owner love", [("model:churn@1", "owner")]),
+        ("love ada", []),
+        ("cafe", [("model:churn@1", "evaluation_metrics.notes")]),
+        ("gree", [("model:churn@1", "tags")]),
+        ("review", [("model:churn@1", "note")]),
+        ("plutonium", []),
+        ("secret", []),
+        ("evil%", [("model:churn@1", "evil%")]),
+        ("checked", [("model:churn@1", "checked")]),
+        ("churn 1", [("model:churn@1", None)]),
+        ("churn@1", [("model:churn@1", None)]),
+        ("", []),
+        ("%", []),
+        ("_", []),
+    ],
+)
+def test_all_words_must_stand_in_one_place_and_the_last_may_be_cut_short(
+    tmp_path: Path, text: str, found: list[tuple[str, str]]
+) -> None:
+    assert places(indexed(tmp_path).search(text)) == found
+
+
+def test_keys_of_numbers_are_found_by_path_the_newest_entity_first(tmp_path: Path) -> None:
+    client = indexed(tmp_path)
+    both = [("model:other@1", "evaluation_metrics.accuracy"), ("model:churn@1", "evaluation_metrics.accuracy")]
+    for text in ("evaluation_metrics.accuracy", "accuracy", "accuracy evaluation", "evaluation_metrics.accu"):
+        assert places(client.search(text)) == both
+    assert [hit.snippet for hit in client.search("accuracy")] == ["0.8", "0.9"]
+    assert places(client.search("accuracy", limit=1)) == both[:1]
+
+
+def test_kind_and_project_narrow_a_search(tmp_path: Path) -> None:
+    client = indexed(tmp_path)
+    assert {hit.entity.kind for hit in client.search("nightly")} == {"run", "pipeline"}
+    assert {hit.entity.kind for hit in client.search("nightly", kind="run")} == {"run"}
+    assert client.search("accuracy", kind="dataset") == []
+    with Client(tmp_path, project="other") as other:
+        assert other.search("churn") == other.search("accuracy") == []
+
+
+def test_what_the_index_does_not_know_yet_is_said(tmp_path: Path) -> None:
+    client = client_of(tmp_path, write)
+    assert (client.search("churn"), client.search("churn").position) == ([], 0)
+    sync(tmp_path)
+    assert client.search("churn").position == 6
+
+
+def test_only_the_latest_can_be_searched(tmp_path: Path) -> None:
+    client_of(tmp_path, write)
+    with pytest.raises(LatestOnlyError, match="as_of"):
+        Client(tmp_path, as_of=2).search("churn")
+    with pytest.raises(InvalidReferenceError):
+        Client(tmp_path).search("churn", limit=0)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return indexed(tmp_path_factory.mktemp("search"))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=st.text(st.one_of(st.sampled_from('"*^():{}+-ANDORNT \0.%_\\\ud800é'), st.characters(codec=None)), max_size=40)
+)
+def test_no_text_is_syntax_and_none_raises(shared: Client, text: str) -> None:
+    shared.search(text)
+
+
+@pytest.mark.parametrize("text", ['churn OR ada', 'churn NOT nothing', "NEAR(churn ada)", "text : churn", "^churn ada", '"churn" OR "ada"'])  # fmt: skip
+def test_operators_are_words(shared: Client, text: str) -> None:
+    assert shared.search(text) == []
