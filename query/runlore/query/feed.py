@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from runlore.query.lookup import Lookup
 
 ACTIVE_SECONDS = 0.005
-IDLE_SECONDS = 0.03
-"""Between two looks at the view: while changes come, and when none came for a while."""
+IDLE_SECONDS = 0.05
+"""Between two looks at the view: while the log moves, and when it has not for about a second."""
 SLOWER = 1.05
 """Each look in vain makes the next pause so much longer."""
 
