@@ -47,7 +47,8 @@ def _arrivals(client: Client, pause: float, events: int) -> list[float]:
 
     def receive() -> None:
         while len(arrived) < events:
-            arrived[next(watch).entry.value] = time.perf_counter()
+            change = next(watch)
+            arrived[change.entry.value] = time.perf_counter()
 
     thread = threading.Thread(target=receive)
     thread.start()
@@ -62,8 +63,9 @@ def _arrivals(client: Client, pause: float, events: int) -> list[float]:
 
 def main() -> None:
     with running_stack() as folder:
-        producer.log_artifact_metadata({"n": -1}, "bench", "1").wait(20)
+        first = producer.log_artifact_metadata({"n": -1}, "bench", "1")
         with Client(folder) as client:
+            client.wait_for(first, timeout=30)
             for label, pause, events in (("20 events/s", 0.05, EVENTS), ("1 event/s", 1.0, 30)):
                 p50, p99, worst = quantiles(_arrivals(client, pause, events))
                 figure(f"emit to arrival at {label}, p50", f"{p50 * 1e3:.1f} ms", "target 100 ms")
