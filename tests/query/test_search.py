@@ -86,6 +86,15 @@ def test_keys_of_numbers_are_found_by_path_the_newest_entity_first(tmp_path: Pat
     assert places(client.search("accuracy", limit=1)) == both[:1]
 
 
+def test_the_snippet_of_a_long_text_is_the_part_around_the_word(tmp_path: Path) -> None:
+    client_of(tmp_path, lambda log: log.log("model:m@1", {"long": "before " * 100 + "Needle" + " after" * 100}))
+    sync(tmp_path)
+    (hit,) = Client(tmp_path).search("needle")
+    assert "before Needle after" in hit.snippet
+    assert len(hit.snippet) <= 202
+    assert hit.snippet[0] == hit.snippet[-1] == "…"
+
+
 def test_kind_and_project_narrow_a_search(tmp_path: Path) -> None:
     client = indexed(tmp_path)
     assert {hit.entity.kind for hit in client.search("nightly")} == {"run", "pipeline"}

@@ -14,8 +14,8 @@ from runlore.query.moments import Moment
 from runlore.schemas.errors import InvalidReferenceError
 
 if TYPE_CHECKING:
-    from runlore.query.lookup import Lookup
     from runlore.query.entities import Entity
+    from runlore.query.lookup import Lookup
 
 MAX_NODES = 1000
 MAX_LINKS = 20_000

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MAX_WORDS = 20
 MAX_PATHS = 200
 """Paths that a search takes from those whose values are no texts."""
-SNIPPET_WORDS = 24
 SNIPPET_CHARACTERS = 200
 
 # Letters and digits with their marks, as the index takes texts apart.
@@ -55,17 +54,20 @@ class Hits(list[Hit]):
 Row = tuple[int, str, str | None, str, float]
 """Entity ID, scope, path, snippet, score."""
 
+# The text is read for the page only, after sorting; FTS5's snippet() would work on everything that fits.
 _TEXTS = f"""
-SELECT d.entity_id, coalesce(p.scope, 'name'), p.path, snippet(search, 1, '', '', '…', {SNIPPET_WORDS}), -f.rank
-FROM search f
-CROSS JOIN search_docs d ON d.doc_id = f.rowid
-CROSS JOIN entities e ON e.entity_id = d.entity_id
-LEFT JOIN paths p ON p.path_id = d.path_id
-LEFT JOIN heads h ON h.entity_id = d.entity_id AND h.path_id = d.path_id
-WHERE search MATCH :words AND e.project = :project AND (:kind IS NULL OR e.kind = :kind)
-AND (d.path_id = 0 OR h.type NOT IN ('removed', 'retracted'))
-AND (e.version != '' OR e.kind IN {UNVERSIONED})
-ORDER BY d.path_id != 0, f.rank, f.rowid DESC LIMIT :limit
+SELECT o.entity_id, coalesce(p.scope, 'name'), p.path, s.text, o.score FROM (
+    SELECT d.entity_id, d.doc_id, d.path_id, -f.rank AS score
+    FROM search f
+    CROSS JOIN search_docs d ON d.doc_id = f.rowid
+    CROSS JOIN entities e ON e.entity_id = d.entity_id
+    LEFT JOIN heads h ON h.entity_id = d.entity_id AND h.path_id = d.path_id
+    WHERE search MATCH :words AND e.project = :project AND (:kind IS NULL OR e.kind = :kind)
+    AND (d.path_id = 0 OR h.type NOT IN ('removed', 'retracted'))
+    AND (e.version != '' OR e.kind IN {UNVERSIONED})
+    ORDER BY d.path_id != 0, f.rank, f.rowid DESC LIMIT :limit
+) o CROSS JOIN search s ON s.rowid = o.doc_id LEFT JOIN paths p ON p.path_id = o.path_id
+ORDER BY o.path_id != 0, o.score DESC, o.doc_id DESC
 """
 _PATHS = """
 SELECT path_id, path FROM paths WHERE scope = 'metadata' AND {words} ORDER BY path_id LIMIT 5000
@@ -95,7 +97,8 @@ def search(client: Lookup, text: str, kind: str | None, limit: int) -> Hits:
         if not words:
             return Hits([], int(state[0]))
         wanted: dict[str, Any] = {"project": client.project, "kind": kind, "limit": limit}
-        rows: list[Row] = _read(client, _TEXTS, {**wanted, "words": _match(words)})
+        found = _read(client, _TEXTS, {**wanted, "words": _match(words)})
+        rows: list[Row] = [(*row[:3], _snippet(row[3], words), row[4]) for row in found]
         if len(rows) < limit:
             rows += _other_keys(client, words, wanted, limit - len(rows))
         entities = client.entities_of([row[0] for row in rows], NOW)
@@ -116,6 +119,15 @@ def _words(text: str) -> list[str]:
 def _match(words: list[str]) -> str:
     quoted = ['"' + word.replace('"', '""') + '"' for word in words]
     return " AND ".join(quoted) + " *"
+
+
+def _snippet(text: str, words: list[str]) -> str:
+    """The part of a text around the first word that stands in it as it was typed, else its beginning."""
+    lower = text.lower()  # of another length than `text` for a few letters; the place is about right
+    at = min((place for word in words if (place := lower.find(word.lower())) >= 0), default=0)
+    start = max(0, min(at - SNIPPET_CHARACTERS // 3, len(text) - SNIPPET_CHARACTERS))
+    cut = text[start : start + SNIPPET_CHARACTERS]
+    return ("…" if start else "") + cut + ("…" if start + len(cut) < len(text) else "")
 
 
 def _other_keys(client: Lookup, words: list[str], wanted: dict[str, Any], limit: int) -> list[Row]:

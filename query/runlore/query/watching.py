@@ -14,8 +14,8 @@ from runlore.schemas.paths import PathParts, parse_path
 from runlore.schemas.references import EntityRef, parse_ref
 
 if TYPE_CHECKING:
-    from runlore.query.lookup import Lookup
     from runlore.query.entities import Entity
+    from runlore.query.lookup import Lookup
 
 UNVERSIONED = ("run", "step", "pipeline")
 """Kinds without versions. Of all others, the row without a version only groups the versions of a name."""
