@@ -64,8 +64,8 @@ def test_every_change_of_the_log_comes_once_in_order_with_what_it_was_before(tmp
         (6, "model:churn@1", "owner", "ada"),
         (7, "model:churn@1", "note", "fine"),
     ]
-    assert [c.previous for c in changes[3:6]] == [1, 2, 0.5]
-    assert [c.previous_type for c in changes] == [None] * 3 + ["int", "int", "float", None, None, None]
+    assert [c.entry.previous for c in changes[3:6]] == [1, 2, 0.5]
+    assert [c.entry.previous_type for c in changes] == [None] * 3 + ["int", "int", "float", None, None, None]
     retracted, stage = changes[5], changes[6]
     assert (retracted.entry.reason, retracted.entry.value) == ("wrong data", None)
     assert (retracted.scope, stage.scope) == ("metadata", "field")

@@ -27,8 +27,8 @@ def change_json(change: Change) -> dict[str, Any]:
         "project": change.project,
         "scope": change.scope,
         **json_entry(change.entry),
-        "previous": plain(change.previous),
-        "previous_type": change.previous_type,
+        "previous": plain(change.entry.previous),
+        "previous_type": change.entry.previous_type,
         "place": list(change.place),
     }
 
@@ -37,8 +37,8 @@ def change_line(change: Change) -> str:
     """Position, time, entity, path, what it is now, what it was, who."""
     entry = change.entry
     now = f"({entry.type}{': ' + text(entry.reason) if entry.reason else ''})" if entry.ended else text(entry.value)
-    known = change.previous_type not in (None, "removed", "retracted")
-    was = f"  (was {text(change.previous)})" if known else ""
+    known = change.entry.previous_type not in (None, "removed", "retracted")
+    was = f"  (was {text(change.entry.previous)})" if known else ""
     moment = f"{entry.position:>8}  {when(entry.created)}"
     return f"{moment}  {text(change.reference)}  {text(entry.path)} = {now}{was}  {who(entry)}"
 
@@ -66,7 +66,7 @@ def _variables(change: Change, value_json: str) -> dict[str, str]:
         "VALUE": "" if entry.ended else readable(entry.value),
         # Half a document would be worse than none.
         "VALUE_JSON": value_json if len(value_json.encode()) <= MAX_VARIABLE else "",
-        "PREVIOUS": "" if change.previous_type is None else readable(change.previous),
+        "PREVIOUS": "" if change.entry.previous_type is None else readable(change.entry.previous),
         "REASON": entry.reason or "",
         "POSITION": str(change.position),
     }

@@ -32,11 +32,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     """``metadata`` for what people log, ``field`` for what Runlore knows: status, stage, note and others."""
     entry: Entry
-    """The entry of the leaf; type ``removed`` or ``retracted`` where it ended."""
-    previous: Any
-    """The leaf's value before; None where there was none, or it had ended."""
-    previous_type: str | None
-    """The type of `previous`, or how it had ended; None for the leaf's first entry."""
+    """The entry of the leaf, with the value before it; type ``removed`` or ``retracted`` where it ended."""
     place: Place
     """Pass it as `since` to go on after this change, in the middle of an event too."""
 
@@ -144,22 +140,22 @@ def _matches(client: Lookup, selection: Selection, row: Row) -> bool:
 
 def _change(project: str, row: Row, parts: PathParts, said: dict[str, Any]) -> Change:
     ended = row.type in ENDED
+    known = row.previous_type is not None and row.previous_type not in ENDED
     entry = Entry(
         value=None if ended else from_cell(row.type, row.value),
         type=row.type,
         key=parts[0],
         path=format_path(parts),
         reason=row.value if row.type == "retracted" else None,
+        previous=from_cell(row.previous_type or "", row.previous) if known else None,
+        previous_type=row.previous_type,
         **said,
     )
-    known = row.previous_type is not None and row.previous_type not in ENDED
     return Change(
         position=row.position,
         project=project,
         entity=row.ref,
         scope=row.scope,
         entry=entry,
-        previous=from_cell(row.previous_type or "", row.previous) if known else None,
-        previous_type=row.previous_type,
         place=Place(row.position, row.entity_id, row.path_id),
     )

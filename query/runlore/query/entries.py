@@ -43,9 +43,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     """Why it was retracted."""
     previous: Any = None
-    """In a history: the value before this one, None where there was none."""
+    """In a history or a watch: the value before this one, None where there was none."""
     previous_type: str | None = None
-    """In a history: the type of the value before or how that ended; None for the very first entry."""
+    """In a history or a watch: the type of the value before or how that ended; None for the very first entry."""
 
     @property
     def ended(self) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import click
 
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json
-from runlore.cli.reading import as_of_option, open_client
+from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.cli.render import text
 from runlore.query import Lineage
 from runlore.query.lineage import MAX_NODES
@@ -34,7 +33,7 @@ def lineage(
     direction: str,
     depth: int | None,
     max_nodes: int,
-    as_of: int | dt.datetime | None,
+    as_of: When | None,
     as_json: bool,
     project: str | None,
     data_dir: Path | None,
@@ -50,7 +49,7 @@ def lineage(
       runlore lineage run:nightly --both --json
     """
     with open_client(data_dir, project, as_of) as client:
-        entity = client.get_pipeline_run(reference.name) if reference.kind == "run" else client.get(reference)
+        entity = entity_of(client, reference)
         ways = {"upstream": entity.upstream, "downstream": entity.downstream}
         found = [walk(depth, max_nodes) for name, walk in ways.items() if direction in (name, "both")]
     if as_json:
