@@ -29,13 +29,13 @@ NOT_ABOUT_THE_PAST = {
     "rebuild",
     "replay",
     "audit",
+    "search",  # the full-text index is of the latest only
 }
 """Commands that print JSON and are no reads of the view at a moment."""
 ARGUMENTS = {
     "history": ["model:m@1", "loss"],
     "list": ["model"],
     "find": ["model"],
-    "search": ["ada"],
     "lineage": ["model:m@1"],
 }
 """What a read command is given besides options; every other one gets the reference of a model."""

@@ -81,8 +81,9 @@ def test_without_pandas_the_error_says_what_to_install(tmp_path: Path, monkeypat
 
 def test_the_public_names_are_these() -> None:
     assert runlore.query.__all__ == [
-        "ArtifactVersion", "Client", "Comparison", "Difference", "Differences", "Entity", "Entry", "Found", "History",
-        "Metadata", "ModelVersion", "PipelineRun", "Series", "StepRun", "parse_when",
+        "ArtifactVersion", "AsyncWatch", "Change", "Client", "Comparison", "Difference", "Differences", "Edge", "Entity",
+        "Entry", "Feed", "Found", "History", "Hit", "Hits", "Lineage", "Metadata", "ModelVersion", "PipelineRun", "Series",
+        "StepRun", "Watch", "parse_when",
     ]  # fmt: skip
     assert all(hasattr(runlore.query, name) for name in runlore.query.__all__)
     assert runlore.query.Client is Client
