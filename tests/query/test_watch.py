@@ -10,11 +10,11 @@ from typing import Any
 import anyio
 import pytest
 
-from runlore.query import Change, Client, Entity, Feed
-from runlore.query import watching as watched
-from runlore.query.watching import Filtered, Place
+from runlore.query import Change, Client, Feed
+from runlore.query.watching import Place
 from runlore.schemas import (
     EntityRef,
+    FilterError,
     InvalidReferenceError,
     LatestOnlyError,
     MetadataRetracted,
@@ -175,7 +175,8 @@ def test_a_timeout_counts_from_the_last_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "options", "error"),
     [
-        ("accuracy", {}, InvalidReferenceError),
+        ("", {}, InvalidReferenceError),
+        ("accuracy <", {}, FilterError),
         ("model:", {}, InvalidReferenceError),
         ("model:churn", {"since": -1}, InvalidReferenceError),
         ("model:churn", {"key": '"open'}, InvalidReferenceError),
@@ -196,27 +197,30 @@ def test_a_client_of_the_past_and_a_folder_without_a_view_say_so(tmp_path: Path)
         Client(tmp_path / "b").watch()
 
 
-def test_a_filter_gives_the_leaves_it_mentions_where_it_held_right_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The seam for filters, with a filter made by hand: accuracy < 0.9."""
-
-    def low(entity: Entity, as_of: int) -> bool:
-        return (entity.as_of(as_of).metadata.get("accuracy") or 1) < 0.9
-
-    def compiled(client: Client, text: str) -> Filtered:
-        assert text == "accuracy < 0.9"
-        return Filtered((("accuracy",),), low)
-
-    monkeypatch.setattr(watched, "compile_filter", compiled)
-
+def test_a_filter_gives_the_leaves_it_mentions_where_it_held_right_then(tmp_path: Path) -> None:
     def logged(log: LogBuilder) -> None:
         for accuracy in (0.95, 0.5, 0.92, 0.7):
             log.log("model:churn@1", {"accuracy": accuracy})
-            log.log("model:churn@1", {"other": accuracy})
+            log.log("dataset:churn@1", {"accuracy": accuracy})
+            log.log("model:churn@1", {"other": accuracy, "g": {"x": 1}})
+        log.add(ModelStageChanged(CHURN_1, "production"))
+        log.log("model:churn@1", {"accuracy": 0.6})
 
-    changes = drain(client_of(tmp_path, logged), "accuracy < 0.9")
-    assert [c.entry.value for c in changes] == [0.5, 0.7]
+    client = client_of(tmp_path, logged)
+    low = drain(client, "accuracy < 0.9", kind="model")
+    assert short(low) == [
+        (position, "model:churn@1", "accuracy", value) for position, value in ((4, 0.5), (10, 0.7), (14, 0.6))
+    ]
+    assert [c.position for c in drain(client, "accuracy < 0.9")] == [4, 5, 10, 11, 14]
+    assert [(c.position, c.entry.path) for c in drain(client, "stage = 'production' and accuracy > 0.1")] == [
+        (13, "stage"),
+        (14, "accuracy"),
+    ]
+    assert [c.entry.path for c in drain(client, "g.x = 1")] == ["g.x"] * 4
+    assert {c.reference for c in drain(client, "name = 'churn' and version = 1", kind="dataset")} == {"dataset:churn@1"}
+    assert len(drain(client, "not accuracy < 0.9")) == 4
+    with pytest.raises(FilterError):
+        client.watch("accuracy <")
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -1,12 +1,16 @@
-"""What a watch looks for: entities by reference or kind, leaves by path, and the seam for filters."""
+"""What a watch looks for: entities by reference, kind or filter, and leaves by path."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import msgspec
 
+from runlore.query.filters import ast
+from runlore.query.filters.checks import entity_field
+from runlore.query.filters.parse import parse
+from runlore.query.finding import Search
 from runlore.query.leaves import ENDED
 from runlore.query.reader import ViewReader
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
@@ -14,6 +18,7 @@ from runlore.schemas.paths import PathParts, parse_path
 from runlore.schemas.references import EntityRef, parse_ref
 
 if TYPE_CHECKING:
+    from runlore.query.client import Client
     from runlore.query.entities import Entity
     from runlore.query.lookup import Lookup
 
@@ -50,10 +55,22 @@ class Filtered(NamedTuple):
 
 
 def compile_filter(client: Lookup, text: str) -> Filtered:
-    """THE SEAM: the filter of a text. A watch yields the changes of `paths`, on entities that match right then."""
-    raise InvalidReferenceError(
-        f"{text!r} is no reference such as 'model:churn@3' or 'run:RUN_ID', and filters cannot be watched yet"
-    )
+    """The filter of a text: a watch yields the changes of `paths`, on entities that match right then.
+
+    One that mentions only what an entity is (name, version, created …) has no paths. Raises FilterError.
+    """
+    expression = parse(text)
+    if expression is None:
+        raise InvalidReferenceError("an empty text is neither a reference nor a filter")
+
+    def matches(entity: Entity, as_of: int) -> bool:
+        search = Search(cast("Client", client), entity.kind, expression, as_of)
+        only = f" AND e.entity_id = {search.bind(entity.place[1])}"
+        return bool(search.by_creation("entities e", newest_first=True, after=None, limit=1, more=only))
+
+    keys = [key for key in ast.keys_of(expression) if entity_field(key) is None]
+    dotted = [(".".join(key.parts),) for key in keys if len(key.parts) > 1 and not key.quoted]
+    return Filtered((*(key.parts for key in keys), *dotted), matches)
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -121,13 +138,13 @@ def _below(leaf: PathParts, wanted: PathParts) -> bool:
 
 
 def select(client: Lookup, what: str | EntityRef | None, key: str | PathParts | None, kind: str | None) -> Selection:
-    """What to watch. Raises InvalidReferenceError for a text that is neither a reference nor a filter."""
+    """What to watch. Raises InvalidReferenceError or, for what does not begin as a reference does, FilterError."""
     found = Selection(client.project, kind, key=None if key is None else _paths(key))
     if what is None:
         return found
     if isinstance(what, str) and not _REFERENCE.match(what):
         filtered = compile_filter(client, what)
-        return msgspec.structs.replace(found, mentioned=filtered.paths, matches=filtered.matches)
+        return msgspec.structs.replace(found, mentioned=filtered.paths or None, matches=filtered.matches)
     return msgspec.structs.replace(found, ref=_known_run(client, parse_ref(what)))
 
 

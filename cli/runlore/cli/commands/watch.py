@@ -43,15 +43,18 @@ def watch(
 ) -> None:
     """Print each new entry as it is recorded, a line each, until Ctrl-C.
 
-    A REFERENCE without a version means all versions, a run also its steps, a stage the version that holds it at
-    the time. --exec hands a change to CMD as variables RUNLORE_WATCH_ENTITY, _PATH, _VALUE, _VALUE_JSON, _PREVIOUS,
+    A FILTER gives the changes of the keys it mentions, on entities that fit it right then. A REFERENCE without a
+    version means all versions, a run also its steps, a stage the version that holds it at the time.
+
+    --exec hands a change to CMD as variables RUNLORE_WATCH_ENTITY, _PATH, _VALUE, _VALUE_JSON, _PREVIOUS,
     _POSITION, _TYPE, _SCOPE, _REASON, _PROJECT, and as JSON on stdin. With --state the place is kept after CMD
     succeeded: a watch that is killed and started again misses nothing, and repeats at most what it was at.
 
     \b
     Examples:
+      runlore watch 'accuracy < 0.9' --exec 'notify "$RUNLORE_WATCH_ENTITY: $RUNLORE_WATCH_VALUE"'
       runlore watch model:churn --key evaluation_metrics.accuracy
-      runlore watch --kind run --key status --exec 'notify "$RUNLORE_WATCH_ENTITY $RUNLORE_WATCH_VALUE"'
+      runlore watch --kind run --key status
       runlore watch model:churn@production --state watch.json --json
     """
     kept = None if state is None else StateFile(state)
