@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -120,22 +122,29 @@ def _rows(client: Lookup, selection: Selection, after: Place, upto: int) -> list
 
 
 def _changes(client: Lookup, selection: Selection, rows: list[Row]) -> list[Change]:
-    selectors = Selectors(client.reader, selection)
+    selectors, fits = Selectors(client.reader, selection), _fitting(client, selection)
     wanted = [
         (row, parts)
         for row in rows
         if selection.accepts(row.ref, parts := parse_path(row.path))
         and (row.kind == "step" or selectors.fits(row.version, row.position))
-        and (selection.matches is None or _matches(client, selection, row))
+        and fits(row.entity_id, row.position)
     ]
     said = stored.events(client.reader, (row.position for row, _ in wanted))
     return [_change(selection.project, row, parts, said[row.position]) for row, parts in wanted]
 
 
-def _matches(client: Lookup, selection: Selection, row: Row) -> bool:
-    assert selection.matches is not None
-    (entity,) = client.entities_of([row.entity_id], Moment(row.position))
-    return selection.matches(entity, row.position)
+def _fitting(client: Lookup, selection: Selection) -> Callable[[int, int], bool]:
+    """Whether an entity fits the filter as of a position; asked once for all leaves of an event."""
+
+    @functools.cache
+    def fits(entity_id: int, position: int) -> bool:
+        if selection.matches is None:
+            return True
+        (entity,) = client.entities_of([entity_id], Moment(position))
+        return selection.matches(entity, position)
+
+    return fits
 
 
 def _change(project: str, row: Row, parts: PathParts, said: dict[str, Any]) -> Change:
