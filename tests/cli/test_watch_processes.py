@@ -228,7 +228,8 @@ def test_what_is_no_reference_is_wrong_usage_and_no_view_is_not_found(folder: Pa
 
 def test_an_entry_arrives_while_the_stack_runs(stack: EmbeddedStack) -> None:
     with Client() as client:
-        producer.log_model_metadata({"n": 0}, "watched", "1").wait(20)
+        # On the stream is not yet in the view: a watch from now on would still give it.
+        client.wait_for(producer.log_model_metadata({"n": 0}, "watched", "1"), timeout=20)
         watch = client.watch("model:watched", key="n", timeout=20)
         for number in range(1, 20):
             producer.log_model_metadata({"n": number}, "watched", "1")

@@ -238,7 +238,7 @@ def test_an_async_watch_gives_the_same_and_survives_being_cancelled(tmp_path: Pa
             time.sleep(0.03)
 
     async def collect() -> list[Any]:
-        watch, seen = client.watch_async("model:m", since=0, timeout=0.5), list[Any]()
+        watch, seen = client.watch_async("model:m", since=0, timeout=3), list[Any]()
         while True:
             with anyio.move_on_after(random.random() * 0.03):
                 async for change in watch:
