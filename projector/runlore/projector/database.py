@@ -76,22 +76,21 @@ def durable(db: Database) -> Generator[None]:
         db.conn.execute("PRAGMA synchronous = NORMAL")
 
 
-def open_raw_reader(path: Path) -> Connection:
-    """A read-only connection that hands out stored TEXT as the bytes it is, valid or not."""
-    connection = writing_sqlite.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-    connection.text_factory = bytes
-    return connection
-
-
-def open_reader(path: Path, timeout: float = 5.0) -> sqlite3.Connection:
+def open_reader(path: Path, timeout: float = 5.0) -> Connection:
     """A read-only connection, for a process that may also write the file.
 
     It must be of the same SQLite library as the writer: POSIX drops all locks of a process on a file when any of its
     descriptors is closed, and two libraries in one process do not know of each other's.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    found: sqlite3.Connection = writing_sqlite.connect(uri, uri=True, timeout=timeout, isolation_level=None)
-    return found
+    return writing_sqlite.connect(uri, uri=True, timeout=timeout, isolation_level=None)
+
+
+def open_raw_reader(path: Path) -> Connection:
+    """`open_reader`, handing out stored TEXT as the bytes it is, valid or not."""
+    connection = open_reader(path)
+    connection.text_factory = bytes
+    return connection
 
 
 def end_bulk(db: Database, path: Path, finish: Callable[[sqlite3.Connection], None]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from runlore.projector.database import open_reader
+from runlore.projector.database import open_raw_reader
 from runlore.projector.tables import TABLES
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -18,9 +18,8 @@ class Snapshot:
     """A view as it is at one moment: its writer may go on meanwhile, and even its file may be removed."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = open_reader(path)
         # Stored TEXT may hold anything SQLite accepts; bytes are compared, never decoded.
-        self._connection.text_factory = bytes
+        self._connection = open_raw_reader(path)
         self._connection.execute("BEGIN")
         state = self._connection.execute("SELECT position, schema_version, fold_version FROM view_state").fetchone()
         self.position: int = state[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import tempfile
 from itertools import zip_longest
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
-from runlore.projector.database import open_reader, writing_sqlite
+from runlore.projector.database import open_raw_reader, open_reader, writing_sqlite
 from runlore.projector.digest import view_digest
 from runlore.projector.rebuild import Progress, fold_log
 from runlore.projector.tables import TABLES
@@ -71,7 +70,7 @@ def _replay(log: ArchiveReader, path: Path, until: int, progress: Progress | Non
 
 def _first_difference(wanted: Path, found: Path, table: str) -> Problem:
     """Walk both tables in primary key order to the first row that is not the same."""
-    with contextlib.closing(_open(wanted)) as ours, contextlib.closing(_open(found)) as theirs:
+    with contextlib.closing(open_raw_reader(wanted)) as ours, contextlib.closing(open_raw_reader(found)) as theirs:
         columns = [
             (row[0].decode(), row[1]) for row in ours.execute(f"SELECT name, pk FROM pragma_table_info('{table}')")
         ]
@@ -115,9 +114,3 @@ def _types(row: tuple[Any, ...] | None) -> list[type]:
 def _shown(value: Any) -> str:
     text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    connection = open_reader(path)
-    connection.text_factory = bytes
-    return connection

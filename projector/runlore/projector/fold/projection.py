@@ -36,6 +36,7 @@ class Batch(Protocol):
 
     def take(self) -> Callable[[Any], None]:
         """What is held back, as a function that writes it into a connection's open transaction."""
+        ...
 
     def abandon(self) -> None:
         """The batch failed: forget what it did."""
