@@ -14,6 +14,7 @@ from runlore.query.histories import History
 from runlore.query.leaves import Cells, assemble, cells, leaves
 from runlore.query.lineage import MAX_NODES, Lineage, lineage, linking
 from runlore.query.moments import NO_END, AsOf, Clock, Moment, utc
+from runlore.query.reader import ViewReader
 from runlore.query.series import Series, series
 from runlore.schemas.cells import readable
 from runlore.schemas.errors import NotFoundError
@@ -36,6 +37,21 @@ class Entity:
         self.version: str | None = row[5] or None
         self.reference: str = row[6]
         self.created_position: int = row[7]
+
+    @property
+    def client(self) -> Lookup:
+        """The client that it is read with."""
+        return self._client
+
+    @property
+    def reader(self) -> ViewReader:
+        """Where it is read from."""
+        return self._client.reader
+
+    @property
+    def entity_id(self) -> int:
+        """Its number in this view; another after a rebuild."""
+        return self._id
 
     @property
     def created(self) -> dt.datetime | None:
@@ -94,6 +110,10 @@ class Entity:
                 for entry in stored.blame(self._client.reader, entity._id, self.moment, ended, prefix)
             ]
             return History(found, self.position)
+
+    def parts(self) -> list[tuple[str, Entity]]:
+        """The entities whose leaves it shows as its own, and the prefix of their keys: a run has its steps'."""
+        return self._parts()
 
     def _parts(self) -> list[tuple[str, Entity]]:
         """The entities whose leaves it shows as its own, and the prefix of their keys."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from runlore.query.filters.functions import register
-from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.errors import CorruptLogError, NotFoundError, QueryTimeoutError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir
 
 BUSY_SECONDS = 5.0
+STEPS_PER_LOOK = 20_000
+"""Instructions of SQLite's machine between two looks at the clock: about a millisecond."""
 
 Values = Sequence[Any] | Mapping[str, Any]
 """Parameters of a statement, in order or by name."""
@@ -75,6 +78,22 @@ class ViewReader:
             # Some errors end the transaction by themselves.
             if held.depth == 0 and held.connection.in_transaction:
                 held.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def within(self, seconds: float) -> Generator[None]:
+        """One read transaction that ends after so many seconds. Raises QueryTimeoutError."""
+        late = time.monotonic() + seconds
+        try:
+            with self.read() as connection:
+                connection.set_progress_handler(lambda: time.monotonic() > late, STEPS_PER_LOOK)
+                try:
+                    yield
+                finally:
+                    connection.set_progress_handler(None, 0)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise QueryTimeoutError(f"the answer took longer than {seconds:g} s: ask for less") from error
 
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         with self.read() as connection:

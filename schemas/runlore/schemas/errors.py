@@ -11,6 +11,7 @@ RunloreError
 ├── EventDecodeError       (ValueError)    bytes that are not an event this version knows
 ├── OutboxError            (OSError)       the local outbox cannot be opened or written
 ├── ReceiptTimeoutError    (TimeoutError)  no acknowledgement, or not folded, in time
+├── QueryTimeoutError      (TimeoutError)  a read took longer than it may
 ├── NotSentError                           the receipt's event will never have a position
 ├── ServerUnavailableError (ConnectionError) no NATS server answers
 ├── StreamDriftError                       the stream's configuration is not ours
@@ -106,6 +107,10 @@ class OutboxError(RunloreError, OSError):
 
 class ReceiptTimeoutError(RunloreError, TimeoutError):
     """The log did not acknowledge, or the view did not fold, an event in time."""
+
+
+class QueryTimeoutError(RunloreError, TimeoutError):
+    """A read of the view took longer than its caller allows."""
 
 
 class NotSentError(RunloreError):

@@ -3,6 +3,7 @@
 <data>/server.json                 address and secret of the embedded server (mode 0600)
 <data>/up.lock                     held by `runlore up`
 <data>/checkpoint.key              signs the log's checkpoints (mode 0600)
+<data>/dashboard.json              address of the page that `runlore up` runs
 <data>/nats/                       the embedded server's files
 <data>/outbox/<producer>.db        events not yet on the stream, one file a producer; beside it .lock
 <data>/projection/log.db           the archive: append-only copy of the stream
@@ -44,6 +45,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def up_lock(self) -> Path:
         return self.root / "up.lock"
+
+    @property
+    def dashboard(self) -> Path:
+        return self.root / "dashboard.json"
 
     @property
     def nats(self) -> Path:
@@ -96,6 +101,13 @@ class Endpoint(msgspec.Struct, frozen=True):
     user: str
     password: str
     pid: int
+
+
+class DashboardStatus(msgspec.Struct, frozen=True):
+    """Where the page is; the content of dashboard.json."""
+
+    pid: int
+    http: str
 
 
 class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):

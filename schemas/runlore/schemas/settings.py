@@ -85,6 +85,11 @@ SETTINGS: dict[str, Setting] = {
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
     "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "events behind the stream at which /readyz says no"),
+    "dashboard_host": Setting(
+        "RUNLORE_DASHBOARD_HOST", "127.0.0.1", str, "address of the page; any but loopback needs a token"
+    ),
+    "dashboard_port": Setting("RUNLORE_DASHBOARD_PORT", "0", _count, "its port; 0: any free one"),
+    "dashboard_token": Setting("RUNLORE_DASHBOARD_TOKEN", "", _optional, "what a visitor of the page must know"),
     "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _optional, "nats-server program for the embedded server"),
 }
@@ -107,6 +112,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http_host: str
     http_port: int
     max_lag: int
+    dashboard_host: str
+    dashboard_port: int
+    dashboard_token: str | None
     replicas: int
     nats_server: str | None
 

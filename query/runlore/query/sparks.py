@@ -1,0 +1,38 @@
+"""The last numbers of every leaf of an entity at once: what a small chart beside each value needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runlore.query.leaves import prefixed
+from runlore.query.series import NUMERIC
+from runlore.schemas.cells import from_cell
+
+if TYPE_CHECKING:
+    from runlore.query.entity import Entity
+
+_LEAVES = f"""SELECT h.path_id, p.path FROM heads h CROSS JOIN paths p USING (path_id)
+    WHERE h.entity_id = ? AND p.scope = 'metadata' AND h.type IN ({", ".join(repr(name) for name in NUMERIC)})
+    ORDER BY h.path_id LIMIT ?"""
+_LAST = f"""SELECT type, value FROM history WHERE entity_id = ? AND path_id = ? AND position <= ?
+    AND type IN ({", ".join(repr(name) for name in NUMERIC)}) ORDER BY position DESC LIMIT ?"""
+
+
+def sparks(entity: Entity, points: int = 40, leaves: int = 200) -> dict[str, list[float]]:
+    """The last numbers of each numeric leaf with a past, oldest first, by path; at most so many leaves a part."""
+    reader, last = entity.reader, entity.moment.recorded("a small chart")
+    found: dict[str, list[float]] = {}
+    with reader.read():
+        for prefix, part in entity.parts():
+            for path_id, path in reader.rows(_LEAVES, (part.entity_id, leaves)):
+                rows = reader.rows(_LAST, (part.entity_id, path_id, last, points))
+                if len(rows) > 1:
+                    found[prefixed(path, prefix)] = [_float(kind, cell) for kind, cell in reversed(rows)]
+    return found
+
+
+def _float(kind: str, cell: object) -> float:
+    try:
+        return float(from_cell(kind, cell))
+    except OverflowError:  # an integer beyond every float
+        return float("inf")
