@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("schemas", "producer", "projector", "query", "cli")
+ROOMS = ("schemas", "producer", "projector", "query", "dashboard", "cli")
 MAY_IMPORT = {
     "schemas": set[str](),
     "producer": {"schemas"},
     "projector": {"schemas"},
     "query": {"schemas"},
-    "cli": {"schemas", "producer", "projector", "query"},
+    "dashboard": {"schemas", "query"},
+    "cli": {"schemas", "producer", "projector", "query", "dashboard"},
 }
 
 

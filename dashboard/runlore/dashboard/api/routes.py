@@ -1,0 +1,187 @@
+"""The endpoints: each names its parameters and its answer's type, from which the description is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.responses import Response
+
+from runlore.dashboard.answering import JSONBody
+from runlore.dashboard.api import types
+from runlore.dashboard.api.making import entry_out, event_out, row_out, value_out
+from runlore.dashboard.comparing import comparison_of
+from runlore.dashboard.pages.compare import column_title
+from runlore.dashboard.visit import Visit
+from runlore.query.differences import Difference
+from runlore.query.trail import projects, recent
+from runlore.query.trail import trail as trail_of
+from runlore.schemas.errors import InvalidReferenceError
+
+REF, PATH, LIMIT, BEFORE, AT = "ref", "path", "limit", "before", "at"
+
+
+class Endpoint(NamedTuple):
+    """One address: what it gives, and the parameters it takes (those of every request come on top)."""
+
+    path: str
+    read: Callable[[Visit], msgspec.Struct]
+    type: type[msgspec.Struct]
+    params: tuple[str, ...]
+    required: tuple[str, ...] = ()
+
+    def answer(self, visit: Visit) -> Response:
+        """The answer of a visit. Raises InvalidReferenceError for a parameter that is missing."""
+        for name in self.required:
+            if not visit.text(name):
+                raise InvalidReferenceError(f"say {name}=...")
+        return JSONBody(self.read(visit))
+
+
+def status(visit: Visit) -> types.Status:
+    """Where the log stands and what there is."""
+    client = visit.client
+    return types.Status(
+        client.project, projects(visit.now), client.list_kinds(), visit.position, visit.now.lag, visit.recorded_at
+    )
+
+
+def moment(visit: Visit) -> types.Moment:
+    """Which position `as_of` means, and when the log recorded it."""
+    return types.Moment(visit.position, visit.recorded_at, visit.head)
+
+
+def entities(visit: Visit) -> types.EntityPage:
+    """A page of entities: of a kind, that fit a filter, in an order."""
+    found = visit.client.find(
+        visit.text("kind") or None,
+        visit.text("where") or None,
+        order_by=visit.text("order_by") or None,
+        descending=visit.text("desc") == "1",
+        limit=visit.number(LIMIT, 100),
+        after=visit.text("after") or None,
+    )
+    return types.EntityPage([row_out(entity) for entity in found], found.cursor, found.position)
+
+
+def entity(visit: Visit) -> types.EntityOut:
+    """An entity with the entry of every leaf."""
+    found = visit.entity()
+    entries = [entry_out(entry) for entry in found.blame()]
+    return types.EntityOut(row_out(found), entries, [entry_out(note) for note in found.notes], found.position)
+
+
+def history(visit: Visit) -> types.HistoryPage:
+    """The past of a key, group or leaf, newest first."""
+    limit = visit.number(LIMIT, 100)
+    found = visit.entity().history(
+        visit.params[PATH], limit + 1, before=visit.position_before(), newest_first=True
+    )  # fmt: skip
+    more = found[limit - 1].position if len(found) > limit else None
+    return types.HistoryPage([entry_out(entry) for entry in found[:limit]], more, found.position)
+
+
+def series(visit: Visit) -> types.SeriesOut:
+    """The numbers that a leaf had."""
+    found = visit.entity().series(visit.params[PATH], visit.number(LIMIT, 5000, 100_000))
+    values = [_finite(value) for value in found.values]
+    return types.SeriesOut(found.path, found.positions, found.times, values)
+
+
+def diff(visit: Visit) -> types.Differences:
+    """What differs between `since` and the moment, or between `ref` and `other`."""
+    other, since = visit.text("other"), visit.text("since")
+    first = visit.entity()
+    if other:
+        found = visit.client.diff(first, visit.find_entity(other, visit.client))
+    else:
+        found = visit.client.diff(first, since=since or 0)
+    shown = found if visit.text("all") == "1" else found.only("added", "removed", "changed")
+    return types.Differences([_difference(item) for item in shown], found.position)
+
+
+def compare(visit: Visit) -> types.ComparisonOut:
+    """A table of entities, each at each moment of `at`."""
+    table = comparison_of(visit)
+    rows = [
+        types.ComparisonRow(
+            row.path,
+            [value_out(value) if there else None for value, there in zip(row.values, row.present, strict=True)],
+            row.differs,
+            list(row.best),
+        )
+        for row in table.rows
+    ]
+    return types.ComparisonOut([column_title(item) for item in table.entities], rows, table.position)
+
+
+def trail(visit: Visit) -> types.Trail:
+    """Events that mention an entity, or all of the project, newest first."""
+    limit, before = visit.number(LIMIT, 40), visit.position_before()
+    found = trail_of(visit.entity(), limit + 1, before) if visit.text(REF) else recent(visit.client, limit + 1, before)
+    more = found[limit - 1].position if len(found) > limit else None
+    return types.Trail([event_out(item) for item in found[:limit]], more, visit.position)
+
+
+def lineage(visit: Visit) -> types.LineageOut:
+    """What an entity came from (`direction=upstream`, the default), or what came from it (`downstream`)."""
+    found, depth = visit.entity(), visit.number("depth", 10, 50)
+    direction = visit.text("direction") or "upstream"
+    if direction not in ("upstream", "downstream"):
+        raise InvalidReferenceError(f"direction is upstream or downstream, not {direction[:40]!r}")
+    graph = found.upstream(depth) if direction == "upstream" else found.downstream(depth)
+    return msgspec.convert(graph.to_dict(), types.LineageOut)
+
+
+def search(visit: Visit) -> types.Hits:
+    """Where words stand in names, keys and values, as of now."""
+    hits = visit.now.search(visit.text("q")[:1000], visit.text("kind") or None, visit.number(LIMIT, 50))
+    found = [types.HitOut(hit.entity.reference, hit.scope, hit.path, hit.snippet, hit.score) for hit in hits]
+    return types.Hits(found, hits.position)
+
+
+class QuarantinePage(msgspec.Struct, frozen=True):
+    """Events that could not be folded, newest first."""
+
+    events: list[types.Quarantined]
+
+
+def quarantine(visit: Visit) -> QuarantinePage:
+    """Events that could not be folded, newest first."""
+    rows = visit.now.quarantine(visit.number(LIMIT, 100))
+    return QuarantinePage([types.Quarantined(**row) for row in rows])
+
+
+def _finite(value: int | float) -> float | None:
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _difference(item: Difference) -> types.DifferenceOut:
+    def side(value: Any, absent: str) -> types.Value | None:
+        return None if item.change == absent else value_out(value)
+
+    delta = None if item.delta is None else _finite(item.delta)
+    before, after = side(item.before, "added"), side(item.after, "removed")
+    return types.DifferenceOut(item.path, item.change, before, after, delta, item.relative)
+
+
+ENDPOINTS = (
+    Endpoint("/status", status, types.Status, ()),
+    Endpoint("/moment", moment, types.Moment, ()),
+    Endpoint("/entities", entities, types.EntityPage, ("kind", "where", "order_by", "desc", LIMIT, "after")),
+    Endpoint("/entity", entity, types.EntityOut, (REF,), (REF,)),
+    Endpoint("/history", history, types.HistoryPage, (REF, PATH, LIMIT, BEFORE), (REF, PATH)),
+    Endpoint("/series", series, types.SeriesOut, (REF, PATH, LIMIT), (REF, PATH)),
+    Endpoint("/diff", diff, types.Differences, (REF, "other", "since", "all"), (REF,)),
+    Endpoint("/compare", compare, types.ComparisonOut, (REF, AT, "best"), (REF,)),
+    Endpoint("/trail", trail, types.Trail, (REF, LIMIT, BEFORE)),
+    Endpoint("/lineage", lineage, types.LineageOut, (REF, "direction", "depth"), (REF,)),
+    Endpoint("/search", search, types.Hits, ("q", "kind", LIMIT), ("q",)),
+    Endpoint("/quarantine", quarantine, QuarantinePage, (LIMIT,)),
+)

@@ -1,0 +1,90 @@
+"""The application: every address, and how errors look."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from runlore.dashboard import health, pages
+from runlore.dashboard.answering import ANSWER_SECONDS, answer_with, error_page
+from runlore.dashboard.api import API
+from runlore.dashboard.live import Live
+from runlore.dashboard.metrics import Metrics
+from runlore.dashboard.safety import Guard
+from runlore.dashboard.visit import Visit
+from runlore.query import Client
+from runlore.schemas.errors import RunloreError
+
+HERE = Path(__file__).parent
+THREADS = 6
+"""Requests that read at once; each thread has a connection of its own, with its cache."""
+PLOTLY = "/static/plotly.js"
+
+
+def create_app(
+    client: Client, hosts: Iterable[str], token: str | None = None, seconds: float = ANSWER_SECONDS
+) -> Starlette:
+    """The page over a client's view.
+
+    `hosts`: what the Host header may say, with the port. `token`: what visitors must know, None for nobody.
+    `seconds`: how long one answer may read.
+    """
+    metrics = Metrics(client)
+    live = Live(client)
+
+    def page(path: str, build: Callable[[Visit], Response]) -> BaseRoute:
+        return Route(path, answer_with(client, build, seconds, metrics, path), methods=["GET"])
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        async with live.running():
+            yield
+
+    async def not_found(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return error_page(status, "There is no such page.", [])
+
+    return Starlette(
+        routes=[
+            *(page(path, build) for path, build in pages.PAGES.items()),
+            *(page(path, build) for path, build in API.items()),
+            Route("/live", live.answer, methods=["GET"]),
+            Route("/livez", health.livez),
+            Route("/readyz", health.readyz(client)),
+            Route("/metrics", metrics.answer),
+            Route(PLOTLY, _plotly, methods=["GET"]),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
+        ],
+        middleware=[
+            Middleware(Guard, hosts=frozenset(host.lower() for host in hosts), token=token),
+            Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
+        ],
+        exception_handlers={404: not_found, 405: not_found},
+        lifespan=lifespan,
+    )
+
+
+def _plotly(request: Request) -> Response:
+    """The bundle that plotly's wheel carries."""
+    return FileResponse(plotly_bundle(), media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
+
+
+def plotly_bundle() -> Path:
+    """Where the bundle lies; plotly itself is never imported, which would cost memory. Raises RunloreError."""
+    found = find_spec("plotly")
+    if found is None or not found.submodule_search_locations:
+        raise RunloreError("charts need plotly: pip install 'runlore[dashboard]'")
+    return Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js"

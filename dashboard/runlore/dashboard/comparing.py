@@ -1,0 +1,54 @@
+"""The table of a comparison: which columns, and the last few tables kept, so that pages of one are fast."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Literal
+
+from runlore.dashboard.visit import Visit, at_moment
+from runlore.query import Comparison, Entity
+from runlore.query.moments import Moment
+from runlore.schemas.errors import InvalidReferenceError
+
+Best = Literal["max", "min"]
+MAX_COLUMNS = 500
+_KEPT = 2
+_lock = threading.Lock()
+_tables: OrderedDict[tuple[object, ...], Comparison] = OrderedDict()
+
+
+def comparison_of(visit: Visit) -> Comparison:
+    """`ref=…&ref=…&at=…`: each entity at each moment; without `at`, at the visit's own."""
+    references = list(dict.fromkeys(ref.strip() for ref in visit.params.getlist("ref") if ref.strip()))
+    moments = [Moment(visit.now.position_at(at)) for at in visit.params.getlist("at") if at.strip()]
+    if len(references) * max(1, len(moments)) > MAX_COLUMNS:
+        raise InvalidReferenceError(f"at most {MAX_COLUMNS} columns can be compared at once")
+    best = best_of(visit)
+    known = (visit.client.reader, visit.client.project, tuple(references), tuple(moments), visit.client.moment,
+             visit.head, best)  # fmt: skip
+    with _lock:
+        if known in _tables:
+            _tables.move_to_end(known)
+            return _tables[known]
+    clients = [at_moment(visit.client, moment) for moment in moments] or [visit.client]
+    entities: list[Entity] = [visit.find_entity(ref, client) for ref in references for client in clients]
+    table = Comparison(entities, best)
+    with _lock:
+        _tables[known] = table
+        while len(_tables) > _KEPT:
+            _tables.popitem(last=False)
+    return table
+
+
+def best_of(visit: Visit) -> Best | None:
+    """The direction in which numbers are better: `best=max` or `best=min`."""
+    match visit.text("best"):
+        case "":
+            return None
+        case "max":
+            return "max"
+        case "min":
+            return "min"
+        case other:
+            raise InvalidReferenceError(f"best is max or min, not {other[:40]!r}")

@@ -1,0 +1,131 @@
+"""How a value looks on a page: text, exact form on hover, link, fold or tree; the template adds only markup."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import math
+from collections.abc import Iterable
+from typing import Any, cast
+
+import msgspec
+
+from runlore.dashboard.links import linkable
+from runlore.dashboard.texts import FOLDED, PREVIEW, shortened, visible
+from runlore.schemas.cells import readable
+from runlore.schemas.special import DType, Path, StorageSize, Uri
+
+MAX_ITEMS = 200
+"""Elements of a collection that a page shows; the JSON has all."""
+SHORT_LIST = 6
+MAX_DEPTH = 8
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """One value, ready to be shown."""
+
+    css: str
+    text: str
+    title: str | None = None
+    """The exact value, for hovering."""
+    href: str | None = None
+    time: str | None = None
+    """ISO 8601, where the page may show local time."""
+    full: str | None = None
+    """A longer text that unfolds."""
+    items: tuple[tuple[str, Shown], ...] = ()
+    """Labelled parts of a tree."""
+    more: int = 0
+    """How much is left out: elements, or characters of the text."""
+
+
+def show(value: Any, depth: int = 0) -> Shown:
+    """How to show a value of any type that metadata may have."""
+    match value:
+        case None:
+            return Shown(css="none", text="none")
+        case bool():
+            return Shown(css="bool", text="true" if value else "false")
+        case StorageSize():
+            return Shown(css="number", text=value.human(), title=f"{int(value):,} bytes")
+        case int():
+            return _integer(value)
+        case float():
+            return _float(value)
+        case str():
+            return _text(value)
+        case dt.datetime():
+            return _datetime(value)
+        case bytes():
+            return Shown(css="code", text=shortened(value[:PREVIEW].hex()), title=f"{len(value):,} bytes")
+        case dict():
+            known = cast("dict[str, Any]", value)
+            return _tree(known.items(), len(known), "keys", depth)
+        case list() | tuple() | set() | frozenset():
+            return _collection(cast("list[Any]", value), depth)
+        case decimal.Decimal():
+            return Shown(css="number", text=shortened(str(value)))
+        case _:
+            return Shown(css="plain", text=shortened(readable(value)))
+
+
+def number_text(value: float) -> str:
+    """A number in at most about ten characters."""
+    exact = repr(value)
+    return exact if len(exact) <= 10 else f"{value:.6g}"
+
+
+def _integer(value: int) -> Shown:
+    exact = readable(value)
+    if len(exact) > 40:
+        return Shown(css="number", text=exact[:20] + "…", title=f"{len(exact):,} digits", full=exact[:FOLDED])
+    return Shown(css="number", text=exact, title=f"{value:,}" if abs(value) >= 10_000 else None)
+
+
+def _float(value: float) -> Shown:
+    if not math.isfinite(value):
+        return Shown(css="mark", text="NaN" if value != value else ("∞" if value > 0 else "−∞"), title=repr(value))
+    return Shown(css="number", text=number_text(value), title=repr(value))
+
+
+def _text(value: str) -> Shown:
+    css = "uri" if isinstance(value, Uri) else "code" if isinstance(value, (Path, DType)) else "text"
+    href = str(value) if isinstance(value, Uri) and linkable(value) else None
+    if len(value) <= PREVIEW and "\n" not in value:
+        return Shown(css=css, text=visible(value) or "empty text", href=href)
+    full = visible(value[:FOLDED], lines=True)
+    return Shown(css=css, text=shortened(value, 90), href=href, full=full, more=max(0, len(value) - FOLDED))
+
+
+def _datetime(value: dt.datetime) -> Shown:
+    if value.tzinfo is None:
+        return Shown(css="plain", text=value.isoformat(" "), title="without a time zone, as it was logged")
+    there = value.astimezone(dt.UTC)
+    return Shown(css="time", text=f"{there:%Y-%m-%d %H:%M:%S} UTC", title=value.isoformat(), time=there.isoformat())
+
+
+def _collection(value: Any, depth: int) -> Shown:
+    size, name = len(value), str(type(value).__name__)
+    if size <= SHORT_LIST and all(not isinstance(item, (list, dict, tuple, set, frozenset)) for item in value):
+        text = readable(value)
+        if len(text) <= 80:
+            return Shown(css="plain", text=visible(text), title=name)
+    unordered = isinstance(value, (set, frozenset))
+    ordered = sorted(cast("set[Any]", value), key=readable) if unordered else cast("list[Any]", value)
+    return _tree(((str(place), item) for place, item in enumerate(ordered)), size, name, depth)
+
+
+def _tree(items: Iterable[tuple[str, Any]], size: int, what: str, depth: int) -> Shown:
+    if not size:
+        return Shown(css="none", text=f"empty {'dict' if what == 'keys' else what}")
+    text = f"{size:,} {what}" if what == "keys" else f"{what} of {size:,}"
+    if depth >= MAX_DEPTH:
+        return Shown(css="tree", text=text, more=size)
+    shown = tuple(
+        (shortened(label, 80), show(item, depth + 1)) for label, item in _first(items, MAX_ITEMS if not depth else 50)
+    )
+    return Shown(css="tree", text=text, items=shown, more=size - len(shown))
+
+
+def _first(items: Iterable[tuple[str, Any]], limit: int) -> Iterable[tuple[str, Any]]:
+    return (pair for _, pair in zip(range(limit), items, strict=False))

@@ -1,0 +1,114 @@
+"""Live: one look at the view for all visitors, told to each over server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import NamedTuple
+
+import anyio.to_thread
+import msgspec
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from runlore.query import Client
+from runlore.query.trail import touched
+from runlore.schemas.errors import RunloreError
+
+LOOK_SECONDS = 0.4
+"""Between two looks at the view while someone listens."""
+PING_SECONDS = 15
+MAX_LISTENERS = 50
+MAX_NAMED = 200
+"""Entities that one message names; with more, pages reload whatever they show."""
+
+
+class News(NamedTuple):
+    """Where the log stands and which entities the events since the message before were about."""
+
+    position: int
+    lag: int | None
+    references: list[str]
+    all: bool
+    """Whether there were more than are named."""
+
+
+class Live:
+    """Looks for what is new while someone listens, and tells all listeners."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._listeners: set[asyncio.Queue[News]] = set()
+        self._seen: int | None = None
+        self._last = News(0, None, [], all=False)
+        self._stopping = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Look while entered."""
+        task = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            self._stopping = True
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def answer(self, request: Request) -> Response:
+        """The endpoint /live."""
+        if len(self._listeners) >= MAX_LISTENERS:
+            return PlainTextResponse("too many listeners: reload the page instead", 503)
+        return EventSourceResponse(self._messages(request), ping=PING_SECONDS)
+
+    async def _messages(self, request: Request) -> AsyncGenerator[ServerSentEvent]:
+        queue: asyncio.Queue[News] = asyncio.Queue(maxsize=20)
+        self._listeners.add(queue)
+        try:
+            yield _message(self._last._replace(references=[], all=False))
+            while not self._stopping:
+                yield _message(await queue.get())
+        finally:
+            self._listeners.discard(queue)
+
+    async def _look(self) -> None:
+        while True:
+            if self._listeners:
+                try:
+                    news = await anyio.to_thread.run_sync(self._news)
+                except RunloreError:
+                    news = None  # the view is being made; the next look finds it
+                if news is not None:
+                    self._tell(news)
+            else:
+                self._seen = None
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _news(self) -> News | None:
+        """What is new since the look before; None when nothing is."""
+        with self._client.reader.within(LOOK_SECONDS * 5):
+            position, lag = self._client.position, self._client.lag
+            known, self._seen = self._seen, position
+            if known is None or position < known:  # the first look, or a new view
+                return News(position, lag, [], all=known is not None)
+            if position == known:
+                return None if lag == self._last.lag else News(position, lag, [], all=False)
+            references = touched(self._client, known, MAX_NAMED + 1)
+        return News(position, lag, references[:MAX_NAMED], len(references) > MAX_NAMED)
+
+    def _tell(self, news: News) -> None:
+        self._last = news
+        for queue in list(self._listeners):
+            if queue.full():
+                # A listener that sleeps gets one message that stands for all it has missed.
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(news._replace(references=[], all=True))
+            else:
+                queue.put_nowait(news)
+
+
+def _message(news: News) -> ServerSentEvent:
+    return ServerSentEvent(msgspec.json.encode(news._asdict()).decode(), event="news", id=str(news.position))

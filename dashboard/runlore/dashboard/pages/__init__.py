@@ -1,0 +1,32 @@
+"""Pages: each module builds the answers of a few addresses from a visit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.responses import Response
+
+from runlore.dashboard.pages.compare import compare, export_csv, export_json
+from runlore.dashboard.pages.entity import copy_text, entity
+from runlore.dashboard.pages.history import history
+from runlore.dashboard.pages.home import home
+from runlore.dashboard.pages.lineage import lineage
+from runlore.dashboard.pages.lists import entities
+from runlore.dashboard.pages.search import search
+from runlore.dashboard.pages.trail import quarantine, trail
+from runlore.dashboard.visit import Visit
+
+PAGES: dict[str, Callable[[Visit], Response]] = {
+    "/": home,
+    "/list": entities,
+    "/entity": entity,
+    "/copy": copy_text,
+    "/history": history,
+    "/lineage": lineage,
+    "/compare": compare,
+    "/compare.csv": export_csv,
+    "/compare.json": export_json,
+    "/trail": trail,
+    "/quarantine": quarantine,
+    "/search": search,
+}

@@ -1,0 +1,129 @@
+"""Comparing entities, or one at several moments: a table in parts, and its export."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any, NamedTuple
+
+from starlette.responses import PlainTextResponse, Response
+
+from runlore.dashboard.answering import JSONBody
+from runlore.dashboard.comparing import best_of, comparison_of
+from runlore.dashboard.display import Shown, show
+from runlore.dashboard.rendering import render
+from runlore.dashboard.visit import Visit
+from runlore.query import Comparison, Entity
+from runlore.query.comparison import Row, is_number
+from runlore.query.moments import NO_END
+from runlore.query.plain import plain
+from runlore.schemas.cells import readable
+
+CELLS = 3000
+"""Cells that one part of the table has; the page fetches the next part when it is scrolled to."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Beginnings that spreadsheets take for formulas."""
+
+
+class Line(NamedTuple):
+    """One leaf: a cell for each column, None where it is absent."""
+
+    row: Row
+    cells: list[Shown | None]
+    numeric: bool
+
+
+def compare(visit: Visit) -> Response:
+    """`/compare?ref=…&ref=…&at=…&best=max&all=1&from=…`; `part=1` gives the rows only."""
+    table = comparison_of(visit)
+    everything = visit.text("all") == "1" or len(table.entities) < 2
+    rows = [row for row in table.rows if everything or row.differs]
+    size = max(10, CELLS // max(1, len(table.entities)))
+    start = min(visit.number("from", 1, len(rows) + 1) - 1, len(rows))
+    lines = [_line(row) for row in rows[start : start + size]]
+    following = start + size + 1
+    values: dict[str, Any] = {
+        "table": table,
+        "titles": [column_title(entity) for entity in table.entities],
+        "lines": lines,
+        "start": start,
+        "next": visit.here(**{"from": following, "part": None}) if following <= len(rows) else None,
+        "equal": sum(not row.differs for row in table.rows),
+        "rows": len(rows),
+        "everything": everything,
+        "best": best_of(visit),
+        "query": visit.here(**{"from": None}).partition("?")[2],
+        "kinds": visit.client.list_kinds() if len(table.entities) < 2 else {},
+        "suggested": _suggested(visit) if len(table.entities) < 2 else [],
+        "live": "",
+    }
+    if visit.text("part") != "1":
+        return render(visit, "compare.html", **values)
+    part = render(visit, "compare_part.html", **values)
+    if values["next"]:
+        # The page goes on here; in a header, as the part is nothing but rows.
+        part.headers["X-Next"] = values["next"]
+    return part
+
+
+def column_title(entity: Entity) -> str:
+    """A reference, with the position where it is looked at in the past."""
+    position = entity.moment.position
+    return entity.reference if position == NO_END else f"{entity.reference} at {position}"
+
+
+def _suggested(visit: Visit) -> list[Entity]:
+    return [*visit.client.find("model", limit=6), *visit.client.find("run", limit=6)]
+
+
+def _line(row: Row) -> Line:
+    cells = [show(value) if there else None for value, there in zip(row.values, row.present, strict=True)]
+    there = [value for value, is_there in zip(row.values, row.present, strict=True) if is_there]
+    return Line(row, cells, bool(there) and all(map(is_number, there)))
+
+
+def export_json(visit: Visit) -> Response:
+    """`/compare.json`: `{path: {column: value}}`."""
+    return JSONBody(
+        as_dict(comparison_of(visit)), headers={"Content-Disposition": 'attachment; filename="compare.json"'}
+    )
+
+
+def as_dict(table: Comparison) -> dict[str, dict[str, Any]]:
+    """Values by path and column title; a column is left out where the leaf is absent."""
+    titles = [column_title(entity) for entity in table.entities]
+    return {
+        row.path: {
+            title: plain(value) for title, value, there in zip(titles, row.values, row.present, strict=True) if there
+        }
+        for row in table.rows
+    }
+
+
+def export_csv(visit: Visit) -> Response:
+    """`/compare.csv`: one line a leaf, one column an entity. No cell is a formula to a spreadsheet."""
+    table = comparison_of(visit)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(["path", *(inert(column_title(entity)) for entity in table.entities)])
+    for row in table.rows:
+        cells = (cell(value) if there else "" for value, there in zip(row.values, row.present, strict=True))
+        writer.writerow([inert(row.path), *cells])
+    return PlainTextResponse(
+        out.getvalue(),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="compare.csv"'},
+    )
+
+
+def cell(value: Any) -> str:
+    """A value for a spreadsheet: numbers as they are, anything else as text that is no formula."""
+    if not is_number(value):
+        return inert(readable(value))
+    return repr(value) if isinstance(value, float) else str(plain(int(value)))
+
+
+def inert(text: str) -> str:
+    """Text that a spreadsheet shows and does not run: an apostrophe goes before what looks like a formula."""
+    bare = text.lstrip(" \u00a0\ufeff")
+    return "'" + text if bare.startswith(FORMULA) or text.startswith(FORMULA) else text

@@ -1,0 +1,124 @@
+"""The page of one entity: cards of what is known, its steps, lineage, notes and retractions."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.responses import PlainTextResponse, Response
+
+from runlore.dashboard.display import Shown, show
+from runlore.dashboard.drawing import bars
+from runlore.dashboard.graphs import neighbours
+from runlore.dashboard.pages.lists import fields_of
+from runlore.dashboard.rendering import render
+from runlore.dashboard.texts import visible
+from runlore.dashboard.visit import Visit
+from runlore.query import Entity, Entry, PipelineRun
+from runlore.query.differences import Difference
+from runlore.query.plain import plain
+from runlore.query.sparks import sparks
+from runlore.query.trail import positions
+from runlore.schemas.errors import NotFoundError
+from runlore.schemas.paths import parse_path
+
+MAX_LINES = 2000
+"""Leaves that one page shows; the API has all."""
+MAX_TICKS = 1000
+MAX_CHANGES = 100
+VERSIONS = 8
+OWN_FIELDS = ("name", "status", "error_type", "error_message", "started_at", "finished_at", "parameters", "note")
+"""Fields that the page shows elsewhere than among the facts."""
+
+
+class Line(NamedTuple):
+    """One leaf: its names, value, entry, and the numbers that it had."""
+
+    names: list[str]
+    shown: Shown
+    entry: Entry
+    spark: list[float] | None
+
+
+class Card(NamedTuple):
+    """A group, or the keys without one (`key` None)."""
+
+    title: str
+    key: str | None
+    lines: list[Line]
+
+
+def entity(visit: Visit) -> Response:
+    """`/entity?ref=…`"""
+    shown = visit.entity()
+    fields = fields_of(shown)
+    blame = shown.blame(ended=True)
+    live, small = [entry for entry in blame if not entry.ended], sparks(shown)
+    steps = list(shown.steps.values()) if isinstance(shown, PipelineRun) else []
+    return render(
+        visit,
+        "entity.html",
+        entity=shown,
+        fields=fields,
+        facts=[(name, value) for name, value in fields.items() if name not in OWN_FIELDS and name != "seconds"],
+        cards=cards(live[:MAX_LINES], small),
+        left_out=max(0, len(live) - MAX_LINES),
+        retracted=[entry for entry in blame if entry.type == "retracted"],
+        bars=bars(steps, visit.recorded_at or dt.datetime.now(dt.UTC)),
+        around=neighbours(shown),
+        versions=_versions(visit, shown),
+        since=_since(visit, shown),
+        positions=positions(shown, MAX_TICKS),
+        kind_shown=shown.kind,
+        live=" ".join([shown.reference, *(step.reference for step in steps)]),
+    )
+
+
+def cards(entries: list[Entry], small: dict[str, list[float]]) -> list[Card]:
+    """Each group a card, the ungrouped keys in one card of their own, which comes first; a step's keys likewise."""
+    made: dict[tuple[str, str | None], list[Line]] = {}
+    for entry in entries:
+        parts = parse_path(entry.path)
+        step, separated, own = parts[0].partition("::")
+        names = (own, *parts[1:]) if separated else parts
+        group = names[0] if len(names) > 1 else None
+        title = (f"{step} › " if separated else "") + (group or "")
+        line = Line([visible(name) for name in (names[1:] if group else names)], show(entry.value), entry,
+                    small.get(entry.path))  # fmt: skip
+        made.setdefault((title, parts[0] if group else None), []).append(line)
+    # Ungrouped keys first, each part in the order of the log.
+    return [
+        Card(visible(title).removesuffix(" › ") or "Keys", key, lines)
+        for (title, key), lines in sorted(made.items(), key=lambda item: item[0][0] != "")
+    ]
+
+
+def _versions(visit: Visit, shown: Entity) -> list[Entity]:
+    if shown.version is None:
+        return []
+    return visit.client.list_entities(shown.kind, shown.name, VERSIONS)
+
+
+def _since(visit: Visit, shown: Entity) -> list[Difference] | None:
+    """What is different now from the moment that is looked at; None when that is now."""
+    if not visit.past:
+        return None
+    today = shown.seen_at(visit.now.moment)
+    return visit.now.diff(shown, today).only("added", "removed", "changed")[:MAX_CHANGES]
+
+
+def copy_text(visit: Visit) -> Response:
+    """`/copy?ref=…&as=json|python&key=…`: the metadata, or one key of it, as text."""
+    values: dict[str, Any] = visit.entity().metadata
+    key = visit.params.get("key")
+    if key is not None and key not in values:
+        raise NotFoundError(f"no key {key!r} here")
+    value = values if key is None else values[key]
+    if visit.text("as") == "python":
+        return PlainTextResponse(visible(repr(value), lines=True))
+    return PlainTextResponse(_json_lines(value))
+
+
+def _json_lines(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(plain(value))).decode()

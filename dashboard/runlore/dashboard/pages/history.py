@@ -1,0 +1,83 @@
+"""The past of one key, group, leaf or field: a chart where it has numbers, and a table."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+from runlore.dashboard.display import Shown, show
+from runlore.dashboard.drawing import spark_points
+from runlore.dashboard.rendering import render
+from runlore.dashboard.visit import Visit
+from runlore.query import Entity, Entry
+from runlore.query.comparison import is_number
+from runlore.query.series import Series
+from runlore.query.trail import positions
+from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+
+ROWS = 100
+POINTS = 5000
+"""Numbers that a chart shows, the newest."""
+CHART = (900, 240)
+
+
+class Line(NamedTuple):
+    """One entry, what it was before, and by how much a number changed."""
+
+    entry: Entry
+    shown: Shown | None
+    delta: float | None
+
+
+def history(visit: Visit) -> Response:
+    """`/history?ref=…&path=…` (or `field=…`) `&before=…&limit=…`"""
+    shown = visit.entity()
+    path, field = visit.params.get("path"), visit.text("field")
+    if not path and not field:
+        raise InvalidReferenceError("a history is of a key: say path=... or field=...")
+    limit = visit.number("limit", ROWS)
+    before = visit.position_before()
+    if path:
+        entries = list(shown.history(path, limit + 1, before=before, newest_first=True))
+    else:
+        past = [entry for entry in shown.field_history(field) if before is None or entry.position < before]
+        entries = past[::-1][: limit + 1]
+        if not past:
+            raise NotFoundError(f"{shown.reference} never had a {field!r}")
+    series = numbers(shown, path) if path else None
+    return render(
+        visit,
+        "history.html",
+        entity=shown,
+        path=path,
+        field=field,
+        lines=[_line(entry) for entry in entries[:limit]],
+        older=visit.here(before=entries[limit - 1].position) if len(entries) > limit else None,
+        newest=visit.here(before=None) if before else None,
+        series=series,
+        points=spark_points(series.values, *CHART) if series else "",
+        chart=CHART,
+        positions=positions(shown),
+        kind_shown=shown.kind,
+        live=shown.reference,
+    )
+
+
+def numbers(shown: Entity, path: str) -> Series | None:
+    """The numbers of a leaf, None where it is a group or never had two."""
+    try:
+        series = shown.series(path, POINTS)
+    except NotFoundError:
+        return None
+    return series if len(series.values) > 1 else None
+
+
+def _line(entry: Entry) -> Line:
+    delta = None
+    if is_number(entry.value) and is_number(entry.previous):
+        try:
+            delta = float(entry.value - entry.previous)
+        except OverflowError:
+            delta = None
+    return Line(entry, None if entry.ended else show(entry.value), delta or None)

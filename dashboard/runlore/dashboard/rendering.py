@@ -1,0 +1,133 @@
+"""Templates: one environment, everything escaped, no inline script or style."""
+
+from __future__ import annotations
+
+import bisect
+import datetime as dt
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from runlore.dashboard.display import number_text, show
+from runlore.dashboard.drawing import spark_points
+from runlore.dashboard.links import Value, address
+from runlore.dashboard.texts import shortened, visible
+from runlore.dashboard.visit import Visit
+from runlore.query.trail import projects
+from runlore.schemas.paths import format_path
+
+NAVIGATION = (("run", "Runs"), ("model", "Models"), ("artifact", "Artifacts"), ("step", "Steps"))
+
+
+def age(when: dt.datetime | None) -> str:
+    """How long ago, in one unit: 5 s, 12 min, 3 h, 9 d."""
+    if when is None:
+        return ""
+    seconds = max(0, int((dt.datetime.now(dt.UTC) - when).total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def short_reference(text: str) -> str:
+    """A reference with the ID of its run cut to its end, which differs between runs made one after another."""
+    kind, _, rest = text.partition(":")
+    run, slash, step = rest.partition("/")
+    if kind in ("run", "step") and len(run) > 20:
+        return shortened(f"{kind}:…{run[-8:]}{slash}{step}", 80)
+    return shortened(text, 80)
+
+
+def utc_text(when: dt.datetime | None) -> str:
+    """A time to the second, in UTC."""
+    return "" if when is None else f"{when.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso_text(when: dt.datetime | None) -> str:
+    """A time as a program reads it."""
+    return "" if when is None else when.isoformat()
+
+
+def key_path(key: str) -> str:
+    """The path of a whole key."""
+    return format_path((key,))
+
+
+def plain_link(path: str, **params: Value) -> str:
+    """An address that keeps nothing."""
+    return address(path, {}, params)
+
+
+def duration(seconds: float | None) -> str:
+    """A span of time: 850 ms, 12.5 s, 3 min 20 s, 2 h 5 min."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("runlore.dashboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "show": show,
+        "visible": visible,
+        "shortened": shortened,
+        "age": age,
+        "duration": duration,
+        "short_ref": short_reference,
+        "utc": utc_text,
+        "iso": iso_text,
+        "number": number_text,
+        "spark": spark_points,
+        "path_text": key_path,
+        "link": plain_link,
+    }
+    return made
+
+
+_TEMPLATES = _environment()
+
+
+def render(visit: Visit, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page of the dashboard, with the frame around it."""
+    positions: list[int] | None = values.get("positions")
+    frame = {
+        "visit": visit,
+        "url": visit.url,
+        "here": visit.here,
+        "navigation": NAVIGATION,
+        "projects": projects(visit.now),
+        "lag": visit.now.lag,
+        "kind_shown": None,
+        "positions": None,
+        "stops": _stops(visit, positions),
+        "live": "",
+    }
+    return HTMLResponse(_TEMPLATES.get_template(template).render({**frame, **values}), status)
+
+
+def _stops(visit: Visit, positions: list[int] | None) -> tuple[int | None, int | None]:
+    """The positions before and after the one that is shown; of the entity, where a page is about one."""
+    here = visit.position
+    if positions is None:
+        return here - 1 or None, here + 1 if here < visit.head else None
+    at = bisect.bisect_right(positions, here)
+    # What is shown begins at the entity's last event: the one before that is the step back.
+    return positions[at - 2] if at > 1 else None, positions[at] if at < len(positions) else None
+
+
+def render_bare(template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
+    """A page without a client: an error before there is a view, or the login."""
+    return HTMLResponse(_TEMPLATES.get_template(template).render(values), code)

@@ -1,0 +1,139 @@
+"""The guard in front of every page: who may ask, under which name, how, and what a browser may do with the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs, quote
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runlore.dashboard.rendering import render_bare
+from runlore.schemas.errors import SettingsError
+
+COOKIE = "runlore_dashboard"
+MAX_LOGIN_BYTES = 4096
+OPEN_PATHS = ("/livez", "/readyz", "/login", "/static/")
+"""What answers without a token: they say nothing of the data."""
+
+EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+"""The hash of nothing: plotly makes an empty style element and adds its rules by script, which needs no permission."""
+
+HEADERS = {
+    # Charts are drawn with scripts and styles of this server only; nothing is inline, nothing is evaluated.
+    "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY_STYLE}; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_binding(host: str, token: str | None) -> None:
+    """Raises SettingsError where anybody on the network could read everything."""
+    if not is_loopback(host) and not token:
+        raise SettingsError(
+            f"RUNLORE_DASHBOARD_HOST={host} is not loopback: set RUNLORE_DASHBOARD_TOKEN (or --token-file) as well"
+        )
+
+
+class Guard:
+    """ASGI middleware. `hosts`: exact names in the Host header, with their ports; empty: the port is not known yet."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], token: str | None) -> None:
+        self._app, self._hosts, self._token = app, hosts, token
+        # The cookie holds a hash: whoever sees it cannot log in elsewhere with it as the token.
+        self._ticket = None if token is None else hashlib.sha256(b"runlore dashboard\0" + token.encode()).hexdigest()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                if not scope["path"].startswith("/static/"):
+                    headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        answer = await self._refusal(Request(scope, receive))
+        await (answer or self._app)(scope, receive, with_headers)
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """The answer to a request that goes no further; None to let it pass."""
+        host = Headers(scope=request.scope).get("host", "")
+        if host.lower() not in self._hosts:
+            # A page of another site whose name was pointed at this address must not read us (DNS rebinding).
+            return PlainTextResponse("this server does not answer to that name", 421)
+        path = request.url.path
+        if path == "/login" and self._ticket is not None:
+            return await self._login(request)
+        if request.method not in ("GET", "HEAD"):
+            return PlainTextResponse("this page only reads: GET or HEAD", 405, {"Allow": "GET, HEAD"})
+        if self._ticket is None or path.startswith(OPEN_PATHS) or self._knows(request):
+            return None
+        if path.startswith(("/api/", "/live", "/metrics")):
+            return PlainTextResponse("send the token: Authorization: Bearer ...", 401, {"WWW-Authenticate": "Bearer"})
+        wanted = path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
+
+    def _knows(self, request: Request) -> bool:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._right(given.strip()):
+            return True
+        try:
+            cookie = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            return False
+        return cookie is not None and _same(cookie.value, self._ticket or "")
+
+    def _right(self, token: str) -> bool:
+        return _same(token, self._token or "")
+
+    async def _login(self, request: Request) -> Response:
+        target = _own_path(request.query_params.get("next", "/"))
+        if request.method in ("GET", "HEAD"):
+            return render_bare("login.html", next=target, wrong=False)
+        if request.method != "POST":
+            return PlainTextResponse("GET, HEAD or POST", 405, {"Allow": "GET, HEAD, POST"})
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_LOGIN_BYTES:
+                return PlainTextResponse("too long", 413)
+        fields = parse_qs(body.decode("latin-1"), encoding="utf-8", errors="replace")
+        if not self._right(fields.get("token", [""])[0]):
+            return render_bare("login.html", 403, next=target, wrong=True)
+        answer = RedirectResponse(target, 303)
+        assert self._ticket is not None
+        secure = request.url.scheme == "https"
+        answer.set_cookie(COOKIE, self._ticket, httponly=True, samesite="strict", secure=secure, path="/")
+        return answer
+
+
+def _same(given: str, right: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode())
+
+
+def _own_path(target: str) -> str:
+    """A path of this server; anything that could lead elsewhere becomes the home page."""
+    inside = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
+    return target if inside else "/"

@@ -1,0 +1,93 @@
+"""The process of the page: bind, say where, serve until told to stop."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from runlore.dashboard.app import create_app
+from runlore.dashboard.safety import check_binding, is_loopback
+from runlore.query import Client
+from runlore.schemas.errors import SettingsError
+from runlore.schemas.layout import DashboardStatus, DataDir, write_struct
+from runlore.schemas.settings import Settings
+
+STOP_SECONDS = 2
+"""How long open connections (those of live pages stay open) are waited for."""
+ANY = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
+
+
+def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` is told the address once it can be asked.
+
+    Raises SettingsError for an address that cannot be had, or that is open to others without a token.
+    """
+    host, token = settings.dashboard_host, settings.dashboard_token
+    check_binding(host, token)
+    listening = _listen(host, settings.dashboard_port)
+    port = listening.getsockname()[1]
+    url = f"http://{_bracketed(host)}:{port}"
+    client = Client(settings.data_dir, settings.project)
+    config = uvicorn.Config(
+        create_app(client, allowed_hosts(host, port), token),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        # Plain Python parts: they need less memory, and pages take far longer than parsing a request.
+        http="h11",
+        loop="asyncio",
+    )
+    try:
+        ready(url)
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        listening.close()
+        client.close()
+
+
+def say_where(data: DataDir, url: str) -> None:
+    """Leave the address where `runlore up` finds it."""
+    write_struct(data.dashboard, DashboardStatus(os.getpid(), url))
+
+
+def allowed_hosts(host: str, port: int) -> set[str]:
+    """What a Host header may say: the address itself, and the names of this machine when it is open to others."""
+    names = {_bracketed(host)}
+    if is_loopback(host):
+        names |= {"localhost", "127.0.0.1", "[::1]"}
+    elif host in ANY:
+        names |= {"localhost", "127.0.0.1", socket.gethostname(), socket.getfqdn(), *_own_addresses()}
+    hosts = {f"{name}:{port}" for name in names}
+    return hosts | names if port == 80 else hosts
+
+
+def _own_addresses() -> set[str]:
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None)
+    except OSError:
+        return set()
+    return {_bracketed(str(entry[4][0])) for entry in found}
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(128)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise SettingsError(
+            f"RUNLORE_DASHBOARD_HOST={host}, RUNLORE_DASHBOARD_PORT={port}: {error}; port 0 takes any free one"
+        ) from error
+    return listening
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

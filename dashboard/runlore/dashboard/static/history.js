@@ -1,0 +1,36 @@
+// The chart of one key: linear or logarithmic, over positions or time, smoothed; it grows with the log.
+import { config, fetchJSON, hues, layout, plotly, smoothed } from "./plotting.js";
+
+export async function historyChart() {
+  const section = document.querySelector("[data-chart]");
+  const form = section.querySelector("[data-controls]");
+  const target = section.querySelector("[data-plot]");
+  const { ref, path } = section.dataset;
+  const read = () => fetchJSON("/api/v1/series", [["ref", ref], ["path", path], ["limit", 5000]]);
+  let series = await read();
+  const Plotly = await plotly();
+  form.hidden = false;
+
+  const draw = () => {
+    const weight = Number(form.elements.smooth.value);
+    const over = form.elements.x.value;
+    const x = over === "time" ? series.times.map((seconds) => new Date(seconds * 1000).toISOString()) : series.positions;
+    const text = series.positions.map((position, at) => `position ${position}<br>${new Date(series.times[at] * 1000).toLocaleString()}`);
+    const few = series.values.length < 60;
+    const traces = [{ x, y: series.values, text, mode: few ? "lines+markers" : "lines", line: { width: weight ? 1 : 1.6, color: hues()[0] }, opacity: weight ? 0.35 : 1, hovertemplate: "%{y}<br>%{text}<extra></extra>" }];
+    if (weight) traces.push({ x, y: smoothed(series.values, weight), mode: "lines", line: { width: 2, color: hues()[0] }, hovertemplate: "smoothed %{y}<extra></extra>" });
+    return Plotly.react(target, traces, layout({
+      xaxis: { type: over === "time" ? "date" : "linear", title: { text: over === "time" ? "recorded" : "position in the log" } },
+      yaxis: { type: form.elements.log.checked ? "log" : "linear" },
+      uirevision: `${over} ${form.elements.log.checked}`,
+    }), config);
+  };
+
+  target.replaceChildren();
+  await draw();
+  section.dataset.drawn = "";
+  form.addEventListener("input", draw);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  document.addEventListener("theme", draw);
+  document.addEventListener("refreshed", async () => { series = await read(); draw(); });
+}

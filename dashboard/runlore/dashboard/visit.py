@@ -1,0 +1,134 @@
+"""One request: the project and the moment it looks at, and what of the past it keeps in every link."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import difflib
+from typing import cast
+
+from starlette.requests import Request
+
+from runlore.dashboard.links import Value, address
+from runlore.query import Client, Entity
+from runlore.query.moments import NO_END, NOW, Moment
+from runlore.query.trail import recorded_at
+from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.references import parse_ref
+
+MAX_PAGE = 500
+"""Rows that one page or answer may have."""
+
+
+PLACES = ("as_of", "after", "before", "from", "part")
+"""Parameters that belong to one moment's page only."""
+
+
+class Visit:
+    """What a request asks for. `client` reads as of its moment, `now` the latest."""
+
+    def __init__(self, request: Request, base: Client) -> None:
+        self.request, self.params = request, request.query_params
+        self.now = _twin(base, self.params.get("project") or base.project, NOW)
+        self.home_project = base.project
+        self.as_of = self.params.get("as_of", "").strip()
+        moment = self.now.moment_of(self.as_of) if self.as_of else NOW
+        self.client = _twin(base, self.now.project, moment)
+        self.head = self.now.position
+        self.position = min(self.head, moment.position)
+
+    @property
+    def past(self) -> bool:
+        """Whether it looks at an earlier moment."""
+        return self.as_of != ""
+
+    @property
+    def recorded_at(self) -> dt.datetime | None:
+        """The log's clock at the position that is shown."""
+        return recorded_at(self.client, self.position)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Parameters that every link carries on."""
+        kept: dict[str, str] = {}
+        if self.client.project != self.home_project:
+            kept["project"] = self.client.project
+        if self.past:
+            # The position, not the phrase: "2h ago" must not mean another moment on the next page.
+            kept["as_of"] = str(min(self.client.moment.position, NO_END))
+        return kept
+
+    def url(self, path: str, /, **params: Value) -> str:
+        """The address of a page at the same project and moment."""
+        return address(path, self.kept, params)
+
+    def here(self, **changes: Value) -> str:
+        """This page with some parameters changed; None removes one."""
+        params: dict[str, Value] = {}
+        for name, value in self.params.multi_items():
+            if name not in ("as_of", "project"):
+                params[name] = [*cast("list[str]", params.get(name, [])), value]
+        return address(self.request.url.path, self.kept, {**params, **changes})
+
+    @property
+    def form(self) -> list[tuple[str, str]]:
+        """This page's parameters for a form that asks for another moment; places in pages mean nothing there."""
+        return [(name, value) for name, value in self.params.multi_items() if name not in PLACES]
+
+    def text(self, name: str) -> str:
+        """A parameter without blanks around it, '' where it is absent."""
+        return self.params.get(name, "").strip()
+
+    def number(self, name: str, default: int, most: int = MAX_PAGE) -> int:
+        """A whole number from 1 to `most`. Raises InvalidReferenceError."""
+        text = self.text(name)
+        if not text:
+            return default
+        if not (text.isascii() and text.isdecimal()) or int(text[:12]) < 1:
+            raise InvalidReferenceError(f"{name} is a whole number, 1 or more, not {text[:40]!r}")
+        return min(int(text[:12]), most)
+
+    def position_before(self, name: str = "before") -> int | None:
+        """A position that a page ends before, None for the newest page."""
+        return self.number(name, 0, NO_END) or None
+
+    # -- entities ------------------------------------------------------------------------------------
+
+    def entity(self) -> Entity:
+        """The entity that the parameter `ref` means at the moment. Raises NotFoundError with near names."""
+        return self.find_entity(self.text("ref"), self.client)
+
+    def find_entity(self, reference: str, client: Client) -> Entity:
+        """An entity; a run also by its name, pipeline or the beginning of its ID."""
+        ref = parse_ref(reference)
+        try:
+            return client.get_pipeline_run(ref.name) if ref.kind == "run" else client.get(ref)
+        except NotFoundError as error:
+            near = _near(client, ref.kind, ref.name)
+            raise MissingEntityError(str(error), near) from error
+
+
+class MissingEntityError(NotFoundError):
+    """No such entity; `near` are references of some that are called alike."""
+
+    def __init__(self, text: str, near: list[str]) -> None:
+        super().__init__(text)
+        self.near = near
+
+
+def _near(client: Client, kind: str, name: str) -> list[str]:
+    known: dict[str, str] = {}
+    for entity in client.list_entities(kind, limit=200):
+        known.setdefault(entity.name, entity.reference)
+    return [known[found] for found in difflib.get_close_matches(name, known, 5, 0.5)]
+
+
+def at_moment(client: Client, moment: Moment) -> Client:
+    """The same client at another moment, over the same connections."""
+    return _twin(client, client.project, moment)
+
+
+def _twin(client: Client, project: str, moment: Moment) -> Client:
+    twin = copy.copy(client)
+    twin.project, twin.moment = project, moment
+    return twin
