@@ -22,6 +22,7 @@ from runlore.schemas.errors import (
 COMMANDS = {
     "up": "up:up",
     "demo": "demo:demo",
+    "dashboard": "dashboard:dashboard",
     "log": "log:log",
     "retract": "retract:retract",
     "note": "note:note",

@@ -16,12 +16,14 @@ from runlore.cli.server import EmbeddedServer
 from runlore.producer import OutboxKeeper
 from runlore.projector import ensure_stream
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, StreamMismatchError
-from runlore.schemas.layout import DataDir, FolderLock, ProjectorStatus, read_struct
+from runlore.schemas.layout import DashboardStatus, DataDir, FolderLock, ProjectorStatus, read_struct
 from runlore.schemas.settings import SETTINGS, Settings
 from runlore.schemas.transport import connect, server_options
 
 READY_SECONDS = 60.0
 PROJECTOR_STOP_SECONDS = 20.0
+DASHBOARD_STOP_SECONDS = 5.0
+DASHBOARD_START_SECONDS = 10.0
 VERIFICATION_FAILED = 4
 """The projector's exit code when log and stream contradict each other: never restart it blindly."""
 
@@ -36,7 +38,9 @@ class EmbeddedStack:
     With `settings.url` there is no server of our own, only keeper and projector beside that one.
     """
 
-    def __init__(self, settings: Settings, note: Note, projector_log: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, note: Note, projector_log: Path | None = None, with_dashboard: bool = False
+    ) -> None:
         self.settings = settings
         self._note = note
         self._data = DataDir(settings.data_dir)
@@ -48,7 +52,11 @@ class EmbeddedStack:
             child_environment(settings_environment(settings)),
             projector_log,
         )
-        self._server_reviver, self._projector_reviver = Reviver(), Reviver()
+        self._dashboard: Child | None = None
+        if with_dashboard:
+            command = [sys.executable, "-m", "runlore.dashboard"]
+            self._dashboard = Child(command, child_environment(settings_environment(settings)), projector_log)
+        self._server_reviver, self._projector_reviver, self._dashboard_reviver = Reviver(), Reviver(), Reviver()
         self._keeping = False
 
     def __enter__(self) -> EmbeddedStack:
@@ -68,12 +76,16 @@ class EmbeddedStack:
         self._keeper.start()
         self._keeping = True
         self._projector.start()
+        if self._dashboard is not None:
+            self._dashboard.start()
 
     def __exit__(self, *_: Any) -> None:
         self.close()
 
     def close(self) -> None:
-        """Stop the projector, then the keeper, then the server; harmless when they do not run."""
+        """Stop the page, the projector, the keeper, then the server; harmless when they do not run."""
+        if self._dashboard is not None:
+            self._dashboard.stop(DASHBOARD_STOP_SECONDS)
         self._projector.stop(PROJECTOR_STOP_SECONDS)
         if self._keeping:
             self._keeper.stop()
@@ -92,6 +104,21 @@ class EmbeddedStack:
         """Base address of the projector's health endpoints, once it has said it."""
         status = self._status()
         return status.http if status else None
+
+    @property
+    def page(self) -> str | None:
+        """Address of the web page, once it has said it; None without one."""
+        said = read_struct(self._data.dashboard, DashboardStatus)
+        ours = said is not None and self._dashboard is not None and said.pid == self._dashboard.pid
+        return said.http if said is not None and ours else None
+
+    def wait_page(self, stop: Callable[[float], bool]) -> str | None:
+        """The address of the page, waited for a little; None without one, or when it does not start."""
+        late = time.monotonic() + DASHBOARD_START_SECONDS
+        while self._dashboard is not None and self.page is None and time.monotonic() < late:
+            if self._dashboard.exit_code() is not None or stop(_POLL_SECONDS):
+                break
+        return self.page
 
     def wait_ready(self, stop: Callable[[float], bool], seconds: float | None = READY_SECONDS) -> bool:
         """Wait until the projector says it is ready; False when `stop(seconds)` said to stop first.
@@ -133,6 +160,16 @@ class EmbeddedStack:
         if code is not None and self._projector_reviver.due():
             self._note(f"the projector ended with {code}; starting it again")
             self._projector.start()
+        self._mind_dashboard()
+
+    def _mind_dashboard(self) -> None:
+        page = self._dashboard
+        if page is None:
+            return
+        code = page.exit_code()
+        if code is not None and self._dashboard_reviver.due():
+            self._note(f"the page ended with {code}; starting it again")
+            page.start()
 
     def _revive_server(self, server: EmbeddedServer) -> None:
         server.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -18,9 +19,10 @@ _MIND_SECONDS = 0.2
 @click.command()
 @data_dir_option
 @click.option("--http-port", type=click.IntRange(0, 65535), help="Port of /readyz and /metrics; 0: any.")
+@click.option("--dashboard-port", type=click.IntRange(0, 65535), help="Port of the page; 0: any free one.")
 @json_option
-def up(data_dir: Path | None, http_port: int | None, as_json: bool) -> None:
-    """Start NATS and the projector, and stay until Ctrl-C.
+def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None, as_json: bool) -> None:
+    """Start NATS, the projector and the web page, and stay until Ctrl-C.
 
     One folder, one `up`: a second one says who holds it. With RUNLORE_URL set, that NATS is used
     instead of an embedded one.
@@ -30,26 +32,30 @@ def up(data_dir: Path | None, http_port: int | None, as_json: bool) -> None:
       runlore up
       runlore up --data-dir /srv/runlore --http-port 8222
     """
-    settings = settings_for(data_dir, http_port=http_port)
-    with StopSignals() as stop, EmbeddedStack(settings, note) as stack:
+    settings = settings_for(data_dir, http_port=http_port, dashboard_port=dashboard_port)
+    # The page is an extra of its own: without it everything else works.
+    page = find_spec("starlette") is not None
+    with StopSignals() as stop, EmbeddedStack(settings, note, with_dashboard=page) as stack:
         # A server of yours may be away for long: only an embedded one must be there soon.
         if stack.wait_ready(stop.wait, None if settings.url else 60.0):
-            _announce(stack, as_json)
+            _announce(stack, stack.wait_page(stop.wait), as_json)
         while not stop.wait(_MIND_SECONDS):
             stack.mind()
         note("stopping ...")
     note("stopped")
 
 
-def _announce(stack: EmbeddedStack, as_json: bool) -> None:
+def _announce(stack: EmbeddedStack, page: str | None, as_json: bool) -> None:
     folder = stack.settings.data_dir
     if as_json:
-        print_json({"url": stack.address, "data_dir": str(folder), "http": stack.http})
+        print_json({"url": stack.address, "data_dir": str(folder), "http": stack.http, "dashboard": page})
         return
     click.echo("Runlore is ready.")
     click.echo(f"  data    {folder}")
     click.echo(f"  NATS    {stack.address}")
     click.echo(f"  health  {stack.http}/readyz")
+    if page:
+        click.echo(f"  page    {page}")
     click.echo("Next, in another terminal:")
     if folder != Path.cwd() / ".runlore":
         click.echo(f"  export RUNLORE_DATA_DIR={shlex.quote(str(folder))}")
