@@ -1,0 +1,82 @@
+"""Folded logs, and the page over them: in this process for routes, as a server of its own for the browser."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from runlore.dashboard import create_app
+from runlore.query import Client
+from runlore.schemas.layout import DashboardStatus, DataDir, read_struct
+from tests.dashboard.demo_log import write_demo, write_hostile
+from tests.events import LogBuilder
+from tests.query.views import client_of
+
+Web = Callable[..., TestClient]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Client:
+    return client_of(tmp_path / "demo", write_demo)
+
+
+@pytest.fixture
+def web(demo: Client) -> Iterator[TestClient]:
+    with web_over(demo) as client:
+        yield client
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Iterator[TestClient]:
+    with web_over(client_of(tmp_path / "hostile", write_hostile)) as client:
+        yield client
+
+
+def web_over(client: Client, token: str | None = None, seconds: float = 5.0) -> TestClient:
+    return TestClient(create_app(client, {"testserver"}, token, seconds), follow_redirects=False)
+
+
+class Server:
+    """A page in a process of its own over a data folder whose log can grow."""
+
+    def __init__(self, folder: Path, log: LogBuilder) -> None:
+        self.folder, self.log = folder, log
+        environ = {**os.environ, "RUNLORE_DATA_DIR": str(folder)}
+        self._process = subprocess.Popen([sys.executable, "-m", "runlore.dashboard"], env=environ)
+        late = time.monotonic() + 30
+        said: DashboardStatus | None = None
+        while said is None or said.pid != self._process.pid:
+            assert time.monotonic() < late
+            assert self._process.poll() is None
+            time.sleep(0.05)
+            said = read_struct(DataDir(folder).dashboard, DashboardStatus)
+        self.url = said.http
+
+    def grow(self, write: Callable[[LogBuilder], object]) -> None:
+        """Fold what `write` adds into the live view."""
+        known = len(self.log.rows)
+        write(self.log)
+        view = self.log.fold_into(DataDir(self.folder).current_view(), after=known)
+        view.close()
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+def serve(folder: Path, write: Callable[[LogBuilder], object]) -> Server:
+    log = LogBuilder()
+
+    def keep(builder: LogBuilder) -> None:
+        write(builder)
+        log.rows, log.project = builder.rows, builder.project
+
+    client_of(folder, keep).close()
+    return Server(folder, log)

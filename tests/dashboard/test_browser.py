@@ -1,0 +1,247 @@
+"""A real browser walks every page: no console error, no other host, nothing that axe finds serious; and it is live."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from runlore.query import Client
+from tests.dashboard.conftest import Server, serve
+from tests.dashboard.demo_log import SCRIPT, write_demo, write_hostile
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
+WALK = (
+    "/", "/list?kind=run", "/list?kind=model&col=metrics.accuracy", "/entity?ref=run:run-1", "/entity?ref=model:churn@2",
+    "/entity?ref=model:churn@2&as_of=45", "/entity?ref=step:run-1/train", "/history?ref=step:run-1/train&path=metrics.loss",
+    "/history?ref=model:churn@2&field=stage", "/lineage?ref=artifact:weights@1", "/trail", "/trail?ref=model:churn@2",
+    "/quarantine", "/search?q=acme", "/compare", "/compare?ref=model:churn@1&ref=model:churn@2&ref=model:churn@3&best=max",
+    "/compare?ref=step:run-1/train&at=5&at=10&all=1",
+)  # fmt: skip
+
+pytestmark = [
+    pytest.mark.skipif(
+        CHROMIUM is None and os.environ.get("CI") != "true",
+        reason="no chromium on PATH: apt-get install chromium (in CI its absence is a failure)",
+    ),
+    pytest.mark.timeout(180),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM is not None, "CI installs Debian's chromium; see .ci/run"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = serve(tmp_path_factory.mktemp("demo"), write_demo)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = serve(tmp_path_factory.mktemp("hostile"), write_hostile)
+    yield server
+    server.stop()
+
+
+class Watched:
+    """A browser's page, and everything it complained about or asked of other hosts."""
+
+    def __init__(self, browser: Browser, server: Server, **options: Any) -> None:
+        self.context = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self._url = server.url
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog {dialog.message}"))
+        self.page.on("request", self._asked)
+
+    def _heard(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self._url, "data:", "blob:")):
+            self.complaints.append(f"asked {request.url}")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self._url + path)
+        charts = self.page.locator("[data-chart], [data-charts]:not([hidden])")
+        if charts.count():
+            self.page.wait_for_selector("[data-drawn]", timeout=20_000)
+        return self.page
+
+
+def serious(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found if item["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_every_page_is_quiet_accessible_and_fits(
+    browser: Browser, demo_server: Server, scheme: Any, width: int
+) -> None:
+    watched = Watched(browser, demo_server, color_scheme=scheme, viewport={"width": width, "height": 900})
+    for path in WALK:
+        page = watched.open(path)
+        assert watched.complaints == [], path
+        assert serious(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    watched.context.close()
+
+
+def test_pages_read_without_javascript(browser: Browser, demo_server: Server) -> None:
+    watched = Watched(browser, demo_server, java_script_enabled=False)
+    for path in WALK:
+        watched.page.goto(demo_server.url + path)
+        assert watched.page.locator("main").inner_text().strip(), path
+    watched.page.goto(demo_server.url + "/list?kind=model")
+    watched.page.locator("tbody input[name=ref]").nth(0).check()
+    watched.page.locator("tbody input[name=ref]").nth(1).check()
+    watched.page.get_by_role("button", name="Compare selected").click()
+    assert watched.page.locator(".compare tbody tr").count() > 3
+    watched.context.close()
+
+
+def test_hostile_metadata_runs_nothing(browser: Browser, hostile_server: Server) -> None:
+    watched = Watched(browser, hostile_server)
+    page = watched.open("/list?kind=model")
+    references = page.locator("tbody input[name=ref]").evaluate_all("boxes => boxes.map((box) => box.value)")
+    assert len(references) == 2
+    page.locator("tbody th a").first.click()
+    for reference in [*references, "artifact:../../admin@1"]:
+        watched.context.pages[0].goto(f"{hostile_server.url}/entity?" + query(ref=reference))
+        assert page.locator("main h1").count() == 1
+        for link in page.locator("main a").evaluate_all("links => links.map((link) => link.protocol)"):
+            assert link in ("http:", "https:")
+        page.goto(f"{hostile_server.url}/trail?" + query(ref=reference))
+    page.goto(
+        f"{hostile_server.url}/history?" + query(ref=references[-1], path=SCRIPT)
+        if "script" in references[-1]
+        else hostile_server.url
+    )
+    page.goto(f"{hostile_server.url}/compare?" + query(ref=references[0]) + "&" + query(ref=references[1]))
+    page.goto(f"{hostile_server.url}/quarantine")
+    assert serious(page) == []
+    assert watched.complaints == []
+    watched.context.close()
+
+
+def query(**params: str) -> str:
+    return urlencode(params)
+
+
+def test_time_travel_by_slider_keeps_the_position_and_goes_back(browser: Browser, demo_server: Server) -> None:
+    watched = Watched(browser, demo_server)
+    page = watched.open("/entity?ref=model:churn@2")
+    page.locator("[data-slider]").focus()
+    page.keyboard.press("Home")
+    page.wait_for_url("**as_of=*")
+    with Client(demo_server.folder) as client:
+        entity = client.get("model:churn@2")
+        position = int(page.url.rpartition("as_of=")[2])
+        shown = entity.as_of(position).metadata.get("metrics", {})
+    assert page.get_by_text("This is what was known at position").is_visible()
+    if "accuracy" in shown:
+        row = page.locator("tr[data-key='metrics.accuracy'] .v")
+        assert float(row.get_attribute("title") or "nan") == shown["accuracy"]
+    page.get_by_role("link", name="Trail", exact=True).click()
+    assert f"as_of={position}" in page.url
+    page.go_back()
+    page.go_back()
+    assert "as_of" not in page.url
+    page.go_forward()
+    assert f"as_of={position}" in page.url
+    page.get_by_role("link", name="Back to now").click()
+    assert "as_of" not in page.url
+    assert watched.complaints == []
+    watched.context.close()
+
+
+def test_comparison_marks_the_best_and_shows_the_librarys_numbers(browser: Browser, demo_server: Server) -> None:
+    watched = Watched(browser, demo_server)
+    references = [f"model:churn@{number}" for number in (1, 2, 3)]
+    page = watched.open("/compare?" + "&".join(f"ref={reference}" for reference in references) + "&best=max")
+    with Client(demo_server.folder) as client:
+        row = next(row for row in client.compare(references, "max").rows if row.path == "metrics.accuracy")
+    cells = page.locator("tr[data-path='metrics.accuracy'] td")
+    assert [float(cells.nth(at).locator(".v").get_attribute("title") or "nan") for at in range(3)] == list(row.values)
+    best = [at for at in range(3) if "best" in (cells.nth(at).get_attribute("class") or "")]
+    assert best == list(row.best)
+    page.get_by_role("button", name="metrics.accuracy").click()
+    page.wait_for_selector("[data-overlay-plot][data-drawn='3']")
+    page.get_by_role("button", name="Close").click()
+    box = page.locator(".parallel .hit").nth(0).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 16, box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 16, box["y"] + 60, steps=4)
+    page.mouse.up()
+    assert page.locator("thead th[data-column]:visible").count() < 3
+    page.get_by_role("button", name="Clear brush").click()
+    assert page.locator("thead th[data-column]:visible").count() == 3
+    assert watched.complaints == []
+    watched.context.close()
+
+
+def test_the_keyboard_is_enough(browser: Browser, demo_server: Server) -> None:
+    watched = Watched(browser, demo_server)
+    page = watched.open("/list?kind=model")
+    for key in ("j", "x", "j", "x", "c"):
+        page.keyboard.press(key)
+    page.wait_for_url("**/compare?ref=*&ref=*")
+    page.keyboard.press("/")
+    page.keyboard.type("acm")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search?q=acm")
+    assert watched.complaints == []
+    watched.context.close()
+
+
+def test_the_theme_is_remembered(browser: Browser, demo_server: Server) -> None:
+    watched = Watched(browser, demo_server, color_scheme="light")
+    page = watched.open("/")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.get_by_role("button", name="Dark").click()
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+    assert watched.open("/trail").evaluate("getComputedStyle(document.body).backgroundColor") == dark
+    watched.context.close()
+
+
+def test_new_entries_appear_and_nothing_else_moves(browser: Browser, demo_server: Server) -> None:
+    watched = Watched(browser, demo_server, viewport={"width": 900, "height": 400})
+    page = watched.open("/entity?ref=model:churn@1")
+    page.wait_for_selector("[data-badge].live")
+    page.locator("details.fold summary").first.click()
+    page.evaluate("scrollTo(0, 200)")
+    demo_server.grow(lambda log: log.log("model:churn@1", {"fresh": 0.123456}))
+    page.wait_for_selector("tr[data-key=fresh]", timeout=15_000)
+    assert page.locator("tr[data-key=fresh] .v").inner_text() == "0.123456"
+    assert page.evaluate("scrollY") == 200
+    assert page.locator("details.fold[open]").count() == 1
+    demo_server.grow(lambda log: log.log("model:churn@1", {"fresh": 0.654321}))
+    page.wait_for_selector("tr[data-key=fresh] .v:text-is('0.654321')", timeout=15_000)
+    assert page.locator("details.fold[open]").count() == 1
+    assert watched.complaints == []
+    watched.context.close()

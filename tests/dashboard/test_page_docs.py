@@ -1,0 +1,18 @@
+"""docs/dashboard.md is true: its query runs on a view as it is."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from runlore.query import Client
+from runlore.schemas.layout import DataDir
+
+PAGE = Path(__file__).parents[2] / "docs" / "dashboard.md"
+
+
+def test_the_query_for_datasette_gives_what_the_library_finds(demo: Client, tmp_path: Path) -> None:
+    query = PAGE.read_text().split("```sql\n")[1].split("```")[0]
+    rows = sqlite3.connect(DataDir(tmp_path / "demo").current_view()).execute(query).fetchall()
+    best = demo.find("model", order_by="metrics.accuracy", descending=True)
+    assert [row[0] for row in rows] == [model.reference for model in best]

@@ -1,0 +1,165 @@
+"""Every address answers, says what the query library says, and says readably what is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from runlore.query import Client
+
+PAGES = (
+    "/", "/list?kind=run", "/list?kind=model", "/list?kind=step", "/list?kind=artifact", "/list?kind=dataset",
+    "/list?kind=model&where=metrics.accuracy+>+0.8&order_by=metrics.accuracy&desc=1&col=metrics.accuracy&limit=2",
+    "/entity?ref=run:run-1", "/entity?ref=step:run-1/train", "/entity?ref=model:churn@2", "/entity?ref=model:churn",
+    "/entity?ref=artifact:weights", "/history?ref=model:churn@2&path=metrics.accuracy", "/history?ref=model:churn@2&path=metrics",
+    "/history?ref=model:churn@2&field=stage", "/lineage?ref=artifact:weights", "/lineage?ref=model:churn@1&depth=1",
+    "/trail", "/trail?ref=model:churn@2", "/trail?since=40", "/quarantine", "/search", "/search?q=acme", "/compare",
+    "/compare?ref=model:churn@1", "/compare?ref=model:churn@1&ref=model:churn@2&best=max",
+    "/compare?ref=model:churn@2&at=40&at=60&all=1", "/copy?ref=model:churn@1&as=json", "/copy?ref=model:churn@1&as=python&key=metrics",
+)  # fmt: skip
+API = (
+    "status", "moment", "entities?kind=model", "entity?ref=run:run-1", "history?ref=model:churn@2&path=metrics.accuracy",
+    "series?ref=step:run-1/train&path=metrics.loss", "diff?ref=model:churn@2&since=40", "diff?ref=model:churn@1&other=model:churn@2&all=1",
+    "compare?ref=model:churn@1&ref=model:churn@2", "trail", "trail?ref=model:churn@2", "lineage?ref=artifact:weights",
+    "search?q=acme", "quarantine", "openapi.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_answers_now_and_in_the_past(web: TestClient, path: str) -> None:
+    assert web.get(path).status_code == 200
+    past = web.get(path + ("&" if "?" in path else "?") + "as_of=45")
+    assert past.status_code in (200, 404)
+    if past.status_code == 200 and not path.startswith("/copy"):
+        assert "This is what was known at position 45" in past.text
+
+
+@pytest.mark.parametrize("path", API)
+def test_every_endpoint_answers_as_its_description_says(web: TestClient, path: str) -> None:
+    answer = web.get(f"/api/v1/{path}")
+    assert answer.status_code == 200, answer.text
+    described = web.get("/api/v1/openapi.json").json()
+    assert described["openapi"] == "3.1.0"
+    known = described["paths"].get(f"/api/v1/{path.partition('?')[0]}")
+    if known is None:
+        return
+    schema = known["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    name = schema["$ref"].rpartition("/")[2]
+    assert set(answer.json()) == set(described["components"]["schemas"][name]["properties"])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("/entity?ref=model:chrun", 404, "model:churn@3"),
+        ("/entity?ref=nonsense", 400, "has no kind"),
+        ("/entity", 400, "has no kind"),
+        ("/list?kind=model&where=framework+%3D+sklearn", 400, "column 13"),
+        ("/list?kind=model&limit=none", 400, "whole number"),
+        ("/list?kind=model&after=nonsense", 400, "cursor"),
+        ("/list?kind=BAD+KIND", 400, "kind"),
+        ("/?as_of=03/04/2026", 400, "ambiguous"),
+        ("/history?ref=model:churn@1&path=nothing", 404, "never logged"),
+        ("/compare?ref=model:churn@1&best=biggest", 400, "max or min"),
+        ("/copy?ref=model:churn@1&key=none", 404, "no key"),
+        ("/nothing", 404, "no such page"),
+        ("/static/nothing.js", 404, ""),
+    ],
+)
+def test_what_is_wrong_is_a_readable_page(web: TestClient, path: str, status: int, says: str) -> None:
+    answer = web.get(path)
+    assert answer.status_code == status
+    assert says in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_api_errors_are_json(web: TestClient) -> None:
+    answer = web.get("/api/v1/entity?ref=model:chrun")
+    assert answer.status_code == 404
+    assert answer.json()["near"] == ["model:churn@3"]
+    assert web.get("/api/v1/entity").status_code == 400
+
+
+def test_time_travel_shows_what_the_query_library_knew_then(web: TestClient, demo: Client) -> None:
+    entity = demo.get("model:churn@2")
+    first, last = (entity.history("metrics.accuracy")[at] for at in (0, -1))
+    assert first.value != last.value
+    then = web.get(f"/api/v1/entity?ref=model:churn@2&as_of={first.position}").json()
+    assert leaf(then, "metrics.accuracy") == entity.as_of(first.position).metadata["metrics"]["accuracy"]
+    page = web.get(f"/entity?ref=model:churn@2&as_of={first.position}").text
+    assert f'title="{first.value!r}"' in page
+    assert "What has changed since" in page
+    assert f"as_of={first.position}" in page.split("<main", 1)[1]
+
+
+def leaf(answer: dict[str, Any], path: str) -> Any:
+    return next(entry["value"]["value"] for entry in answer["entries"] if entry["path"] == path)
+
+
+def test_every_link_of_a_past_page_keeps_the_position(web: TestClient) -> None:
+    page = web.get("/entity?ref=model:churn@1&as_of=40").text.split("<main", 1)[1].split("</main", 1)[0]
+    links = [part.split('"', 1)[0] for part in page.split('href="/')[1:]]
+    assert len(links) > 10
+    assert [link for link in links if "as_of=" not in link] == [
+        link for link in links if link.startswith("history") and "as_of" not in link
+    ]  # "what has changed since" leads to the whole history
+
+
+def test_a_phrase_becomes_a_position_in_links(web: TestClient, demo: Client) -> None:
+    page = web.get("/list?kind=model&as_of=1h+ago").text
+    assert f"as_of={demo.position_at('1h ago')}" in page
+
+
+def test_comparison_shows_the_same_numbers_as_the_library(web: TestClient, demo: Client) -> None:
+    table = demo.compare(["model:churn@1", "model:churn@2"], "max")
+    answer = web.get("/api/v1/compare?ref=model:churn@1&ref=model:churn@2&best=max").json()
+    assert [row["path"] for row in answer["rows"]] == [row.path for row in table.rows]
+    for row, said in zip(table.rows, answer["rows"], strict=True):
+        if isinstance(row.values[0], float) and row.values[0] == row.values[0]:
+            assert [cell["value"] for cell in said["values"]] == list(row.values)
+        assert said["best"] == list(row.best)
+    exported = json.loads(web.get("/compare.json?ref=model:churn@1&ref=model:churn@2").text)
+    assert exported["metrics.accuracy"] == {"model:churn@1": 0.8 + 1 / 20, "model:churn@2": 0.95}
+
+
+def test_long_comparisons_come_in_parts(web: TestClient) -> None:
+    refs = "&".join(f"ref=model:churn@{number}" for number in (1, 2, 3))
+    ats = "&".join(f"at={position}" for position in range(60, 200))
+    first = web.get(f"/compare?{refs}&{ats}&all=1")
+    assert "More keys" in first.text
+    part = web.get(f"/compare?{refs}&{ats}&all=1&part=1&from=11")
+    assert part.status_code == 200
+    assert "<html" not in part.text
+
+
+def test_pages_of_a_list_follow_each_other(web: TestClient) -> None:
+    page = web.get("/list?kind=model&limit=2").text
+    assert "model:churn@3" in page
+    following = page.split('rel="next" href="', 1)[1].split('"', 1)[0].replace("&amp;", "&")
+    second = web.get(following).text
+    assert "model:churn@1" in second
+    assert "model:churn@3" not in second.split("<main", 1)[1]
+
+
+def test_quarantine_shows_reason_and_bytes(web: TestClient) -> None:
+    page = web.get("/quarantine").text
+    assert "c1 20 6e 6f 74" in page
+    assert "could not be decoded" in page
+
+
+def test_retractions_and_notes_are_visible(web: TestClient) -> None:
+    page = web.get("/entity?ref=model:churn@2").text
+    assert "under embargo" in page
+    assert "Checked with the team." in page
+
+
+def test_health_and_metrics(web: TestClient, demo: Client) -> None:
+    assert web.get("/livez").json() == {"live": True}
+    assert web.get("/readyz").json()["position"] == demo.position
+    web.get("/")
+    figures = web.get("/metrics").text
+    assert 'runlore_dashboard_requests_total{page="/",status="200"} 1' in figures
+    assert f"runlore_dashboard_position {demo.position}" in figures

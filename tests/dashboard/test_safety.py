@@ -1,0 +1,150 @@
+"""Who may look, and that what was logged stays text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from runlore.dashboard.pages.compare import inert
+from runlore.dashboard.safety import check_binding
+from runlore.dashboard.serving import allowed_hosts
+from runlore.query import Client
+from runlore.schemas.errors import QueryTimeoutError, SettingsError
+from tests.dashboard.conftest import web_over
+from tests.dashboard.demo_log import FORMULA, SCRIPT
+
+HOSTILE = ("/", "/list?kind=model", "/list?kind=artifact", "/trail", "/quarantine", "/search?q=script", "/compare?ref=artifact:../../admin@1&ref=artifact:../../admin@2")  # fmt: skip
+
+
+def hostile_reference(web: TestClient) -> str:
+    rows = web.get("/api/v1/entities?kind=model").json()["entities"]
+    return next(row["reference"] for row in rows if "script" in row["reference"])
+
+
+def test_every_answer_has_the_headers_that_bind_a_browser(web: TestClient) -> None:
+    for path in ("/", "/nothing", "/static/base.css", "/api/v1/status", "/?as_of=x"):
+        headers = web.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "script-src 'self';" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_pages_hold_no_inline_script_or_style(web: TestClient, hostile: TestClient) -> None:
+    for client, path in [(web, "/"), (web, "/entity?ref=model:churn@2"), *((hostile, path) for path in HOSTILE)]:
+        page = client.get(path).text
+        assert "<style" not in page
+        assert " style=" not in page
+        assert all(" src=" in part.split(">", 1)[0] for part in page.split("<script")[1:])
+
+
+@pytest.mark.parametrize("host", ["evil.example", "testserver:81", "", "testserver.evil.example", "localhost"])
+def test_only_exact_host_names_are_answered(web: TestClient, host: str) -> None:
+    assert web.get("/", headers={"Host": host}).status_code == 421
+    assert web.get("/livez", headers={"Host": host}).status_code == 421
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_only_reading_is_possible(web: TestClient, method: str) -> None:
+    for path in ("/", "/list", "/api/v1/status", "/login"):
+        assert web.request(method, path).status_code in (405, 404)
+
+
+def test_an_address_open_to_others_needs_a_token() -> None:
+    for host in ("127.0.0.1", "::1", "localhost"):
+        check_binding(host, None)
+    for host in ("0.0.0.0", "192.0.2.7", "::", "example.test"):
+        with pytest.raises(SettingsError, match="TOKEN"):
+            check_binding(host, None)
+        check_binding(host, "secret")
+    assert allowed_hosts("127.0.0.1", 8080) == {"127.0.0.1:8080", "localhost:8080", "[::1]:8080"}
+
+
+def test_with_a_token_nothing_is_shown_without_it(demo: Client) -> None:
+    with web_over(demo, "s3cret") as web:
+        asked = web.get("/entity?ref=model:churn@2")
+        assert asked.status_code == 303
+        assert asked.headers["location"] == "/login?next=%2Fentity%3Fref%3Dmodel%3Achurn%402"
+        assert web.get("/api/v1/status").status_code == 401
+        assert web.get("/live").status_code == 401
+        assert web.get("/metrics").status_code == 401
+        assert web.get("/livez").status_code == 200
+        assert web.get("/api/v1/status", headers={"Authorization": "Bearer s3cret"}).status_code == 200
+        assert web.get("/api/v1/status", headers={"Authorization": "Bearer wrong"}).status_code == 401
+        assert web.post("/login", data={"token": "wrong"}).status_code == 403
+        done = web.post("/login?next=/trail", data={"token": "s3cret"})
+        assert done.headers["location"] == "/trail"
+        cookie = done.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "samesite=strict" in cookie.lower()
+        assert "s3cret" not in cookie
+        assert web.get("/trail").status_code == 200
+
+
+@pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+def test_login_leads_to_no_other_place(demo: Client, target: str) -> None:
+    with web_over(demo, "s3cret") as web:
+        assert web.post("/login", params={"next": target}, data={"token": "s3cret"}).headers["location"] == "/"
+
+
+def test_hostile_metadata_stays_text(hostile: TestClient) -> None:
+    reference = hostile_reference(hostile)
+    for path in (*HOSTILE, "/entity", "/trail", "/lineage", "/history"):
+        params = {} if path in HOSTILE else {"ref": reference, "path": SCRIPT}
+        page = hostile.get(path, params=params or None)
+        assert page.status_code == 200
+        assert SCRIPT not in page.text
+        assert "onerror=alert(1)>" not in page.text
+        assert 'href="javascript' not in page.text.lower()
+        assert 'href="data' not in page.text.lower()
+        assert "\u202e" not in page.text
+        assert "\x07" not in page.text
+        assert ">49<" not in page.text
+
+
+def test_large_texts_are_cut(hostile: TestClient) -> None:
+    page = hostile.get("/entity", params={"ref": hostile_reference(hostile)})
+    assert len(page.content) < 100_000
+    assert "880,000 more characters" in page.text
+
+
+def test_csv_holds_no_formula(hostile: TestClient) -> None:
+    text = hostile.get("/compare.csv", params={"ref": [hostile_reference(hostile), "artifact:../../admin@2"]}).text
+    csv.field_size_limit(2_000_000)
+    rows = list(csv.reader(io.StringIO(text)))
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "@", "\t"))]
+    assert ["formula", "'" + FORMULA, ""] in rows
+
+
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1", " =1", "\ufeff=1", "\r=1"])
+def test_what_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
+    assert inert(text) == "'" + text
+    assert inert("plain - text") == "plain - text"
+
+
+def test_a_read_that_takes_too_long_is_ended(demo: Client) -> None:
+    slow = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    started = time.monotonic()
+    with pytest.raises(QueryTimeoutError), demo.reader.within(0.2):
+        demo.reader.rows(slow)
+    assert time.monotonic() - started < 3
+    assert demo.position > 0  # the connection goes on
+
+
+def test_a_page_without_time_says_so(demo: Client) -> None:
+    with web_over(demo, seconds=0.0) as web:
+        answer = web.get("/list?kind=model")
+        assert answer.status_code in (200, 503)  # small reads may end before anyone looks at the clock
+
+
+def test_without_a_view_the_page_says_what_to_start(tmp_path: Path) -> None:
+    with web_over(Client(tmp_path)) as web:
+        assert web.get("/").status_code == 404
+        assert "runlore up" in web.get("/").text
+        assert web.get("/readyz").status_code == 503
