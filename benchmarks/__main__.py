@@ -6,7 +6,7 @@ import importlib
 import sys
 import time
 
-NAMES = ("emit", "footprint", "throughput", "latency", "watch", "reads", "past", "find", "rebuild", "audit")
+NAMES = ("emit", "footprint", "throughput", "latency", "watch", "reads", "past", "find", "rebuild", "audit", "pages")
 
 
 def main() -> int:
