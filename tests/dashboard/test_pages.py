@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from runlore.query import Client
+from runlore.query.counts import KindCounts
 
 PAGES = (
     "/", "/list?kind=run", "/list?kind=model", "/list?kind=step", "/list?kind=artifact", "/list?kind=dataset",
@@ -163,3 +164,11 @@ def test_health_and_metrics(web: TestClient, demo: Client) -> None:
     figures = web.get("/metrics").text
     assert 'runlore_dashboard_requests_total{page="/",status="200"} 1' in figures
     assert f"runlore_dashboard_position {demo.position}" in figures
+
+
+def test_counts_go_on_from_what_was_counted(demo: Client) -> None:
+    counts = KindCounts()
+    assert counts.of(demo) == demo.list_kinds()
+    assert counts.of(demo) == demo.list_kinds()
+    with Client(demo.reader.data.root if demo.reader.data else None, as_of=20) as then:
+        assert counts.of(then) == then.list_kinds() != demo.list_kinds()

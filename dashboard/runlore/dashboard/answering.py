@@ -15,6 +15,7 @@ from runlore.dashboard.rendering import render_bare
 from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import MissingEntityError, Visit
 from runlore.query import Client
+from runlore.query.counts import KindCounts
 from runlore.schemas.errors import (
     AmbiguousError,
     InvalidReferenceError,
@@ -46,7 +47,12 @@ class JSONBody(Response):
 
 
 def answer_with(
-    client: Client, build: Callable[[Visit], Response], seconds: float, metrics: Metrics, path: str
+    client: Client,
+    build: Callable[[Visit], Response],
+    seconds: float,
+    metrics: Metrics,
+    path: str,
+    counts: KindCounts,
 ) -> Callable[[Request], Response]:
     """An endpoint (run in a thread) that answers inside one read, or says what is wrong."""
 
@@ -54,7 +60,7 @@ def answer_with(
         started = time.perf_counter()
         try:
             with client.reader.within(seconds):
-                answer = build(Visit(request, client))
+                answer = build(Visit(request, client, counts))
         except RunloreError as error:
             answer = _failure(request, error)
         taken = time.perf_counter() - started

@@ -25,6 +25,7 @@ from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.safety import Guard
 from runlore.dashboard.visit import Visit
 from runlore.query import Client
+from runlore.query.counts import KindCounts
 from runlore.schemas.errors import RunloreError
 
 HERE = Path(__file__).parent
@@ -42,10 +43,10 @@ def create_app(
     `seconds`: how long one answer may read.
     """
     metrics = Metrics(client)
-    live = Live(client)
+    live, counts = Live(client), KindCounts()
 
     def page(path: str, build: Callable[[Visit], Response]) -> BaseRoute:
-        return Route(path, answer_with(client, build, seconds, metrics, path), methods=["GET"])
+        return Route(path, answer_with(client, build, seconds, metrics, path, counts), methods=["GET"])
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from runlore.dashboard.links import Value, address
 from runlore.query import Client, Entity
+from runlore.query.counts import KindCounts
 from runlore.query.moments import NO_END, NOW, Moment
 from runlore.query.trail import recorded_at
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
@@ -27,7 +28,8 @@ PLACES = ("as_of", "after", "before", "from", "part")
 class Visit:
     """What a request asks for. `client` reads as of its moment, `now` the latest."""
 
-    def __init__(self, request: Request, base: Client) -> None:
+    def __init__(self, request: Request, base: Client, counts: KindCounts) -> None:
+        self._counts = counts
         self.request, self.params = request, request.query_params
         self.now = _twin(base, self.params.get("project") or base.project, NOW)
         self.home_project = base.project
@@ -36,6 +38,11 @@ class Visit:
         self.client = _twin(base, self.now.project, moment)
         self.head = self.now.position
         self.position = min(self.head, moment.position)
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many entities of each kind the project had at the moment."""
+        return self._counts.of(self.client)
 
     @property
     def past(self) -> bool:

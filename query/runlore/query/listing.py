@@ -32,6 +32,8 @@ class Listing(Lookup):
         if name is not None:
             conditions.append("name = ?")
             values.append(name)
+            if kind not in UNVERSIONED:
+                conditions.append("run = ''")  # true anyway; with it the index by name serves, however many others
         rows = self.reader.rows(
             f"SELECT {COLUMNS} FROM entities WHERE {' AND '.join(conditions)}"
             " ORDER BY created_position DESC, entity_id DESC LIMIT ?",

@@ -44,7 +44,7 @@ def status(visit: Visit) -> types.Status:
     """Where the log stands and what there is."""
     client = visit.client
     return types.Status(
-        client.project, projects(visit.now), client.list_kinds(), visit.position, visit.now.lag, visit.recorded_at
+        client.project, projects(visit.now), visit.kinds, visit.position, visit.now.lag, visit.recorded_at
     )
 
 

@@ -53,7 +53,7 @@ def compare(visit: Visit) -> Response:
         "everything": everything,
         "best": best_of(visit),
         "query": visit.here(**{"from": None}).partition("?")[2],
-        "kinds": visit.client.list_kinds() if len(table.entities) < 2 else {},
+        "kinds": visit.kinds if len(table.entities) < 2 else {},
         "suggested": _suggested(visit) if len(table.entities) < 2 else [],
         "live": "",
     }

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
-from runlore.query import Client, Entity
+from runlore.query import Entity
 from runlore.query.comparison import is_number
 from runlore.query.trail import recent
 from runlore.schemas.cells import from_cell
@@ -34,7 +34,7 @@ def home(visit: Visit) -> Response:
     return render(
         visit,
         "home.html",
-        kinds=client.list_kinds(),
+        kinds=visit.kinds,
         running=with_fields([*running, *steps]),
         runs=with_fields(client.find("run", limit=RUNS)),
         models=[_card(model) for model in client.find("model", limit=MODELS)],
@@ -62,8 +62,3 @@ def headlines(entity: Entity) -> list[tuple[str, Any]]:
     ]
     numbers.sort(key=lambda pair: "metric" not in pair[0].lower())
     return numbers[:HEADLINES]
-
-
-def kinds_of(client: Client) -> list[str]:
-    """The kinds of entities that the project has."""
-    return list(client.list_kinds())

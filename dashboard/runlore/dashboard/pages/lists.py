@@ -93,7 +93,7 @@ def entities(visit: Visit) -> Response:
         offered=sorted(known)[:OFFERED],
         next=visit.here(after=cursor) if cursor else None,
         first=visit.here(after=None) if visit.text("after") else None,
-        kinds=visit.client.list_kinds(),
+        kinds=visit.kinds,
         live="*",
     )
 

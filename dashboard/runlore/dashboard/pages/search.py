@@ -19,6 +19,6 @@ def search(visit: Visit) -> Response:
         "search.html",
         text=text,
         hits=hits,
-        kinds=visit.now.list_kinds(),
+        kinds=visit.kinds,
         live="",
     )

@@ -1,0 +1,58 @@
+"""How many entities of each kind there are, without counting the same ones again."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from runlore.query.moments import NOW
+
+if TYPE_CHECKING:
+    from runlore.query.listing import Listing
+
+# IDs are handed out in the order of creation, and entities never go: what was counted once stays counted.
+_NEW = """SELECT kind, count(*) FROM entities WHERE entity_id > ? AND project = ?
+    AND (version != '' OR kind IN ('run', 'step', 'pipeline')) GROUP BY kind"""
+KEPT = 100
+
+
+class KindCounts:
+    """Remembers counts of one reader's view: the latest by project, and some of earlier positions."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._latest: dict[str, tuple[int, int, Counter[str]]] = {}
+        self._past: dict[tuple[str, int], dict[str, int]] = {}
+
+    def of(self, client: Listing) -> dict[str, int]:
+        """As `Client.list_kinds`, for any moment."""
+        if client.moment == NOW:
+            return self._now(client)
+        key = (client.project, client.moment.position)
+        # By the producers' clocks, and beyond the end of the log, an answer may still change.
+        if client.moment.occurred_us is not None or client.moment.position > client.position:
+            return client.list_kinds()
+        with self._lock:
+            known = self._past.get(key)
+        if known is None:
+            known = client.list_kinds()
+            with self._lock:
+                if len(self._past) >= KEPT:
+                    self._past.clear()
+                self._past[key] = known
+        return known
+
+    def _now(self, client: Listing) -> dict[str, int]:
+        with client.reader.read(), self._lock:
+            position = client.position
+            last = client.reader.one("SELECT coalesce(max(entity_id), 0) FROM entities")
+            assert last is not None
+            seen, counted, counts = self._latest.get(client.project, (0, 0, Counter[str]()))
+            if position < seen or last[0] < counted:  # another view than before
+                counted, counts = 0, Counter()
+            if last[0] > counted:
+                counts = counts + Counter(dict(client.reader.rows(_NEW, (counted, client.project))))
+            if position >= seen or counted == 0:
+                self._latest[client.project] = (position, last[0], counts)
+        return dict(sorted(counts.items()))
