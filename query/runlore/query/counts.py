@@ -48,11 +48,13 @@ class KindCounts:
             position = client.position
             last = client.reader.one("SELECT coalesce(max(entity_id), 0) FROM entities")
             assert last is not None
-            seen, counted, counts = self._latest.get(client.project, (0, 0, Counter[str]()))
+            none: tuple[int, int, Counter[str]] = (0, 0, Counter())
+            seen, counted, counts = self._latest.get(client.project, none)
             if position < seen or last[0] < counted:  # another view than before
-                counted, counts = 0, Counter()
+                counted, counts = 0, none[2]
             if last[0] > counted:
-                counts = counts + Counter(dict(client.reader.rows(_NEW, (counted, client.project))))
+                fresh: dict[str, int] = dict(client.reader.rows(_NEW, (counted, client.project)))
+                counts = counts + Counter(fresh)
             if position >= seen or counted == 0:
                 self._latest[client.project] = (position, last[0], counts)
         return dict(sorted(counts.items()))
