@@ -122,7 +122,7 @@ def _stops(visit: Visit, positions: list[int] | None) -> tuple[int | None, int |
     """The positions before and after the one that is shown; of the entity, where a page is about one."""
     here = visit.position
     if positions is None:
-        return here - 1 or None, here + 1 if here < visit.head else None
+        return here - 1 if here > 1 else None, here + 1 if here < visit.head else None
     at = bisect.bisect_right(positions, here)
     # What is shown begins at the entity's last event: the one before that is the step back.
     return positions[at - 2] if at > 1 else None, positions[at] if at < len(positions) else None
