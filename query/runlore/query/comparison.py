@@ -94,8 +94,8 @@ def _row(path: str, cells: list[tuple[str, Any] | None], best: Best | None) -> R
 
 def _best(values: tuple[Any, ...], best: Best) -> tuple[int, ...]:
     numbers = {column: value for column, value in enumerate(values) if is_number(value) and value == value}
-    if not numbers:
-        return ()
+    if len(numbers) < 2:
+        return ()  # nothing to be better than
     winner = max(numbers.values()) if best == "max" else min(numbers.values())
     return tuple(column for column, value in numbers.items() if value == winner)
 

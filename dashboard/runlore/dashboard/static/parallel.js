@@ -1,5 +1,5 @@
 // Parallel coordinates as plain SVG. Plotly's own draws with WebGL and compiles code at run time, which our
-// Content-Security-Policy forbids; and this one can be brushed with the keyboard as well.
+// Content-Security-Policy forbids.
 const NS = "http://www.w3.org/2000/svg";
 const HEIGHT = 300, TOP = 34, BOTTOM = 24, GAP = 130, LEFT = 60;
 
