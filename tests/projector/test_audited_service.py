@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from nats_tools import js, made_events, open_server, publish, publish_all, until, with_nats
@@ -16,6 +18,7 @@ from service_tools import running, spawn, status
 from runlore.cli.app import app
 from runlore.projector import ensure_stream, stream_info
 from runlore.projector.archive import PAGE_BYTES
+from runlore.projector.audit import stream_compare
 from runlore.projector.audit.findings import Problem, StreamReport
 from runlore.projector.audit.keys import load_signer
 from runlore.projector.audit.leaf import origin_of
@@ -23,7 +26,7 @@ from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.tree import open_audited
 from runlore.projector.audit.verify import verify_log
 from runlore.schemas import ServerUnavailableError, Settings
-from runlore.schemas.layout import DataDir
+from runlore.schemas.layout import DataDir, write_struct
 from tests.audit.logs import tamper
 
 EVENTS = 30
@@ -113,7 +116,63 @@ def test_what_the_stream_received_later_is_not_compared(archived: DataDir, setti
     publish_all(settings, made_events(5))
     report, problems = compare(settings, archived, full)
     assert problems == []
-    assert report.log_messages == report.stream_messages == EVENTS
+    assert (report.log_messages, report.stream_messages, report.not_archived) == (EVENTS, EVENTS + 5, 5)
+    assert report.note == "the stream has 5 more that are not archived: no projector runs on this folder"
+
+
+def roll_back(data: DataDir, last: int) -> None:
+    tamper(
+        data.log,
+        f"DELETE FROM log WHERE position > {last}",
+        f"UPDATE log_state SET position = {last}",
+    )
+
+
+def say(data: DataDir, archived: int, **changes: Any) -> None:
+    """Let the projector have said that it runs and archived so much."""
+    told = status(data)
+    assert told
+    fresh = {"archived": archived, "updated": time.time(), "stopped": None, "connected": True, **changes}
+    write_struct(data.status, msgspec.structs.replace(told, **fresh))
+
+
+def test_a_log_that_ends_before_what_the_projector_had_archived_was_cut(archived: DataDir, settings: Settings) -> None:
+    roll_back(archived, 20)
+    report, [problem] = compare(settings, archived, False)
+    assert (report.log_messages, report.stream_messages, report.not_archived) == (20, EVENTS, 10)
+    assert problem.position == 21
+    assert "10 more that are not archived: the projector had archived up to 30" in problem.what
+
+
+def test_old_messages_that_a_running_projector_does_not_archive_are_a_problem(
+    archived: DataDir, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_compare, "STILL_SECONDS", 0.01)
+    roll_back(archived, 20)
+    say(archived, 20)
+    report, problems = compare(settings, archived, False)
+    assert (report.not_archived, report.note, problems) == (10, None, [])  # they are new: it may be about to
+    monkeypatch.setattr(stream_compare, "GRACE_SECONDS", 0.0)
+    [problem] = compare(settings, archived, False)[1]
+    assert problem.position == 21
+    assert "does not archive them" in problem.what
+    say(archived, 20, connected=False)
+    report, problems = compare(settings, archived, False)
+    assert (problems, report.note is not None and "not connected" in report.note) == ([], True)
+
+
+def test_a_projector_that_catches_up_is_a_note(
+    archived: DataDir, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_compare, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(stream_compare, "STILL_SECONDS", 0.01)
+    positions = iter((20, 25))
+    monkeypatch.setattr(stream_compare, "_position", lambda _: next(positions))
+    roll_back(archived, 20)
+    say(archived, 20)
+    report, problems = compare(settings, archived, False)
+    assert problems == []
+    assert report.note == "the stream has 10 more that are not archived yet: the projector is catching up"
 
 
 def test_another_stream_is_named(archived: DataDir, settings: Settings) -> None:

@@ -71,7 +71,10 @@ def show_report(report: VerifyReport) -> None:
         )
     if report.stream is not None:
         counts = f"{report.stream.stream_messages:,} messages there, {report.stream.log_messages:,} in the log"
-        click.echo(f"stream      {counts}; {report.stream.compared:,} compared byte by byte")
+        more = f", {report.stream.not_archived:,} not archived" if report.stream.not_archived else ""
+        click.echo(f"stream      {counts}{more}; {report.stream.compared:,} compared byte by byte")
+        if report.stream.note is not None:
+            click.echo(f"NOTE        {report.stream.note}")
     if report.view is not None and not any(problem.place == "view" for problem in report.problems):
         click.echo(f"view        {len(report.view)} tables equal the log's replay")
     for problem in report.problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import uuid
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -89,6 +90,8 @@ class StoredMessage(NamedTuple):
     headers: bytes
     """The header block as published, status line included; empty when there is none."""
     payload: bytes
+    recorded: float
+    """The server's clock, Unix seconds."""
 
 
 class Drift(NamedTuple):
@@ -148,6 +151,7 @@ async def get_message(connection: NatsConnection, sequence: int) -> StoredMessag
         found["subject"],
         base64.b64decode(found.get("hdrs", "")),
         base64.b64decode(found.get("data", "")),
+        dt.datetime.fromisoformat(found["time"]).timestamp(),
     )
 
 

@@ -28,7 +28,11 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     """Messages compared byte by byte."""
     log_messages: int
     stream_messages: int
-    """Messages that the stream holds up to the log's position, as far as its counts can say."""
+    """All messages that the stream holds."""
+    not_archived: int = 0
+    """How many of them come after the log's position."""
+    note: str | None = None
+    """Why the log may be behind, when that is worth a look and no proof of a fault."""
 
 
 class VerifyReport(msgspec.Struct, kw_only=True):

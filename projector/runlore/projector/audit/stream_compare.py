@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 
@@ -14,13 +17,23 @@ from runlore.projector.archive import Gap, Received
 from runlore.projector.audit.findings import Problem, StreamReport
 from runlore.projector.database import Connection
 from runlore.projector.intake import Intake
-from runlore.projector.stream import StreamInfo, get_message, stream_info
+from runlore.projector.stream import StreamInfo, get_message, next_sequence, stream_info
 from runlore.schemas.errors import NotFoundError
+from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.transport import connect
 
 SAMPLE = 200
 """Messages compared unless all are."""
+
+GRACE_SECONDS = 60.0
+"""A message may wait this long to be archived by a projector that runs."""
+
+STILL_SECONDS = 3.0
+"""A projector that runs and archives nothing for this long is not catching up."""
+
+STATUS_SECONDS = 10.0
+"""A projector that runs writes its status more often."""
 
 Progress = Callable[[int, int], None]
 
@@ -44,13 +57,18 @@ class _Different(Exception):  # noqa: N818 -- an answer, not an error
 async def compare_stream(
     settings: Settings, log: Connection, full: bool = False, progress: Progress | None = None
 ) -> tuple[StreamReport, list[Problem]]:
-    """Counts, and the bytes of a random sample (`full`: of all) up to the log's position.
+    """Counts, the bytes of a random sample (`full`: of all) up to the log's position, and what comes after it.
 
     `log`: a raw reader of log.db. Raises ServerUnavailableError when nobody answers.
     """
     connection = await connect(settings, "runlore audit", _ignore, _closed)
     try:
-        return await _compare(connection, log, full, progress)
+        status = read_struct(DataDir(settings.data_dir).status, ProjectorStatus)  # before the log: that only grows
+        report, problems = await _compare(connection, log, full, progress)
+        if report.not_archived and not problems:
+            note, problems = await _not_archived(connection, log, report.not_archived, status)
+            report = msgspec.structs.replace(report, note=note)
+        return report, problems
     finally:
         with contextlib.suppress(nats.errors.Error, OSError):
             await connection.close()
@@ -66,7 +84,8 @@ async def _compare(
     except NotFoundError as error:
         report = StreamReport(compared=0, log_messages=held, stream_messages=0)
         return report, [Problem(place="stream", what=str(error))]
-    report = StreamReport(compared=0, log_messages=held, stream_messages=_held_by(info, position))
+    more = max(info.last_seq - position, 0)
+    report = StreamReport(compared=0, log_messages=held, stream_messages=info.messages, not_archived=more)
     if problem := _counts_differ(info, position, epoch.decode(), report):
         return report, [problem]
     problems: list[Problem] = []
@@ -75,12 +94,35 @@ async def _compare(
         compared = await compare(connection, log, position, progress)
     except _Different as different:
         compared, problems = 0, [different.problem]
-    return StreamReport(compared=compared, log_messages=held, stream_messages=report.stream_messages), problems
+    return msgspec.structs.replace(report, compared=compared), problems
 
 
-def _held_by(info: StreamInfo, position: int) -> int:
-    """Messages up to the position: the count less what came after, which has no holes in a stream that lost nothing."""
-    return info.messages - max(info.last_seq - position, 0)
+async def _not_archived(
+    connection: NatsConnection, log: Connection, more: int, status: ProjectorStatus | None
+) -> tuple[str | None, list[Problem]]:
+    """What to say of messages after the log's position: nothing when they are new and a projector runs."""
+    what = f"the stream has {more:,} more that are not archived"
+    position = _position(log)
+    if status is not None and status.archived > position:
+        what += f": the projector had archived up to {status.archived}, the log ends at {position}; it was cut, or"
+        return None, [Problem(place="stream", what=f"{what} an older copy was put in its place", position=position + 1)]
+    if status is None or status.stopped or time.time() - status.updated > STATUS_SECONDS:
+        return f"{what}: no projector runs on this folder", []
+    if not status.connected:
+        return f"{what}: the projector is not connected", []
+    first = await next_sequence(connection, position + 1)
+    oldest = await get_message(connection, first) if first is not None else None
+    if oldest is None or (waiting := time.time() - oldest.recorded) <= GRACE_SECONDS:
+        return None, []
+    await asyncio.sleep(STILL_SECONDS)
+    if _position(log) > position:
+        return f"{what} yet: the projector is catching up", []
+    what += f": the first for {waiting:,.0f} s, and the projector that runs does not archive them"
+    return None, [Problem(place="stream", what=what, position=first)]
+
+
+def _position(log: Connection) -> int:
+    return int(log.execute("SELECT position FROM log_state").fetchone()[0])
 
 
 def _counts_differ(info: StreamInfo, position: int, epoch: str, report: StreamReport) -> Problem | None:
@@ -89,10 +131,10 @@ def _counts_differ(info: StreamInfo, position: int, epoch: str, report: StreamRe
     if info.last_seq < position:
         what = f"the stream ends at position {info.last_seq}, the log at {position}"
         return Problem(place="stream", what=what, position=info.last_seq + 1)
-    if report.stream_messages != report.log_messages:
-        what = (
-            f"up to position {position} the log has {report.log_messages} messages, the stream {report.stream_messages}"
-        )
+    # What came after the position has no holes in a stream that lost nothing.
+    theirs = report.stream_messages - report.not_archived
+    if theirs != report.log_messages:
+        what = f"up to position {position} the log has {report.log_messages} messages, the stream {theirs}"
         return Problem(place="stream", what=what)
     return None
 
