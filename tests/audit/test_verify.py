@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runlore.projector.archive import Archive
+from runlore.projector.archive import Archive, ArchiveReader
 from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.projector.audit.growth import append_leaves
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.tree import Tree
-from runlore.schemas import NotFoundError
+from runlore.projector.audit.verify import verify_log
+from runlore.schemas import CorruptLogError, NotFoundError
 from tests.audit.logs import Folder, message, messages
 
 
@@ -166,11 +169,64 @@ def test_a_rewrite_that_removes_the_checkpoints_is_caught_by_one_from_outside(fi
     [(note,)] = filled.rows("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1")
     outside = read_checkpoint(str(note), [filled.verifier()])
     rewrite(filled, 700, (333, b"forged"))
-    filled.tamper("DELETE FROM checkpoints")
-    assert filled.verify().problems == []  # nothing inside the file can tell: the documented limit
+    filled.tamper("DELETE FROM checkpoints", "UPDATE log_state SET created = 1e11")
+    assert filled.verify().problems == []  # so new that nothing is signed yet
     [problem] = filled.verify(outside).problems
     assert problem.place == "checkpoint"
     assert "from outside" in problem.what
+
+
+def test_a_log_that_must_have_been_signed_and_has_no_signature_is_wrong(filled: Folder) -> None:
+    filled.tamper("DELETE FROM checkpoints")
+    assert filled.rows("SELECT count(*) FROM checkpoints") == [(0,)]
+    filled.tamper("UPDATE log_state SET created = created - 600")
+    [problem] = filled.verify().problems
+    assert problem.place == "checkpoint"
+    assert "700 leaves and no signature" in problem.what
+
+
+def test_a_log_without_a_signature_is_fine_while_its_first_row_is_new(folder: Folder) -> None:
+    folder.fill([[message(1)._replace(recorded_ns=time.time_ns())]], sign=False)
+    folder.tamper("UPDATE log_state SET created = created - 600")
+    assert folder.verify().problems == []
+
+
+@pytest.mark.parametrize(
+    "table", ["log", "log_state", "tree_state", "tree_leaves", "tree_nodes", "checkpoints", "gaps"]
+)
+def test_a_dropped_table_is_a_problem_and_no_traceback(filled: Folder, table: str) -> None:
+    connection = sqlite3.connect(filled.log)
+    connection.execute(f"DROP TABLE {table}")
+    connection.commit()
+    connection.close()
+    [problem] = filled.verify().problems
+    assert f"has lost its table {table}" in problem.what
+
+
+def test_a_removed_tree_is_a_problem_and_no_advice_to_make_it_anew(filled: Folder) -> None:
+    filled.forget_tree()
+    [problem] = filled.verify().problems
+    assert "has rows and no audit tree" in problem.what
+
+
+def test_an_empty_or_missing_file_is_a_problem(filled: Folder) -> None:
+    filled.log.write_bytes(b"")
+    [problem] = filled.verify().problems
+    assert "holds no tables" in problem.what
+    filled.log.write_bytes(b"no database, but long enough" * 100)
+    [problem] = filled.verify().problems
+    assert "damaged" in problem.what
+    filled.log.unlink()
+    [problem] = filled.verify().problems
+    assert "is missing" in problem.what
+
+
+def test_a_lost_position_is_a_problem(filled: Folder) -> None:
+    filled.tamper("DELETE FROM log_state")
+    [problem] = filled.verify().problems
+    assert "lost its position" in problem.what
+    with pytest.raises(CorruptLogError, match="lost its position"):
+        ArchiveReader(filled.log)
 
 
 def test_a_log_cut_together_with_its_tree_is_caught_by_the_checkpoints_it_left(filled: Folder) -> None:
@@ -256,9 +312,9 @@ def test_a_damaged_page_is_found_without_a_traceback(folder: Folder) -> None:
     assert problem.place in ("log", "tree")
 
 
-def test_a_missing_log_is_not_found(folder: Folder) -> None:
+def test_a_log_without_even_a_folder_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
-        folder.verify()
+        verify_log(tmp_path / "nowhere" / "log.db", [])
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -307,8 +363,8 @@ def test_an_older_log_gets_its_tree_when_it_is_opened(folder: Folder, monkeypatc
     tree = archive.tree
     archive.close()
     folder.forget_tree()
-    with pytest.raises(NotFoundError, match="no audit tree yet"):
-        folder.verify()
+    [problem] = folder.verify().problems
+    assert "a version without one wrote them" in problem.what
     monkeypatch.setattr("runlore.projector.audit.growth.CATCH_UP_POSITIONS", 300)
     archive = Archive.open(folder.log, "epoch-1")
     assert archive.tree == tree

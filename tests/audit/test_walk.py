@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -135,10 +136,39 @@ def test_a_wrong_row_of_the_view_exits_with_4_and_a_rolled_back_log_too(
     assert json.loads(done.stdout)["problems"][0]["position"] == 2
 
 
+DAMAGE = {
+    "empty": None,
+    "no position": "DELETE FROM log_state",
+    **{
+        f"no {table}": f"DROP TABLE {table}"
+        for table in ("log_state", "tree_state", "tree_leaves", "checkpoints", "gaps")
+    },
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_log_exits_with_4(
+    walked: dict[str, subprocess.CompletedProcess[str]], folder: Path, tmp_path: Path, how: str
+) -> None:
+    shutil.copytree(folder / ".runlore", tmp_path / "damaged")
+    log = tmp_path / "damaged" / "projection" / "log.db"
+    if statement := DAMAGE[how]:
+        connection = sqlite3.connect(log)
+        connection.execute(statement)
+        connection.commit()
+        connection.close()
+    else:
+        log.write_bytes(b"")
+    done = CliRunner().invoke(app, ["audit", "verify", "--data-dir", str(tmp_path / "damaged")])
+    assert (done.exit_code, "WRONG" in done.stdout) == (4, True), (done.output, done.exception)
+    assert "start the projector" not in done.output
+
+
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
         ("verify --data-dir nowhere", 3, "no log"),
+        ("verify --data-dir nowhere --checkpoint monday.txt", 4, "there is no log that monday.txt could speak of"),
         ("verify --key nonsense", 2, "no public key"),
         ("verify --checkpoint nowhere.txt", 2, "does not exist"),
         ("verify --checkpoint bin/runlore", 4, "no signed note"),

@@ -249,8 +249,15 @@ def _state(path: Path, connection: sqlite3.Connection) -> tuple[int, str]:
             raise
         row = None
     if row is None:
+        if _has_rows(connection):
+            raise CorruptLogError(f"{path} has rows and has lost its position: `runlore audit verify` says more")
         raise NotFoundError(f"{path} holds no log yet: start the projector once")
     return int(row[0]), str(row[1])
+
+
+def _has_rows(connection: sqlite3.Connection) -> bool:
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log' AND type = 'table'").fetchone()
+    return there is not None and connection.execute("SELECT 1 FROM log").fetchone() is not None
 
 
 def _corrupt(path: Path, error: Exception) -> Exception:

@@ -29,7 +29,7 @@ from runlore.projector.audit.tree import open_audited
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
 from runlore.projector.database import DatabaseErrors
-from runlore.schemas.errors import NotFoundError, ServerUnavailableError
+from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
 
@@ -84,10 +84,7 @@ def verify(
     """
     settings = settings_for(data_dir)
     data = DataDir(settings.data_dir)
-    trusted = trusted_keys(data, _epoch(data), keys)
-    outside = [read_note(path, trusted).checkpoint for path in checkpoints]
-    with progress_bar("hashing the log") as progress:
-        report = verify_log(data.log, trusted, outside, progress)
+    report = _verify_log(data, keys, checkpoints)
     if offline or (report.problems and not report.position):
         report.not_compared["stream"] = "--offline" if offline else "the log does not say where it ends"
     else:
@@ -104,6 +101,24 @@ def verify(
         note("signatures were checked with the data folder's own key; --key takes one kept elsewhere")
     if report.problems:
         ctx.exit(4)
+
+
+def _verify_log(data: DataDir, keys: tuple[Verifier, ...], checkpoints: tuple[Path, ...]) -> VerifyReport:
+    try:
+        trusted = trusted_keys(data, _epoch(data), keys)
+    except (NotFoundError, CorruptLogError) as error:
+        try:
+            report = verify_log(data.log, keys)  # says what is wrong; checkpoints have no log to be held against
+        except NotFoundError:
+            if checkpoints:
+                raise CorruptLogError(f"there is no log that {checkpoints[0]} could speak of: {error}") from error
+            raise
+        if not report.problems:
+            raise
+        return report
+    outside = [read_note(path, trusted).checkpoint for path in checkpoints]
+    with progress_bar("hashing the log") as progress:
+        return verify_log(data.log, trusted, outside, progress)
 
 
 def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, full: bool) -> None:

@@ -18,6 +18,9 @@ BLOCK_LEVEL = 8
 BLOCK = 1 << BLOCK_LEVEL
 """Leaves in one row of `tree_leaves`."""
 
+_TREE_TABLES = ("tree_state", "tree_leaves", "tree_nodes", "checkpoints")
+_TABLES = ("log", "log_state", "gaps", *_TREE_TABLES)
+
 _BLOCK_BYTES = BLOCK * HASH_BYTES
 
 NodeRow = tuple[int, int, bytes]
@@ -117,14 +120,33 @@ def read_tree(connection: Connection) -> tuple[int, Tree]:
 
 
 def open_audited(path: Path) -> Connection:
-    """A raw reader of a log that has a tree. Raises NotFoundError."""
+    """A raw reader of a log that has a tree. Raises NotFoundError, CorruptLogError when tables are gone."""
     if not path.exists():
         raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
     connection = open_raw_reader(path)
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'tree_state'").fetchone() is None:
+    try:
+        _require_tables(connection, path)
+    except BaseException:
         connection.close()
-        raise NotFoundError(f"{path} has no audit tree yet: an older version made it; start the projector once")
+        raise
     return connection
+
+
+def _require_tables(connection: Connection, path: Path) -> None:
+    found = {name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    missing = [table for table in _TABLES if table not in found]
+    if not missing:
+        return
+    if not found:
+        raise CorruptLogError(f"{path} holds no tables: it was emptied, or cut off")
+    if missing != [*_TREE_TABLES]:
+        raise CorruptLogError(f"{path} has lost its table {', '.join(missing)}")
+    if connection.execute("SELECT 1 FROM log").fetchone() is not None:
+        raise CorruptLogError(
+            f"{path} has rows and no audit tree: the tree was removed, or a version without one wrote them and nothing "
+            "can be verified"
+        )
+    raise NotFoundError(f"{path} has no audit tree yet: an older version made it; start the projector once")
 
 
 class StoredNodes:

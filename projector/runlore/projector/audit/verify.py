@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from sqlite3 import DatabaseError
 
 from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.projector.audit.findings import Place, Problem, VerifyReport
@@ -17,8 +19,9 @@ from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.audit.leaves import LeafError, leaves
 from runlore.projector.audit.merkle import HASH_BYTES
+from runlore.projector.audit.signing import CHECKPOINT_SECONDS
 from runlore.projector.audit.tree import BLOCK, BLOCK_LEVEL, Tree, open_audited, read_tree
-from runlore.projector.database import Connection, DatabaseErrors, OperationalErrors
+from runlore.projector.database import Connection, DatabaseErrors, OperationalErrors, writing_sqlite
 from runlore.schemas.errors import CorruptLogError
 
 Progress = Callable[[int, int], None]
@@ -47,11 +50,22 @@ def verify_log(
     """Verify everything up to the log's position, in constant memory. The first problem ends it.
 
     `trusted`: the keys of which one must have signed each stored checkpoint. `outside`: checkpoints kept elsewhere,
-    verified already. Raises NotFoundError when there is no log, or none with a tree; OperationalError when
-    the machine fails.
+    verified already. Raises NotFoundError when there is no log and no folder for one, or an empty one without a tree;
+    OperationalError when the machine fails.
     """
-    with contextlib.closing(open_audited(path)) as connection:
-        report = VerifyReport(log=str(path), epoch="", position=0, outside=len(outside))
+    report = VerifyReport(log=str(path), epoch="", position=0, outside=len(outside))
+    if not path.exists() and path.parent.is_dir():
+        what = f"{path} is missing, its folder is there: it was removed, or the projector has never seen a stream"
+        report.problems.append(Problem(place="log", what=what))
+        return report
+    try:
+        connection = open_audited(path)
+    except OperationalErrors:
+        raise
+    except (CorruptLogError, DatabaseError, writing_sqlite.DatabaseError) as error:
+        report.problems.append(Problem(place="log", what=f"the file is damaged: {error}"))
+        return report
+    with contextlib.closing(connection):
         verification = _Verification(connection, trusted, outside, report, progress or _say_nothing)
         try:
             verification.run()
@@ -60,7 +74,7 @@ def verify_log(
         except CorruptLogError as error:
             report.problems.append(Problem(place="tree", what=str(error)))
         except DatabaseErrors as error:
-            if isinstance(error, OperationalErrors):
+            if isinstance(error, OperationalErrors) and "no such column" not in str(error):
                 raise
             after = verification.good
             what = f"the file is damaged after position {after}: {error}"
@@ -219,6 +233,18 @@ class _Verification:
                 "it was cut, or an older copy was put in its place"
             )
             raise _WrongError("checkpoint", what, report.position + 1)
+        self._require_signature()
+
+    def _require_signature(self) -> None:
+        """The first leaf is signed at once, so a log that is older than the longest wait has a checkpoint."""
+        leaves = self._report.leaves
+        if not leaves or self._connection.execute("SELECT 1 FROM checkpoints").fetchone() is not None:
+            return
+        (created,) = self._connection.execute("SELECT created FROM log_state").fetchone()
+        first = self._connection.execute("SELECT recorded_ns FROM log ORDER BY position LIMIT 1").fetchone()
+        if time.time() - max(created, first[0] / 1e9 if first else 0) > CHECKPOINT_SECONDS:
+            what = f"the log has {leaves:,} leaves and no signature: its checkpoints were removed, or nobody could sign"
+            raise _WrongError("checkpoint", what, 1)
 
 
 def _say_nothing(position: int, last: int) -> None:
