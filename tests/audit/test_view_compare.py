@@ -14,6 +14,7 @@ from runlore.projector.audit.view_compare import compare_view
 from runlore.projector.database import writing_sqlite
 from runlore.projector.rebuild import rebuild_view
 from runlore.projector.tables import TABLES
+from runlore.projector.view import View
 from runlore.schemas import NotFoundError, parse_ref
 from runlore.schemas.layout import DataDir
 from tests.events import EPOCH, LogBuilder
@@ -111,6 +112,61 @@ def test_a_changed_row_is_named(live: DataDir, statement: str, table: str, what:
     assert problem.table == table
     assert what in problem.what
     assert problem.row
+
+
+@pytest.mark.parametrize(
+    ("statements", "what"),
+    [
+        (["DROP INDEX mentions_by_entity"], "index mentions_by_entity is missing"),
+        (["DROP VIEW current_fields"], "view current_fields is missing"),
+        (["DROP VIEW current_fields", "CREATE VIEW current_fields AS SELECT 1"], "view current_fields was changed"),
+        (["CREATE TRIGGER t AFTER INSERT ON heads BEGIN DELETE FROM heads; END"], "trigger t is not Runlore's"),
+        (["DROP TABLE mentions"], "index mentions_by_entity is missing"),
+    ],
+)
+def test_a_changed_schema_is_named(live: DataDir, statements: list[str], what: str) -> None:
+    connection = sqlite3.connect(live.current_view())
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+    assert what in problem_of(live).what
+
+
+@pytest.fixture
+def indexed(live: DataDir) -> DataDir:
+    view = View.open(live.current_view())
+    while not view.sync_search(7):
+        """A few at a time, as it goes in a projector."""
+    view.close()
+    assert compare_view(live)[1] == []
+    return live
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("UPDATE search SET text = 'forged' WHERE text LIKE 'number 3%'", "text is forged, the log says number 3"),
+        ("DELETE FROM search WHERE text LIKE 'number 3%'", "missing"),
+        ("DELETE FROM search_docs WHERE path_id = 0", "missing"),
+        ("DELETE FROM search_state", "lost its position"),
+        ("UPDATE search_content SET c1 = 'forged' WHERE c1 LIKE 'number 3%'", "text is forged"),
+        ("DELETE FROM search_data WHERE id > 10", "damaged"),
+    ],
+)
+def test_a_changed_full_text_index_is_named(indexed: DataDir, statement: str, what: str) -> None:
+    change(indexed, statement)
+    assert what in problem_of(indexed).what
+
+
+def test_a_current_that_names_no_view_is_a_problem(live: DataDir) -> None:
+    live.current_view().unlink()
+    assert "names view-000001.db, which is missing" in problem_of(live).what
+    live.current.write_text("nonsense")
+    assert "names 'nonsense', which is no view" in problem_of(live).what
+    live.current.write_text("view-000002.db")
+    (live.projection / "view-000002.db").write_bytes(b"")
+    assert "view-000002.db is damaged" in problem_of(live).what
 
 
 def test_a_view_ahead_of_its_log_is_a_problem(live: DataDir) -> None:

@@ -6,43 +6,69 @@ import contextlib
 import tempfile
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
 from runlore.projector.database import open_raw_reader, open_reader, writing_sqlite
 from runlore.projector.digest import view_digest
 from runlore.projector.rebuild import Progress, fold_log
+from runlore.projector.search_index import sync_search
 from runlore.projector.tables import TABLES
 from runlore.projector.view import View
-from runlore.schemas.errors import NotFoundError
+from runlore.schemas.errors import CorruptLogError
 from runlore.schemas.layout import DataDir
+
+
+class _Rows(NamedTuple):
+    table: str
+    names: list[str]
+    key: list[str]
+    query: str
+
+
+_SEARCH = _Rows(
+    "search",
+    ["entity_id", "path_id", "key", "text"],
+    ["entity_id", "path_id"],
+    "SELECT entity_id, path_id, key, text FROM search_docs JOIN search ON search.rowid = doc_id ORDER BY 1, 2",
+)
 
 
 def compare_view(data: DataDir, progress: Progress | None = None) -> tuple[dict[str, str], list[Problem]]:
     """The canonical digest of each table as the log replays it, and the first wrong row of the live view, if any.
 
     Compares a copy of the live view, so that it may go on meanwhile; both lie in a temporary folder. Raises
-    NotFoundError when there is no view.
+    NotFoundError when none was made yet.
     """
-    live = data.current_view()
-    if not live.exists():
-        raise NotFoundError(f"no view at {live}: start the projector, or rebuild")
+    try:
+        live = data.current_view()
+    except CorruptLogError as error:
+        return {}, [Problem(place="view", what=f"{error}: rebuild it")]
+    # Once more: a rebuild may have switched to another and removed this one.
+    if not live.exists() and not (live := data.current_view()).exists():
+        return {}, [Problem(place="view", what=f"CURRENT names {live.name}, which is missing: rebuild it")]
     with tempfile.TemporaryDirectory(prefix="runlore-audit-") as name:
         copy, scratch = Path(name, "live.db"), Path(name, "replayed.db")
         try:
             position = _copied(live, copy)
+            if changed := _schema_difference(copy, Path(name, "fresh.db")):
+                return {}, [changed]
             with contextlib.closing(ArchiveReader(data.log)) as log:
                 if position > log.position:
                     return {}, [_ahead(position, log.position)]
                 _replay(log, scratch, position, progress)
             wanted, found = view_digest(scratch), view_digest(copy)
+            wrong = next((table for table in TABLES if wanted[table] != found[table]), None)
+            if wrong is not None:
+                problem = _first_difference(scratch, copy, _rows_of(scratch, wrong))
+            else:
+                problem = _search_difference(scratch, copy)
         except writing_sqlite.DatabaseError as error:
             return {}, [
                 Problem(place="view", what=f"{live.name} is damaged ({error}): `runlore rebuild` makes it anew")
             ]
-        wrong = next((table for table in TABLES if wanted[table] != found[table]), None)
-        return wanted, [_first_difference(scratch, copy, wrong)] if wrong else []
+        return wanted, [problem] if problem else []
 
 
 def _ahead(view: int, log: int) -> Problem:
@@ -63,24 +89,62 @@ def _copied(live: Path, copy: Path) -> int:
 def _replay(log: ArchiveReader, path: Path, until: int, progress: Progress | None) -> None:
     view = View.create(path, log.epoch, bulk=True)
     try:
-        fold_log(log, view, progress, until)  # no `end_bulk`: indexes are not compared
+        fold_log(log, view, progress, until)  # no `end_bulk`: what indexes hold is not compared
+        view.sync_search(None)
     finally:
         view.close()
 
 
-def _first_difference(wanted: Path, found: Path, table: str) -> Problem:
-    """Walk both tables in primary key order to the first row that is not the same."""
+def _schema_difference(live: Path, fresh: Path) -> Problem | None:
+    """The first table, index, view or trigger that a view made now would not have just so."""
+    View.create(fresh, "").close()
+    wanted, found = _schema(fresh), _schema(live)
+    for kind, name in sorted(wanted.keys() | found.keys()):
+        ours, theirs = wanted.get((kind, name)), found.get((kind, name))
+        if ours != theirs:
+            how = "is missing" if theirs is None else "is not Runlore's" if ours is None else f"was changed: {theirs}"
+            return Problem(place="view", what=f"the {kind} {name} {how}; rebuild it")
+    return None
+
+
+def _schema(path: Path) -> dict[tuple[str, str], str]:
+    sql = r"SELECT type, name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\'"
+    with contextlib.closing(open_reader(path)) as connection:
+        return {(kind, name): text for kind, name, text in connection.execute(sql)}
+
+
+def _search_difference(wanted: Path, found: Path) -> Problem | None:
+    """The first wrong document of the full-text index: its texts, then whether the index is that of its texts.
+
+    Both are complete first, the copy of the live one as its own writer would do it.
+    """
+    with contextlib.closing(writing_sqlite.connect(str(found), isolation_level=None)) as connection:
+        if connection.execute("SELECT count(*) FROM search_state").fetchone()[0] != 1:
+            return Problem(place="view", what="the full-text index has lost its position: rebuild it", table="search")
+        connection.execute("BEGIN")
+        sync_search(connection)
+        connection.execute("COMMIT")
+        problem = _first_difference(wanted, found, _SEARCH)
+        if problem is None:
+            connection.execute("INSERT INTO search (search) VALUES ('integrity-check')")
+    return problem
+
+
+def _rows_of(path: Path, table: str) -> _Rows:
+    """All rows of a table in primary key order."""
+    with contextlib.closing(open_reader(path)) as connection:
+        columns = connection.execute(f"SELECT name, pk FROM pragma_table_info('{table}')").fetchall()
+    key = [name for name, order in sorted(columns, key=lambda column: column[1]) if order]
+    return _Rows(table, [name for name, _ in columns], key, f"SELECT * FROM {table} ORDER BY {', '.join(key)}")
+
+
+def _first_difference(wanted: Path, found: Path, rows: _Rows) -> Problem | None:
+    """Walk both in the order of the key to the first row that is not the same."""
     with contextlib.closing(open_raw_reader(wanted)) as ours, contextlib.closing(open_raw_reader(found)) as theirs:
-        columns = [
-            (row[0].decode(), row[1]) for row in ours.execute(f"SELECT name, pk FROM pragma_table_info('{table}')")
-        ]
-        names = [name for name, _ in columns]
-        key = [name for name, order in sorted(columns, key=lambda column: column[1]) if order]
-        rows = f"SELECT * FROM {table} ORDER BY {', '.join(key)}"
-        for ours_row, theirs_row in zip_longest(ours.execute(rows), theirs.execute(rows)):
+        for ours_row, theirs_row in zip_longest(ours.execute(rows.query), theirs.execute(rows.query)):
             if ours_row != theirs_row or _types(ours_row) != _types(theirs_row):
-                return _difference(table, names, key, ours_row, theirs_row)
-    return Problem(place="view", what="the digests differ, the rows do not", table=table)
+                return _difference(rows.table, rows.names, rows.key, ours_row, theirs_row)
+    return None
 
 
 def _difference(
