@@ -115,6 +115,8 @@ def test_after_a_clean_stop_everything_is_provable_and_json_says_so(
     proof = json.loads(shell(folder, "runlore audit prove model:churn@3 accuracy --json").stdout)
     assert proof["event"]["position"] == 2
     assert proof["checkpoint"].startswith("runlore/RUNLORE/")
+    trail = json.loads(shell(folder, "runlore audit trail model:churn@3 --json").stdout)
+    assert [event["position"] for event in trail] == [1, 2]
 
 
 def test_a_wrong_row_of_the_view_exits_with_4_and_a_rolled_back_log_too(
@@ -174,6 +176,13 @@ def test_a_damaged_log_exits_with_4(
         ("verify --checkpoint bin/runlore", 4, "no signed note"),
         ("prove model:none accuracy", 3, "none"),
         ("prove model:churn@3 nothing", 3, "never logged"),
+        ("prove model:churn@3 reviewed --as-of 1", 3, "was not logged yet then"),
+        ("checkpoint --out nowhere/late.txt", 2, "there is no folder nowhere"),
+        ("checkpoint --out monday.txt", 2, "--force"),
+        ("checkpoint --out monday.txt --force", 0, "written"),
+        ("bundle model:churn@3 --out nowhere/churn.bundle", 2, "there is no folder nowhere"),
+        ("bundle model:churn@3 --out churn.bundle", 2, "--force"),
+        ("check churn.bundle --key log.key --report nowhere/churn.html", 2, "there is no folder nowhere"),
         ("trail model:none", 3, "never named"),
         ("trail nonsense", 2, "has no kind"),
         ("bundle model:churn@3", 2, "--out"),

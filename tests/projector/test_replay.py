@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nats_tools import made_events, open_server, publish_all, until
@@ -18,8 +19,9 @@ from runlore.projector.digest import view_digest
 from runlore.projector.replay import replay
 from runlore.query import Client
 from runlore.schemas import CorruptLogError, ModelStageChanged, NotFoundError, RunStarted, parse_ref
-from runlore.schemas.layout import DataDir
+from runlore.schemas.layout import DataDir, Endpoint, read_struct
 from tests.events import EPOCH, START, LogBuilder
+from tests.query.views import fold_live
 
 
 @pytest.fixture
@@ -116,6 +118,35 @@ def test_events_are_written_as_lines_of_json(folder: DataDir, tmp_path: Path) ->
     done = runlore("replay", "--entity", "dataset:rows", "--as", str(tmp_path / "one.jsonl"))
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["position"] for line in (tmp_path / "one.jsonl").open()] == [24]
+
+
+def test_events_go_to_stdout_and_no_folder_is_made(folder: DataDir, tmp_path: Path) -> None:
+    done = runlore("replay", "--until", "3", "--as", "-")
+    assert [json.loads(line)["position"] for line in done.stdout.splitlines()] == [1, 2, 3]
+    assert "stdout: 3 events" in done.stderr
+    for option in ("--into", "--as"):
+        done = runlore("replay", option, str(tmp_path / "nowhere" / "past"))
+        assert (done.returncode, "there is no folder" in done.stderr) == (2, True)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_run_is_meant_by_name_pipeline_or_id(folder: DataDir, log: LogBuilder) -> None:
+    fold_live(folder, log)
+    for name in ("r1", "monday", "nightly"):
+        done = runlore("replay", "--entity", f"run:{name}", "--as", "-")
+        assert [json.loads(line)["position"] for line in done.stdout.splitlines()] == [22, 23], done.stderr
+    done = runlore("replay", "--entity", "run:tuesday", "--as", "-")
+    assert (done.returncode, "by its ID" in done.stderr) == (3, True)
+
+
+def test_the_embedded_server_is_read_with_the_folders_secret(server: Any, data: DataDir, tmp_path: Path) -> None:
+    endpoint = read_struct(data.endpoint, Endpoint)
+    assert endpoint
+    done = runlore("replay", "--from", endpoint.url, "--as", "-", "--data-dir", str(data.root))
+    assert "the server has no stream" in done.stderr
+    done = runlore("replay", "--from", endpoint.url, "--as", "-", "--data-dir", str(tmp_path / "none"))
+    assert (done.returncode, "refuses the connection" in done.stderr) == (1, True), done.stderr
+    assert "answers" not in done.stderr
 
 
 def test_the_read_commands_read_a_replayed_file(folder: DataDir, tmp_path: Path) -> None:

@@ -38,6 +38,36 @@ class ReferenceType(click.ParamType[EntityRef]):
 REFERENCE = ReferenceType()
 
 
+class TargetType(click.ParamType[Path]):
+    """A file to write, in a folder that exists: a slip of the pen makes no folders. `dash`: `-` is stdout."""
+
+    name = "file"
+
+    def __init__(self, dash: bool = False) -> None:
+        self._dash = dash
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value)
+        if self._dash and path == STDOUT:
+            return path
+        if path.is_dir():
+            self.fail(f"{path} is a folder", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {path.parent}; nothing was written", param, ctx)
+        return path
+
+
+STDOUT = Path("-")
+TARGET = TargetType()
+force_option = click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+
+
+def require_new(path: Path, force: bool) -> None:
+    """Raises UsageError when the file exists, unless it is to be overwritten."""
+    if path.exists() and not force:
+        raise click.UsageError(f"{path} exists already; --force overwrites it")
+
+
 def settings_for(data_dir: Path | None = None, project: str | None = None, **overrides: Any) -> Settings:
     """The settings of a command: its options, else the environment. Raises SettingsError."""
     if data_dir is not None and data_dir.is_file():

@@ -67,7 +67,8 @@ def _narrow(path: Path, project: str | None, entity: EntityRef | None) -> None:
         connection.execute(f"CREATE TEMP TABLE kept AS SELECT entity_id FROM entities WHERE {condition}", values)
         connection.execute("CREATE TEMP TABLE named (entity_id INTEGER PRIMARY KEY)")
         if connection.execute("SELECT count(*) FROM kept").fetchone()[0] == 0:
-            raise NotFoundError(f"the log had not named {entity or f'project {project}'} by then")
+            hint = "; a run is meant by its ID here" if entity is not None and entity.kind == "run" else ""
+            raise NotFoundError(f"the log had not named {entity or f'project {project}'} by then{hint}")
         for statement in _NARROW:
             connection.execute(statement)
         connection.execute("COMMIT")

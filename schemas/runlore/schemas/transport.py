@@ -52,8 +52,11 @@ def server_options(settings: Settings) -> dict[str, Any]:
     """
     if settings.url:
         options: dict[str, Any] = {"servers": [url.strip() for url in settings.url.split(",") if url.strip()]}
+        endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
         if settings.credentials:
             options["user_credentials"] = settings.credentials
+        elif endpoint is not None and [_address(url) for url in options["servers"]] == [_address(endpoint.url)]:
+            options |= {"user": endpoint.user, "password": endpoint.password}
         return options
     endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
     if endpoint is None:
@@ -61,6 +64,12 @@ def server_options(settings: Settings) -> dict[str, Any]:
             f"no server: RUNLORE_URL is not set and no `runlore up` serves {settings.data_dir}"
         )
     return {"servers": [endpoint.url], "user": endpoint.user, "password": endpoint.password}
+
+
+def _address(url: str) -> str:
+    """Host and port, as nats-py understands them; with a user in it, it is not the bare address of a server."""
+    bare = url.partition("://")[2] or url
+    return bare.rstrip("/").replace("localhost", "127.0.0.1")
 
 
 async def connect(settings: Settings, name: str, on_error: ErrorCallback, on_closed: ClosedCallback) -> NatsConnection:
@@ -101,6 +110,11 @@ async def connect(settings: Settings, name: str, on_error: ErrorCallback, on_clo
     except (OSError, TimeoutError, nats.errors.Error) as error:
         await connection.close()
         reason = cause or error
+        if "authorization" in str(reason).lower():
+            raise ServerUnavailableError(
+                f"the NATS server refuses the connection: {reason}; give credentials (RUNLORE_CREDENTIALS), or "
+                "the data folder whose `runlore up` started it"
+            ) from error
         raise ServerUnavailableError(f"no NATS server answers: {str(reason) or type(reason).__name__}") from error
     connected = True
     return connection

@@ -16,7 +16,7 @@ from runlore.cli.auditing import (
     trusted_keys,
 )
 from runlore.cli.commands.audit_proofs import bundle, check, prove, trail
-from runlore.cli.options import data_dir_option, json_option, settings_for
+from runlore.cli.options import TARGET, data_dir_option, force_option, json_option, require_new, settings_for
 from runlore.cli.output import note, print_json
 from runlore.cli.progress import progress_bar
 from runlore.projector.archive import ArchiveReader
@@ -145,15 +145,18 @@ def _compare_view(data: DataDir, report: VerifyReport) -> None:
 
 @audit.command()
 @key_option
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write it to this file.")
+@click.option("--out", type=TARGET, metavar="FILE", help="Write it to this file.")
+@force_option
 @data_dir_option
-def checkpoint(keys: tuple[Verifier, ...], out: Path | None, data_dir: Path | None) -> None:
+def checkpoint(keys: tuple[Verifier, ...], out: Path | None, force: bool, data_dir: Path | None) -> None:
     """Print the newest signed checkpoint, to be kept where the operator of this log cannot change it.
 
     \b
     Example:
       runlore audit checkpoint --out /mnt/elsewhere/checkpoint-$(date +%F).txt
     """
+    if out is not None:
+        require_new(out, force)
     data = DataDir(settings_for(data_dir).data_dir)
     with contextlib.closing(open_audited(data.log)) as log:
         newest = newest_checkpoint(log, trusted_keys(data, _epoch(data), keys))

@@ -12,7 +12,16 @@ import msgspec
 
 from runlore.cli.auditing import key_option, read_note, trusted_keys
 from runlore.cli.eventline import event_json, event_text
-from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option, settings_for
+from runlore.cli.options import (
+    REFERENCE,
+    TARGET,
+    data_dir_option,
+    force_option,
+    json_option,
+    project_option,
+    require_new,
+    settings_for,
+)
 from runlore.cli.output import note, print_json
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.projector.archive import ArchiveReader, LogRow
@@ -23,6 +32,7 @@ from runlore.projector.audit.prove import ProvenEvent, Prover
 from runlore.projector.audit.trail import positions_about
 from runlore.projector.audit.tree import open_audited
 from runlore.query import Client
+from runlore.schemas.errors import NotFoundError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
@@ -53,7 +63,10 @@ def prove(
       runlore audit prove model:churn accuracy --as-of 1200 --json
     """
     with open_client(data_dir, project, as_of) as client:
-        position = entity_of(client, reference).history(key_path, limit=1)[-1].position  # raises when there is none
+        entries = entity_of(client, reference).history(key_path, limit=1)  # raises when there never was one
+    if not entries:
+        raise NotFoundError(f"{key_path!r} of {reference} was not logged yet then")
+    position = entries[-1].position
     with _prover(settings_for(data_dir), keys) as prover:
         event = prover.event(position)
         if as_json:
@@ -73,7 +86,8 @@ def _show_proof(event: ProvenEvent, prover: Prover) -> None:
 
 @click.command()
 @click.argument("references", type=REFERENCE, nargs=-1, required=True, metavar="REF...")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
+@click.option("--out", type=TARGET, metavar="FILE", required=True, help="The file to write.")
+@force_option
 @click.option(
     "--since-checkpoint",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -85,6 +99,7 @@ def _show_proof(event: ProvenEvent, prover: Prover) -> None:
 def bundle(
     references: tuple[EntityRef, ...],
     out: Path,
+    force: bool,
     since_checkpoint: Path | None,
     keys: tuple[Verifier, ...],
     project: str | None,
@@ -98,6 +113,7 @@ def bundle(
     Example:
       runlore audit bundle model:churn@3 artifact:rows --out churn.bundle
     """
+    require_new(out, force)
     settings = settings_for(data_dir, project)
     about, positions = _about(settings, references)
     with _prover(settings, keys) as prover:
@@ -114,10 +130,12 @@ def bundle(
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="BUNDLE")
 @key_option
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write the report anew to this file.")
+@click.option("--report", type=TARGET, metavar="FILE", help="Write the report anew to this file.")
 @json_option
 def check(file: Path, keys: tuple[Verifier, ...], report: Path | None, as_json: bool) -> None:
     """Check a bundle offline, with nothing but the log's public key; exits with 4 when anything does not hold.
+
+    --key is required: take it from the log's owner, not from the bundle.
 
     Prints the events that are proved. The report inside the bundle is not: --report makes it from checked events.
     """
@@ -164,11 +182,12 @@ def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_j
     """
     settings = settings_for(data_dir, project)
     _, positions = _about(settings, [reference])
-    for row in _rows(DataDir(settings.data_dir), positions):
-        if as_json:
-            print_json(event_json(row))
-        else:
-            click.echo(event_text(row))
+    rows = _rows(DataDir(settings.data_dir), positions)
+    if as_json:
+        print_json([event_json(row) for row in rows])
+        return
+    for row in rows:
+        click.echo(event_text(row))
 
 
 def _about(settings: Settings, references: Sequence[EntityRef]) -> tuple[list[str], list[int]]:

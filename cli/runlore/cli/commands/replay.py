@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 import msgspec
 
 from runlore.cli.eventline import event_json
-from runlore.cli.options import REFERENCE, data_dir_option, settings_for
+from runlore.cli.options import REFERENCE, STDOUT, TARGET, TargetType, data_dir_option, settings_for
 from runlore.cli.output import note
 from runlore.cli.progress import progress_bar
 from runlore.cli.reading import WHEN
 from runlore.projector import ArchiveReader
 from runlore.projector.archive import LogRow
 from runlore.projector.replay import mentioning, replay
+from runlore.query import Client
+from runlore.schemas.errors import MomentError, NotFoundError
 from runlore.schemas.layout import DataDir
-from runlore.schemas.references import EntityRef
+from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
 
 _BATCH = 1000
@@ -29,8 +32,8 @@ _BATCH = 1000
 
 @click.command("replay")
 @click.option("--until", type=WHEN, metavar="WHEN", help="Position or time where to stop; else the end.")
-@click.option("--into", type=click.Path(dir_okay=False, path_type=Path), help="Write the read model to this new file.")
-@click.option("--as", "events", type=click.Path(dir_okay=False, path_type=Path), help="Write the events as JSON lines.")
+@click.option("--into", type=TARGET, metavar="FILE", help="Write the read model to this new file.")
+@click.option("--as", "events", type=TargetType(dash=True), metavar="FILE|-", help="Write the events as JSON lines.")
 @click.option("--entity", type=REFERENCE, help="Only this entity (all versions, or with its steps).")
 @click.option("--project", help="Only this project; else all.")
 @click.option("--from", "url", metavar="URL", help="Read this NATS server instead of log.db.")
@@ -58,9 +61,12 @@ def replay_command(
     if into is None and events is None:
         raise click.UsageError("say what to write: --into FILE, --as FILE.jsonl, or both")
     for path in (into, events):
-        if path is not None and path.exists():
+        if path is not None and path != STDOUT and path.exists():
             raise click.UsageError(f"{path} exists already; nothing is overwritten")
-    with _log(settings_for(data_dir, None, url=url), url) as log, tempfile.TemporaryDirectory() as scratch:
+    settings = settings_for(data_dir, None, url=url)
+    if entity is not None and entity.kind == "run" and url is None:
+        entity = _run(settings, project, entity, until)
+    with _log(settings, url) as log, tempfile.TemporaryDirectory() as scratch:
         last = _last(log, until)
         model = into if into is not None else Path(scratch) / "model.db" if entity is not None else None
         if model is not None:
@@ -70,7 +76,27 @@ def replay_command(
             note(f"{into}: the read model at position {last:,}")
         if events is not None:
             only = None if entity is None or model is None else mentioning(model)
-            note(f"{events}: {_write_events(log, events, last, project, only):,} events up to position {last:,}")
+            with _opened(events) as file:
+                written = _write_events(log, file, last, project, only)
+            note(f"{'stdout' if events == STDOUT else events}: {written:,} events up to position {last:,}")
+
+
+def _run(settings: Settings, project: str | None, named: EntityRef, until: int | dt.datetime | None) -> EntityRef:
+    """The run that its name, its pipeline or the beginning of its ID means in the live view."""
+    try:
+        with Client(settings.data_dir, project, until) as client:
+            return parse_ref(client.get_pipeline_run(named.name).reference)
+    except (NotFoundError, MomentError):  # no view, or it is behind: the log may know the ID
+        return named
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Generator[BinaryIO]:
+    if path == STDOUT:
+        yield sys.stdout.buffer
+        return
+    with path.open("xb") as file:
+        yield file
 
 
 @contextlib.contextmanager
@@ -97,20 +123,21 @@ def _last(log: ArchiveReader, until: int | dt.datetime | None) -> int:
     return log.position_at((until - epoch) // dt.timedelta(microseconds=1))
 
 
-def _write_events(log: ArchiveReader, path: Path, last: int, project: str | None, only: Iterator[int] | None) -> int:
+def _write_events(
+    log: ArchiveReader, file: BinaryIO, last: int, project: str | None, only: Iterator[int] | None
+) -> int:
     """Write the events up to `last`, of a project and at positions `only` (ascending) if given; how many."""
     written = 0
     wanted = None if only is None else next(only, None)
-    with path.open("xb") as file:
-        for row in _rows(log, last):
-            if only is not None:
-                if row.position != wanted:
-                    continue
-                wanted = next(only, None)
-            event: dict[str, Any] = event_json(row)
-            if project is None or event.get("project") == project:
-                file.write(msgspec.json.encode(event) + b"\n")
-                written += 1
+    for row in _rows(log, last):
+        if only is not None:
+            if row.position != wanted:
+                continue
+            wanted = next(only, None)
+        event: dict[str, Any] = event_json(row)
+        if project is None or event.get("project") == project:
+            file.write(msgspec.json.encode(event) + b"\n")
+            written += 1
     return written
 
 
