@@ -178,6 +178,48 @@ def test_a_stage_belongs_to_one_version_and_selects_it(log: LogBuilder, tmp_path
     assert current(path, "model:m", "field") == {"latest": "2", "stage:production": "2"}
 
 
+def test_a_stage_keeps_its_reason_until_the_next_stage(log: LogBuilder, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        log.log(f"model:m@{version}", {"v": version})
+    log.add(ModelStageChanged(parse_ref("model:m@1"), "production", "won the test"))
+    assert current(folded(log, tmp_path), "model:m@1", "field") == {
+        "stage": "production",
+        "stage_reason": "won the test",
+    }
+    log.add(ModelStageChanged(parse_ref("model:m@2"), "production"))
+    path = folded(log, tmp_path, 1)
+    assert current(path, "model:m@1", "field") == {"stage": "archived"}
+    assert current(path, "model:m@2", "field") == {"stage": "production"}
+
+
+@pytest.mark.parametrize(
+    "target", ["model:m@77", "model:m@production", "model:other", "run:no", "step:r/no", "artifact:a", "pipeline:no"]
+)
+def test_a_retraction_makes_no_entity_and_says_why_it_did_nothing(log: LogBuilder, tmp_path: Path, target: str) -> None:
+    log.log("model:m@1", {"k": 1})
+    log.add(MetadataRetracted((parse_ref("model:m@1"), parse_ref(target)), (("k",),), "wrong"))
+    path = folded(log, tmp_path)
+    assert query(path, "SELECT reference FROM entities WHERE version != '' OR kind != 'model'") == [("model:m@1",)]
+    assert quarantine(path)[0][:2] == (2, "fold")
+    assert "is not known at this position of the log" in quarantine(path)[0][2]
+    assert current(path, "model:m@1") == {"k": 1}
+
+
+def test_a_retraction_finds_what_a_name_means_where_it_stands(log: LogBuilder, tmp_path: Path) -> None:
+    log.add(RunStarted("p", "p-1", EntityRef("model", "m")), run="r1")
+    log.add(StepStarted(), run="r1", step="s")
+    log.log("artifact:out", {"rows": 1}, run="r1", step="s")
+    log.log("model:m", {"k": 1, "l": 1}, run="r1", step="s")
+    log.log("step:r1/s", {"k": 1})
+    log.add(ModelStageChanged(parse_ref("model:m@1"), "production"))
+    targets = ("artifact:out", "model:m", "step:r1/s")
+    log.add(MetadataRetracted(tuple(map(parse_ref, targets)), (("rows",), ("k",)), "x"), run="r1", step="s")
+    log.add(MetadataRetracted((parse_ref("model:m@production"), parse_ref("artifact:out")), (("l",),), "x"))
+    path = folded(log, tmp_path)
+    assert quarantine(path) == []
+    assert [current(path, each) for each in ("artifact:out@1", "model:m@1", "step:r1/s")] == [{}, {}, {}]
+
+
 def test_a_stage_nobody_holds_is_quarantined_and_makes_no_version(log: LogBuilder, tmp_path: Path) -> None:
     log.log("model:m@production", {"k": 1})
     path = folded(log, tmp_path)

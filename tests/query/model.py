@@ -144,6 +144,8 @@ class Model:
             self.entity(reference).log(self.position, given, merge)
 
     def retract(self, references: list[str], paths: list[Path], reason: str) -> None:
+        if not all(reference in self.entities for reference in references):
+            return  # as a whole: it contradicts the log
         for reference in dict.fromkeys(references):
             self.entity(reference).retract(self.position, paths, reason)
 

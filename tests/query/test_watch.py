@@ -19,6 +19,7 @@ from runlore.schemas import (
     LatestOnlyError,
     MetadataRetracted,
     ModelStageChanged,
+    MomentError,
     NoteAdded,
     NotFoundError,
     RunFinished,
@@ -178,7 +179,7 @@ def test_a_timeout_counts_from_the_last_change(tmp_path: Path) -> None:
         ("", {}, InvalidReferenceError),
         ("accuracy <", {}, FilterError),
         ("model:", {}, InvalidReferenceError),
-        ("model:churn", {"since": -1}, InvalidReferenceError),
+        ("model:churn", {"since": -1}, MomentError),
         ("model:churn", {"key": '"open'}, InvalidReferenceError),
     ],
 )

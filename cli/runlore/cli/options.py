@@ -12,6 +12,8 @@ from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings, read_settings
 
+MAX_NUMBER = 2**62
+"""For counts and positions on the command line: what SQLite can hold, and reckon with."""
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 data_dir_option = click.option(
@@ -36,6 +38,8 @@ class ReferenceType(click.ParamType[EntityRef]):
 
 
 REFERENCE = ReferenceType()
+COUNT = click.IntRange(1, MAX_NUMBER)
+POSITION = click.IntRange(0, MAX_NUMBER)
 
 
 class TargetType(click.ParamType[Path]):

@@ -11,7 +11,7 @@ from sqlite3 import Connection
 TEXT_CHARACTERS = 2000
 """Of longer texts the beginning is indexed."""
 
-FIELDS = ("name", "pipeline", "stage", "error_type", "error_message", "note")
+FIELDS = ("name", "pipeline", "stage", "stage_reason", "error_type", "error_message", "note")
 """Fields whose text is indexed along with the metadata."""
 
 _TEXT_TYPES = "('str', 'Uri', 'Path', 'DType', 'list', 'tuple', 'set', 'frozenset', 'dict')"

@@ -13,7 +13,7 @@ from runlore.query.finding import Found, find
 from runlore.query.histories import History
 from runlore.query.listing import Listing
 from runlore.query.live import Live
-from runlore.query.moments import AsOf
+from runlore.query.moments import AsOf, check_limit
 from runlore.query.waiting import HasEventId, Waiting
 from runlore.schemas.references import EntityRef
 
@@ -101,6 +101,7 @@ class Client(Waiting, Listing, Live):
 
     def quarantine(self, limit: int = 100) -> list[dict[str, Any]]:
         """Events that could not be folded, newest first: position, event_id, subject, stage, error, payload."""
+        check_limit(limit)
         names = ("position", "event_id", "subject", "stage", "error", "payload")
         rows = self.reader.rows(f"SELECT {', '.join(names)} FROM quarantine ORDER BY position DESC LIMIT ?", (limit,))
         return [dict(zip(names, row, strict=True)) for row in rows]

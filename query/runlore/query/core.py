@@ -16,14 +16,16 @@ from runlore.query.moments import (
     Moment,
     Range,
     as_time,
+    asked_moment,
+    asked_position,
     check_clock,
+    check_limit,
     last_recorded,
     position_at,
     utc,
 )
 from runlore.query.reader import ViewReader
-from runlore.query.whens import parse_when
-from runlore.schemas.errors import InvalidReferenceError, MomentError, SettingsError
+from runlore.schemas.errors import MomentError, SettingsError
 from runlore.schemas.layout import ProjectorStatus, read_struct
 from runlore.schemas.settings import read_settings
 
@@ -94,7 +96,7 @@ class ClientCore:
         """
         if check_clock(clock or self.clock) == "recorded":
             return Moment(self.position_at(when))
-        asked = parse_when(when) if isinstance(when, str) else when
+        asked = asked_moment(when)
         if isinstance(asked, int):
             raise MomentError(f"position {asked} says nothing about the producers' clocks: give a time")
         return Moment((within or self.moment).position, as_time(asked))
@@ -111,12 +113,14 @@ class ClientCore:
 
         With `after`, `limit` keeps the oldest, which is the next page; else the newest.
         """
-        if limit is not None and limit < 1:
-            raise InvalidReferenceError(f"limit is 1 or more, or None for all, not {limit}")
+        if limit is not None:
+            check_limit(limit)
+        after = None if after is None else asked_position(after)
+        before = None if before is None else asked_position(before)
         first, early = self._bound(since, start=True)
         last, late = self._bound(until, start=False)
         return Range(
-            first if after is None else max(first, after + 1),
+            first if after is None else max(first, min(after + 1, NO_END)),
             last if before is None else min(last, before - 1),
             limit,
             after is not None,
@@ -125,7 +129,7 @@ class ClientCore:
 
     def _bound(self, when: AsOf | None, start: bool) -> tuple[int, int | None]:
         """The position, and by the producers' clocks the microsecond, where a range starts or ends."""
-        asked = parse_when(when) if isinstance(when, str) else when
+        asked = None if when is None else asked_moment(when)
         open_end = 0 if start else NO_END
         if not isinstance(asked, dt.datetime):
             return open_end if asked is None else asked, None

@@ -140,6 +140,7 @@ class Entity:
 
         An entry that ended has type ``removed`` or ``retracted`` and value None. Each entry has the value
         before it as `previous`, the first of a page too.
+        A field such as ``stage`` or ``note`` has its history here too, unless a key of that name was logged.
         Raises NotFoundError when it was never logged here.
         """
         wanted = self._client.range_of(limit, since, until, after, before)

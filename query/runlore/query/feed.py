@@ -7,9 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from runlore.query.changes import Change, read_page
-from runlore.query.moments import NOW
+from runlore.query.moments import NOW, asked_position
 from runlore.query.watching import Place, Selection, Since, select
-from runlore.schemas.errors import InvalidReferenceError, LatestOnlyError
+from runlore.schemas.errors import LatestOnlyError, MomentError
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
 
@@ -67,14 +67,21 @@ class Feed:
 def feed(
     client: Lookup, what: str | EntityRef | None, key: str | PathParts | None, kind: str | None, since: Since | None
 ) -> Feed:
-    """A feed from `since`, or from now. Raises LatestOnlyError, InvalidReferenceError, NotFoundError (no view)."""
+    """A feed from `since`, or from now. Raises MomentError, LatestOnlyError, InvalidReferenceError, NotFoundError."""
     if client.moment != NOW:
         raise LatestOnlyError("a client as of a position has nothing to watch: leave out as_of, or use since")
-    start = client.position if since is None else since
-    place = Place(start) if isinstance(start, int) else Place(*start)
-    if place.position < 0:
-        raise InvalidReferenceError(f"since is a position, 0 or more, not {place.position}")
-    return Feed(client, select(client, what, key, kind), place)
+    return Feed(client, select(client, what, key, kind), _place(client, since))
+
+
+def _place(client: Lookup, since: Since | None) -> Place:
+    if since is None:
+        return Place(client.position)
+    if not isinstance(since, (tuple, list)):
+        return Place(client.position_at(since))
+    # JSON knows no tuples: what was kept comes back as a list.
+    if len(since) != 3:
+        raise MomentError(f"{since!r:.80} is no place of a change")
+    return Place(*(asked_position(part) for part in since))
 
 
 class _Patience:

@@ -20,8 +20,8 @@ from runlore.query.filters.snapshot import Snapshot
 from runlore.query.filters.sql import NUMERIC_VERSION, filter_sql
 from runlore.query.filters.walk import KeyWalk
 from runlore.query.lookup import COLUMNS
-from runlore.query.moments import AsOf, Moment, last_recorded
-from runlore.schemas.errors import FilterError
+from runlore.query.moments import AsOf, Moment, check_limit, last_recorded
+from runlore.schemas.errors import FilterError, InvalidReferenceError
 
 if TYPE_CHECKING:
     from runlore.query.client import Client
@@ -144,8 +144,10 @@ def find(
     as_of: AsOf | None,
 ) -> Found:
     """See `Client.find`."""
-    if limit < 1:
-        raise FilterError(f"limit is 1 or more, not {limit}")
+    try:
+        check_limit(limit)
+    except InvalidReferenceError as error:
+        raise FilterError(str(error)) from None
     expression = parse(where)
     order = None if order_by is None else parse_key(order_by)
     with client.reader.read():

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun
 from runlore.query.lookup import COLUMNS, UNVERSIONED, Lookup
+from runlore.query.moments import asked_position, check_limit
 
 Before = Entity | int | None
 PAGE = 200
@@ -21,12 +22,13 @@ class Listing(Lookup):
 
         `before`: the last entity of a page, for the page after it; or a position, for what was created before it.
         """
+        check_limit(limit)
         known, seen = self.moment.knows()
         conditions, values = ["project = ?", "kind = ?", known], list[Any]([self.project, kind, *seen])
         if before is not None:
             # One event can name many entities, so a position alone cannot say where a page ended.
             conditions.append("(created_position, entity_id) < (?, ?)")
-            values += (before, 0) if isinstance(before, int) else before.place
+            values += before.place if isinstance(before, Entity) else (asked_position(before), 0)
         if kind not in UNVERSIONED:
             conditions.append("version != ''")
         if name is not None:
@@ -62,6 +64,7 @@ class Listing(Lookup):
         before: Before = None,
     ) -> list[PipelineRun]:
         """Runs, newest first; of one pipeline or with one status, if given."""
+        check_limit(limit)
         found: list[PipelineRun] = []
         with self.reader.read():
             while len(found) < limit:

@@ -25,9 +25,10 @@ class Live(Lookup):
         """An iterator over new entries, in the order of the log, each once, for as long as it is iterated.
 
         `what`: a reference (without a version: all versions; a run: its steps as well; a stage: whichever version
-        holds it at the time) or a filter. `key`: only that key, group or leaf. `since`: a position or a change's
-        `place`, to go on after it; without, from now on. `timeout`: end after so many seconds without an entry; 0 ends
-        when everything that is there was given. Raises LatestOnlyError for a client with `as_of`.
+        holds it at the time) or a filter. `key`: only that key, group or leaf. `since`: a position or
+        time (as for `as_of`), or a change's `place`, to go on after it; without, from now on. `timeout`: end after so
+        many seconds without an entry; 0 ends when everything that is there was given.
+        Raises LatestOnlyError for a client with `as_of`.
         """
         return Watch(feed(self, what, key, kind, since), timeout)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from runlore.query.reader import ViewReader
-from runlore.query.whens import parse_when
-from runlore.schemas.errors import MomentError
+from runlore.query.whens import LAST_POSITION, checked_position, parse_when
+from runlore.schemas.errors import InvalidReferenceError, MomentError
 
 AsOf = int | dt.datetime | str
 """A position, a time with a zone, or a text that `parse_when` understands."""
 Clock = Literal["recorded", "occurred"]
 """``recorded``: the log's clock, in the order of positions. ``occurred``: what each producer's own clock said."""
 
-NO_END = 2**63 - 1
+NO_END = LAST_POSITION
+MAX_COUNT = 2**62
+"""The most that a limit can be: room for the next one, in what SQLite can hold."""
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
@@ -101,9 +103,39 @@ def as_time(when: dt.datetime) -> int:
     return (when - EPOCH) // _MICROSECOND
 
 
+def asked_moment(when: AsOf) -> int | dt.datetime:
+    """The position or time that is meant. Raises MomentError for what can be neither."""
+    untyped: Any = when  # callers are
+    if isinstance(untyped, str):
+        return parse_when(untyped)
+    if isinstance(untyped, int) and not isinstance(untyped, bool):
+        return checked_position(untyped)
+    if isinstance(untyped, dt.datetime):
+        return untyped
+    raise MomentError(f"{untyped!r:.80} is neither a position nor a time: give an int, a datetime or a text")
+
+
+def asked_position(position: int) -> int:
+    """The same position, where no time will do. Raises MomentError."""
+    untyped: Any = position  # callers are
+    if isinstance(untyped, bool) or not isinstance(untyped, int):
+        raise MomentError(f"{untyped!r:.80} is no position: give an int")
+    return checked_position(position)
+
+
+def check_limit(limit: int) -> int:
+    """The same limit, if it is a count that can be. Raises InvalidReferenceError."""
+    untyped: Any = limit  # callers are
+    if not isinstance(untyped, int) or isinstance(untyped, bool) or limit < 1:
+        raise InvalidReferenceError(f"limit is 1 or more, not {untyped!r:.80}")
+    if limit > MAX_COUNT:
+        raise InvalidReferenceError(f"limit is at most {MAX_COUNT}")
+    return limit
+
+
 def position_at(reader: ViewReader, when: AsOf) -> int:
     """The last position recorded at or before a time; a position stands for itself."""
-    asked = parse_when(when) if isinstance(when, str) else when
+    asked = asked_moment(when)
     return asked if isinstance(asked, int) else last_recorded(reader, as_time(asked))
 
 

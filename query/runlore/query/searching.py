@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from runlore.query.entities import Entity
-from runlore.query.moments import NOW
+from runlore.query.moments import NOW, check_limit
 from runlore.query.watching import UNVERSIONED
 from runlore.schemas.cells import SHORT_CELL, from_cell, readable
 from runlore.schemas.errors import InvalidReferenceError, LatestOnlyError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from runlore.query.lookup import Lookup
 
 MAX_WORDS = 20
+MAX_CHARACTERS = 1000
+"""Of a search: SQLite refuses patterns of 50,000 bytes, and nobody remembers a word as long."""
 MAX_PATHS = 200
 """Paths that a search takes from those whose values are no texts."""
 SNIPPET_CHARACTERS = 200
@@ -88,8 +90,9 @@ def search(client: Lookup, text: str, kind: str | None, limit: int) -> Hits:
     """See `Client.search`."""
     if client.moment != NOW:
         raise LatestOnlyError("the full-text index knows the latest only: search with a client without as_of")
-    if limit < 1:
-        raise InvalidReferenceError(f"limit is 1 or more, not {limit}")
+    check_limit(limit)
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidReferenceError(f"a search has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}")
     words = _words(text)
     with client.reader.read():
         state = client.reader.one("SELECT position FROM search_state")

@@ -27,10 +27,10 @@ State = tuple[int, str, Any]
 def history(reader: ViewReader, entity_id: int, path: str | PathParts, wanted: Range, moment: Moment) -> list[Entry]:
     """The wanted entries of a key, group or leaf that a moment sees, oldest first.
 
-    Raises NotFoundError when the entity never had it.
+    What was never logged may be a field, such as ``stage`` or ``note``. Raises NotFoundError when it is neither.
     """
     with reader.read():
-        parts, ids = paths_below(reader, entity_id, path)
+        parts, ids = _logged_or_field(reader, entity_id, path)
         paths, whole = dict(ids), wanted
         if moment.occurred_us is not None or wanted.occurred is not None:
             # By the producers' clocks any entry may be among the wanted: the whole past is read, then chosen from.
@@ -53,6 +53,23 @@ def field_history(reader: ViewReader, entity_id: int, name: str, moment: Moment)
         _, rows = _rows(reader, entity_id, [row[0]], Range(), moment)
         states = [(position, kind, value_of(kind, cell)) for position, _, kind, cell in rows]
         return _entries(reader, (name,), states, False, Range())
+
+
+def _logged_or_field(
+    reader: ViewReader, entity_id: int, path: str | PathParts
+) -> tuple[PathParts, list[tuple[int, PathParts]]]:
+    try:
+        return paths_below(reader, entity_id, path)
+    except NotFoundError:
+        parts = parse_path(path)
+        row = reader.one(
+            "SELECT path_id FROM paths JOIN heads USING (path_id)"
+            " WHERE scope = 'field' AND key = ? AND path = ? AND entity_id = ?",
+            (parts[0], format_path(parts), entity_id),
+        )
+        if row is None:
+            raise
+        return parts, [(row[0], parts)]
 
 
 def was_logged(reader: ViewReader, entity_id: int, path: str | PathParts) -> bool:

@@ -12,6 +12,7 @@ from runlore.query.filters.checks import entity_field
 from runlore.query.filters.parse import parse
 from runlore.query.finding import Search
 from runlore.query.leaves import ENDED
+from runlore.query.moments import AsOf
 from runlore.query.reader import ViewReader
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
@@ -37,8 +38,8 @@ class Place(NamedTuple):
     path: int = LAST
 
 
-Since = int | tuple[int, int, int]
-"""A position (all of it was seen), or the `place` of the last change that was seen."""
+Since = AsOf | tuple[int, int, int]
+"""A position or time (all up to it was seen), or the `place` of the last change that was seen."""
 
 
 class Matches(Protocol):

@@ -15,6 +15,10 @@ _CLOCK = r"(at\s+)?(\d{1,2}(:\d\d){0,2}\s*([ap]m)?|noon|midnight)"
 _CLOCK_ONLY = re.compile(_CLOCK, re.IGNORECASE)
 _WEEKDAY = re.compile(rf"(mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?(\s+{_CLOCK})?", re.IGNORECASE)
 _WEEK = dt.timedelta(days=7)
+_NUMBER = re.compile(r"[+-]\d+|[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
+"""A sign or a fraction makes a number no position, and nobody means a time by it."""
+LAST_POSITION = 2**63 - 1
+"""What SQLite can hold."""
 _OPEN = tuple(
     {"DATE_ORDER": order, "PREFER_DAY_OF_MONTH": side, "PREFER_MONTH_OF_YEAR": side}
     for order, side in itertools.product(("DMY", "MDY", "YMD"), ("first", "last"))
@@ -30,12 +34,32 @@ def parse_when(text: str, now: dt.datetime | None = None) -> int | dt.datetime:
     """
     text = text.strip()
     if text.isascii() and text.isdecimal():
-        return int(text)
+        # Python refuses to read thousands of digits.
+        return checked_position(int(text) if len(text) <= 100 else LAST_POSITION + 1)
+    if _NUMBER.fullmatch(text):
+        raise _neither(text)
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
         return _phrase(text, now or dt.datetime.now(dt.UTC))
     return _zoned(moment, text)
+
+
+def checked_position(position: int) -> int:
+    """The same position, if one can be so. Raises MomentError."""
+    if not 0 <= position <= LAST_POSITION:
+        raise MomentError(f"a position is from 0 to {LAST_POSITION}, not {_shown(position)}")
+    return position
+
+
+def _shown(number: int) -> str:
+    return str(number) if number.bit_length() <= 128 else "such a long number"
+
+
+def _neither(text: str) -> MomentError:
+    return MomentError(
+        f"{text[:80]!r} is neither a position nor a time: write 1234, 2026-03-01T18:00, '2h ago' or 'yesterday 18:00'"
+    )
 
 
 def _phrase(text: str, now: dt.datetime) -> dt.datetime:
@@ -44,9 +68,7 @@ def _phrase(text: str, now: dt.datetime) -> dt.datetime:
     base = now.astimezone(zone).replace(tzinfo=None)
     found = sorted({_zoned(moment, text, zone) for moment in _readings(text, base)})
     if not found:
-        raise MomentError(
-            f"{text!r} is neither a position nor a time: write 1234, 2026-03-01T18:00, '2h ago' or 'yesterday 18:00'"
-        )
+        raise _neither(text)
     if len(found) > 1:
         raise MomentError(
             f"{text!r} is ambiguous: {' or '.join(each.isoformat() for each in found)}? Write one of them"
@@ -85,7 +107,10 @@ def _zoned(moment: dt.datetime, text: str, zone: dt.tzinfo | None = None) -> dt.
         return moment
     if zone is not None:
         return moment.replace(tzinfo=zone).astimezone()
-    early, late = (moment.replace(fold=fold).astimezone() for fold in (0, 1))
+    try:
+        early, late = (moment.replace(fold=fold).astimezone() for fold in (0, 1))
+    except (OverflowError, ValueError, OSError) as error:  # at the ends of what a datetime can be
+        raise MomentError(f"{text!r} is beyond the times this machine can reckon with") from error
     if early != late:
         raise MomentError(
             f"{text!r} is ambiguous: the clocks were changed then. Write {early.isoformat()} or {late.isoformat()}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from runlore.cli.options import data_dir_option, json_option, project_option
+from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json, print_table
 from runlore.cli.reading import When, as_of_option, open_client
 from runlore.cli.render import json_entity, text, when
@@ -22,7 +22,7 @@ from runlore.schemas.paths import format_path
 @click.argument("filters", metavar="[FILTER]...", nargs=-1)
 @click.option("--order-by", metavar="KEY", help="A key or field; else the newest come first.")
 @click.option("--desc", "descending", is_flag=True, help="With --order-by: the largest first.")
-@click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=COUNT, default=20, show_default=True, help="At most so many.")
 @click.option("--after", metavar="CURSOR", help="The next page: the cursor that the page before ended with.")
 @click.option("--columns", metavar="KEY,KEY", help="Keys to show; else those the filter and the order mention.")
 @as_of_option

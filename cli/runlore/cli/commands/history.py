@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
+from runlore.cli.options import COUNT, POSITION, REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
 from runlore.cli.reading import WHEN, When, as_of_option, entity_of, open_client
 from runlore.cli.render_past import json_history, print_history
@@ -16,11 +16,11 @@ from runlore.schemas.references import EntityRef
 @click.command()
 @click.argument("reference", type=REFERENCE)
 @click.argument("key")
-@click.option("-n", "--lines", type=click.IntRange(1), help="Only the newest N entries; with --after, the next N.")
+@click.option("-n", "--lines", type=COUNT, help="Only the newest N entries; with --after, the next N.")
 @click.option("--since", type=WHEN, metavar="WHEN", help="From this position or time on.")
 @click.option("--until", type=WHEN, metavar="WHEN", help="Up to this position or time.")
-@click.option("--after", type=click.IntRange(0), metavar="POSITION", help="The next page: beyond this position.")
-@click.option("--before", type=click.IntRange(1), metavar="POSITION", help="The page ahead: before this position.")
+@click.option("--after", type=POSITION, metavar="POSITION", help="The next page: beyond this position.")
+@click.option("--before", type=COUNT, metavar="POSITION", help="The page ahead: before this position.")
 @click.option("--newest-first", is_flag=True, help="The newest entry on top.")
 @as_of_option
 @json_option
@@ -42,7 +42,8 @@ def history(
 ) -> None:
     """Show every value of a key, group or leaf (metrics.accuracy), oldest first: what, when, who, from where.
 
-    What was retracted or removed stays, with the reason. WHEN is a position, an ISO time or a phrase.
+    What was retracted or removed stays, with the reason. Fields (stage, stage_reason, note, status) have a history
+    too, unless a key of that name was logged. WHEN is a position, an ISO time or a phrase.
 
     \b
     Examples:

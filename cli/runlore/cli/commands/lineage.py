@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
+from runlore.cli.options import COUNT, POSITION, REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.cli.render import text
@@ -20,10 +20,8 @@ from runlore.schemas.references import EntityRef
 @click.option("--upstream", "direction", flag_value="upstream", default=True, help="What it was made from (default).")
 @click.option("--downstream", "direction", flag_value="downstream", help="What was made from it.")
 @click.option("--both", "direction", flag_value="both", help="The one, then the other.")
-@click.option("--depth", type=click.IntRange(0), metavar="N", help="At most N links far.")
-@click.option(
-    "--max-nodes", type=click.IntRange(1), default=MAX_NODES, show_default=True, help="At most so many entities."
-)
+@click.option("--depth", type=POSITION, metavar="N", help="At most N links far.")
+@click.option("--max-nodes", type=COUNT, default=MAX_NODES, show_default=True, help="At most so many entities.")
 @as_of_option
 @json_option
 @project_option

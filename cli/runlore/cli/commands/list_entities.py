@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from runlore.cli.options import data_dir_option, json_option, project_option
+from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json, print_table
 from runlore.cli.plain import plain
 from runlore.cli.reading import When, as_of_option, open_client
@@ -18,10 +18,8 @@ from runlore.query import Entity
 @click.command("list")
 @click.argument("kind", required=False)
 @click.option("--name", help="Only versions of this name.")
-@click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
-@click.option(
-    "--before", type=click.IntRange(1), metavar="POSITION", help="The next page: created before this position."
-)
+@click.option("-n", "--limit", type=COUNT, default=50, show_default=True, help="At most so many.")
+@click.option("--before", type=COUNT, metavar="POSITION", help="The next page: created before this position.")
 @as_of_option
 @json_option
 @project_option

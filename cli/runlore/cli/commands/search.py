@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from runlore.cli.options import data_dir_option, json_option, project_option
+from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json, print_table
 from runlore.cli.reading import open_client
 from runlore.cli.render import text
@@ -15,7 +15,7 @@ from runlore.cli.render import text
 @click.command()
 @click.argument("words", metavar="TEXT...", nargs=-1, required=True)
 @click.option("--kind", help="Only entities of this kind.")
-@click.option("-n", "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=COUNT, default=50, show_default=True, help="At most so many.")
 @json_option
 @project_option
 @data_dir_option

@@ -15,7 +15,7 @@ from runlore.schemas.references import EntityRef
 @click.command()
 @click.argument("model", type=REFERENCE)
 @click.argument("stage")
-@click.option("--reason", help="Why; shown in the history.")
+@click.option("--reason", help="Why; shown as stage_reason.")
 @project_option
 @data_dir_option
 def stage(model: EntityRef, stage: str, reason: str | None, project: str | None, data_dir: Path | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from runlore.cli.eventline import event_json, event_text
-from runlore.cli.options import data_dir_option, json_option, settings_for
+from runlore.cli.options import POSITION, data_dir_option, json_option, settings_for
 from runlore.cli.output import print_json
 from runlore.cli.stop_signals import StopSignals
 from runlore.projector import ArchiveReader
@@ -18,11 +18,11 @@ _BATCH = 500
 
 
 @click.command()
-@click.option("--since", type=click.IntRange(0), metavar="POSITION", help="Start after this position.")
+@click.option("--since", type=POSITION, metavar="POSITION", help="Start after this position.")
 @click.option(
     "-n",
     "--lines",
-    type=click.IntRange(0),
+    type=POSITION,
     default=10,
     show_default=True,
     help="Start with the last N events.",

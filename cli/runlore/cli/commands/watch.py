@@ -9,7 +9,7 @@ import click
 from runlore.cli.options import data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json
 from runlore.cli.reaction import StateFile, change_json, change_line, run_command
-from runlore.cli.reading import open_client
+from runlore.cli.reading import WHEN, When, open_client
 from runlore.cli.render import text
 from runlore.cli.stop_signals import StopSignals
 from runlore.query import Change
@@ -19,7 +19,7 @@ from runlore.query import Change
 @click.argument("what", metavar="[REFERENCE|FILTER]", required=False)
 @click.option("--kind", help="Only entities of this kind.")
 @click.option("--key", metavar="PATH", help="Only this key, group or leaf (metrics.accuracy), or field (status).")
-@click.option("--since", type=click.IntRange(0), metavar="POSITION", help="Start after this position; else from now.")
+@click.option("--since", type=WHEN, metavar="WHEN", help="Start after this position or time; else from now.")
 @click.option("--exec", "command", metavar="CMD", help="Run this shell command for every change, one at a time.")
 @click.option(
     "--state",
@@ -34,7 +34,7 @@ def watch(
     what: str | None,
     kind: str | None,
     key: str | None,
-    since: int | None,
+    since: When | None,
     command: str | None,
     state: Path | None,
     as_json: bool,

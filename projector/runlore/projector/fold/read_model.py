@@ -17,6 +17,7 @@ from runlore.projector.fold.targets import (
     produce,
     resolve,
     resolve_all,
+    resolve_known,
     version,
 )
 from runlore.projector.tables import TABLES_SQL
@@ -35,7 +36,7 @@ from runlore.schemas.events import (
     StepStarted,
 )
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 """Raise it with every change to what the fold writes: views of another version are made anew."""
 
 
@@ -67,7 +68,7 @@ class ReadModel(Projection):
 
     @on(MetadataRetracted)
     def metadata_retracted(self, rows: Rows, fact: MetadataRetracted, event: Event, where: Where) -> None:
-        for entity_id in resolve_all(rows, fact.targets, where):
+        for entity_id in resolve_known(rows, fact.targets, where):
             entries.retract(rows, entity_id, fact.paths, fact.reason, where.position)
 
     @on(RunStarted)
@@ -131,9 +132,9 @@ class ReadModel(Projection):
             holder = rows.field(group, f"stage:{fact.stage}")
             if holder is not None and holder != own_version:
                 held = version(rows, "model", name, str(holder), where)
-                rows.set_field(held, "stage", "archived", where.position)
+                _set_stage(rows, held, "archived", None, where)
             rows.set_field(group, f"stage:{fact.stage}", own_version, where.position)
-        rows.set_field(model_id, "stage", fact.stage, where.position)
+        _set_stage(rows, model_id, fact.stage, fact.reason, where)
 
     @on(NoteAdded)
     def note_added(self, rows: Rows, fact: NoteAdded, event: Event, where: Where) -> None:
@@ -150,6 +151,12 @@ def _where(rows: Rows, event: Event, position: int) -> Where:
         return Where(event.project, position, run_id, None, 0)
     step_id = rows.entity((event.project, "step", event.run, event.step, ""), position)
     return Where(event.project, position, run_id, step_id, rows.step_since(step_id))
+
+
+def _set_stage(rows: Rows, model_id: int, stage: str, reason: str | None, where: Where) -> None:
+    """A stage, and why it is so: the reason of the stage before must not stand beside it."""
+    rows.set_field(model_id, "stage", stage, where.position)
+    rows.set_field(model_id, "stage_reason", reason, where.position)
 
 
 def _started(rows: Rows, entity_id: int, fact: RunStarted | StepStarted, event: Event, where: Where) -> None:

@@ -49,6 +49,47 @@ def resolve_all(rows: Rows, refs: tuple[EntityRef, ...], where: Where) -> list[i
     return list(dict.fromkeys(resolve(rows, ref, where) for ref in refs))
 
 
+def resolve_known(rows: Rows, refs: tuple[EntityRef, ...], where: Where) -> list[int]:
+    """As `resolve_all`, for what must not make entities. Raises FoldError before anything is changed."""
+    for ref in refs:
+        if not _is_known(rows, ref, where):
+            raise FoldError(f"{ref} is not known at this position of the log: there is nothing to retract")
+    return resolve_all(rows, refs, where)
+
+
+def _is_known(rows: Rows, ref: EntityRef, where: Where) -> bool:
+    """Whether `resolve` would find an entity instead of making one."""
+    project = where.project
+    if ref.kind == "step":
+        run = ref.run or _last_run(rows, ref, where)
+        return rows.find_entity((project, "step", run, ref.name, "")) is not None
+    if ref.kind in UNVERSIONED:
+        return rows.find_entity((project, ref.kind, "", ref.name, "")) is not None
+    if ref.version is None and _of_context(rows, ref, where) is not None:
+        return True
+    if ref.version is None and where.step is not None and ref.kind != "model":
+        return False  # a step that neither made nor read one would make a new one
+    if ref.version in (None, "latest"):
+        return latest(rows, ref.kind, ref.name, where) is not None
+    named = ref.kind != "model" or ref.version not in RESERVED_STAGES
+    if named and rows.find_entity((project, ref.kind, "", ref.name, ref.version or "")) is not None:
+        return True
+    group = rows.find_entity((project, ref.kind, "", ref.name, ""))
+    return ref.kind == "model" and group is not None and rows.field(group, f"stage:{ref.version}") is not None
+
+
+def _of_context(rows: Rows, ref: EntityRef, where: Where) -> int | None:
+    """The version that a name without one means where the event stands: the step's own, or the run's model."""
+    if ref.kind == "model":
+        source, relations, since = where.run, ("made", "used"), 0
+    else:
+        source, relations, since = where.step, ("produced", "consumed"), where.step_since
+    if source is None:
+        return None
+    linked = (rows.linked(source, relation, ref.kind, ref.name, since) for relation in relations)
+    return next((found for found in linked if found is not None), None)
+
+
 def _step(rows: Rows, ref: EntityRef, where: Where) -> int:
     run = ref.run or _last_run(rows, ref, where)
     run_id = rows.find_entity((where.project, "run", "", run, ""))
@@ -89,11 +130,8 @@ def _unversioned(rows: Rows, ref: EntityRef, where: Where) -> int:
     """Inside a step: the version it made or read, else a new one. Outside, or for `latest`: the latest."""
     if where.step is None or ref.version == "latest":
         return latest(rows, ref.kind, ref.name, where) or version(rows, ref.kind, ref.name, None, where)
-    for relation in ("produced", "consumed"):
-        found = rows.linked(where.step, relation, ref.kind, ref.name, where.step_since)
-        if found is not None:
-            return found
-    return produce(rows, ref, where)
+    found = _of_context(rows, ref, where)
+    return produce(rows, ref, where) if found is None else found
 
 
 def produce(rows: Rows, ref: EntityRef, where: Where) -> int:
@@ -142,11 +180,9 @@ def version(rows: Rows, kind: str, name: str, wanted: str | None, where: Where) 
 
 def _model_version(rows: Rows, ref: EntityRef, where: Where) -> int:
     if ref.version is None:
-        if where.run is not None:
-            for relation in ("made", "used"):
-                found = rows.linked(where.run, relation, "model", ref.name)
-                if found is not None:
-                    return found
+        found = _of_context(rows, ref, where)
+        if found is not None:
+            return found
     elif ref.version != "latest":
         return _selected(rows, ref, ref.version, where)
     return latest(rows, "model", ref.name, where) or version(rows, "model", ref.name, None, where)
