@@ -401,3 +401,20 @@ def test_the_model_in_context_is_meant_unless_another_is_named(emitted: Any) -> 
     assert targets(emitted()) == {
         1: ("model:churn@3",), 2: ("model:churn@3",), 3: ("model:churn@4",), 4: ("model:fraud",), 5: ("model:fraud",),
     }  # fmt: skip
+
+
+def test_plain_arguments_of_pipelines_and_steps_are_their_parameters(emitted: Any) -> None:
+    @step
+    def rows() -> list[int]:
+        return [1, 2]
+
+    @step
+    def fit(data: list[int], lr: float = 0.1, callback: Any = print) -> None: ...
+
+    @pipeline
+    def nightly(day: str, *, dry: bool = False) -> None:
+        fit(rows(), lr=0.5)
+
+    nightly("monday")
+    started = [event.fact for event in emitted() if isinstance(event.fact, (RunStarted, StepStarted))]
+    assert [fact.parameters for fact in started] == [{"day": "monday", "dry": False}, {}, {"lr": 0.5}]

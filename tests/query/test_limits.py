@@ -33,7 +33,7 @@ def client(tmp_path: Path) -> Client:
 
 def folder_of(client: Client) -> str:
     assert client.reader.data
-    return str(client.reader.data.current.parent)
+    return str(client.reader.data.root)
 
 
 @pytest.mark.parametrize("text", ["-1", "+5", "77.5", "-3.5", ".5", "1.5e3"])

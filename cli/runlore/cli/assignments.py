@@ -86,9 +86,12 @@ def _split_quoted(assignment: str) -> tuple[str, str, str]:
 
 def _path(key: str) -> tuple[str, ...]:
     try:
-        return parse_path(key)
+        parts = parse_path(key)
     except InvalidReferenceError as error:
         raise ValueError(str(error)) from error
+    if "" in parts and '""' not in key:
+        raise ValueError(f'{key!r}: a part of the path is empty; write "" if that is meant')
+    return parts
 
 
 def _assign(metadata: dict[str, Any], path: tuple[str, ...], value: Any, assignment: str) -> None:

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple, ParamSpec, TypeVar, cast, overload
 
+from runlore.producer.arguments import call_parameters
 from runlore.producer.context import run_context, step_context
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.model import ArtifactConfig, Model
@@ -41,6 +42,8 @@ def pipeline(
 ) -> Any:
     """Each call of the function is a run of the pipeline `name` (default: the function's name).
 
+    Arguments that are plain values (numbers, short texts, short lists and dicts of those) are its parameters.
+
     @pipeline(model=Model("churn"))
     def nightly():
         train(load())
@@ -48,7 +51,11 @@ def pipeline(
 
     def decorate(target: Callable[..., Any]) -> Callable[..., Any]:
         called = name or target.__name__
-        return _wrapped(target, lambda args, kwargs: run_context(called, model=model), _nothing, _nothing)
+
+        def open_run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> run_context:
+            return run_context(called, model=model, parameters=call_parameters(target, args, kwargs))
+
+        return _wrapped(target, open_run, _nothing, _nothing)
 
     return decorate if function is None else decorate(function)
 
@@ -67,6 +74,7 @@ def step(
     Outputs are read from the return annotation: ``Annotated[T, ArtifactConfig(name=...)]``,
     ``Annotated[T, "name"]``, a tuple of those, or any other type (then the output is called ``output``).
     A value that an earlier step of the run returned in this process is recorded as consumed.
+    Arguments that are plain values are its parameters, as for `pipeline`.
     The second call of the same step in a run is the step ``name_2``.
     """
 
@@ -75,7 +83,11 @@ def step(
 
         def open_step(args: tuple[Any, ...], kwargs: dict[str, Any]) -> step_context:
             outputs = tuple(output.name for output in declared_outputs(target)[0])
-            return step_context(called, model=model, outputs=outputs, count_calls=True)
+            run = current_run()
+            # What an earlier step returned is an input, not a parameter.
+            made = None if run is None else run.maker
+            parameters = call_parameters(target, args, kwargs, made)
+            return step_context(called, model=model, parameters=parameters, outputs=outputs, count_calls=True)
 
         return _wrapped(target, open_step, _consume, functools.partial(_produce, target))
 

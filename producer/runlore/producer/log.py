@@ -13,7 +13,7 @@ from typing import Any
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.place import current_model, current_place, current_run, current_step
 from runlore.producer.receipts import Receipt
-from runlore.schemas.errors import MissingContextError
+from runlore.schemas.errors import InvalidReferenceError, MissingContextError
 from runlore.schemas.events import (
     AnyFact,
     ArtifactVersionConsumed,
@@ -233,9 +233,17 @@ def set_model_stage(
 
     set_model_stage("churn", "production", 3, reason="best recall so far")
     """
-    check_name("stage", stage)
+    check_stage(stage)
     model = checked(EntityRef("model", model_name, _version(model_version)))
     return _emit(ModelStageChanged(model, stage, reason if reason is None else _text(reason)))
+
+
+def check_stage(stage: str) -> str:
+    """The same stage, if `model:name@stage` can mean it. Raises InvalidReferenceError."""
+    check_name("stage", stage)
+    if stage == "latest" or (stage.isascii() and stage.isdecimal()):
+        raise InvalidReferenceError(f"{stage!r} is no stage: as a version it has a meaning of its own")
+    return stage
 
 
 def add_note(text: str, entity: Reference | Iterable[Reference] | None = None) -> Receipt:

@@ -8,6 +8,7 @@ import click
 
 from runlore.cli.emitting import emit
 from runlore.cli.options import REFERENCE, data_dir_option, project_option, settings_for
+from runlore.cli.typos import note_if_new
 from runlore.producer import add_note
 from runlore.schemas.references import EntityRef
 
@@ -24,4 +25,8 @@ def note(entity: EntityRef, text: str, project: str | None, data_dir: Path | Non
     Example:
       runlore note model:churn@3 "approved by the review board"
     """
-    emit(settings_for(data_dir, project), lambda: add_note(text, entity))
+    if not text.strip():
+        raise click.UsageError("the note is empty")
+    settings = settings_for(data_dir, project)
+    note_if_new(settings, entity)
+    emit(settings, lambda: add_note(text, entity))

@@ -8,6 +8,7 @@ import click
 
 from runlore.cli.emitting import emit
 from runlore.cli.options import REFERENCE, data_dir_option, project_option, settings_for
+from runlore.cli.typos import check_retracted
 from runlore.producer import retract_metadata
 from runlore.schemas.references import EntityRef
 
@@ -22,9 +23,14 @@ def retract(entity: EntityRef, keys: tuple[str, ...], reason: str, project: str 
     """Withdraw keys, groups or single leaves of ENTITY, with a reason.
 
     Nothing is erased: the history keeps every value. To correct a value, log it again.
+    An ENTITY that the view does not know is an error.
 
     \b
     Example:
       runlore retract model:churn@3 evaluation_metrics.accuracy --reason "test set leaked"
     """
-    emit(settings_for(data_dir, project), lambda: retract_metadata(entity, keys, reason))
+    if not reason.strip():
+        raise click.UsageError("--reason is empty: say why it no longer holds")
+    settings = settings_for(data_dir, project)
+    check_retracted(settings, entity, keys)
+    emit(settings, lambda: retract_metadata(entity, keys, reason))

@@ -8,7 +8,9 @@ import click
 
 from runlore.cli.emitting import emit
 from runlore.cli.options import REFERENCE, data_dir_option, project_option, settings_for
+from runlore.cli.typos import note_if_new
 from runlore.producer import set_model_stage
+from runlore.producer.log import check_stage
 from runlore.schemas.references import EntityRef
 
 
@@ -29,5 +31,9 @@ def stage(model: EntityRef, stage: str, reason: str | None, project: str | None,
     """
     if model.kind != "model":
         raise click.UsageError(f"only models have stages: write model:{model.name}")
+    if reason is not None and not reason.strip():
+        raise click.UsageError("--reason is empty: leave it out, or say why")
     settings = settings_for(data_dir, project)
+    check_stage(stage)
+    note_if_new(settings, model)
     emit(settings, lambda: set_model_stage(model.name, stage, model.version, reason))

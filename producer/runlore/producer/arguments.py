@@ -1,0 +1,73 @@
+"""The arguments of a call as parameters of its run or step: plain values only, and never a reason to fail."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
+
+MAX_TEXT = 500
+"""Characters of a text; what is longer is data."""
+MAX_ITEMS = 50
+"""Of a list, tuple or dict."""
+MAX_DEPTH = 4
+_LEFT_OUT = object()
+
+
+def call_parameters(
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    maker: Callable[[Any], object] | None = None,
+) -> dict[str, Any]:
+    """The plain values among a call's arguments, by name, defaults included.
+
+    Plain are None, bool, int, float, texts up to `MAX_TEXT`, and short lists, tuples and dicts of those. Everything
+    else is left out, and what has a `maker`. A call that does not fit its function has none: calling it says so.
+    """
+    try:
+        bound = _signature(target).bind(*args, **kwargs)
+        bound.apply_defaults()
+    except (TypeError, ValueError):
+        return {}
+    given = {name: value for name, value in bound.arguments.items() if maker is None or maker(value) is None}
+    plain = {name: _plain(value, MAX_DEPTH) for name, value in given.items()}
+    return {name: value for name, value in plain.items() if value is not _LEFT_OUT and value not in ((), {})}
+
+
+@functools.lru_cache(maxsize=1024)
+def _signature(target: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(target)
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """The value, `_LEFT_OUT` where it is not plain. Exact types: a subclass may do anything when it is read."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float):
+        return value
+    if kind is str:
+        return value if len(value) <= MAX_TEXT and _is_unicode(value) else _LEFT_OUT
+    if kind not in (list, tuple, dict) or depth == 0 or len(value) > MAX_ITEMS:
+        return _LEFT_OUT
+    # A copy: the function may change what it was given before the event is stored.
+    if kind is dict:
+        return _plain_dict(cast(dict[Any, Any], value), depth)
+    items = [_plain(item, depth - 1) for item in value]
+    return _LEFT_OUT if any(item is _LEFT_OUT for item in items) else kind(items)
+
+
+def _plain_dict(value: dict[Any, Any], depth: int) -> Any:
+    names = [_plain(name, 0) for name in value]
+    items = [_plain(item, depth - 1) for item in value.values()]
+    if any(type(name) is not str for name in names) or any(item is _LEFT_OUT for item in items):
+        return _LEFT_OUT
+    return dict(zip(names, items, strict=True))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
