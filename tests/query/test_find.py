@@ -239,6 +239,14 @@ def test_zenml_strings_mean_the_same(tmp_path: Path, where: Any, expected: list[
     assert names(client_of(tmp_path, write).find("model", where)) == expected
 
 
+def test_zenml_strings_take_sizes_with_units(tmp_path: Path) -> None:
+    write = models(a={"size": StorageSize(2_000_000), "tag": "5s"}, b={"size": StorageSize(1_000_000), "tag": "6s"})
+    client = client_of(tmp_path, write)
+    assert names(client.find("model", "size:gt:1.5MB")) == ["a"]
+    assert names(client.find("model", "size:lte:1MB")) == ["b"]
+    assert names(client.find("model", "tag:equals:5s")) == ["a"]
+
+
 HOSTILE = [
     "'; DROP TABLE heads; --",
     "x' OR '1'='1",

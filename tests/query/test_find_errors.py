@@ -17,6 +17,8 @@ VALUE = "a value: a number, 'text', true, false, null or a time"
 @pytest.mark.parametrize(
     ("text", "column", "says"),
     [
+        ("a = 1 ;", 7, "expected 'and', 'or' or the end"),
+        ("framework:bogus:x", 11, "expected one of equals, notequals, contains, startswith"),
         ("accuracy >", 11, f"expected {VALUE}"),
         ("accuracy > sklearn", 12, "text stands in quotes"),
         ("a = 'x", 5, "does not end"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib.util import find_spec
 
@@ -17,4 +19,12 @@ def main() -> None:
         raise SystemExit(1)
     from runlore.cli.app import app
 
-    app(prog_name="runlore")
+    try:
+        app(prog_name="runlore")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # Python writes what is left of stdout at exit, and would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"Error: {error.strerror}: the output is not complete", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from runlore.cli.output import note
+from runlore.cli.render import text
 from runlore.query import Client, Entity, parse_when
 from runlore.query.moments import Clock
 from runlore.schemas.errors import MomentError
@@ -53,7 +54,7 @@ def as_of_option(command: Decorated) -> Decorated:
         "--as-of",
         type=WHEN,
         metavar="WHEN",
-        help="Read as it was known at a position, an ISO time, or a phrase such as '2h ago', 'yesterday 18:00'.",
+        help="Read as it was known at a position, an ISO time (a date: its midnight), or a phrase such as '2h ago'.",
     )
     return as_of(clock(command))
 
@@ -62,17 +63,28 @@ def _remember_clock(ctx: click.Context, param: click.Parameter, value: str) -> N
     ctx.meta[_CLOCK] = value
 
 
+def clock_of_context() -> Clock:
+    """What `--as-of-clock` of the command says."""
+    return cast(Clock, click.get_current_context().meta.get(_CLOCK, "recorded"))
+
+
 def open_client(data_dir: Path | None, project: str | None, as_of: When | None = None) -> Client:
     """The client of a read command; says on stderr what its answers are complete to, if someone wants to know.
 
     Raises NotFoundError when there is no view yet, MomentError for a position by the producers' clocks.
     """
-    clock = cast(Clock, click.get_current_context().meta.get(_CLOCK, "recorded"))
-    client = Client(data_dir, project, as_of, clock)
+    client = Client(data_dir, project, as_of, clock_of_context())
     if as_of is not None or sys.stdout.isatty():
         told = f", of what had occurred by {as_of}" if client.moment.occurred_us is not None else ""
         note(f"complete to position {client.position}{told}")
     return client
+
+
+def note_unknown_kind(client: Client, kind: str) -> None:
+    """Say on stderr that nothing is of a kind, and which kinds there are: why an answer is empty."""
+    kinds = client.list_kinds()
+    if kind not in kinds:
+        note(f"no entity of kind {text(kind)}; there are: {', '.join(map(text, kinds)) or 'none yet'}")
 
 
 def entity_of(client: Client, reference: EntityRef) -> Entity:

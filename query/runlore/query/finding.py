@@ -21,7 +21,7 @@ from runlore.query.filters.sql import NUMERIC_VERSION, filter_sql
 from runlore.query.filters.walk import KeyWalk
 from runlore.query.lookup import COLUMNS
 from runlore.query.moments import AsOf, Moment, check_limit, last_recorded
-from runlore.schemas.errors import FilterError, InvalidReferenceError
+from runlore.schemas.errors import FilterError, InvalidReferenceError, MomentError
 
 if TYPE_CHECKING:
     from runlore.query.client import Client
@@ -148,6 +148,8 @@ def find(
         check_limit(limit)
     except InvalidReferenceError as error:
         raise FilterError(str(error)) from None
+    if client.clock == "occurred":
+        raise MomentError("what fits a filter cannot be read by the producers' clocks: leave out the clock `occurred`")
     expression = parse(where)
     order = None if order_by is None else parse_key(order_by)
     with client.reader.read():

@@ -9,7 +9,7 @@ import click
 
 from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json, print_table
-from runlore.cli.reading import When, as_of_option, open_client
+from runlore.cli.reading import When, as_of_option, note_unknown_kind, open_client
 from runlore.cli.render import json_entity, text, when
 from runlore.query import Entity
 from runlore.query.filters.ast import Key, keys_of
@@ -61,6 +61,8 @@ def find(
             limit=limit,
             after=after,
         )
+        if not found and kind != "any":
+            note_unknown_kind(client, kind)
         if as_json:
             entities = [json_entity(entity) for entity in found]
             print_json({"position": found.position, "cursor": found.cursor, "entities": entities})

@@ -17,9 +17,9 @@ from runlore.schemas.references import EntityRef
 
 @click.command()
 @click.argument("reference", type=REFERENCE)
-@click.option("--upstream", "direction", flag_value="upstream", default=True, help="What it was made from (default).")
-@click.option("--downstream", "direction", flag_value="downstream", help="What was made from it.")
-@click.option("--both", "direction", flag_value="both", help="The one, then the other.")
+@click.option("--upstream", is_flag=True, help="What it was made from (default).")
+@click.option("--downstream", is_flag=True, help="What was made from it.")
+@click.option("--both", is_flag=True, help="The one, then the other.")
 @click.option("--depth", type=POSITION, metavar="N", help="At most N links far.")
 @click.option("--max-nodes", type=COUNT, default=MAX_NODES, show_default=True, help="At most so many entities.")
 @as_of_option
@@ -28,7 +28,9 @@ from runlore.schemas.references import EntityRef
 @data_dir_option
 def lineage(
     reference: EntityRef,
-    direction: str,
+    upstream: bool,
+    downstream: bool,
+    both: bool,
     depth: int | None,
     max_nodes: int,
     as_of: When | None,
@@ -46,15 +48,16 @@ def lineage(
       runlore lineage artifact:raw@1 --downstream --depth 2
       runlore lineage run:nightly --both --json
     """
+    both = both or (upstream and downstream)
     with open_client(data_dir, project, as_of) as client:
         entity = entity_of(client, reference)
-        ways = {"upstream": entity.upstream, "downstream": entity.downstream}
-        found = [walk(depth, max_nodes) for name, walk in ways.items() if direction in (name, "both")]
+        ways = [entity.upstream, entity.downstream] if both else [entity.downstream if downstream else entity.upstream]
+        found = [walk(depth, max_nodes) for walk in ways]
     if as_json:
-        print_json({one.direction: one.to_dict() for one in found} if direction == "both" else found[0].to_dict())
+        print_json({one.direction: one.to_dict() for one in found} if both else found[0].to_dict())
         return
     for one in found:
-        if direction == "both":
+        if both:
             click.echo(f"# {one.direction}")
         _print_tree(one)
 

@@ -10,7 +10,7 @@ import click
 from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json, print_table
 from runlore.cli.plain import plain
-from runlore.cli.reading import When, as_of_option, open_client
+from runlore.cli.reading import When, as_of_option, clock_of_context, note_unknown_kind, open_client
 from runlore.cli.render import text, when
 from runlore.query import Entity
 
@@ -42,6 +42,8 @@ def list_entities(
       runlore list run -n 10
       runlore list model --name churn --json
     """
+    if as_of is None and clock_of_context() == "occurred":
+        raise click.UsageError("--as-of-clock occurred needs --as-of TIME")
     with open_client(data_dir, project, as_of) as client:
         if kind is None:
             kinds = client.list_kinds()
@@ -51,6 +53,8 @@ def list_entities(
                 print_table(("kind", "entities"), [(text(key), str(count)) for key, count in kinds.items()])
             return
         found = [(entity, entity.fields) for entity in client.list_entities(kind, name, limit, before)]
+        if not found:
+            note_unknown_kind(client, kind)
         if as_json:
             print_json([_json(entity, fields) for entity, fields in found])
             return

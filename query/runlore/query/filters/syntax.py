@@ -23,6 +23,9 @@ _EXPECTED: tuple[tuple[frozenset[str], str], ...] = (
 )
 """What terminals of the grammar are called in errors."""
 
+_LISTING = re.compile(r"\bin\s*\([^()]*\Z", re.IGNORECASE)
+"""Inside the values of an `in`: there alone a comma may follow."""
+
 
 def syntax_tree(text: str) -> Any:
     """The tree of a filter by the rules of ``grammar.lark``. Raises FilterError."""
@@ -53,6 +56,10 @@ def _unexpected(text: str, at: int, expected: Iterable[str]) -> FilterError:
     rest, names = text[at:], set(expected)
     if text.count("(", 0, at) <= text.count(")", 0, at):
         names.discard("RPAR")
+        if "AND" in names:
+            names.add("$END")  # what is no token at all could have been left out
+    if not _LISTING.search(text[:at]):
+        names.discard("COMMA")
     if "OP" in names:
         names.discard("IN")  # named with the comparisons
     found = [words for terminals, words in _EXPECTED if terminals & names]

@@ -15,12 +15,18 @@ _SHAPE = re.compile(
     r"(equals|notequals|contains|startswith|endswith|oneof|in|gte|gt|lte|lt):(.*)\Z",
     re.DOTALL,
 )
+_UNKNOWN = re.compile(r"\s*[^\s'\"=<>()!:]+(?:::[^\s'\"=<>()!:]+)*:(\w+):(?!:)")
+"""The same shape with another word for an operator; no filter of ours begins so."""
+_NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)([kKMGTP]i?B|B|us|ms|s|min|h|d)?", re.ASCII)
 
 
 def parse(text: str) -> ast.Condition | None:
     """The condition of a ZenML string, None when the text is none. Raises FilterError."""
     found = _SHAPE.match(text)
     if found is None:
+        if unknown := _UNKNOWN.match(text):
+            listed = "equals, notequals, contains, startswith, endswith, oneof, in, gte, gt, lte, lt"
+            raise FilterError(f"expected one of {listed}", text, unknown.start(1) + 1)
         return None
     name, op, written = found.groups()
     try:
@@ -75,8 +81,8 @@ def _literal(text: str) -> ast.Literal:
         return literals.unquoted(text)
     if literals.is_word(text):
         return literals.word(text)
-    if re.fullmatch(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", text, re.ASCII):
-        return literals.number(text)
+    if number := _NUMBER.fullmatch(text):
+        return literals.number(number[1], number[2] or "")
     return text
 
 
