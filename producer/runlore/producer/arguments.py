@@ -43,7 +43,7 @@ def _signature(target: Callable[..., Any]) -> inspect.Signature:
 
 def _plain(value: Any, depth: int) -> Any:
     """The value, `_LEFT_OUT` where it is not plain. Exact types: a subclass may do anything when it is read."""
-    kind = type(value)
+    kind = cast(type[Any], type(value))
     if value is None or kind in (bool, int, float):
         return value
     if kind is str:
@@ -54,7 +54,9 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is dict:
         return _plain_dict(cast(dict[Any, Any], value), depth)
     items = [_plain(item, depth - 1) for item in value]
-    return _LEFT_OUT if any(item is _LEFT_OUT for item in items) else kind(items)
+    if any(item is _LEFT_OUT for item in items):
+        return _LEFT_OUT
+    return tuple(items) if kind is tuple else items
 
 
 def _plain_dict(value: dict[Any, Any], depth: int) -> Any:
