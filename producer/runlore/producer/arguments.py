@@ -43,7 +43,7 @@ def _signature(target: Callable[..., Any]) -> inspect.Signature:
 
 def _plain(value: Any, depth: int) -> Any:
     """The value, `_LEFT_OUT` where it is not plain. Exact types: a subclass may do anything when it is read."""
-    kind = cast(type[Any], type(value))
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType] -- a caller's value
     if value is None or kind in (bool, int, float):
         return value
     if kind is str:
