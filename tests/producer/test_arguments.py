@@ -47,3 +47,17 @@ def test_what_a_function_changes_later_is_recorded_as_it_was() -> None:
     found = call_parameters(train, (given,), {})
     given.append(3)
     assert found["rows"] == [1, 2]
+
+
+def test_what_a_name_calls_secret_is_never_recorded() -> None:
+    def connect(
+        user: str, password: str = "p", api_key: str = "k", auth_token: str = "t", config: Any = None
+    ) -> None: ...
+
+    assert call_parameters(connect, ("ada",), {}) == {"user": "ada", "config": None}
+    assert call_parameters(connect, ("ada",), {"config": {"host": "h", "db_password": "x"}}) == {"user": "ada"}
+
+
+def test_an_argument_of_many_parts_or_a_huge_number_is_data() -> None:
+    wide = {f"k{number}": ["x" * 400] * 50 for number in range(40)}
+    assert call_parameters(train, (wide,), {"seed": 10**5000}) == {"lr": 0.1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,6 +13,13 @@ MAX_TEXT = 500
 MAX_ITEMS = 50
 """Of a list, tuple or dict."""
 MAX_DEPTH = 4
+MAX_INT_BITS = 256
+MAX_VALUE = 8_000
+"""Characters of one argument written out: many small parts are data as well, and must not make the event too large."""
+
+_SECRET = re.compile(r"pass(word|wd|phrase)|secret|token|credential|api_?key|private_?key|access_?key", re.IGNORECASE)
+"""Names of arguments that are never recorded: what is logged is never forgotten."""
+
 _LEFT_OUT = object()
 
 
@@ -23,17 +31,26 @@ def call_parameters(
 ) -> dict[str, Any]:
     """The plain values among a call's arguments, by name, defaults included.
 
-    Plain are None, bool, int, float, texts up to `MAX_TEXT`, and short lists, tuples and dicts of those. Everything
-    else is left out, and what has a `maker`. A call that does not fit its function has none: calling it says so.
+    Plain are None, bool, int, float, texts up to `MAX_TEXT`, and short lists, tuples and dicts of those. Left out is
+    everything else, what has a `maker`, and what its name says is secret (``password``, ``api_key`` …). A call that
+    does not fit its function has none: calling it says so.
     """
     try:
         bound = _signature(target).bind(*args, **kwargs)
         bound.apply_defaults()
     except (TypeError, ValueError):
         return {}
-    given = {name: value for name, value in bound.arguments.items() if maker is None or maker(value) is None}
+    given = {
+        name: value
+        for name, value in bound.arguments.items()
+        if not _SECRET.search(name) and (maker is None or maker(value) is None)
+    }
     plain = {name: _plain(value, MAX_DEPTH) for name, value in given.items()}
-    return {name: value for name, value in plain.items() if value is not _LEFT_OUT and value not in ((), {})}
+    return {name: value for name, value in plain.items() if _is_worth_it(value)}
+
+
+def _is_worth_it(value: Any) -> bool:
+    return value is not _LEFT_OUT and value not in ((), {}) and len(repr(value)) <= MAX_VALUE
 
 
 @functools.lru_cache(maxsize=1024)
@@ -44,8 +61,10 @@ def _signature(target: Callable[..., Any]) -> inspect.Signature:
 def _plain(value: Any, depth: int) -> Any:
     """The value, `_LEFT_OUT` where it is not plain. Exact types: a subclass may do anything when it is read."""
     kind = type(value)  # pyright: ignore[reportUnknownVariableType] -- a caller's value
-    if value is None or kind in (bool, int, float):
+    if value is None or kind in (bool, float):
         return value
+    if kind is int:
+        return value if value.bit_length() <= MAX_INT_BITS else _LEFT_OUT
     if kind is str:
         return value if len(value) <= MAX_TEXT and _is_unicode(value) else _LEFT_OUT
     if kind not in (list, tuple, dict) or depth == 0 or len(value) > MAX_ITEMS:
@@ -60,6 +79,8 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _plain_dict(value: dict[Any, Any], depth: int) -> Any:
+    if any(type(name) is str and _SECRET.search(name) for name in value):
+        return _LEFT_OUT
     names = [_plain(name, 0) for name in value]
     items = [_plain(item, depth - 1) for item in value.values()]
     if any(type(name) is not str for name in names) or any(item is _LEFT_OUT for item in items):
