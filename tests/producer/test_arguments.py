@@ -55,6 +55,10 @@ def test_what_a_name_calls_secret_is_never_recorded() -> None:
     ) -> None: ...
 
     assert call_parameters(connect, ("ada",), {}) == {"user": "ada", "config": None}
+    assert call_parameters(connect, ("ada",), {"config": {"max_tokens": 9, "tokenizer": "bpe"}})["config"] == {
+        "max_tokens": 9,
+        "tokenizer": "bpe",
+    }
     assert call_parameters(connect, ("ada",), {"config": {"host": "h", "db_password": "x"}}) == {"user": "ada"}
 
 

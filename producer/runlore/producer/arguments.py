@@ -17,8 +17,8 @@ MAX_INT_BITS = 256
 MAX_VALUE = 8_000
 """Characters of one argument written out: many small parts are data as well, and must not make the event too large."""
 
-_SECRET = re.compile(r"pass(word|wd|phrase)|secret|token|credential|api_?key|private_?key|access_?key", re.IGNORECASE)
-"""Names of arguments that are never recorded: what is logged is never forgotten."""
+_SECRET = re.compile(r"pass(word|wd|phrase)|secret|(^|_)token$|credential|(api|private|access)_?key", re.IGNORECASE)
+"""Names of arguments that are never recorded: what is logged is never forgotten. (`max_tokens` is no secret.)"""
 
 _LEFT_OUT = object()
 
