@@ -37,10 +37,10 @@ def test_the_help_lists_every_command() -> None:
     assert all(name in shown.stdout for name in COMMANDS)
 
 
-def test_log_loads_neither_rich_nor_the_projector() -> None:
+def test_the_commands_that_log_load_neither_rich_nor_the_projector() -> None:
     code = (
         "import sys; from runlore.cli.app import app\n"
-        "import runlore.cli.commands.log\n"
+        "from runlore.cli.commands import log, note, retract, stage\n"
         "print([name for name in ('rich', 'nats', 'sqlite_utils', 'runlore.projector') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

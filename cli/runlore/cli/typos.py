@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from runlore.cli.output import note
-from runlore.projector.fold.targets import RESERVED_STAGES
 from runlore.query import Client, Entity
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.paths import PathParts, format_path, parse_path
-from runlore.schemas.references import EntityRef
+from runlore.schemas.references import RESERVED_STAGES, EntityRef
 from runlore.schemas.settings import Settings
 
 PATIENCE_SECONDS = 1.0

@@ -22,6 +22,9 @@ from runlore.schemas.errors import InvalidReferenceError
 MAX_NAME_BYTES = 200
 """UTF-8 bytes of one name, version or run ID: subjects stay far below NATS's 4,096-byte line."""
 
+RESERVED_STAGES = frozenset({"none", "staging", "production", "archived"})
+"""Names that are stages even before a version holds them; never made into versions."""
+
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 
 

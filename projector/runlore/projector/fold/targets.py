@@ -5,10 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from runlore.projector.fold.rows import Rows
-from runlore.schemas.references import EntityRef
+from runlore.schemas.references import RESERVED_STAGES, EntityRef
 
-RESERVED_STAGES = frozenset({"none", "staging", "production", "archived"})
-"""Names that are stages even before a version holds them; never made into versions."""
 SHARED_STAGES = frozenset({"none", "archived"})
 """Stages any number of versions may be in; they select nothing."""
 UNVERSIONED = frozenset({"run", "step", "pipeline"})
