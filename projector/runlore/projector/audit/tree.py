@@ -6,6 +6,7 @@ higher. So an event costs 36 bytes on disk, and a proof reads a few rows instead
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,12 +124,11 @@ def open_audited(path: Path) -> Connection:
     """A raw reader of a log that has a tree. Raises NotFoundError, CorruptLogError when tables are gone."""
     if not path.exists():
         raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
-    connection = open_raw_reader(path)
-    try:
+    with contextlib.ExitStack() as unfit:
+        connection = open_raw_reader(path)
+        unfit.callback(connection.close)
         _require_tables(connection, path)
-    except BaseException:
-        connection.close()
-        raise
+        unfit.pop_all()
     return connection
 
 
