@@ -6,12 +6,12 @@ import sqlite3
 from pathlib import Path
 
 from runlore.projector.archive import Archive, Received
-from runlore.projector.audit.checkpoint import Checkpoint
 from runlore.projector.audit.findings import VerifyReport
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
-from runlore.projector.audit.leaf import origin_of
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.verify import verify_log
+from runlore.schemas.audit.checkpoint import Checkpoint
+from runlore.schemas.audit.leaf import origin_of
 
 EPOCH = "epoch-1"
 

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runlore.projector.audit import signing
-from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.projector.audit.keys import Verifier, load_or_make_signer, load_signer
+from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.projector.audit.tree import open_audited
 from runlore.projector.database import MachineErrors, open_writer
 from runlore.schemas import CorruptLogError, NotFoundError, SettingsError
+from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
 from tests.audit.logs import Folder, messages
 
 # The examples of C2SP's own documents.

@@ -10,11 +10,11 @@ import pytest
 from pymerkle import InmemoryTree
 
 from runlore.projector.archive import Received
-from runlore.projector.audit.leaf import LeafCoder, origin_of
-from runlore.projector.audit.leaves import leaf_index
-from runlore.projector.audit.merkle import consistency_proof, hash_leaf, inclusion_proof
-from runlore.projector.audit.tree import StoredNodes, Tree, open_audited
+from runlore.projector.audit.opening import open_audited
 from runlore.schemas import CorruptLogError
+from runlore.schemas.audit.leaf import LeafCoder, origin_of
+from runlore.schemas.audit.merkle import consistency_proof, hash_leaf, inclusion_proof
+from runlore.schemas.audit.tree import StoredNodes, Tree, leaf_index
 from tests.audit.logs import EPOCH, Folder, message, messages
 
 

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runlore.projector.archive import Archive, ArchiveReader
-from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.projector.audit.growth import append_leaves
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.projector.audit.tree import Tree
 from runlore.projector.audit.verify import verify_log
 from runlore.schemas import CorruptLogError, NotFoundError
+from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.schemas.audit.tree import Tree
 from tests.audit.logs import Folder, message, messages
 
 

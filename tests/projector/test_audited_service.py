@@ -21,11 +21,11 @@ from runlore.projector.archive import PAGE_BYTES
 from runlore.projector.audit import stream_compare
 from runlore.projector.audit.findings import Problem, StreamReport
 from runlore.projector.audit.keys import load_signer
-from runlore.projector.audit.leaf import origin_of
+from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.stream_compare import compare_stream
-from runlore.projector.audit.tree import open_audited
 from runlore.projector.audit.verify import verify_log
 from runlore.schemas import ServerUnavailableError, Settings
+from runlore.schemas.audit.leaf import origin_of
 from runlore.schemas.layout import DataDir, write_struct
 from tests.audit.logs import tamper
 

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from runlore.cli.output import note
-from runlore.projector.audit.checkpoint import signed_by
 from runlore.projector.audit.findings import Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier, load_signer
-from runlore.projector.audit.leaf import origin_of
 from runlore.projector.audit.prove import Signed
+from runlore.schemas.audit.checkpoint import signed_by
+from runlore.schemas.audit.leaf import origin_of
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.layout import DataDir
 

@@ -12,9 +12,9 @@ from sqlite_utils import Database
 from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] -- its own
 
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
-from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.database import durable, open_writer
 from runlore.projector.log_tables import log_migrations
+from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.transport import STREAM_NAME
 

@@ -51,7 +51,7 @@ _LOG_V2 = (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         position INTEGER NOT NULL,      -- the tree covers the log up to here
         size INTEGER NOT NULL,          -- leaves
-        range BLOB NOT NULL             -- the compact range: see audit/tree.py
+        range BLOB NOT NULL             -- the compact range: see schemas, audit/tree.py
     ) STRICT""",
     """CREATE TABLE tree_leaves (
         block INTEGER PRIMARY KEY,      -- leaves 256 * block and on

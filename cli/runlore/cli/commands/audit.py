@@ -22,13 +22,13 @@ from runlore.cli.progress import progress_bar
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import VerifyReport
 from runlore.projector.audit.keys import Verifier, load_signer
-from runlore.projector.audit.leaf import origin_of
+from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import newest_checkpoint
 from runlore.projector.audit.stream_compare import compare_stream
-from runlore.projector.audit.tree import open_audited
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
 from runlore.projector.database import DatabaseErrors
+from runlore.schemas.audit.leaf import origin_of
 from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings

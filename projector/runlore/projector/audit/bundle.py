@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
 from runlore.projector.audit.keys import Verifier
-from runlore.projector.audit.leaf import LeafCoder
-from runlore.projector.audit.merkle import check_consistency
-from runlore.projector.audit.prove import ProvenEvent, Prover, Signed
+from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.report import html_report
+from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
+from runlore.schemas.audit.leaf import LeafCoder
+from runlore.schemas.audit.merkle import check_consistency
+from runlore.schemas.audit.proof import ProvenEvent
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 
 FORMAT = "runlore bundle 1"

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
-from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.audit.leaves import LeafError, leaves
-from runlore.projector.audit.tree import Tree, read_tree, store_growth
 from runlore.projector.database import Connection, open_raw_reader
 from runlore.projector.logs import get_log
+from runlore.schemas.audit.leaf import LeafCoder
+from runlore.schemas.audit.tree import Growth, Tree, read_tree
 from runlore.schemas.errors import CorruptLogError
 
 if TYPE_CHECKING:  # the archive grows the tree: importing it here would be a circle
@@ -30,6 +30,22 @@ def message_leaves(coder: LeafCoder, messages: Sequence[Received]) -> list[bytes
         event(position, event_id.encode() if event_id is not None else None, ns, subject.encode(), headers, payload)
         for position, event_id, ns, subject, headers, payload in messages
     ]
+
+
+def store_growth(connection: Connection, growth: Growth, old: int, new: int) -> None:
+    """Write a grown tree into the open transaction; it covers the log's positions up to `new` then, `old` before.
+
+    Raises CorruptLogError when the stored tree does not stand at `old`.
+    """
+    connection.executemany("INSERT INTO tree_leaves VALUES (?, ?)", growth.blocks)
+    connection.executemany("INSERT INTO tree_nodes VALUES (?, ?, ?)", growth.nodes)
+    tree = growth.tree
+    moved = connection.execute(
+        "UPDATE tree_state SET position = ?, size = ?, range = ? WHERE id = 1 AND position = ?",
+        (new, tree.size, bytearray(tree.packed()), old),  # sqlite3 binds bytearray faster than bytes
+    )
+    if moved.rowcount != 1:
+        raise CorruptLogError(f"the tree of log.db does not stand at position {old}: nothing was stored")
 
 
 def append_leaves(connection: Connection, tree: Tree, hashes: Sequence[bytes], old: int, new: int) -> Tree:

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.database import Connection
+from runlore.schemas.audit.leaf import LeafCoder
 
 _ROWS = """SELECT position, event_id, recorded_ns, subject, headers, payload, duplicate_of
     FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
@@ -66,14 +66,6 @@ def leaves(connection: Connection, coder: LeafCoder, after: int, until: int) -> 
         expected, gap = gap[1] + 1, next(gaps, None)
     if expected != until + 1:
         raise LeafError(expected, f"the row is missing: the log ends before its position {until}")
-
-
-def leaf_index(connection: Connection, position: int) -> int:
-    """The index of the leaf for a position: one less than the position, but a gap is a single leaf."""
-    query = "SELECT coalesce(sum(last - first), 0) FROM gaps WHERE last < ?"
-    inside = "SELECT coalesce(max(? - first), 0) FROM gaps WHERE first <= ? AND last >= ?"
-    swallowed = int(connection.execute(query, (position,)).fetchone()[0])
-    return position - 1 - swallowed - int(connection.execute(inside, (position,) * 3).fetchone()[0])
 
 
 def _rows(connection: Connection, after: int, until: int) -> Iterator[Any]:

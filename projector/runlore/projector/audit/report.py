@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from runlore.projector.audit.checkpoint import Checkpoint
 from runlore.projector.audit.keys import Verifier
-from runlore.projector.audit.leaf import LeafCoder
-from runlore.projector.audit.prove import ProvenEvent
+from runlore.schemas.audit.checkpoint import Checkpoint
+from runlore.schemas.audit.leaf import LeafCoder
+from runlore.schemas.audit.proof import ProvenEvent
 from runlore.schemas.cells import readable
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError

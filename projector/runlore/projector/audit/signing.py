@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from runlore.projector.audit.checkpoint import Checkpoint
 from runlore.projector.audit.keys import Signer, load_or_make_signer
-from runlore.projector.audit.leaf import LeafCoder
-from runlore.projector.audit.tree import Tree
+from runlore.schemas.audit.checkpoint import Checkpoint
+from runlore.schemas.audit.leaf import LeafCoder
+from runlore.schemas.audit.tree import Tree
 
 CHECKPOINT_LEAVES = 1_000
 """New leaves that make a new checkpoint due, at most one a second: each waits for the disk."""

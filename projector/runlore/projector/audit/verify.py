@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from sqlite3 import DatabaseError
 
-from runlore.projector.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.projector.audit.findings import Place, Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier
-from runlore.projector.audit.leaf import LeafCoder
 from runlore.projector.audit.leaves import LeafError, leaves
-from runlore.projector.audit.merkle import HASH_BYTES
+from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CHECKPOINT_SECONDS
-from runlore.projector.audit.tree import BLOCK, BLOCK_LEVEL, Tree, open_audited, read_tree
 from runlore.projector.database import Connection, DatabaseErrors, OperationalErrors, writing_sqlite
+from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.schemas.audit.leaf import LeafCoder
+from runlore.schemas.audit.merkle import HASH_BYTES
+from runlore.schemas.audit.tree import BLOCK, BLOCK_LEVEL, Tree, read_tree
 from runlore.schemas.errors import CorruptLogError
 
 Progress = Callable[[int, int], None]

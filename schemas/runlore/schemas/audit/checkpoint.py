@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
-from runlore.projector.audit.keys import Signer, Verifier
-from runlore.projector.audit.merkle import HASH_BYTES
+from runlore.schemas.audit.merkle import HASH_BYTES
 from runlore.schemas.errors import CorruptLogError
 
 MAX_NOTE_BYTES = 64 * 1024
@@ -22,6 +21,30 @@ MAX_SIGNATURES = 64
 """The specification wants at least 16 accepted."""
 
 _SIGNATURE = "\u2014 "
+
+
+class Key(Protocol):
+    """A trusted public key: the name it signs under, its ID, and whether it made a signature."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def key_id(self) -> bytes: ...
+
+    def verifies(self, message: bytes, signature: bytes) -> bool: ...
+
+
+class SigningKey(Protocol):
+    """A private key."""
+
+    @property
+    def verifier(self) -> Key: ...
+
+    def sign(self, message: bytes) -> bytes: ...
+
+
+AnyKey = TypeVar("AnyKey", bound=Key)
 
 
 class Checkpoint(NamedTuple):
@@ -35,14 +58,14 @@ class Checkpoint(NamedTuple):
         """The note text, which is what gets signed."""
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
-    def signed(self, signer: Signer) -> str:
+    def signed(self, signer: SigningKey) -> str:
         """The signed note."""
         text = self.text()
         signature = base64.b64encode(signer.verifier.key_id + signer.sign(text.encode())).decode()
         return f"{text}\n{_SIGNATURE}{signer.verifier.name} {signature}\n"
 
 
-def read_checkpoint(note: str, trusted: Sequence[Verifier]) -> Checkpoint:
+def read_checkpoint(note: str, trusted: Sequence[Key]) -> Checkpoint:
     """The checkpoint of a note that a trusted key of that very log has signed: the key's name is the origin.
 
     Signatures by other keys (witnesses) are passed over. Raises CorruptLogError when no trusted key has signed it,
@@ -51,11 +74,11 @@ def read_checkpoint(note: str, trusted: Sequence[Verifier]) -> Checkpoint:
     return signed_by(note, trusted)[0]
 
 
-def signed_by(note: str, trusted: Sequence[Verifier]) -> tuple[Checkpoint, Verifier]:
+def signed_by(note: str, trusted: Sequence[AnyKey]) -> tuple[Checkpoint, AnyKey]:
     """The same, and the key that signed it."""
     text, lines = _parts(note)
     known = {(key.name, key.key_id): key for key in trusted}
-    signers: list[Verifier] = []
+    signers: list[AnyKey] = []
     for line in lines:
         name, key_id, signature = _signature(line)
         key = known.get((name, key_id))
@@ -83,6 +106,16 @@ def parse_checkpoint(text: str) -> Checkpoint:
     if not origin or lines[-1] or not all(lines[:-1]) or str(size) != lines[1] or size < 0 or len(root) != HASH_BYTES:
         raise CorruptLogError("this is no checkpoint: its origin, size or root hash is malformed")
     return Checkpoint(origin, size, root)
+
+
+def read_unchecked(note: str) -> tuple[Checkpoint, list[str]]:
+    """The checkpoint of a note, and who is said to have signed it (name+key ID, hexadecimal): nothing is checked.
+
+    For showing it beside a verification that did check. Raises CorruptLogError when it is no signed checkpoint.
+    """
+    text, lines = _parts(note)
+    signers = [_signature(line) for line in lines]
+    return parse_checkpoint(text), [f"{name}+{key_id.hex()}" for name, key_id, _ in signers]
 
 
 def _parts(note: str) -> tuple[str, list[str]]:

@@ -6,23 +6,20 @@ higher. So an event costs 36 bytes on disk, and a proof reads a few rows instead
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from runlore.projector.audit.merkle import HASH_BYTES, hash_children, root_of
-from runlore.projector.database import Connection, open_raw_reader
-from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.audit.merkle import HASH_BYTES, hash_children, root_of
+from runlore.schemas.errors import CorruptLogError
 
 BLOCK_LEVEL = 8
 BLOCK = 1 << BLOCK_LEVEL
 """Leaves in one row of `tree_leaves`."""
 
-_TREE_TABLES = ("tree_state", "tree_leaves", "tree_nodes", "checkpoints")
-_TABLES = ("log", "log_state", "gaps", *_TREE_TABLES)
-
 _BLOCK_BYTES = BLOCK * HASH_BYTES
+
+Connection = Any
+"""A reader of log.db, of whichever SQLite library the process uses for it."""
 
 NodeRow = tuple[int, int, bytes]
 """Level, index, hash."""
@@ -96,22 +93,6 @@ def _merged(peaks: list[bytes], block: int, node: bytes) -> list[NodeRow]:
     return rows
 
 
-def store_growth(connection: Connection, growth: Growth, old: int, new: int) -> None:
-    """Write a grown tree into the open transaction; it covers the log's positions up to `new` then, `old` before.
-
-    Raises CorruptLogError when the stored tree does not stand at `old`.
-    """
-    connection.executemany("INSERT INTO tree_leaves VALUES (?, ?)", growth.blocks)
-    connection.executemany("INSERT INTO tree_nodes VALUES (?, ?, ?)", growth.nodes)
-    tree = growth.tree
-    moved = connection.execute(
-        "UPDATE tree_state SET position = ?, size = ?, range = ? WHERE id = 1 AND position = ?",
-        (new, tree.size, bytearray(tree.packed()), old),  # sqlite3 binds bytearray faster than bytes
-    )
-    if moved.rowcount != 1:
-        raise CorruptLogError(f"the tree of log.db does not stand at position {old}: nothing was stored")
-
-
 def read_tree(connection: Connection) -> tuple[int, Tree]:
     """The position that the stored tree covers, and the tree. Raises CorruptLogError."""
     row = connection.execute("SELECT position, size, range FROM tree_state").fetchone()
@@ -120,33 +101,12 @@ def read_tree(connection: Connection) -> tuple[int, Tree]:
     return int(row[0]), Tree.unpacked(int(row[1]), row[2])
 
 
-def open_audited(path: Path) -> Connection:
-    """A raw reader of a log that has a tree. Raises NotFoundError, CorruptLogError when tables are gone."""
-    if not path.exists():
-        raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
-    with contextlib.ExitStack() as unfit:
-        connection = open_raw_reader(path)
-        unfit.callback(connection.close)
-        _require_tables(connection, path)
-        unfit.pop_all()
-    return connection
-
-
-def _require_tables(connection: Connection, path: Path) -> None:
-    found = {name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    missing = [table for table in _TABLES if table not in found]
-    if not missing:
-        return
-    if not found:
-        raise CorruptLogError(f"{path} holds no tables: it was emptied, or cut off")
-    if missing != [*_TREE_TABLES]:
-        raise CorruptLogError(f"{path} has lost its table {', '.join(missing)}")
-    if connection.execute("SELECT 1 FROM log").fetchone() is not None:
-        raise CorruptLogError(
-            f"{path} has rows and no audit tree: the tree was removed, or a version without one wrote them and nothing "
-            "can be verified"
-        )
-    raise NotFoundError(f"{path} has no audit tree yet: an older version made it; start the projector once")
+def leaf_index(connection: Connection, position: int) -> int:
+    """The index of the leaf for a position: one less than the position, but a gap is a single leaf."""
+    query = "SELECT coalesce(sum(last - first), 0) FROM gaps WHERE last < ?"
+    inside = "SELECT coalesce(max(? - first), 0) FROM gaps WHERE first <= ? AND last >= ?"
+    swallowed = int(connection.execute(query, (position,)).fetchone()[0])
+    return position - 1 - swallowed - int(connection.execute(inside, (position,) * 3).fetchone()[0])
 
 
 class StoredNodes:
