@@ -76,15 +76,15 @@ class Folder:
         connection.close()
 
 
-def tamper(log: Path, *statements: str) -> None:
-    """Change the file like someone who knows SQL: the triggers go first, and come back."""
+def tamper(log: Path, *statements: str, triggers: bool = True) -> None:
+    """Change the file like someone who knows SQL: the triggers go first, and come back unless told otherwise."""
     connection = sqlite3.connect(log)
-    triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-    for name, _ in triggers:
+    found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, _ in found:
         connection.execute(f"DROP TRIGGER {name}")
     for statement in statements:
         connection.execute(statement)
-    for _, sql in triggers:
+    for _, sql in found if triggers else ():
         connection.execute(sql)
     connection.commit()
     connection.close()

@@ -24,7 +24,7 @@ Web = Callable[..., TestClient]
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Client:
-    return client_of(tmp_path / "demo", write_demo)
+    return client_of(tmp_path / "demo", write_demo, archived=True)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def web(demo: Client) -> Iterator[TestClient]:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Iterator[TestClient]:
-    with web_over(client_of(tmp_path / "hostile", write_hostile)) as client:
+    with web_over(client_of(tmp_path / "hostile", write_hostile, archived=True)) as client:
         yield client
 
 
@@ -78,5 +78,5 @@ def serve(folder: Path, write: Callable[[LogBuilder], object]) -> Server:
         write(builder)
         log.rows, log.project = builder.rows, builder.project
 
-    client_of(folder, keep).close()
+    client_of(folder, keep, archived=True).close()
     return Server(folder, log)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from runlore.projector.archive import Archive, Received
+from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.generations import make_current
 from runlore.query import Client
 from runlore.schemas.layout import DataDir
-from tests.events import LogBuilder
+from tests.events import EPOCH, LogBuilder
+
+HEADERS = b"NATS/1.0\r\nContent-Type: application/msgpack\r\n\r\n"
 
 
 def fold_live(data: DataDir, log: LogBuilder, generation: int = 1, after: int = 0) -> None:
@@ -18,9 +22,25 @@ def fold_live(data: DataDir, log: LogBuilder, generation: int = 1, after: int = 
     make_current(data, data.view(generation))
 
 
-def client_of(folder: Path, write: Callable[[LogBuilder], object]) -> Client:
-    """A client on a fresh folder whose log is what `write` adds."""
+def archive(data: DataDir, log: LogBuilder, signed: int | None = None) -> None:
+    """Keep the log in log.db as the projector does, and sign it; `signed`: only so many of its events."""
+    kept = Archive.open(data.log, EPOCH)
+    rows = [
+        Received(row.position, row.event_id, row.recorded_ns, row.subject, HEADERS, row.payload) for row in log.rows
+    ]
+    border = len(rows) if signed is None else signed
+    writer = CheckpointWriter(kept, data.checkpoint_key)
+    kept.append(rows[:border])
+    writer.sign()
+    kept.append(rows[border:])
+    kept.close()
+
+
+def client_of(folder: Path, write: Callable[[LogBuilder], object], archived: bool = False) -> Client:
+    """A client on a fresh folder whose log is what `write` adds; with log.db where it is to be `archived`."""
     log = LogBuilder()
     write(log)
     fold_live(DataDir(folder), log)
+    if archived:
+        archive(DataDir(folder), log)
     return Client(folder)

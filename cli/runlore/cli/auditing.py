@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from runlore.projector.audit.prove import Signed
 from runlore.schemas.audit.checkpoint import signed_by
 from runlore.schemas.audit.leaf import origin_of
 from runlore.schemas.errors import CorruptLogError, NotFoundError
-from runlore.schemas.layout import DataDir
+from runlore.schemas.layout import DataDir, LastVerify, write_struct
 
 
 class KeyType(click.ParamType[Verifier]):
@@ -81,6 +82,27 @@ def show_report(report: VerifyReport) -> None:
         click.echo(f"WRONG       {_where(problem)}: {problem.what}")
     for what, why in report.not_compared.items():
         note(f"NOT COMPARED with the {what}: {why}")
+
+
+def remember(data: DataDir, report: VerifyReport, own_key: bool) -> None:
+    """Leave what was found where the page shows it; an auditor who may only read the folder leaves nothing."""
+    found = LastVerify(
+        at=time.time(),
+        position=report.position,
+        leaves=report.leaves,
+        root=report.root,
+        checkpoints=report.checkpoints,
+        outside=report.outside,
+        own_key=own_key,
+        messages=None if report.stream is None else report.stream.compared,
+        view=report.view is not None,
+        not_compared=report.not_compared,
+        problems=[f"{_where(problem)}: {problem.what}" for problem in report.problems],
+    )
+    try:
+        write_struct(data.verified, found)
+    except OSError as error:
+        note(f"the page will not show this result: {error}")
 
 
 def _where(problem: Problem) -> str:

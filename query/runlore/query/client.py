@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from runlore.query import evidence
 from runlore.query.comparison import Best, Comparison
 from runlore.query.differences import Differences, differences
 from runlore.query.entities import Entity
@@ -13,7 +14,7 @@ from runlore.query.finding import Found, find
 from runlore.query.histories import History
 from runlore.query.listing import Listing
 from runlore.query.live import Live
-from runlore.query.moments import AsOf, check_limit
+from runlore.query.moments import NO_END, AsOf, check_limit
 from runlore.query.waiting import HasEventId, Waiting
 from runlore.schemas.references import EntityRef
 
@@ -100,10 +101,14 @@ class Client(Waiting, Listing, Live):
     # -- what needs attention ------------------------------------------------------------------------
 
     def quarantine(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Events that could not be folded, newest first: position, event_id, subject, stage, error, payload."""
+        """Events that could not be folded, newest first: position, event_id, subject, stage, error, payload.
+
+        With `as_of`, those up to that position.
+        """
         check_limit(limit)
         names = ("position", "event_id", "subject", "stage", "error", "payload")
-        rows = self.reader.rows(f"SELECT {', '.join(names)} FROM quarantine ORDER BY position DESC LIMIT ?", (limit,))
+        query = f"SELECT {', '.join(names)} FROM quarantine WHERE position <= ? ORDER BY position DESC LIMIT ?"
+        rows = self.reader.rows(query, (min(self.moment.position, NO_END - 1), limit))
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def producers(self) -> list[dict[str, Any]]:
@@ -114,6 +119,23 @@ class Client(Waiting, Listing, Live):
         )
         names = ("producer", "last_position", "highest_seq", "missing", "late")
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    # -- evidence ------------------------------------------------------------------------------------
+
+    def logged_event(self, position: int) -> evidence.LoggedEvent:
+        """The event at a position as it was archived: raw, decoded, and proved against the newest checkpoint.
+
+        Reads log.db, so only in the data folder of a projector, and never in its process. The signature of the
+        checkpoint is not checked. Raises NotFoundError when there is no such event, CorruptLogError.
+        """
+        return evidence.logged_event(self, position)
+
+    def audit_state(self) -> evidence.AuditState:
+        """How far the log is archived and signed now, its newest checkpoint, and what `audit verify` last found.
+
+        Raises NotFoundError where there is no log, CorruptLogError when it is damaged.
+        """
+        return evidence.audit_state(self)
 
     def __enter__(self) -> Client:
         return self

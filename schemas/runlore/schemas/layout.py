@@ -11,10 +11,12 @@
 <data>/projection/projector.lock   held by the projector
 <data>/projection/fold.lock        held by its fold process
 <data>/projection/status.json      what the projector last said of itself
+<data>/projection/verified.json    what `runlore audit verify` last found
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import os
 import stat
@@ -78,6 +80,10 @@ class DataDir(msgspec.Struct, frozen=True):
     def status(self) -> Path:
         return self.projection / "status.json"
 
+    @property
+    def verified(self) -> Path:
+        return self.projection / "verified.json"
+
     def view(self, generation: int) -> Path:
         return self.projection / f"view-{generation:06d}.db"
 
@@ -127,6 +133,37 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Why it stopped, if it did."""
 
 
+class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
+    """What `runlore audit verify` last found; the content of verified.json. Not evidence: a file like any other."""
+
+    at: float
+    """When it ended, Unix seconds."""
+    position: int
+    """Everything up to here was verified."""
+    leaves: int
+    root: str
+    """Of the tree recomputed from raw bytes, hexadecimal."""
+    checkpoints: int
+    """Signed checkpoints that hold."""
+    outside: int
+    """How many of them were kept outside the data folder."""
+    own_key: bool
+    """Whether signatures were checked with the data folder's own key, for want of another."""
+    messages: int | None
+    """Messages compared with JetStream; None when it was not asked."""
+    view: bool
+    """Whether the view was compared with a replay."""
+    not_compared: dict[str, str]
+    """What was not compared (stream, view), and why."""
+    problems: list[str]
+    """What is wrong, empty when all is well."""
+
+    @property
+    def ended(self) -> dt.datetime:
+        """When it ended, UTC."""
+        return dt.datetime.fromtimestamp(self.at, dt.UTC)
+
+
 AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
 
 
@@ -143,7 +180,11 @@ def write_private(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        beside.replace(path)
+    except OSError:
+        beside.unlink()
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

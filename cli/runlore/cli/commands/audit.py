@@ -12,6 +12,7 @@ import msgspec
 from runlore.cli.auditing import (
     key_option,
     read_note,
+    remember,
     show_report,
     trusted_keys,
 )
@@ -97,6 +98,7 @@ def verify(
         print_json(msgspec.to_builtins(report))
     else:
         show_report(report)
+    remember(data, report, own_key=not keys)
     if not keys:
         note("signatures were checked with the data folder's own key; --key takes one kept elsewhere")
     if report.problems:

@@ -35,6 +35,7 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "all": ("string", "`1`: equal leaves as well."),
     "direction": ("string", "`upstream` or `downstream`."),
     "depth": ("integer", "How many links far."),
+    "position": ("integer", "A position of the log."),
     "q": ("string", "Words; the last one may be the beginning of one."),
 }
 

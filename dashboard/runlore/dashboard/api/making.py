@@ -6,8 +6,22 @@ from typing import Any
 
 import msgspec
 
-from runlore.dashboard.api.types import Author, EntityRow, EntryOut, EventOut, Value
+from runlore.dashboard.api.types import (
+    AuditOut,
+    Author,
+    CheckpointOut,
+    EntityRow,
+    EntryOut,
+    EventOut,
+    GapOut,
+    LoggedEventOut,
+    ProofOut,
+    ProofStep,
+    Value,
+    VerifyOut,
+)
 from runlore.query import Entity, Entry
+from runlore.query.evidence import AuditState, LoggedEvent, SignedCheckpoint, event_plain
 from runlore.query.plain import plain
 from runlore.query.trail import Happening
 from runlore.schemas.cells import to_cell
@@ -62,4 +76,50 @@ def event_out(item: Happening) -> EventOut:
         item.step,
         [entry_out(entry) for entry in item.metadata],
         [entry_out(entry) for entry in item.fields],
+    )
+
+
+def logged_event_out(found: LoggedEvent) -> LoggedEventOut:
+    """An event with its proof."""
+    proof = found.proof
+    return LoggedEventOut(
+        found.position,
+        found.event_id,
+        found.recorded_at,
+        found.subject,
+        found.headers,
+        found.payload,
+        found.duplicate_of,
+        None if found.event is None else event_plain(found.event),
+        found.decode_error,
+        None
+        if proof is None
+        else ProofOut(
+            proof.index,
+            proof.leaf.hex(),
+            [ProofStep(step.sibling.hex(), step.on_left, step.gives.hex()) for step in proof.steps],
+            checkpoint_out(proof.checkpoint),
+        ),
+        found.unproved,
+        found.tampered,
+    )
+
+
+def checkpoint_out(checkpoint: SignedCheckpoint) -> CheckpointOut:
+    """A checkpoint, its root readable."""
+    return msgspec.convert({**msgspec.structs.asdict(checkpoint), "root": checkpoint.root.hex()}, CheckpointOut)
+
+
+def audit_out(state: AuditState) -> AuditOut:
+    """The state of the audit."""
+    verify = state.verify
+    return AuditOut(
+        state.epoch,
+        state.position,
+        state.leaves,
+        state.root.hex(),
+        state.checkpoints,
+        None if state.checkpoint is None else checkpoint_out(state.checkpoint),
+        [GapOut(gap.first, gap.last, gap.reason) for gap in state.gaps],
+        None if verify is None else msgspec.convert({**msgspec.structs.asdict(verify), "at": verify.ended}, VerifyOut),
     )

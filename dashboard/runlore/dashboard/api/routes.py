@@ -11,16 +11,17 @@ from starlette.responses import Response
 
 from runlore.dashboard.answering import JSONBody
 from runlore.dashboard.api import types
-from runlore.dashboard.api.making import entry_out, event_out, row_out, value_out
+from runlore.dashboard.api.making import audit_out, entry_out, event_out, logged_event_out, row_out, value_out
 from runlore.dashboard.comparing import comparison_of
 from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import Visit
 from runlore.query.differences import Difference
+from runlore.query.moments import NO_END
 from runlore.query.trail import projects, recent
 from runlore.query.trail import trail as trail_of
 from runlore.schemas.errors import InvalidReferenceError
 
-REF, PATH, LIMIT, BEFORE, AT = "ref", "path", "limit", "before", "at"
+REF, PATH, LIMIT, BEFORE, AT, POSITION = "ref", "path", "limit", "before", "at", "position"
 
 
 class Endpoint(NamedTuple):
@@ -142,6 +143,16 @@ def search(visit: Visit) -> types.Hits:
     return types.Hits(found, hits.position)
 
 
+def event(visit: Visit) -> types.LoggedEventOut:
+    """The event at a position as it was archived, raw and decoded, with its proof of inclusion."""
+    return logged_event_out(visit.client.logged_event(visit.number(POSITION, 0, NO_END)))
+
+
+def audit(visit: Visit) -> types.AuditOut:
+    """How far the log is archived and signed now, and what `runlore audit verify` last found."""
+    return audit_out(visit.now.audit_state())
+
+
 class QuarantinePage(msgspec.Struct, frozen=True):
     """Events that could not be folded, newest first."""
 
@@ -150,7 +161,7 @@ class QuarantinePage(msgspec.Struct, frozen=True):
 
 def quarantine(visit: Visit) -> QuarantinePage:
     """Events that could not be folded, newest first."""
-    rows = visit.now.quarantine(visit.number(LIMIT, 100))
+    rows = visit.client.quarantine(visit.number(LIMIT, 100))
     return QuarantinePage([types.Quarantined(**row) for row in rows])
 
 
@@ -183,5 +194,7 @@ ENDPOINTS = (
     Endpoint("/trail", trail, types.Trail, (REF, LIMIT, BEFORE)),
     Endpoint("/lineage", lineage, types.LineageOut, (REF, "direction", "depth"), (REF,)),
     Endpoint("/search", search, types.Hits, ("q", "kind", LIMIT), ("q",)),
+    Endpoint("/event", event, types.LoggedEventOut, (POSITION,), (POSITION,)),
+    Endpoint("/audit", audit, types.AuditOut, ()),
     Endpoint("/quarantine", quarantine, QuarantinePage, (LIMIT,)),
 )

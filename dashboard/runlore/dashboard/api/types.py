@@ -212,6 +212,88 @@ class Quarantined(msgspec.Struct, frozen=True):
     payload: bytes
 
 
+class ProofStep(msgspec.Struct, frozen=True):
+    """One hash of a proof of inclusion, from the leaf up; hashes in hexadecimal."""
+
+    sibling: str
+    on_left: bool
+    gives: str
+
+
+class CheckpointOut(msgspec.Struct, frozen=True):
+    """The newest signed checkpoint; its signature was not checked here. The root is in hexadecimal."""
+
+    origin: str
+    size: int
+    root: str
+    note: str
+    signers: list[str]
+    created: dt.datetime
+
+
+class ProofOut(msgspec.Struct, frozen=True):
+    """That the event is in the log of the checkpoint (RFC 6962, 2.1.1)."""
+
+    index: int
+    leaf: str
+    steps: list[ProofStep]
+    checkpoint: CheckpointOut
+
+
+class LoggedEventOut(msgspec.Struct, frozen=True):
+    """One event as it was archived: headers and payload in base64, and decoded where that is possible."""
+
+    position: int
+    event_id: str | None
+    recorded_at: dt.datetime
+    subject: str
+    headers: bytes
+    payload: bytes
+    duplicate_of: int | None
+    event: dict[str, Any] | None
+    decode_error: str | None
+    proof: ProofOut | None
+    unproved: str | None
+    tampered: bool
+
+
+class GapOut(msgspec.Struct, frozen=True):
+    """Positions that the stream itself did not hold, both ends included."""
+
+    first: int
+    last: int
+    reason: str
+
+
+class VerifyOut(msgspec.Struct, frozen=True):
+    """What `runlore audit verify` last found: a note that it left, no evidence."""
+
+    at: dt.datetime
+    position: int
+    leaves: int
+    root: str
+    checkpoints: int
+    outside: int
+    own_key: bool
+    messages: int | None
+    view: bool
+    not_compared: dict[str, str]
+    problems: list[str]
+
+
+class AuditOut(msgspec.Struct, frozen=True):
+    """How far the log is archived and signed, as of now."""
+
+    epoch: str
+    position: int
+    leaves: int
+    root: str
+    checkpoints: int
+    checkpoint: CheckpointOut | None
+    gaps: list[GapOut]
+    verify: VerifyOut | None
+
+
 class Problem(msgspec.Struct, frozen=True):
     """What was wrong with a request; `near` are references called alike."""
 

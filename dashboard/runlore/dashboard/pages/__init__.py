@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from runlore.dashboard.pages.compare import compare, export_csv, export_json
 from runlore.dashboard.pages.entity import copy_text, entity
+from runlore.dashboard.pages.evidence import audit, checkpoint, event, payload
 from runlore.dashboard.pages.history import history
 from runlore.dashboard.pages.home import home
 from runlore.dashboard.pages.lineage import lineage
@@ -27,6 +28,10 @@ PAGES: dict[str, Callable[[Visit], Response]] = {
     "/compare.csv": export_csv,
     "/compare.json": export_json,
     "/trail": trail,
+    "/event": event,
+    "/payload": payload,
+    "/audit": audit,
+    "/checkpoint.txt": checkpoint,
     "/quarantine": quarantine,
     "/search": search,
 }

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import msgspec
 from starlette.responses import Response
 
+from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
-from runlore.dashboard.texts import FOLDED, shortened, visible
+from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
-from runlore.query.plain import plain
 from runlore.query.trail import Happening, positions, recent
 from runlore.query.trail import trail as trail_of
-from runlore.schemas.errors import InvalidReferenceError
 from runlore.schemas.layout import ProjectorStatus, read_struct
 
 ROWS = 40
@@ -69,7 +67,7 @@ def quarantine(visit: Visit) -> Response:
     return render(
         visit,
         "quarantine.html",
-        events=[_bad(row) for row in visit.now.quarantine(QUARANTINED)],
+        events=[_bad(row) for row in visit.client.quarantine(QUARANTINED)],
         producers=visit.now.producers()[:QUARANTINED],
         projector=read_struct(data.status, ProjectorStatus) if data else None,
         live="*",
@@ -85,24 +83,6 @@ def _bad(row: dict[str, Any]) -> Bad:
         row["stage"],
         visible(row["error"][:2000], lines=True),
         len(payload),
-        _decoded(payload),
-        _dump(payload[:DUMPED]),
-    )
-
-
-def _decoded(payload: bytes) -> str | None:
-    """The bytes as JSON, where they are MessagePack at all."""
-    try:
-        value = msgspec.msgpack.decode(payload)
-        text = msgspec.json.format(msgspec.json.encode(plain(value))).decode()
-    except (msgspec.MsgspecError, InvalidReferenceError, TypeError, RecursionError):
-        return None
-    return visible(text[:FOLDED], lines=True)
-
-
-def _dump(data: bytes) -> str:
-    rows = [data[start : start + 16] for start in range(0, len(data), 16)]
-    return "\n".join(
-        f"{16 * place:04x}  {row.hex(' '):47}  {''.join(chr(b) if 32 <= b < 127 else '.' for b in row)}"
-        for place, row in enumerate(rows)
+        message_pack_text(payload),
+        dump(payload, DUMPED),
     )

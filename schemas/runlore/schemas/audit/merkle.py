@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import NamedTuple
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256().digest()
@@ -87,22 +88,40 @@ def subtree_root(first: int, end: int, node: Node) -> bytes:
     return hash_children(subtree_root(first, middle, node), subtree_root(middle, end, node))
 
 
-def check_inclusion(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
-    """Whether the proof shows the leaf at `index` in the tree of `size` and `root` (RFC 9162, 2.1.3.2)."""
+class Step(NamedTuple):
+    """One step of a proof, from a node to the one above it."""
+
+    sibling: bytes
+    on_left: bool
+    """Whether the sibling comes first in the hash."""
+    gives: bytes
+
+
+def climb(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes]) -> list[Step] | None:
+    """What an inclusion proof computes on its way up (RFC 9162, 2.1.3.2); None where it does not end at a root."""
     if not 0 <= index < size or not _well_formed(path):
-        return False
+        return None
     at, last, found = index, size - 1, leaf_hash
+    steps: list[Step] = []
     for sibling in path:
         if last == 0:
-            return False
-        if at & 1 or at == last:
+            return None
+        on_left = bool(at & 1) or at == last
+        if on_left:
             found = hash_children(sibling, found)
             while not at & 1 and at:
                 at, last = at >> 1, last >> 1
         else:
             found = hash_children(found, sibling)
+        steps.append(Step(sibling, on_left, found))
         at, last = at >> 1, last >> 1
-    return last == 0 and found == root
+    return steps if last == 0 else None
+
+
+def check_inclusion(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
+    """Whether the proof shows the leaf at `index` in the tree of `size` and `root`."""
+    steps = climb(leaf_hash, index, size, path)
+    return steps is not None and root == (steps[-1].gives if steps else leaf_hash)
 
 
 def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:

@@ -1,0 +1,39 @@
+"""Bytes of events as people read them: decoded as JSON, and as a dump."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from runlore.dashboard.texts import FOLDED, visible
+from runlore.query.plain import plain
+from runlore.schemas.errors import InvalidReferenceError
+
+
+def json_text(value: Any, limit: int = FOLDED) -> str:
+    """A value as indented JSON; what JSON cannot say exactly is readable text. Unseen characters are escapes."""
+    text = msgspec.json.format(msgspec.json.encode(plain(value))).decode()
+    cut = visible(text[:limit], lines=True)
+    return cut if len(text) <= limit else f"{cut}…\n{len(text) - limit:,} more characters"
+
+
+def message_pack_text(payload: bytes) -> str | None:
+    """Bytes as JSON where they are MessagePack at all."""
+    try:
+        return json_text(msgspec.msgpack.decode(payload))
+    except (msgspec.MsgspecError, InvalidReferenceError, TypeError, RecursionError):
+        return None
+
+
+def dump(data: bytes, limit: int) -> str:
+    """Sixteen bytes a line: offset, hexadecimal, ASCII; then how many are left out."""
+    shown = data[:limit]
+    rows = [shown[start : start + 16] for start in range(0, len(shown), 16)]
+    lines = [
+        f"{16 * place:04x}  {row.hex(' '):47}  {''.join(chr(b) if 32 <= b < 127 else '.' for b in row)}"
+        for place, row in enumerate(rows)
+    ]
+    if len(data) > limit:
+        lines.append(f"{len(data) - limit:,} more bytes")
+    return "\n".join(lines)

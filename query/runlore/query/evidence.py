@@ -1,0 +1,261 @@
+"""The raw event behind what is shown, and its proof: read from log.db, the archive that the projector keeps.
+
+Never in the process that archives: it writes log.db through another SQLite library, whose locks closing this one's
+file would drop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sqlite3
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from runlore.query.plain import plain
+from runlore.schemas.audit.checkpoint import Checkpoint, read_unchecked
+from runlore.schemas.audit.leaf import LeafCoder
+from runlore.schemas.audit.merkle import Step, climb
+from runlore.schemas.audit.proof import prove_event
+from runlore.schemas.audit.tree import StoredNodes, read_tree
+from runlore.schemas.codec import decode_event
+from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
+from runlore.schemas.events import Event, event_type
+from runlore.schemas.layout import LastVerify, read_struct
+
+if TYPE_CHECKING:
+    from runlore.query.lookup import Lookup
+
+BUSY_SECONDS = 5.0
+MAX_GAPS = 100
+
+_ROW = "SELECT event_id, recorded_ns, subject, headers, payload, duplicate_of FROM log WHERE position = ?"
+_GAP = "SELECT first, last, reason FROM gaps WHERE first <= ? AND last >= ?"
+_CHECKPOINT = "SELECT note, created_ns FROM checkpoints ORDER BY size DESC LIMIT 1"
+
+
+class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest checkpoint of the log. Its signature was not checked here: `runlore audit verify` does."""
+
+    origin: str
+    size: int
+    """Leaves it speaks for."""
+    root: bytes
+    note: str
+    """The signed note (C2SP tlog-checkpoint), to be kept elsewhere."""
+    signers: list[str]
+    """Name and key ID, as public keys begin."""
+    created: dt.datetime
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """That an event is in the log of a checkpoint (RFC 6962, 2.1.1), with what the proof computes on its way."""
+
+    index: int
+    """Of the event's leaf."""
+    leaf: bytes
+    steps: list[Step]
+    """From the leaf up; the last one gives the root."""
+    checkpoint: SignedCheckpoint
+
+
+class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One message as it was archived, decoded and raw."""
+
+    position: int
+    event_id: str | None
+    recorded_at: dt.datetime
+    """The server's clock, UTC."""
+    subject: str
+    headers: bytes
+    payload: bytes
+    duplicate_of: int | None
+    """The position of the first copy; this one was not folded."""
+    event: Event | None
+    """None when it cannot be decoded."""
+    decode_error: str | None
+    proof: Proof | None
+    unproved: str | None
+    """Why there is no proof."""
+    tampered: bool
+    """Whether that is because the log does not fit its checkpoint."""
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Positions that the stream itself no longer held when they were archived, both ends included."""
+
+    first: int
+    last: int
+    reason: str
+
+
+class AuditState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the log is archived and signed, and what the last verification found."""
+
+    epoch: str
+    position: int
+    """Everything up to here is archived."""
+    leaves: int
+    """Of the tree: events, second copies and gaps."""
+    root: bytes
+    """Of the tree as it stands."""
+    checkpoints: int
+    checkpoint: SignedCheckpoint | None
+    """The newest."""
+    gaps: list[Gap]
+    """The first hundred."""
+    verify: LastVerify | None
+    """What `runlore audit verify` last found here; a note that it left, no evidence."""
+
+
+def logged_event(client: Lookup, position: int) -> LoggedEvent:
+    """The event at a position, of whichever project. Raises NotFoundError, CorruptLogError when the file is damaged."""
+    if position > client.moment.position:
+        raise NotFoundError(f"position {position} is later than the moment that is looked at")
+    with _log(client) as log:
+        row = log.execute(_ROW, (position,)).fetchone()
+        if row is None:
+            raise NotFoundError(_absent(log, position))
+        event_id, recorded_ns, subject, headers, payload, duplicate_of = row
+        event, error = _decoded(payload)
+        proof, unproved, tampered = _proof(log, position)
+    return LoggedEvent(
+        position=position,
+        event_id=None if event_id is None else _text(event_id),
+        recorded_at=_time(recorded_ns),
+        subject=_text(subject),
+        headers=headers,
+        payload=payload,
+        duplicate_of=duplicate_of,
+        event=event,
+        decode_error=error,
+        proof=proof,
+        unproved=unproved,
+        tampered=tampered,
+    )
+
+
+def audit_state(client: Lookup) -> AuditState:
+    """How the log stands now. Raises NotFoundError where there is no log, or one without a tree yet."""
+    with _log(client) as log:
+        covered, tree = read_tree(log)
+        rows = log.execute("SELECT first, last, reason FROM gaps ORDER BY first LIMIT ?", (MAX_GAPS,)).fetchall()
+        state = AuditState(
+            epoch=_epoch(log),
+            position=covered,
+            leaves=tree.size,
+            root=tree.root(),
+            checkpoints=log.execute("SELECT count(*) FROM checkpoints").fetchone()[0],
+            checkpoint=_newest(log),
+            gaps=[Gap(first=first, last=last, reason=_text(reason)) for first, last, reason in rows],
+            verify=None,
+        )
+    return msgspec.structs.replace(state, verify=_last_verify(client))
+
+
+def _last_verify(client: Lookup) -> LastVerify | None:
+    data = client.reader.data
+    try:
+        return read_struct(data.verified, LastVerify) if data else None
+    except OSError:  # left by an auditor who is another user
+        return None
+
+
+def event_plain(event: Event) -> dict[str, Any]:
+    """A decoded event as JSON values, its fact with its type."""
+    return {**plain(event), "fact": {"type": event_type(event.fact), **plain(event.fact)}}
+
+
+@contextlib.contextmanager
+def _log(client: Lookup) -> Generator[sqlite3.Connection]:
+    """A reader inside one transaction, which hands out TEXT as bytes; closed again at once."""
+    data = client.reader.data
+    if data is None or not data.log.exists():
+        raise NotFoundError("no log.db here: raw events and proofs are where the projector runs")
+    connection = sqlite3.connect(
+        f"{data.log.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+    )
+    connection.text_factory = bytes
+    try:
+        connection.execute("BEGIN")
+        yield connection
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            raise NotFoundError("the log has no audit tree yet: start the projector once") from error
+        raise
+    except sqlite3.DatabaseError as error:
+        raise CorruptLogError(f"log.db is damaged: {error}; `runlore audit verify` says where") from error
+    finally:
+        connection.close()
+
+
+def _absent(log: sqlite3.Connection, position: int) -> str:
+    gap = log.execute(_GAP, (position, position)).fetchone()
+    if gap is not None:
+        return f"positions {gap[0]} to {gap[1]} are a gap of the stream: {_text(gap[2])}"
+    return f"the log has no event at position {position}"
+
+
+def _decoded(payload: bytes) -> tuple[Event | None, str | None]:
+    try:
+        return decode_event(payload), None
+    except EventDecodeError as error:
+        return None, str(error)
+
+
+def _proof(log: sqlite3.Connection, position: int) -> tuple[Proof | None, str | None, bool]:
+    """The proof; or why there is none, and whether that is a reason for alarm."""
+    try:
+        checkpoint = _newest(log)
+        if checkpoint is None:
+            return None, "the log has no signed checkpoint yet", False
+        coder, nodes = LeafCoder(_epoch(log)), StoredNodes(log)
+        signed = Checkpoint(checkpoint.origin, checkpoint.size, checkpoint.root)
+        if signed.origin != coder.origin:
+            raise CorruptLogError(f"the checkpoint is of another log, {signed.origin}")
+        event = prove_event(log, coder, nodes, signed, position)
+    except NotFoundError as error:
+        return None, str(error), False
+    except CorruptLogError as error:
+        return None, str(error), True
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return None, "the log has no audit tree yet: an older version made it", False
+    leaf = event.leaf(coder)
+    steps = climb(leaf, event.index, signed.size, event.proof)
+    assert steps is not None  # prove_event gives out only what holds
+    return Proof(index=event.index, leaf=leaf, steps=steps, checkpoint=checkpoint), None, False
+
+
+def _newest(log: sqlite3.Connection) -> SignedCheckpoint | None:
+    row = log.execute(_CHECKPOINT).fetchone()
+    if row is None:
+        return None
+    note = _text(row[0])
+    checkpoint, signers = read_unchecked(note)
+    return SignedCheckpoint(
+        origin=checkpoint.origin,
+        size=checkpoint.size,
+        root=checkpoint.root,
+        note=note,
+        signers=signers,
+        created=_time(row[1]),
+    )
+
+
+def _epoch(log: sqlite3.Connection) -> str:
+    row: tuple[Any, ...] | None = log.execute("SELECT epoch FROM log_state").fetchone()
+    if row is None:
+        raise CorruptLogError("log.db has lost its state: `runlore audit verify` says more")
+    return _text(row[0])
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
+
+
+def _time(nanoseconds: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(nanoseconds / 1e9, dt.UTC)
