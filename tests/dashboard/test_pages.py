@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -172,3 +173,52 @@ def test_counts_go_on_from_what_was_counted(demo: Client) -> None:
     assert counts.of(demo) == demo.list_kinds()
     with Client(demo.reader.data.root if demo.reader.data else None, as_of=20) as then:
         assert counts.of(then) == then.list_kinds() != demo.list_kinds()
+
+
+def marked(answer: str, path: str) -> list[int]:
+    row = re.search(rf'<tr[^>]*data-path="{re.escape(path)}">.*?</tr>', answer, re.DOTALL)
+    assert row
+    return [int(column) for column in re.findall(r'<td data-column="(\d+)" class=best>', row[0])]
+
+
+def test_one_key_can_be_better_lower_than_the_others(web: TestClient, demo: Client) -> None:
+    query = "/compare?ref=model:churn@1&ref=model:churn@2&ref=model:churn@3&best=max"
+    references = ["model:churn@1", "model:churn@2", "model:churn@3"]
+    best = {row.path: list(row.best) for row in demo.compare(references, "max").rows}
+    lowest = {row.path: list(row.best) for row in demo.compare(references, "min").rows}
+    assert best["metrics.loss"] != lowest["metrics.loss"]
+    plain = web.get(query).text
+    turned = web.get(query + "&turn=metrics.loss").text
+    back = web.get(query + "&turn=metrics.loss&turn=metrics.loss").text
+    for path in ("metrics.loss", "metrics.accuracy", "size"):
+        assert marked(plain, path) == marked(back, path) == best[path]
+    assert marked(turned, "metrics.loss") == lowest["metrics.loss"]
+    assert marked(turned, "metrics.accuracy") == best["metrics.accuracy"]
+    form = re.compile(r'<form id="turns".*?</form>')
+    assert ['name="turn"' in part for page in (plain, turned, back) for part in form.findall(page)] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_what_has_changed_since_names_stage_and_note_as_well(web: TestClient) -> None:
+    page = web.get("/entity?ref=model:churn@2&as_of=45").text
+    since = re.search(r'<section class="since">.*?</section>', page, re.DOTALL)
+    assert since
+    rows = re.findall(r"<th scope=\"row\"><a [^>]*>([^<]*)</a>", since[0])
+    assert rows == ["stage", "note", "metrics.accuracy"]
+    assert 'class="since"' not in web.get("/entity?ref=model:churn@2").text
+    assert "all of it is the same today" in web.get("/entity?ref=model:churn@2&as_of=60").text
+
+
+def test_columns_of_one_entity_at_several_moments_say_which(web: TestClient) -> None:
+    page = web.get("/compare?ref=step:run-1/train&at=5&at=10").text
+    assert re.findall(r'<span class="muted">at (\d+)</span>', page) == ["5", "10"]
+
+
+def test_a_search_says_how_far_its_index_is(web: TestClient, demo: Client) -> None:
+    known = demo.search("churn").position
+    page = web.get("/search?q=churn").text
+    assert known < demo.position  # nobody indexes in this test
+    assert f"up to position {known} of {demo.position}" in page

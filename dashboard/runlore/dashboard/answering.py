@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from runlore.dashboard.metrics import Metrics
-from runlore.dashboard.rendering import render_bare
+from runlore.dashboard.rendering import NAVIGATION, render_bare
 from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import MissingEntityError, Visit
 from runlore.query import Client
@@ -94,6 +94,7 @@ def error_page(status: int, text: str, near: list[str], as_of: str = "") -> Resp
         "error.html",
         status,
         status=status,
+        navigation=NAVIGATION,
         title=TITLES.get(status, "Something is wrong"),
         text=visible(text, lines=True),
         near=near,

@@ -89,10 +89,11 @@ def _row(path: str, cells: list[tuple[str, Any] | None], best: Best | None) -> R
     present = tuple(cell is not None for cell in cells)
     # As stored, with the type: NaN equals itself here, True is not 1, and ["1"] is not [1].
     differs = len(set(cells)) > 1
-    return Row(path, values, present, differs, _best(values, best) if best and differs else ())
+    return Row(path, values, present, differs, best_columns(values, best) if best and differs else ())
 
 
-def _best(values: tuple[Any, ...], best: Best) -> tuple[int, ...]:
+def best_columns(values: tuple[Any, ...], best: Best) -> tuple[int, ...]:
+    """The columns with the largest or smallest number; none where fewer than two have one."""
     numbers = {column: value for column, value in enumerate(values) if is_number(value) and value == value}
     if len(numbers) < 2:
         return ()  # nothing to be better than

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from starlette.responses import PlainTextResponse, Response
 
 from runlore.dashboard.answering import JSONBody
-from runlore.dashboard.comparing import best_of, comparison_of
+from runlore.dashboard.comparing import Best, best_of, comparison_of
 from runlore.dashboard.display import Shown, show
 from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
 from runlore.query import Comparison, Entity
-from runlore.query.comparison import Row, is_number
+from runlore.query.comparison import Row, best_columns, is_number
 from runlore.query.moments import NO_END
 from runlore.query.plain import plain
 from runlore.schemas.cells import readable
@@ -31,6 +31,8 @@ class Line(NamedTuple):
     row: Row
     cells: list[Shown | None]
     numeric: bool
+    best: Best | None
+    """Which of its numbers are marked, None for none."""
 
 
 def compare(visit: Visit) -> Response:
@@ -40,18 +42,21 @@ def compare(visit: Visit) -> Response:
     rows = [row for row in table.rows if everything or row.differs]
     size = max(10, CELLS // max(1, len(table.entities)))
     start = min(visit.number("from", 1, len(rows) + 1) - 1, len(rows))
-    lines = [_line(row) for row in rows[start : start + size]]
+    best, turned = best_of(visit), turned_of(visit)
+    lines = [_line(row, best, row.path in turned) for row in rows[start : start + size]]
     following = start + size + 1
     values: dict[str, Any] = {
         "table": table,
         "titles": [column_title(entity) for entity in table.entities],
+        "moments": [_position(entity) for entity in table.entities],
+        "turning": _turning(visit, turned),
         "lines": lines,
         "start": start,
         "next": visit.here(**{"from": following, "part": None}) if following <= len(rows) else None,
         "equal": sum(not row.differs for row in table.rows),
         "rows": len(rows),
         "everything": everything,
-        "best": best_of(visit),
+        "best": best,
         "query": visit.here(**{"from": None}).partition("?")[2],
         "kinds": visit.kinds if len(table.entities) < 2 else {},
         "suggested": _suggested(visit) if len(table.entities) < 2 else [],
@@ -68,18 +73,42 @@ def compare(visit: Visit) -> Response:
 
 def column_title(entity: Entity) -> str:
     """A reference, with the position where it is looked at in the past."""
-    position = entity.moment.position
-    return entity.reference if position == NO_END else f"{entity.reference} at {position}"
+    position = _position(entity)
+    return entity.reference if position is None else f"{entity.reference} at {position}"
+
+
+def _position(entity: Entity) -> int | None:
+    """Where in the past a column looks, None for now."""
+    return None if entity.moment.position == NO_END else entity.moment.position
+
+
+def turned_of(visit: Visit) -> list[str]:
+    """Keys whose best is the other way round: `turn=metrics.loss`, again to turn it back."""
+    given = visit.params.getlist("turn")
+    return [path for path in dict.fromkeys(given) if given.count(path) % 2]
+
+
+def _turning(visit: Visit, turned: list[str]) -> list[tuple[str, str]]:
+    """The page's parameters for the form in which each row has a button to turn it round."""
+    left_out = ("turn", "from", "part", *visit.kept)
+    kept = [pair for pair in visit.params.multi_items() if pair[0] not in left_out]
+    return [*kept, *visit.kept.items(), *(("turn", path) for path in turned)]
 
 
 def _suggested(visit: Visit) -> list[Entity]:
     return [*visit.client.find("model", limit=6), *visit.client.find("run", limit=6)]
 
 
-def _line(row: Row) -> Line:
+def _line(row: Row, best: Best | None, turned: bool) -> Line:
     cells = [show(value) if there else None for value, there in zip(row.values, row.present, strict=True)]
     there = [value for value, is_there in zip(row.values, row.present, strict=True) if is_there]
-    return Line(row, cells, bool(there) and all(map(is_number, there)))
+    numeric = bool(there) and all(map(is_number, there))
+    if not best or not row.best:
+        return Line(row, cells, numeric, None)
+    if turned:
+        best = "min" if best == "max" else "max"
+        row = row._replace(best=best_columns(row.values, best))
+    return Line(row, cells, numeric, best)
 
 
 def export_json(visit: Visit) -> Response:

@@ -32,6 +32,14 @@ OWN_FIELDS = ("name", "status", "error_type", "error_message", "started_at", "fi
 """Fields that the page shows elsewhere than among the facts."""
 
 
+class FieldChange(NamedTuple):
+    """What Runlore knew of the entity itself, then and now; None where it knew nothing."""
+
+    name: str
+    before: Any
+    after: Any
+
+
 class Line(NamedTuple):
     """One leaf: its names, value, entry, and the numbers that it had."""
 
@@ -69,6 +77,7 @@ def entity(visit: Visit) -> Response:
         around=neighbours(shown),
         versions=_versions(visit, shown),
         since=_since(visit, shown),
+        since_fields=_since_fields(visit, shown, fields),
         positions=positions(shown, MAX_TICKS),
         kind_shown=shown.kind,
         live=" ".join([shown.reference, *(step.reference for step in steps)]),
@@ -106,6 +115,14 @@ def _since(visit: Visit, shown: Entity) -> list[Difference] | None:
         return None
     today = shown.seen_at(visit.now.moment)
     return visit.now.diff(shown, today).only("added", "removed", "changed")[:MAX_CHANGES]
+
+
+def _since_fields(visit: Visit, shown: Entity, then: dict[str, Any]) -> list[FieldChange]:
+    if not visit.past:
+        return []
+    now = shown.seen_at(visit.now.moment).fields
+    changes = [FieldChange(name, then.get(name), now.get(name)) for name in (*now, *(set(then) - {*now, "seconds"}))]
+    return [change for change in changes if change.before != change.after]
 
 
 def copy_text(visit: Visit) -> Response:

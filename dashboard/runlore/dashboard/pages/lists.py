@@ -89,6 +89,7 @@ def entities(visit: Visit) -> Response:
         own_columns=[_own(visit, name) for name in FIELDS.get(kind, ())],
         created=_column(visit, "created", "created", "created"),
         columns=[_column(visit, path, visible(path), sort_key(path)) for path in chosen],
+        numeric=_numeric(lines),
         chosen=chosen,
         offered=sorted(known)[:OFFERED],
         next=visit.here(after=cursor) if cursor else None,
@@ -114,6 +115,16 @@ def _usual(known: list[str], cells: list[dict[str, tuple[str, Any]]]) -> list[st
         return long or "metric" not in path.lower(), -len(having)
 
     return [path for path in sorted(known, key=rank) if path][:DEFAULT_COLUMNS]
+
+
+def _numeric(lines: list[Line]) -> set[str]:
+    """The columns that hold nothing but numbers on this page: their headings stand above the digits."""
+    kinds: dict[str, set[str]] = {}
+    for line in lines:
+        for path, shown in line.values:
+            if shown is not None:
+                kinds.setdefault(path, set()).add(shown.css)
+    return {path for path, found in kinds.items() if found <= {"number", "mark"}}
 
 
 def sort_key(path: str) -> str:
