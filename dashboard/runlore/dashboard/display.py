@@ -56,6 +56,8 @@ def show(value: Any, depth: int = 0) -> Shown:
             return _text(value)
         case dt.datetime():
             return _datetime(value)
+        case dt.timedelta():
+            return Shown(css="number", text=duration(value.total_seconds()), title=str(value))
         case bytes():
             return Shown(css="code", text=shortened(value[:PREVIEW].hex()), title=f"{len(value):,} bytes")
         case dict():
@@ -73,6 +75,23 @@ def number_text(value: float) -> str:
     """A number in at most about ten characters."""
     exact = repr(value)
     return exact if len(exact) <= 10 else f"{value:.6g}"
+
+
+def duration(seconds: float | None) -> str:
+    """A span of time: 850 ms, 12.5 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    if seconds is None:
+        return ""
+    if seconds < 0:
+        return f"−{duration(-seconds)}"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 or not seconds else f"{seconds * 1e6:.0f} µs"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"
 
 
 def _integer(value: int) -> Shown:

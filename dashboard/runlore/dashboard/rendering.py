@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from runlore.dashboard.display import number_text, show
+from runlore.dashboard.display import duration, number_text, show
 from runlore.dashboard.drawing import spark_points
 from runlore.dashboard.links import Value, address
 from runlore.dashboard.texts import shortened, visible
@@ -58,18 +58,6 @@ def key_path(key: str) -> str:
 def plain_link(path: str, **params: Value) -> str:
     """An address that keeps nothing."""
     return address(path, {}, params)
-
-
-def duration(seconds: float | None) -> str:
-    """A span of time: 850 ms, 12.5 s, 3 min 20 s, 2 h 5 min."""
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _environment() -> Environment:
