@@ -8,13 +8,19 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from starlette.testclient import TestClient
 
+from runlore.cli.app import app
+from runlore.cli.stack import settings_environment
+from runlore.dashboard import create_app
 from runlore.dashboard.pages.compare import inert
 from runlore.dashboard.safety import check_binding
 from runlore.dashboard.serving import allowed_hosts
 from runlore.query import Client
 from runlore.schemas.errors import QueryTimeoutError, SettingsError
+from runlore.schemas.hosts import parse_hosts
+from runlore.schemas.settings import read_settings
 from tests.dashboard.conftest import web_over
 from tests.dashboard.demo_log import FORMULA, SCRIPT
 
@@ -50,6 +56,101 @@ def test_only_exact_host_names_are_answered(web: TestClient, host: str) -> None:
     assert web.get("/livez", headers={"Host": host}).status_code == 421
 
 
+def test_a_refusal_of_a_name_says_which_setting_to_set_and_repeats_nothing(web: TestClient) -> None:
+    answer = web.get("/", headers={"Host": "<b>evil.example"})
+    assert answer.status_code == 421
+    assert "RUNLORE_DASHBOARD_HOSTS" in answer.text
+    assert "--allow-host" in answer.text
+    assert "evil" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("runlore.example.test", 200),
+        ("RUNLORE.example.TEST", 200),
+        ("runlore.example.test:8080", 200),
+        ("runlore.example.test:8443", 421),
+        ("runlore.example.test:", 421),
+        ("runlore.example.test.", 421),
+        ("runlore.example.test.evil.example", 421),
+        ("evil.runlore.example.test", 421),
+        ("runlore.example.test@evil.example", 421),
+        ("ported.example.test:8443", 200),
+        ("ported.example.test", 421),
+        ("ported.example.test:8080", 421),
+        ("[2001:db8::7]:8443", 200),
+        ("[2001:db8::7]", 421),
+        ("127.0.0.1:8080", 200),
+        ("127.0.0.1", 421),
+    ],
+)
+def test_the_names_of_a_proxy_are_answered_exactly(demo: Client, host: str, status: int) -> None:
+    names = parse_hosts("runlore.example.test, ported.example.test:8443 [2001:db8::7]:8443")
+    with TestClient(create_app(demo, allowed_hosts("127.0.0.1", 8080, names))) as web:
+        assert web.get("/livez", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "*",
+        "*.example.test",
+        "https://runlore.example.test",
+        "runlore.example.test/",
+        "runlore.example.test/page",
+        "user@example.test",
+        "example.test:",
+        "example.test:0",
+        "example.test:65536",
+        "example.test:http",
+        "example..test",
+        "example.test.",
+        ".example.test",
+        "-a.example.test",
+        "2001:db8::7",
+        "[2001:db8::7",
+        "[fe80::1%eth0]",
+        "[example.test]",
+        "bücher.example.test",
+        "a" * 64 + ".example.test",
+        ".".join(["a" * 60] * 5),
+        "?",
+    ],
+)
+def test_what_is_no_exact_name_is_refused_before_anything_listens(name: str) -> None:
+    with pytest.raises(SettingsError, match=r"RUNLORE_DASHBOARD_HOSTS.*a name"):
+        read_settings({"RUNLORE_DASHBOARD_HOSTS": f"fine.example.test {name}"})
+    asked = CliRunner().invoke(app, ["dashboard", "--allow-host", name])
+    assert asked.exit_code == 2
+    assert "a name" in asked.output
+
+
+def test_the_setting_reaches_a_child_as_it_was_read() -> None:
+    settings = read_settings({"RUNLORE_DASHBOARD_HOSTS": " b.example.test,A.example.test:8443,,b.example.test "})
+    assert settings.dashboard_hosts == ("b.example.test", "a.example.test:8443")
+    assert read_settings(settings_environment(settings)) == settings
+    assert read_settings(settings_environment(read_settings({}))) == read_settings({})
+
+
+@pytest.mark.parametrize(
+    ("headers", "secure"),
+    [
+        ({}, False),
+        ({"X-Forwarded-Proto": "http"}, False),
+        ({"X-Forwarded-Proto": "https"}, True),
+        ({"X-Forwarded-Proto": "HTTPS, http"}, True),
+        ({"X-Forwarded-Proto": "http, https"}, False),
+    ],
+)
+def test_behind_a_proxy_with_tls_the_cookie_is_for_tls_alone(
+    demo: Client, headers: dict[str, str], secure: bool
+) -> None:
+    with web_over(demo, "s3cret") as web:
+        cookie = web.post("/login", data={"token": "s3cret"}, headers=headers).headers["set-cookie"]
+    assert ("; secure" in cookie.lower()) is secure
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_only_reading_is_possible(web: TestClient, method: str) -> None:
     for path in ("/", "/list", "/api/v1/status", "/login"):
@@ -63,7 +164,7 @@ def test_an_address_open_to_others_needs_a_token() -> None:
         with pytest.raises(SettingsError, match="TOKEN"):
             check_binding(host, None)
         check_binding(host, "secret")
-    assert allowed_hosts("127.0.0.1", 8080) == {"127.0.0.1:8080", "localhost:8080", "[::1]:8080"}
+    assert allowed_hosts("127.0.0.1", 8080, ()) == {"127.0.0.1:8080", "localhost:8080", "[::1]:8080"}
 
 
 def test_with_a_token_nothing_is_shown_without_it(demo: Client) -> None:

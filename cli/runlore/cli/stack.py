@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from runlore.cli.children import Child, Reviver, child_environment
@@ -199,7 +199,11 @@ def public_address(settings: Settings) -> str:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The RUNLORE_* variables from which a child reads the same settings."""
     values = {setting.variable: getattr(settings, name) for name, setting in SETTINGS.items()}
-    return {variable: str(value) for variable, value in values.items() if value is not None}
+    return {
+        variable: " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
+        for variable, value in values.items()
+        if value is not None
+    }
 
 
 def readyz(address: str) -> bool:

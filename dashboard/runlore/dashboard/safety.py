@@ -21,6 +21,12 @@ MAX_LOGIN_BYTES = 4096
 OPEN_PATHS = ("/livez", "/readyz", "/login", "/static/")
 """What answers without a token: they say nothing of the data."""
 
+UNKNOWN_NAME = (
+    "This server does not answer to that name. If it is yours (a reverse proxy's, say), name it in"
+    " RUNLORE_DASHBOARD_HOSTS or with --allow-host, as it stands in the Host header.\n"
+)
+"""The name itself is not repeated: whoever asked chose it."""
+
 EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
 """The hash of nothing: plotly makes an empty style element and adds its rules by script, which needs no permission."""
 
@@ -82,7 +88,7 @@ class Guard:
         host = Headers(scope=request.scope).get("host", "")
         if host.lower() not in self._hosts:
             # A page of another site whose name was pointed at this address must not read us (DNS rebinding).
-            return PlainTextResponse("this server does not answer to that name", 421)
+            return PlainTextResponse(UNKNOWN_NAME, 421)
         path = request.url.path
         if path == "/login" and self._ticket is not None:
             return await self._login(request)
@@ -124,9 +130,17 @@ class Guard:
             return render_bare("login.html", 403, next=target, wrong=True)
         answer = RedirectResponse(target, 303)
         assert self._ticket is not None
-        secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, self._ticket, httponly=True, samesite="strict", secure=secure, path="/")
+        answer.set_cookie(COOKIE, self._ticket, httponly=True, samesite="strict", secure=_over_tls(request), path="/")
         return answer
+
+
+def _over_tls(request: Request) -> bool:
+    """Whether the visitor came over TLS, to us or to a proxy that says so.
+
+    Anybody can say so, and it needs no trust: it only makes a cookie stricter, and that of whoever said it.
+    """
+    said = request.headers.get("x-forwarded-proto", "").partition(",")[0]  # the first proxy is the visitor's
+    return "https" in (request.url.scheme, said.strip().lower())
 
 
 def _same(given: str, right: str) -> bool:

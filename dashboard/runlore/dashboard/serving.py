@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import uvicorn
 
@@ -12,6 +12,7 @@ from runlore.dashboard.app import create_app
 from runlore.dashboard.safety import check_binding, is_loopback
 from runlore.query import Client
 from runlore.schemas.errors import SettingsError
+from runlore.schemas.hosts import has_port
 from runlore.schemas.layout import DashboardStatus, DataDir, write_struct
 from runlore.schemas.settings import Settings
 
@@ -32,7 +33,7 @@ def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
     url = f"http://{_bracketed(host)}:{port}"
     client = Client(settings.data_dir, settings.project)
     config = uvicorn.Config(
-        create_app(client, allowed_hosts(host, port), token),
+        create_app(client, allowed_hosts(host, port, settings.dashboard_hosts), token),
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -55,14 +56,20 @@ def say_where(data: DataDir, url: str) -> None:
     write_struct(data.dashboard, DashboardStatus(os.getpid(), url))
 
 
-def allowed_hosts(host: str, port: int) -> set[str]:
-    """What a Host header may say: the address itself, and the names of this machine when it is open to others."""
+def allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> set[str]:
+    """What a Host header may say: the address itself, the names of this machine when it is open to others, and `more`.
+
+    Of `more`, a name with a port stands for itself alone. One without stands for itself, which is what a browser
+    sends for the usual ports and most proxies pass on, and for itself with the port that is listened on.
+    """
     names = {_bracketed(host)}
     if is_loopback(host):
         names |= {"localhost", "127.0.0.1", "[::1]"}
     elif host in ANY:
         names |= {"localhost", "127.0.0.1", socket.gethostname(), socket.getfqdn(), *_own_addresses()}
     hosts = {f"{name}:{port}" for name in names}
+    asked = set(more)
+    hosts |= asked | {f"{name}:{port}" for name in asked if not has_port(name)}
     return hosts | names if port == 80 else hosts
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from runlore.schemas.errors import InvalidReferenceError, SettingsError
+from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.references import check_name
 
 Mode = Literal["online", "offline", "disabled"]
@@ -90,6 +91,9 @@ SETTINGS: dict[str, Setting] = {
     ),
     "dashboard_port": Setting("RUNLORE_DASHBOARD_PORT", "0", _count, "its port; 0: any free one"),
     "dashboard_token": Setting("RUNLORE_DASHBOARD_TOKEN", "", _optional, "what a visitor of the page must know"),
+    "dashboard_hosts": Setting(
+        "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "more names the page answers to, as a proxy in front sends them"
+    ),
     "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _optional, "nats-server program for the embedded server"),
 }
@@ -115,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_host: str
     dashboard_port: int
     dashboard_token: str | None
+    dashboard_hosts: tuple[str, ...]
     replicas: int
     nats_server: str | None
 
