@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import socket
@@ -21,7 +22,7 @@ from runlore.cli.stack import readyz
 from runlore.query import Client
 
 ROOT = Path(__file__).parent.parent
-PASSWORD = "secretofthetest"
+SECRETS = {"RUNLORE_NATS_PASSWORD": "secretofthetest", "RUNLORE_DASHBOARD_TOKEN": "tokenofthetest"}
 
 Service = dict[str, Any]
 
@@ -29,7 +30,8 @@ Service = dict[str, Any]
 @pytest.fixture
 def services() -> dict[str, Service]:
     text = (ROOT / "compose.yaml").read_text()
-    text = re.sub(r"\$\{RUNLORE_NATS_PASSWORD:\?[^}]*\}", PASSWORD, text)
+    # Secrets have no default: `:?` stops whoever has not chosen one.
+    text = re.sub(r"\$\{(RUNLORE_\w+):\?[^}]+\}", lambda match: SECRETS[match[1]], text)
     assert "${" not in text
     return yaml.safe_load(text)["services"]
 
@@ -46,7 +48,7 @@ class Host:
     def __init__(self, folder: Path) -> None:
         (folder / "nats").mkdir()
         self._paths = {"/nats/store": str(folder / "nats" / "store"), "/data": str(folder / "data")}
-        self._ports = {port: str(free_port()) for port in ("4222", "8222", "8080")}
+        self._ports = {port: str(free_port()) for port in ("4222", "8222", "8080", "8081")}
 
     def environ(self, service: Service) -> dict[str, str]:
         variables: dict[str, str] = service["environment"]
@@ -59,9 +61,8 @@ class Host:
         if text == "0.0.0.0":
             return "127.0.0.1"
         for port, local in self._ports.items():
-            text = text.replace(f"@nats:{port}", f"@127.0.0.1:{local}").replace(
-                f"127.0.0.1:{port}", f"127.0.0.1:{local}"
-            )
+            text = text.replace(f"@nats:{port}", f"@127.0.0.1:{local}")
+            text = re.sub(rf"\b(127\.0\.0\.1|localhost):{port}\b", rf"\1:{local}", text)
         return text
 
     def port(self, inside: str) -> int:
@@ -104,20 +105,51 @@ def healthy(host: Host, service: Service) -> bool:
     return subprocess.run([sys.executable, *code], capture_output=True, timeout=20).returncode == 0
 
 
-def test_the_example_producers_metadata_arrives(services: dict[str, Service], tmp_path: Path) -> None:
+def ask(port: int, path: str, name: str = "localhost", **headers: str) -> http.client.HTTPResponse:
+    """A GET as a browser on this machine sends it, or a login where a body is given."""
+    body = headers.pop("body", None)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET" if body is None else "POST", path, body, {"Host": f"{name}:{port}", **headers})
+    return connection.getresponse()
+
+
+def page(port: int, path: str, name: str) -> str:
+    """A page as a visitor sees it who logs in on the way."""
+    sent = ask(port, path, name)
+    assert sent.status == 303
+    login = ask(port, sent.headers["Location"], name, body=f"token={SECRETS['RUNLORE_DASHBOARD_TOKEN']}")
+    assert (login.status, login.headers["Location"]) == (303, path)
+    shown = ask(port, path, name, Cookie=login.headers["Set-Cookie"].partition(";")[0])
+    assert shown.status == 200
+    return shown.read().decode()
+
+
+def wait_ready(port: int) -> None:
+    wait_for_port(port)
+    deadline = time.monotonic() + 20
+    while not readyz(f"http://127.0.0.1:{port}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def test_the_example_producers_metadata_arrives_and_the_page_shows_it(
+    services: dict[str, Service], tmp_path: Path
+) -> None:
     host = Host(tmp_path)
     with process(host, services["nats"]), process(host, services["projector"]):
         wait_for_port(host.port("4222"))
         wait_for_port(host.port("8222"))
-        wait_for_port(host.port("8080"))
-        deadline = time.monotonic() + 20
-        while not readyz(f"http://127.0.0.1:{host.port('8080')}") and time.monotonic() < deadline:
-            time.sleep(0.05)
+        wait_ready(host.port("8080"))
         assert healthy(host, services["projector"])
-        with process(host, services["producer"]) as producer:
-            assert producer.wait(60) == 0
-        with Client(host.environ(services["projector"])["RUNLORE_DATA_DIR"]) as client:
-            assert client.get_model_version("quickstart").metadata["customer"] == "acme"
+        with process(host, services["dashboard"]):
+            wait_ready(host.port("8081"))
+            assert healthy(host, services["dashboard"])
+            with process(host, services["producer"]) as producer:
+                assert producer.wait(60) == 0
+            with Client(host.environ(services["projector"])["RUNLORE_DATA_DIR"]) as client:
+                assert client.get_model_version("quickstart").metadata["customer"] == "acme"
+            for name in ("localhost", "127.0.0.1"):
+                assert "acme" in page(host.port("8081"), "/entity?ref=model:quickstart", name)
+            assert ask(host.port("8081"), "/", "evil.example").status == 421
 
 
 def test_the_servers_settings_are_those_of_the_embedded_one(services: dict[str, Service]) -> None:
@@ -127,6 +159,20 @@ def test_the_servers_settings_are_those_of_the_embedded_one(services: dict[str, 
     asked = set(re.findall(r"\$(RUNLORE_NATS_\w+)", (ROOT / mounted[0]).read_text()))
     assert asked == set(nats["environment"])
     assert re.fullmatch(r"nats:\d+\.\d+\.\d+(-\w+)?", nats["image"])
+
+
+def test_the_page_is_asked_under_its_published_address(services: dict[str, Service]) -> None:
+    dashboard = services["dashboard"]
+    [port] = dashboard["ports"]
+    address, published, inside = port.split(":")
+    assert dashboard["environment"]["RUNLORE_DASHBOARD_PORT"] == inside
+    assert f"{address}:{published}" in dashboard["environment"]["RUNLORE_DASHBOARD_HOSTS"].split()
+
+
+def test_nothing_is_published_beyond_this_machine(services: dict[str, Service]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", ())]
+    assert len(published) == 3
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
 def test_every_service_has_a_health_check_or_ends_by_itself(services: dict[str, Service]) -> None:
