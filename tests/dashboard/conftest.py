@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -49,7 +50,9 @@ class Server:
     def __init__(self, folder: Path, log: LogBuilder) -> None:
         self.folder, self.log = folder, log
         environ = {**os.environ, "RUNLORE_DATA_DIR": str(folder)}
-        self._process = subprocess.Popen([sys.executable, "-m", "runlore.dashboard"], env=environ)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "runlore.dashboard"], env=environ, stderr=subprocess.PIPE, text=True
+        )
         late = time.monotonic() + 30
         said: DashboardStatus | None = None
         while said is None or said.pid != self._process.pid:
@@ -66,9 +69,14 @@ class Server:
         view = self.log.fold_into(DataDir(self.folder).current_view(), after=known)
         view.close()
 
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """Its exit code, and all that it ever complained about."""
+        self._process.send_signal(number)
+        try:
+            _, complaints = self._process.communicate(timeout=10)
+        finally:
+            self._process.kill()
+        return self._process.returncode, complaints
 
 
 def serve(folder: Path, write: Callable[[LogBuilder], object]) -> Server:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
+import anyio
 import anyio.to_thread
 import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -20,6 +21,8 @@ from runlore.schemas.errors import RunloreError
 LOOK_SECONDS = 0.4
 """Between two looks at the view while someone listens."""
 PING_SECONDS = 15
+END_SECONDS = 1.0
+"""How long a listener may take to read the end of its stream; less than the server waits for connections."""
 MAX_LISTENERS = 50
 MAX_NAMED = 200
 """Entities that one message names; with more, pages reload whatever they show."""
@@ -35,15 +38,18 @@ class News(NamedTuple):
     """Whether there were more than are named."""
 
 
+_Queue = asyncio.Queue[News | None]
+"""What waits for one listener; None is the end."""
+
+
 class Live:
     """Looks for what is new while someone listens, and tells all listeners."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._listeners: set[asyncio.Queue[News]] = set()
+        self._listeners: set[_Queue] = set()
         self._seen: int | None = None
         self._last = News(0, None, [], all=False)
-        self._stopping = False
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -52,7 +58,6 @@ class Live:
         try:
             yield
         finally:
-            self._stopping = True
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
@@ -61,17 +66,23 @@ class Live:
         """The endpoint /live."""
         if len(self._listeners) >= MAX_LISTENERS:
             return PlainTextResponse("too many listeners: reload the page instead", 503)
-        return EventSourceResponse(self._messages(request), ping=PING_SECONDS)
+        ending = anyio.Event()
+        return EventSourceResponse(
+            self._messages(ending), ping=PING_SECONDS, shutdown_event=ending, shutdown_grace_period=END_SECONDS
+        )
 
-    async def _messages(self, request: Request) -> AsyncGenerator[ServerSentEvent]:
-        queue: asyncio.Queue[News] = asyncio.Queue(maxsize=20)
+    async def _messages(self, ending: anyio.Event) -> AsyncGenerator[ServerSentEvent]:
+        """What one listener hears until the server begins to stop: a stream that is cut off instead is an error."""
+        queue: _Queue = asyncio.Queue(maxsize=20)
+        last = asyncio.create_task(_end(queue, ending))
         self._listeners.add(queue)
         try:
             yield _message(self._last._replace(references=[], all=False))
-            while not self._stopping:
-                yield _message(await queue.get())
+            while (news := await queue.get()) is not None:
+                yield _message(news)
         finally:
             self._listeners.discard(queue)
+            last.cancel()
 
     async def _look(self) -> None:
         while True:
@@ -108,6 +119,11 @@ class Live:
                 queue.put_nowait(news._replace(references=[], all=True))
             else:
                 queue.put_nowait(news)
+
+
+async def _end(queue: _Queue, ending: anyio.Event) -> None:
+    await ending.wait()
+    await queue.put(None)
 
 
 def _message(news: News) -> ServerSentEvent:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -43,12 +46,36 @@ def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
         http="h11",
         loop="asyncio",
     )
+    server = uvicorn.Server(config)
     try:
-        ready(url)
-        uvicorn.Server(config).run(sockets=[listening])
+        with _ended_by_signals(server):
+            ready(url)
+            server.run(sockets=[listening])
     finally:
         listening.close()
         client.close()
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Generator[None]:
+    """SIGINT and SIGTERM end the server and nothing else: to be told to stop is no failure.
+
+    The server has handlers of its own while it runs. Those here serve before that, and take the signal that it raises
+    anew once it has stopped, which would end the process with the signal's code.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def say_where(data: DataDir, url: str) -> None:
