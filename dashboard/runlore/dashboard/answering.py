@@ -10,6 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from runlore.dashboard.links import address
 from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.rendering import NAVIGATION, render_bare
 from runlore.dashboard.texts import visible
@@ -76,7 +77,11 @@ def _failure(request: Request, error: RunloreError) -> Response:
     near = error.near if isinstance(error, MissingEntityError) else []
     if request.url.path.startswith("/api/"):
         return JSONBody({"error": str(error), "near": near}, status)
-    return error_page(status, str(error), near, request.query_params.get("as_of", ""))
+    asked = request.query_params
+    instead = None
+    if isinstance(error, MomentError) and asked.get("clock") == "occurred":
+        instead = address(request.url.path, {}, {name: asked.getlist(name) for name in asked if name != "clock"})
+    return error_page(status, str(error), near, asked.get("as_of", ""), asked.get("clock", ""), instead)
 
 
 def status_of(error: RunloreError) -> int:
@@ -88,8 +93,10 @@ def status_of(error: RunloreError) -> int:
 TITLES = {400: "That does not parse", 404: "Not found", 405: "Not allowed", 503: "That took too long"}
 
 
-def error_page(status: int, text: str, near: list[str], as_of: str = "") -> Response:
-    """A page that says what is wrong, and what may have been meant."""
+def error_page(
+    status: int, text: str, near: list[str], as_of: str = "", clock: str = "", instead: str | None = None
+) -> Response:
+    """A page that says what is wrong, and what may have been meant; `instead`: the same by the log's clock."""
     return render_bare(
         "error.html",
         status,
@@ -99,4 +106,6 @@ def error_page(status: int, text: str, near: list[str], as_of: str = "") -> Resp
         text=visible(text, lines=True),
         near=near,
         as_of=as_of,
+        clock=clock,
+        instead=instead,
     )

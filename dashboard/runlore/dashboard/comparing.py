@@ -8,7 +8,6 @@ from typing import Literal
 
 from runlore.dashboard.visit import Visit, at_moment
 from runlore.query import Comparison, Entity
-from runlore.query.moments import Moment
 from runlore.schemas.errors import InvalidReferenceError
 
 Best = Literal["max", "min"]
@@ -21,7 +20,7 @@ _tables: OrderedDict[tuple[object, ...], Comparison] = OrderedDict()
 def comparison_of(visit: Visit) -> Comparison:
     """`ref=…&ref=…&at=…`: each entity at each moment; without `at`, at the visit's own."""
     references = list(dict.fromkeys(ref.strip() for ref in visit.params.getlist("ref") if ref.strip()))
-    moments = [Moment(visit.now.position_at(at)) for at in visit.params.getlist("at") if at.strip()]
+    moments = [visit.now.moment_of(at, visit.clock) for at in visit.params.getlist("at") if at.strip()]
     if len(references) * max(1, len(moments)) > MAX_COLUMNS:
         raise InvalidReferenceError(f"at most {MAX_COLUMNS} columns can be compared at once")
     best = best_of(visit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import difflib
+from collections.abc import Mapping
 from typing import cast
 
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from runlore.dashboard.links import Value, address
 from runlore.query import Client, Entity
 from runlore.query.counts import KindCounts
-from runlore.query.moments import NO_END, NOW, Moment
+from runlore.query.moments import NO_END, NOW, Clock, Moment, check_clock, utc
 from runlore.query.trail import recorded_at
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.references import parse_ref
@@ -21,8 +22,11 @@ MAX_PAGE = 500
 """Rows that one page or answer may have."""
 
 
-PLACES = ("as_of", "after", "before", "from", "part")
+PLACES = ("as_of", "clock", "after", "before", "from", "part")
 """Parameters that belong to one moment's page only."""
+
+BY_POSITION = ("/", "/list", "/search", "/trail", "/event", "/payload", "/audit", "/quarantine")
+"""Pages that go by positions, which the producers' clocks say nothing about: links to them go by the log's clock."""
 
 
 class Visit:
@@ -34,7 +38,8 @@ class Visit:
         self.now = _twin(base, self.params.get("project") or base.project, NOW)
         self.home_project = base.project
         self.as_of = self.params.get("as_of", "").strip()
-        moment = self.now.moment_of(self.as_of) if self.as_of else NOW
+        self.clock: Clock = check_clock(cast(Clock, self.text("clock") or "recorded"))
+        moment = self.now.moment_of(self.as_of, self.clock) if self.as_of else NOW
         self.client = _twin(base, self.now.project, moment)
         self.head = self.now.position
         self.position = min(self.head, moment.position)
@@ -50,32 +55,52 @@ class Visit:
         return self.as_of != ""
 
     @property
+    def occurred_at(self) -> dt.datetime | None:
+        """The time by the producers' clocks that is looked at; None where the log's clock decides."""
+        occurred = self.client.moment.occurred_us
+        return None if occurred is None else utc(occurred)
+
+    @property
     def recorded_at(self) -> dt.datetime | None:
         """The log's clock at the position that is shown."""
         return recorded_at(self.client, self.position)
 
     @property
     def kept(self) -> dict[str, str]:
-        """Parameters that every link carries on."""
+        """Parameters that links to this very page carry on."""
+        return self.kept_for(self.request.url.path)
+
+    def kept_for(self, path: str) -> dict[str, str]:
+        """Parameters that every link to a page carries on."""
         kept: dict[str, str] = {}
         if self.client.project != self.home_project:
             kept["project"] = self.client.project
-        if self.past:
-            # The position, not the phrase: "2h ago" must not mean another moment on the next page.
+        # The position or time, not the phrase: "2h ago" must not mean another moment on the next page.
+        if self.occurred_at is not None:
+            kept["as_of"] = as_of_text(self.occurred_at)
+            if path not in BY_POSITION:
+                kept["clock"] = self.clock
+        elif self.past:
             kept["as_of"] = str(min(self.client.moment.position, NO_END))
         return kept
 
     def url(self, path: str, /, **params: Value) -> str:
-        """The address of a page at the same project and moment."""
-        return address(path, self.kept, params)
+        """The address of a page at the same project and moment, or at an `as_of` by the log's clock."""
+        return self._address(path, params)
+
+    def _address(self, path: str, params: Mapping[str, Value]) -> str:
+        kept = self.kept_for(path)
+        if "as_of" in params:
+            kept.pop("clock", None)
+        return address(path, kept, params)
 
     def here(self, **changes: Value) -> str:
         """This page with some parameters changed; None removes one."""
         params: dict[str, Value] = {}
         for name, value in self.params.multi_items():
-            if name not in ("as_of", "project"):
+            if name not in ("as_of", "clock", "project"):
                 params[name] = [*cast("list[str]", params.get(name, [])), value]
-        return address(self.request.url.path, self.kept, {**params, **changes})
+        return self._address(self.request.url.path, {**params, **changes})
 
     @property
     def form(self) -> list[tuple[str, str]]:
@@ -113,6 +138,11 @@ class Visit:
         except NotFoundError as error:
             near = _near(client, ref.kind, ref.name)
             raise MissingEntityError(str(error), near) from error
+
+
+def as_of_text(when: dt.datetime) -> str:
+    """A time as an address says it, to the microsecond."""
+    return when.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 class MissingEntityError(NotFoundError):

@@ -13,11 +13,15 @@ from runlore.dashboard.api.routes import Endpoint
 from runlore.dashboard.api.types import Problem
 
 TEMPLATE = "#/components/schemas/{name}"
-EVERYWHERE = ("as_of", "project")
+EVERYWHERE = ("as_of", "clock", "project")
 REPEATED = ("ref", "at")
 """Parameters that a comparison takes several times."""
 PARAMETERS: dict[str, tuple[str, str]] = {
     "as_of": ("string", "A position, an ISO 8601 time, or a phrase such as `2h ago`: the answer as it was known then."),
+    "clock": (
+        "string",
+        "`occurred`: a time in `as_of` (and `at`) goes by the producers' clocks; what goes by positions answers 400.",
+    ),
     "project": ("string", "Another project than the page's own."),
     "ref": ("string", "An entity, such as `model:churn@3`, `run:<id>` or `step:<run id>/train`."),
     "path": ("string", "A key, group or leaf, such as `metrics.accuracy`."),

@@ -12,10 +12,10 @@ from runlore.dashboard.answering import JSONBody
 from runlore.dashboard.comparing import Best, best_of, comparison_of
 from runlore.dashboard.display import Shown, show
 from runlore.dashboard.rendering import render
-from runlore.dashboard.visit import Visit
+from runlore.dashboard.visit import Visit, as_of_text
 from runlore.query import Comparison, Entity
 from runlore.query.comparison import Row, best_columns, is_number
-from runlore.query.moments import NO_END
+from runlore.query.moments import NO_END, utc
 from runlore.query.plain import plain
 from runlore.schemas.cells import readable
 
@@ -48,7 +48,8 @@ def compare(visit: Visit) -> Response:
     values: dict[str, Any] = {
         "table": table,
         "titles": [column_title(entity) for entity in table.entities],
-        "moments": [_position(entity) for entity in table.entities],
+        "moments": [_moment(entity) for entity in table.entities],
+        "addresses": [_address(visit, entity) for entity in table.entities],
         "turning": _turning(visit, turned),
         "lines": lines,
         "start": start,
@@ -73,13 +74,23 @@ def compare(visit: Visit) -> Response:
 
 def column_title(entity: Entity) -> str:
     """A reference, with the position where it is looked at in the past."""
-    position = _position(entity)
-    return entity.reference if position is None else f"{entity.reference} at {position}"
+    moment = _moment(entity)
+    return entity.reference if moment is None else f"{entity.reference} at {moment}"
 
 
-def _position(entity: Entity) -> int | None:
-    """Where in the past a column looks, None for now."""
-    return None if entity.moment.position == NO_END else entity.moment.position
+def _moment(entity: Entity) -> str | None:
+    """Where in the past a column looks, a position or a time by the producers' clocks; None for now."""
+    position, occurred = entity.moment
+    if occurred is not None:
+        return as_of_text(utc(occurred))
+    return None if position == NO_END else str(position)
+
+
+def _address(visit: Visit, entity: Entity) -> str:
+    """A column's entity at its moment."""
+    moment = _moment(entity)
+    clock = None if entity.moment.occurred_us is None else visit.clock
+    return visit.url("/entity", ref=entity.reference, as_of=moment, clock=clock)
 
 
 def turned_of(visit: Visit) -> list[str]:
@@ -96,6 +107,8 @@ def _turning(visit: Visit, turned: list[str]) -> list[tuple[str, str]]:
 
 
 def _suggested(visit: Visit) -> list[Entity]:
+    if visit.occurred_at is not None:
+        return []  # what there was goes by positions
     return [*visit.client.find("model", limit=6), *visit.client.find("run", limit=6)]
 
 

@@ -62,7 +62,7 @@ def entity(visit: Visit) -> Response:
     shown = visit.entity()
     fields = fields_of(shown)
     blame = shown.blame(ended=True)
-    live, small = [entry for entry in blame if not entry.ended], sparks(shown)
+    live, small = [entry for entry in blame if not entry.ended], _small(shown)
     steps = list(shown.steps.values()) if isinstance(shown, PipelineRun) else []
     return render(
         visit,
@@ -101,6 +101,11 @@ def cards(entries: list[Entry], small: dict[str, list[float]]) -> list[Card]:
         Card(visible(title).removesuffix(" › ") or "Keys", key, lines)
         for (title, key), lines in sorted(made.items(), key=lambda item: item[0][0] != "")
     ]
+
+
+def _small(shown: Entity) -> dict[str, list[float]]:
+    """The small charts; none by the producers' clocks, by which a chart would read every event's time."""
+    return sparks(shown) if shown.moment.occurred_us is None else {}
 
 
 def _versions(visit: Visit, shown: Entity) -> list[Entity]:

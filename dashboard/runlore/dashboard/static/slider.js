@@ -31,7 +31,7 @@ export function slider() {
   });
   range.addEventListener("change", () => {
     const url = new URL(location.href);
-    for (const name of ["after", "before", "from"]) url.searchParams.delete(name);
+    for (const name of ["after", "before", "from", "clock"]) url.searchParams.delete(name);
     const last = positions ? Number(range.value) === positions.length - 1 : at() >= head;
     if (last) url.searchParams.delete("as_of");
     else url.searchParams.set("as_of", at());
