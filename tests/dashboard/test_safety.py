@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 import time
 from pathlib import Path
 
@@ -238,10 +239,33 @@ def test_a_read_that_takes_too_long_is_ended(demo: Client) -> None:
     assert demo.position > 0  # the connection goes on
 
 
-def test_a_page_without_time_says_so(demo: Client) -> None:
+def read_for_ever(client: Client) -> None:
+    while True:
+        client.reader.one("SELECT 1")
+
+
+def test_many_short_reads_are_ended_as_well(demo: Client) -> None:
+    started = time.monotonic()
+    with pytest.raises(QueryTimeoutError, match=r"longer than 0\.2 s"), demo.reader.within(0.2):
+        read_for_ever(demo)
+    assert time.monotonic() - started < 3
+    assert demo.position > 0
+
+
+@pytest.mark.parametrize("path", ["/", "/list?kind=model", "/entity?ref=model:churn@2", "/trail", "/search?q=acme"])
+def test_a_page_without_time_says_so_and_holds_no_reader(demo: Client, path: str) -> None:
     with web_over(demo, seconds=0.0) as web:
-        answer = web.get("/list?kind=model")
-        assert answer.status_code in (200, 503)  # small reads may end before anyone looks at the clock
+        answer = web.get(path)
+        assert answer.status_code == 503
+        assert "the answer took longer than 0 s: ask for less" in answer.text
+        told = web.get("/api/v1/entities?kind=model")
+        assert (told.status_code, told.json()["error"]) == (503, "the answer took longer than 0 s: ask for less")
+        assert demo.reader.data is not None
+        writer = sqlite3.connect(demo.reader.data.current_view(), isolation_level=None)
+        assert writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        writer.close()
+    with web_over(demo) as web:
+        assert web.get(path).status_code == 200
 
 
 def test_without_a_view_the_page_says_what_to_start(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def status_of(error: RunloreError) -> int:
     return known or (400 if isinstance(error, ValueError) else 500)
 
 
-TITLES = {400: "That does not parse", 404: "Not found", 405: "Not allowed", 503: "That took too long"}
+TITLES = {400: "That cannot be answered", 404: "Not found", 405: "Not allowed", 503: "That took too long"}
 
 
 def error_page(

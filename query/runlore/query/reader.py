@@ -31,11 +31,13 @@ _inherited: list[_Open] = []
 class _Open:
     """One thread's connection, and what CURRENT looked like when it was made."""
 
-    __slots__ = ("__weakref__", "connection", "depth", "mark", "pid")
+    __slots__ = ("__weakref__", "connection", "depth", "limit", "mark", "pid")
 
     def __init__(self, connection: sqlite3.Connection, mark: tuple[int, int, int] | None) -> None:
         self.connection, self.mark = connection, mark
         self.pid, self.depth = os.getpid(), 0
+        self.limit: tuple[float, float] | None = None
+        """When reading ends (the monotonic clock), and how many seconds that was to be."""
 
     def close(self) -> None:
         if self.pid == os.getpid():
@@ -64,6 +66,8 @@ class ViewReader:
     def read(self) -> Generator[sqlite3.Connection]:
         """A connection inside one read transaction; nested reads share it."""
         held = self._held()
+        if held.limit is not None and time.monotonic() > held.limit[0]:
+            raise _too_long(held.limit[1])  # many short reads, which SQLite never interrupts
         if held.depth == 0:
             held.connection.execute("BEGIN")
         held.depth += 1
@@ -81,19 +85,22 @@ class ViewReader:
 
     @contextmanager
     def within(self, seconds: float) -> Generator[None]:
-        """One read transaction that ends after so many seconds. Raises QueryTimeoutError."""
+        """One read transaction that reads for so many seconds at most. Raises QueryTimeoutError."""
         late = time.monotonic() + seconds
         try:
             with self.read() as connection:
+                held = self._held()
+                held.limit = late, seconds
                 connection.set_progress_handler(lambda: time.monotonic() > late, STEPS_PER_LOOK)
                 try:
                     yield
                 finally:
+                    held.limit = None
                     connection.set_progress_handler(None, 0)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                 raise
-            raise QueryTimeoutError(f"the answer took longer than {seconds:g} s: ask for less") from error
+            raise _too_long(seconds) from error
 
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
         with self.read() as connection:
@@ -174,3 +181,7 @@ class ViewReader:
             opened.close()
         self._connections.clear()
         self._local = threading.local()
+
+
+def _too_long(seconds: float) -> QueryTimeoutError:
+    return QueryTimeoutError(f"the answer took longer than {seconds:g} s: ask for less")
