@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import five_values
 from runlore.projector.archive import Archive, Received
-from runlore.schemas import Actor, EntityRef, Event, MetadataLogged
+from runlore.schemas import Actor, EntityRef, Event, Fact, MetadataLogged
 from runlore.schemas.codec import encode_event
 from runlore.schemas.ids import new_id
 from runlore.schemas.values import pack_metadata
 
 EPOCH = "benchmark"
 
+Said = tuple[Fact] | tuple[Fact, str] | tuple[Fact, str, str]
+"""A fact, and the run and the step that it was said in."""
+
 
 def messages(count: int, entities: int, start: int = 1, values: Any = five_values) -> Iterator[Received]:
     """Messages as the stream would deliver them."""
+    facts = (
+        (MetadataLogged((EntityRef("artifact", f"data-{position % entities}", "1"),), pack_metadata(values(position))),)
+        for position in range(start, start + count)
+    )
+    yield from messages_of(facts, start)
+
+
+def messages_of(facts: Iterable[Said], start: int = 1) -> Iterator[Received]:
+    """Messages for facts, each with the run and the step that it was said in, if any."""
     actor, producer_id = Actor("bench", "host", 1, "runlore bench"), new_id()
-    for position in range(start, start + count):
+    for place, (fact, *where) in enumerate(facts):
         event = Event(
             id=new_id(),
             schema=1,
@@ -29,20 +41,31 @@ def messages(count: int, entities: int, start: int = 1, values: Any = five_value
             occurred_at=dt.datetime.now(dt.UTC),
             actor=actor,
             producer_id=producer_id,
-            producer_seq=position - start + 1,
-            fact=MetadataLogged(
-                (EntityRef("artifact", f"data-{position % entities}", "1"),), pack_metadata(values(position))
-            ),
+            producer_seq=place + 1,
+            fact=fact,
+            run=where[0] if where else None,
+            step=where[1] if len(where) > 1 else None,
         )
-        subject = f"runlore.default.artifact.data-{position % entities}.1"
-        yield Received(position, event.id, time.time_ns(), subject, b"", encode_event(event))
+        yield Received(
+            start + place,
+            event.id,
+            time.time_ns(),
+            f"runlore.default.artifact.data-{place % 1000}.1",
+            b"",
+            encode_event(event),
+        )
 
 
 def write_log(path: Path, count: int, entities: int) -> None:
     """A log.db with `count` events."""
+    write_messages(path, messages(count, entities))
+
+
+def write_messages(path: Path, wanted: Iterable[Received]) -> None:
+    """A log.db with these messages."""
     archive = Archive.open(path, EPOCH)
     batch: list[Received] = []
-    for message in messages(count, entities):
+    for message in wanted:
         batch.append(message)
         if len(batch) == 4000:
             archive.append(batch)
