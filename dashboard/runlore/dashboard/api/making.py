@@ -13,12 +13,10 @@ from runlore.dashboard.api.types import (
     EntityRow,
     EntryOut,
     EventOut,
-    GapOut,
     LoggedEventOut,
     ProofOut,
     ProofStep,
     Value,
-    VerifyOut,
 )
 from runlore.query import Entity, Entry
 from runlore.query.evidence import AuditState, LoggedEvent, SignedCheckpoint, event_plain
@@ -112,7 +110,6 @@ def checkpoint_out(checkpoint: SignedCheckpoint) -> CheckpointOut:
 
 def audit_out(state: AuditState) -> AuditOut:
     """The state of the audit."""
-    verify = state.verify
     return AuditOut(
         state.epoch,
         state.position,
@@ -120,6 +117,6 @@ def audit_out(state: AuditState) -> AuditOut:
         state.root.hex(),
         state.checkpoints,
         None if state.checkpoint is None else checkpoint_out(state.checkpoint),
-        [GapOut(gap.first, gap.last, gap.reason) for gap in state.gaps],
-        None if verify is None else msgspec.convert({**msgspec.structs.asdict(verify), "at": verify.ended}, VerifyOut),
+        state.gaps,
+        state.verify,
     )

@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+from runlore.query.evidence import Gap
+from runlore.schemas.layout import LastVerify
+
 
 class Value(msgspec.Struct, frozen=True):
     """One value: its type name, and it as JSON; what JSON cannot say exactly (NaN, sets, dates, integers over
@@ -257,30 +260,6 @@ class LoggedEventOut(msgspec.Struct, frozen=True):
     tampered: bool
 
 
-class GapOut(msgspec.Struct, frozen=True):
-    """Positions that the stream itself did not hold, both ends included."""
-
-    first: int
-    last: int
-    reason: str
-
-
-class VerifyOut(msgspec.Struct, frozen=True):
-    """What `runlore audit verify` last found: a note that it left, no evidence."""
-
-    at: dt.datetime
-    position: int
-    leaves: int
-    root: str
-    checkpoints: int
-    outside: int
-    own_key: bool
-    messages: int | None
-    view: bool
-    not_compared: dict[str, str]
-    problems: list[str]
-
-
 class AuditOut(msgspec.Struct, frozen=True):
     """How far the log is archived and signed, as of now."""
 
@@ -290,8 +269,8 @@ class AuditOut(msgspec.Struct, frozen=True):
     root: str
     checkpoints: int
     checkpoint: CheckpointOut | None
-    gaps: list[GapOut]
-    verify: VerifyOut | None
+    gaps: list[Gap]
+    verify: LastVerify | None
 
 
 class Problem(msgspec.Struct, frozen=True):
