@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -88,3 +89,30 @@ def serve(folder: Path, write: Callable[[LogBuilder], object]) -> Server:
 
     client_of(folder, keep, archived=True).close()
     return Server(folder, log)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    from tests.dashboard.browsing import CHROMIUM, OPTIONS
+
+    assert CHROMIUM is not None, "CI installs Debian's chromium; see .ci/run"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = serve(tmp_path_factory.mktemp("demo"), write_demo)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = serve(tmp_path_factory.mktemp("hostile"), write_hostile)
+    yield server
+    server.stop()

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from runlore.query import Client
-from tests.dashboard.conftest import Server, serve
-from tests.dashboard.demo_log import SCRIPT, write_demo, write_hostile
+from tests.dashboard.browsing import IN_CHROMIUM, Watched, serious
+from tests.dashboard.conftest import Server
+from tests.dashboard.demo_log import SCRIPT
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
-]  # fmt: skip
 WALK = (
     "/", "/list?kind=run", "/list?kind=model&col=metrics.accuracy", "/entity?ref=run:run-1", "/entity?ref=model:churn@2",
     "/entity?ref=model:churn@2&as_of=45", "/entity?ref=step:run-1/train", "/history?ref=step:run-1/train&path=metrics.loss",
@@ -29,72 +21,7 @@ WALK = (
     "/compare?ref=step:run-1/train&at=5&at=10&all=1",
 )  # fmt: skip
 
-pytestmark = [
-    pytest.mark.skipif(
-        CHROMIUM is None and os.environ.get("CI") != "true",
-        reason="no chromium on PATH: apt-get install chromium (in CI its absence is a failure)",
-    ),
-    pytest.mark.timeout(180),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    assert CHROMIUM is not None, "CI installs Debian's chromium; see .ci/run"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = serve(tmp_path_factory.mktemp("demo"), write_demo)
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = serve(tmp_path_factory.mktemp("hostile"), write_hostile)
-    yield server
-    server.stop()
-
-
-class Watched:
-    """A browser's page, and everything it complained about or asked of other hosts."""
-
-    def __init__(self, browser: Browser, server: Server, **options: Any) -> None:
-        self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self._url = server.url
-        self.page.on("console", self._heard)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog {dialog.message}"))
-        self.page.on("request", self._asked)
-
-    def _heard(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self._url, "data:", "blob:")):
-            self.complaints.append(f"asked {request.url}")
-
-    def open(self, path: str) -> Page:
-        self.page.goto(self._url + path)
-        charts = self.page.locator("[data-chart], [data-charts]:not([hidden])")
-        if charts.count():
-            self.page.wait_for_selector("[data-drawn]", timeout=20_000)
-        return self.page
-
-
-def serious(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found if item["impact"] in ("serious", "critical")
-    ]
+pytestmark = IN_CHROMIUM
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
@@ -185,7 +112,7 @@ def test_comparison_marks_the_best_and_shows_the_librarys_numbers(browser: Brows
     with Client(demo_server.folder) as client:
         row = next(row for row in client.compare(references, "max").rows if row.path == "metrics.accuracy")
     cells = page.locator("tr[data-path='metrics.accuracy'] td")
-    assert [float(cells.nth(at).locator(".v").get_attribute("title") or "nan") for at in range(3)] == list(row.values)
+    assert [float(cells.nth(at).get_attribute("title") or "nan") for at in range(3)] == list(row.values)
     best = [at for at in range(3) if "best" in (cells.nth(at).get_attribute("class") or "")]
     assert best == list(row.best)
     page.get_by_role("button", name="metrics.accuracy").click()
@@ -197,8 +124,10 @@ def test_comparison_marks_the_best_and_shows_the_librarys_numbers(browser: Brows
     page.mouse.down()
     page.mouse.move(box["x"] + 16, box["y"] + 60, steps=4)
     page.mouse.up()
-    assert page.locator("thead th[data-column]:visible").count() < 3
+    page.wait_for_selector("[data-charts][data-settled='2']")
+    assert page.locator("thead th[data-column]:visible").count() == 2
     page.get_by_role("button", name="Clear brush").click()
+    page.wait_for_selector("[data-charts][data-settled='']")
     assert page.locator("thead th[data-column]:visible").count() == 3
     assert watched.complaints == []
     watched.context.close()

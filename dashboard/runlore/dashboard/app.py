@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from runlore.dashboard import health, pages
+from runlore.dashboard import bundle, health, pages
 from runlore.dashboard.answering import ANSWER_SECONDS, answer_with, error_page
 from runlore.dashboard.api import API
 from runlore.dashboard.live import Live
@@ -26,12 +26,10 @@ from runlore.dashboard.safety import Guard
 from runlore.dashboard.visit import Visit
 from runlore.query import Client
 from runlore.query.counts import KindCounts
-from runlore.schemas.errors import RunloreError
 
 HERE = Path(__file__).parent
 THREADS = 6
 """Requests that read at once; each thread has a connection of its own, with its cache."""
-PLOTLY = "/static/plotly.js"
 
 
 def create_app(
@@ -51,7 +49,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-        async with live.running():
+        async with anyio.create_task_group() as beside, live.running():
+            beside.start_soon(anyio.to_thread.run_sync, bundle.prepare)
             yield
 
     async def not_found(request: Request, error: Exception) -> Response:
@@ -66,7 +65,7 @@ def create_app(
             Route("/livez", health.livez),
             Route("/readyz", health.readyz(client)),
             Route("/metrics", metrics.answer),
-            Route(PLOTLY, _plotly, methods=["GET"]),
+            Route(bundle.bundle_address(), bundle.answer, methods=["GET"]),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[
@@ -76,16 +75,3 @@ def create_app(
         exception_handlers={404: not_found, 405: not_found},
         lifespan=lifespan,
     )
-
-
-def _plotly(request: Request) -> Response:
-    """The bundle that plotly's wheel carries."""
-    return FileResponse(plotly_bundle(), media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
-
-
-def plotly_bundle() -> Path:
-    """Where the bundle lies; plotly itself is never imported, which would cost memory. Raises RunloreError."""
-    found = find_spec("plotly")
-    if found is None or not found.submodule_search_locations:
-        raise RunloreError("charts need plotly: pip install 'runlore[dashboard]'")
-    return Path(found.submodule_search_locations[0]) / "package_data" / "plotly.min.js"

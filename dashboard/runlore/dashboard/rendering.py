@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from runlore.dashboard.bundle import bundle_address
 from runlore.dashboard.display import duration, number_text, show
 from runlore.dashboard.drawing import spark_points
 from runlore.dashboard.links import Value, address
@@ -99,6 +100,7 @@ def render(visit: Visit, template: str, status: int = 200, **values: Any) -> HTM
         "projects": projects(visit.now),
         "lag": visit.now.lag,
         "kind_shown": None,
+        "plotly": bundle_address(),
         "positions": None,
         "stops": _stops(visit, positions),
         "live": "",

@@ -19,7 +19,7 @@ from runlore.query.moments import NO_END, utc
 from runlore.query.plain import plain
 from runlore.schemas.cells import readable
 
-CELLS = 3000
+CELLS = 1500
 """Cells that one part of the table has; the page fetches the next part when it is scrolled to."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Beginnings that spreadsheets take for formulas."""

@@ -1,39 +1,18 @@
 // Comparing: charts over numeric keys, brushing that filters the table's columns, the history of one key overlaid, and
 // the rest of a long table as it is scrolled to.
-import { config, fetchJSON, hues, layout, plotly } from "./plotting.js";
+import { config, fetchJSON, hues, layout, plotly, selectable } from "./plotting.js";
 import { parallel } from "./parallel.js";
+import { moreRows } from "./rows.js";
+import { showColumns } from "./columns.js";
 
 const COLUMNS_OF_CHARTS = 12;
+const SETTLED = 120; // milliseconds without another step of a brush, before the table and the other chart follow
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
-moreRows();
+const table = document.querySelector("[data-table]");
+if (table) moreRows(table, document.querySelector("[data-next-link]"));
 overlays();
 charts();
-
-function moreRows() {
-  const box = document.querySelector("[data-table]");
-  const link = document.querySelector("[data-next-link]");
-  if (!box || !link) return;
-  link.hidden = false;
-  let loading = false;
-  const load = async () => {
-    if (loading || !link.href || link.hidden) return;
-    loading = true;
-    const url = new URL(link.href);
-    url.searchParams.set("part", "1");
-    const answer = await fetch(url);
-    if (answer.ok) {
-      const next = answer.headers.get("X-Next");
-      const part = new DOMParser().parseFromString(`<table>${await answer.text()}</table>`, "text/html");
-      box.querySelector("table").append(...part.querySelectorAll("tbody"));
-      document.dispatchEvent(new Event("more"));
-      if (next) link.href = next;
-      else link.hidden = true;
-    }
-    loading = false;
-  };
-  link.addEventListener("click", (event) => { event.preventDefault(); load(); });
-  box.addEventListener("scroll", () => { if (box.scrollTop + box.clientHeight > box.scrollHeight - 600) load(); }, { passive: true });
-}
 
 function overlays() {
   const dialog = document.querySelector("[data-overlay]");
@@ -59,54 +38,98 @@ function overlays() {
   });
 }
 
+const short = (value) => (Number.isInteger(value) && Math.abs(value) < 1e7 ? String(value) : String(Number(value.toPrecision(4))));
+const size = (value) => {
+  const step = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, Math.abs(value))) / 3)));
+  return `${(value / 1000 ** step).toFixed(step ? 1 : 0)} ${UNITS[step]}`;
+};
+
+// Brushes in the address, behind the #, so that a link shows a colleague the same.
+const readBrushes = () => new Map([...new URLSearchParams(location.hash.slice(1))].flatMap(([name, text]) => {
+  const bounds = text.split("..").map(Number);
+  return bounds.length === 2 && bounds.every(Number.isFinite) ? [[name, bounds]] : [];
+}));
+const writeBrushes = (brushes) => {
+  const said = new URLSearchParams([...brushes].map(([name, bounds]) => [name, bounds.map((value) => Number(value.toPrecision(6))).join("..")]));
+  history.replaceState(history.state, "", `${location.pathname}${location.search}${brushes.size ? `#${said}` : ""}`);
+};
+
 async function charts() {
   const box = document.querySelector("[data-charts]");
   if (!box) return;
-  const data = await fetchJSON("/api/v1/compare", new URLSearchParams(box.dataset.query).entries().filter(([name]) => name !== "as_of" && name !== "project"));
+  const data = await fetchJSON("/api/v1/compare", new URLSearchParams(box.dataset.query).entries().filter(([name]) => !["as_of", "clock", "project"].includes(name)));
   const numeric = data.rows.filter((row) => row.differs && row.values.filter((value) => typeof value?.value === "number").length > 1);
   if (!numeric.length) return;
   box.hidden = false;
-  const axes = numeric.slice(0, COLUMNS_OF_CHARTS).map((row) => ({ name: row.path, values: row.values.map((value) => (typeof value?.value === "number" ? value.value : null)) }));
+  const sayer = (row) => (row.values.every((value) => !value || value.type === "StorageSize") ? size : short);
+  const axes = numeric.slice(0, COLUMNS_OF_CHARTS).map((row) => ({ name: row.path, say: sayer(row), values: row.values.map((value) => (typeof value?.value === "number" ? value.value : null)) }));
   const form = box.querySelector("[data-chart-controls]");
+  const legend = box.querySelector("[data-legend]");
   const { colour, x, y } = form.elements;
   for (const select of [x, y]) numeric.forEach((row, at) => select.add(new Option(row.path, at)));
   y.value = String(Math.min(1, numeric.length - 1));
+  const kinds = data.rows.map((row) => [...new Set(row.values.map((value) => JSON.stringify(value?.value ?? null)))]);
   data.rows.forEach((row, at) => {
-    const kinds = new Set(row.values.map((value) => JSON.stringify(value?.value ?? null)));
-    if (row.differs && kinds.size > 1 && kinds.size <= 12 && row.values.some((value) => typeof value?.value === "string" || typeof value?.value === "boolean")) colour.add(new Option(row.path, at));
+    if (row.differs && kinds[at].length > 1 && kinds[at].length <= 12 && row.values.some((value) => typeof value?.value === "string" || typeof value?.value === "boolean")) colour.add(new Option(row.path, at));
   });
-  let kept = null; // null: all
   const colours = () => {
     const palette = hues();
     if (colour.value === "") return data.columns.map((_, at) => palette[at % palette.length]);
-    const values = data.rows[Number(colour.value)].values.map((value) => JSON.stringify(value?.value ?? null));
-    const kinds = [...new Set(values)];
-    return values.map((value) => palette[kinds.indexOf(value) % palette.length]);
+    const row = Number(colour.value);
+    return data.rows[row].values.map((value) => palette[kinds[row].indexOf(JSON.stringify(value?.value ?? null)) % palette.length]);
   };
+  const explain = () => {
+    const palette = hues();
+    const named = colour.value === "" ? (data.columns.length <= palette.length ? data.columns : []) : kinds[Number(colour.value)].map((text) => (text === "null" ? "absent" : String(JSON.parse(text))));
+    legend.replaceChildren(...named.map((name, at) => {
+      const item = document.createElement("li"), mark = document.createElement("span");
+      mark.style.background = palette[at % palette.length];
+      item.append(mark, name.length > 40 ? `${name.slice(0, 39)}…` : name);
+      return item;
+    }));
+  };
+
+  // What the brushes and a selection in the scatter leave; null: all.
+  let brushed = null, selected = null, settling;
+  const kept = () => (brushed && selected ? brushed.intersection(selected) : brushed ?? selected);
   const filter = () => {
-    const hidden = (column) => kept !== null && !kept.has(Number(column));
-    for (const cell of document.querySelectorAll("[data-table] [data-column]")) cell.hidden = hidden(cell.dataset.column);
-    form.querySelector("[data-clear]").hidden = kept === null;
-    form.querySelector("[data-brushed]").textContent = kept === null ? "" : `${kept.size} of ${data.columns.length} columns`;
+    const now = kept();
+    form.querySelector("[data-clear]").hidden = now === null;
+    form.querySelector("[data-brushed]").textContent = now === null ? "" : `${now.size} of ${data.columns.length} columns`;
+    clearTimeout(settling);
+    settling = setTimeout(() => { showColumns(data.columns.length, now); dim(); box.dataset.settled = now === null ? "" : now.size; }, SETTLED);
   };
-  const lines = parallel(box.querySelector("[data-parallel]"), axes, data.columns, colours, (now) => { kept = now; filter(); scatter(); });
+  const target = box.querySelector("[data-scatter]");
+  let points = [], Plotly;
+  const opacity = () => { const now = kept(); return points.map((point) => (now === null || now.has(point.at) ? 0.9 : 0.12)); };
+  const dim = () => { if (Plotly && target.data) Plotly.restyle(target, { "marker.opacity": [opacity()] }); };
   const scatter = async () => {
-    const Plotly = await plotly();
+    const first = !Plotly;
+    Plotly = await plotly();
     const across = numeric[Number(x.value)], up = numeric[Number(y.value)];
     const paint = colours();
-    const points = data.columns.map((name, at) => ({ name, at, x: across.values[at]?.value, y: up.values[at]?.value })).filter((point) => typeof point.x === "number" && typeof point.y === "number");
-    await Plotly.react(box.querySelector("[data-scatter]"), [{
+    points = data.columns.map((name, at) => ({ name, at, x: across.values[at]?.value, y: up.values[at]?.value })).filter((point) => typeof point.x === "number" && typeof point.y === "number");
+    await Plotly.react(target, [{
       x: points.map((point) => point.x), y: points.map((point) => point.y), text: points.map((point) => point.name), mode: "markers",
-      marker: { size: 9, color: points.map((point) => paint[point.at]), opacity: points.map((point) => (kept === null || kept.has(point.at) ? 0.9 : 0.12)) },
+      marker: { size: 9, color: points.map((point) => paint[point.at]), opacity: opacity() },
       hovertemplate: "%{text}<br>%{x}, %{y}<extra></extra>",
-    }], layout({ xaxis: { title: { text: across.path } }, yaxis: { title: { text: up.path } } }), config);
+    }], layout({ xaxis: { title: { text: across.path, standoff: 6 } }, yaxis: { title: { text: up.path, standoff: 6 } } }), selectable);
+    if (first) {
+      target.on("plotly_selected", (event) => { if (event) { selected = new Set(event.points.map((point) => points[point.pointIndex].at)); filter(); } });
+      target.on("plotly_deselect", () => { selected = null; filter(); });
+    }
     box.dataset.drawn = "";
   };
-  const redraw = () => { lines.paint(); scatter(); };
+  const known = new Set(axes.map((axis) => axis.name));
+  const asked = () => new Map([...readBrushes()].filter(([name]) => known.has(name)));
+  const lines = parallel(box.querySelector("[data-parallel]"), axes, data.columns, colours, asked(), (now, brushes) => { brushed = now; filter(); writeBrushes(brushes); });
+  const redraw = () => { lines.paint(); explain(); scatter(); };
+  const clear = () => { selected = null; lines.clear(); if (Plotly) Plotly.restyle(target, { selectedpoints: [null] }); };
   form.addEventListener("change", redraw);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.querySelector("[data-clear]").addEventListener("click", () => lines.clear());
+  form.querySelector("[data-clear]").addEventListener("click", clear);
   document.addEventListener("theme", redraw);
-  document.addEventListener("more", filter);
+  addEventListener("hashchange", () => lines.take(asked()));
+  explain();
   scatter();
 }

@@ -20,7 +20,7 @@ export async function historyChart() {
     const traces = [{ x, y: series.values, text, mode: few ? "lines+markers" : "lines", line: { width: weight ? 1 : 1.6, color: hues()[0] }, opacity: weight ? 0.35 : 1, hovertemplate: "%{y}<br>%{text}<extra></extra>" }];
     if (weight) traces.push({ x, y: smoothed(series.values, weight), mode: "lines", line: { width: 2, color: hues()[0] }, hovertemplate: "smoothed %{y}<extra></extra>" });
     return Plotly.react(target, traces, layout({
-      xaxis: { type: over === "time" ? "date" : "linear", title: { text: over === "time" ? "recorded" : "position in the log" } },
+      xaxis: { type: over === "time" ? "date" : "linear", title: { text: over === "time" ? "recorded" : "position in the log", standoff: 6 } },
       yaxis: { type: form.elements.log.checked ? "log" : "linear" },
       uirevision: `${over} ${form.elements.log.checked}`,
     }), config);

@@ -1,91 +1,132 @@
 // Parallel coordinates as plain SVG. Plotly's own draws with WebGL and compiles code at run time, which our
 // Content-Security-Policy forbids.
 const NS = "http://www.w3.org/2000/svg";
-const HEIGHT = 300, TOP = 34, BOTTOM = 24, GAP = 130, LEFT = 60;
+const HEIGHT = 300, TOP = 40, BOTTOM = 28, LEAST_GAP = 110, EDGE = 60;
+const LINE = HEIGHT - TOP - BOTTOM;
+const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
+const PARTS = 50; // steps from one end of an axis to the other
 
+const set = (element, attributes) => { for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value); };
 const make = (parent, name, attributes, text) => {
   const element = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  set(element, attributes);
   if (text !== undefined) element.textContent = text;
   parent.append(element);
   return element;
 };
-const short = (value) => (Number.isInteger(value) ? String(value) : value.toPrecision(4));
 
-// `axes`: name and values of each; `changed` gets the set of columns inside all brushes, null without any.
-export function parallel(box, axes, names, colours, changed) {
-  const width = LEFT * 2 + GAP * (axes.length - 1 || 1);
+// `axes`: `name`, `values` (a number or null a column) and `say`, which writes a number, of each. `brushes`: by axis name,
+// what is brushed from the start. `changed` gets the columns inside all brushes (null without any), and the brushes.
+export function parallel(box, axes, names, colours, brushes, changed) {
   const svg = document.createElementNS(NS, "svg");
-  svg.setAttribute("class", "parallel");
-  svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-  svg.setAttribute("width", width);
-  svg.setAttribute("height", HEIGHT);
-  const place = (at) => LEFT + at * GAP;
+  set(svg, { class: "parallel", role: "group", "aria-label": `Parallel coordinates of ${names.length} columns over ${axes.map((axis) => axis.name).join(", ")}` });
   const scales = axes.map(({ values }) => {
     const known = values.filter((value) => value !== null);
-    const low = Math.min(...known), high = Math.max(...known);
-    const span = high - low || 1;
-    return {
-      low, high,
-      y: (value) => HEIGHT - BOTTOM - ((value - low) / span) * (HEIGHT - TOP - BOTTOM),
-      value: (y) => low + ((HEIGHT - BOTTOM - y) / (HEIGHT - TOP - BOTTOM)) * span,
-    };
+    const low = Math.min(...known), high = Math.max(...known), span = high - low || 1;
+    return { low, high, span, y: (value) => HEIGHT - BOTTOM - ((value - low) / span) * LINE, value: (y) => low + ((HEIGHT - BOTTOM - y) / LINE) * span };
   });
-  const runs = names.map((name, column) => {
-    const points = axes.map((axis, at) => [place(at), axis.values[column] === null ? null : scales[at].y(axis.values[column])]).filter(([, y]) => y !== null);
-    const line = make(svg, "polyline", { class: "run", points: points.map((point) => point.join(",")).join(" ") });
+  const runs = names.map((name) => {
+    const line = make(svg, "polyline", { class: "run" });
     make(line, "title", {}, name);
     return line;
   });
-  const brushes = axes.map(() => null);
-  const boxes = [];
-  const inside = (column) => axes.every((axis, at) => {
-    const brush = brushes[at], value = axis.values[column];
-    return !brush || (value !== null && value >= brush[0] && value <= brush[1]);
+  const drawn = axes.map((axis, at) => handles(svg, axis, scales[at], (low, high) => brush(at, low, high)));
+  const inside = (column) => axes.every((axis) => {
+    const bounds = brushes.get(axis.name), value = axis.values[column];
+    return !bounds || (value !== null && value >= bounds[0] && value <= bounds[1]);
   });
+
+  let waiting = false;
   const apply = () => {
-    const any = brushes.some(Boolean);
+    if (waiting) return;
+    waiting = true;
+    // A pointer moves more often than the screen is drawn.
+    requestAnimationFrame(() => { waiting = false; show(); });
+  };
+  const show = () => {
     const kept = new Set(names.keys().filter(inside));
     runs.forEach((line, column) => line.classList.toggle("out", !kept.has(column)));
-    boxes.forEach((shape, at) => {
-      shape.toggleAttribute("hidden", !brushes[at]);
-      shape.setAttribute("display", brushes[at] ? "inline" : "none");
-      if (!brushes[at]) return;
-      const top = scales[at].y(brushes[at][1]), bottom = scales[at].y(brushes[at][0]);
-      shape.setAttribute("y", top);
-      shape.setAttribute("height", Math.max(2, bottom - top));
-    });
-    changed(any ? kept : null);
+    drawn.forEach((axis, at) => axis.show(brushes.get(axes[at].name)));
+    changed(brushes.size ? kept : null, brushes);
   };
-  axes.forEach((axis, at) => {
-    const x = place(at), scale = scales[at];
-    make(svg, "line", { class: "axis", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM });
-    const label = axis.name.length > 19 ? `…${axis.name.slice(-18)}` : axis.name;
-    make(make(svg, "text", { x, y: 14, "text-anchor": "middle" }, label), "title", {}, axis.name);
-    make(svg, "text", { x, y: TOP - 6, "text-anchor": "middle" }, short(scale.high));
-    make(svg, "text", { x, y: HEIGHT - 8, "text-anchor": "middle" }, short(scale.low));
-    boxes.push(make(svg, "rect", { class: "brush", x: x - 8, width: 16, display: "none" }));
-    const hit = make(svg, "rect", { class: "hit", x: x - 16, y: TOP - 4, width: 32, height: HEIGHT - TOP - BOTTOM + 8 });
-    const at_y = (event) => scale.value(Math.min(HEIGHT - BOTTOM, Math.max(TOP, (event.clientY - svg.getBoundingClientRect().top) * (HEIGHT / svg.getBoundingClientRect().height))));
-    let start = null;
-    hit.addEventListener("pointerdown", (event) => { start = at_y(event); hit.setPointerCapture(event.pointerId); });
-    hit.addEventListener("pointermove", (event) => {
-      if (start === null) return;
-      const now = at_y(event);
-      brushes[at] = [Math.min(start, now), Math.max(start, now)];
-      apply();
+  const brush = (at, low, high) => {
+    const { name } = axes[at], scale = scales[at];
+    if (low <= scale.low && high >= scale.high) brushes.delete(name);
+    else brushes.set(name, [low, high]);
+    apply();
+  };
+  const fit = () => {
+    const gap = Math.max(LEAST_GAP, (box.clientWidth - 2 * EDGE - 2) / Math.max(1, axes.length - 1));
+    const width = 2 * EDGE + gap * Math.max(1, axes.length - 1);
+    set(svg, { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}` });
+    const place = (at) => EDGE + at * gap;
+    drawn.forEach((axis, at) => axis.move(place(at)));
+    runs.forEach((line, column) => {
+      const points = axes.flatMap((axis, at) => (axis.values[column] === null ? [] : [`${place(at).toFixed(1)},${scales[at].y(axis.values[column]).toFixed(1)}`]));
+      line.setAttribute("points", points.join(" "));
     });
-    hit.addEventListener("pointerup", () => {
-      const brush = brushes[at];
+  };
+  const paint = () => { const now = colours(); runs.forEach((line, column) => line.setAttribute("stroke", now[column])); };
+  const take = (others) => { brushes.clear(); for (const [name, bounds] of others) brushes.set(name, bounds); show(); };
+  const clear = () => take([]);
+  svg.addEventListener("keydown", (event) => { if (event.key === "Escape") clear(); });
+  box.replaceChildren(svg);
+  fit();
+  new ResizeObserver(fit).observe(box);
+  paint();
+  show();
+  return { paint, clear, take };
+}
+
+// One axis: its line and labels, the brush, and a handle at each end of it for keyboard and pointer.
+function handles(svg, axis, scale, brush) {
+  const group = make(svg, "g", {});
+  make(group, "line", { class: "axis", y1: TOP, y2: HEIGHT - BOTTOM });
+  const label = axis.name.length > 19 ? `…${axis.name.slice(-18)}` : axis.name;
+  make(make(group, "text", { y: 14, "text-anchor": "middle" }, label), "title", {}, axis.name);
+  make(group, "text", { y: TOP - 11, "text-anchor": "middle" }, axis.say(scale.high));
+  make(group, "text", { y: HEIGHT - 6, "text-anchor": "middle" }, axis.say(scale.low));
+  const area = make(group, "rect", { class: "brush", x: -8, width: 16 });
+  const hit = make(group, "rect", { class: "hit", x: -16, y: TOP - 4, width: 32, height: LINE + 8 });
+  let bounds = [scale.low, scale.high];
+  const ends = ["lower", "upper"].map((word, end) => {
+    const handle = make(group, "path", { class: "handle", d: end ? "M-8 -7 H8 L0 0 Z" : "M-8 7 H8 L0 0 Z", tabindex: 0, role: "slider", "aria-orientation": "vertical", "aria-label": `${axis.name}, ${word} bound`, "aria-valuemin": scale.low, "aria-valuemax": scale.high });
+    handle.addEventListener("keydown", (event) => {
+      const to = event.key === "Home" ? scale.low : event.key === "End" ? scale.high : STEPS[event.key] ? bounds[end] + (STEPS[event.key] * scale.span) / PARTS : null;
+      if (to === null || event.ctrlKey || event.metaKey || event.altKey) return;
+      event.preventDefault();
+      const moved = Math.min(scale.high, Math.max(scale.low, to));
+      if (end) brush(Math.min(bounds[0], moved), moved);
+      else brush(moved, Math.max(bounds[1], moved));
+    });
+    return handle;
+  });
+
+  const value = (event) => {
+    const frame = svg.getBoundingClientRect();
+    return scale.value(Math.min(HEIGHT - BOTTOM, Math.max(TOP, ((event.clientY - frame.top) * HEIGHT) / frame.height)));
+  };
+  let start = null, from = 0;
+  const drag = (element, where) => {
+    element.addEventListener("pointerdown", (event) => { start = where(event); from = event.clientY; element.setPointerCapture(event.pointerId); });
+    element.addEventListener("pointermove", (event) => { if (start !== null) brush(Math.min(start, value(event)), Math.max(start, value(event))); });
+    element.addEventListener("pointerup", (event) => {
       // A click without a drag takes the brush away.
-      if (brush && Math.abs(scale.y(brush[0]) - scale.y(brush[1])) < 3) { brushes[at] = null; apply(); }
+      if (element === hit && Math.abs(event.clientY - from) < 3) brush(scale.low, scale.high);
       start = null;
     });
-  });
-  const paint = () => { const now = colours(); runs.forEach((line, column) => line.setAttribute("stroke", now[column])); };
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `Parallel coordinates of ${names.length} columns over ${axes.map((axis) => axis.name).join(", ")}`);
-  box.replaceChildren(svg);
-  paint();
-  return { paint, clear: () => { brushes.fill(null); apply(); } };
+    element.addEventListener("pointercancel", () => { start = null; });
+  };
+  drag(hit, value);
+  ends.forEach((handle, end) => drag(handle, () => bounds[1 - end]));
+
+  return {
+    move: (x) => group.setAttribute("transform", `translate(${x.toFixed(1)} 0)`),
+    show: (now) => {
+      bounds = now ?? [scale.low, scale.high];
+      const top = scale.y(bounds[1]), bottom = scale.y(bounds[0]);
+      set(area, { y: top, height: Math.max(2, bottom - top), display: now ? "inline" : "none" });
+      ends.forEach((handle, end) => set(handle, { transform: `translate(0 ${end ? top : bottom})`, "aria-valuenow": bounds[end], "aria-valuetext": axis.say(bounds[end]) }));
+    },
+  };
 }

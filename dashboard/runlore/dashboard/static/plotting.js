@@ -13,7 +13,7 @@ export function plotly() {
     maps.id = MAPS_STYLE;
     document.head.append(maps);
     const script = document.createElement("script");
-    script.src = "/static/plotly.js";
+    script.src = document.body.dataset.plotly;
     script.onload = () => done(globalThis.Plotly);
     script.onerror = () => failed(new Error("the chart library did not load"));
     document.head.append(script);
@@ -34,18 +34,21 @@ export function layout(more = {}) {
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", colorway: hues(),
     font: { family: "system-ui, sans-serif", size: 12, color: colour("--muted") },
-    margin: { l: 48, r: 16, t: 12, b: 36 }, height: 300, hovermode: "closest", showlegend: false, uirevision: "kept",
+    margin: { l: 48, r: 16, t: 12, b: 44 }, height: 300, hovermode: "closest", showlegend: false, uirevision: "kept",
     hoverlabel: { bgcolor: colour("--raised"), bordercolor: colour("--strong-line"), font: { color: colour("--ink") } },
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
   };
 }
 
-export const config = { displaylogo: false, responsive: true, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+// Nothing that was logged leaves for anybody's cloud: the library has a button for that.
+const NO_CLOUD = { plotlyServerURL: "", modeBarButtonsToRemove: ["sendChartToCloud"] };
+export const selectable = { ...NO_CLOUD, displaylogo: false, responsive: true, displayModeBar: "hover" };
+export const config = { ...selectable, modeBarButtonsToRemove: [...NO_CLOUD.modeBarButtonsToRemove, "select2d", "lasso2d"] };
 
 export async function fetchJSON(path, pairs) {
   const url = new URL(path, location.href);
   const here = new URL(location.href).searchParams;
-  for (const name of ["project", "as_of"]) if (here.has(name)) url.searchParams.set(name, here.get(name));
+  for (const name of ["project", "as_of", "clock"]) if (here.has(name)) url.searchParams.set(name, here.get(name));
   for (const [name, value] of pairs) url.searchParams.append(name, value);
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(`${url.pathname}: ${answer.status}`);

@@ -1,0 +1,64 @@
+"""A browser for tests of the page: Debian's Chromium, watched for complaints and for questions to other hosts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from tests.dashboard.conftest import Server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
+
+IN_CHROMIUM = [
+    pytest.mark.skipif(
+        CHROMIUM is None and os.environ.get("CI") != "true",
+        reason="no chromium on PATH: apt-get install chromium (in CI its absence is a failure)",
+    ),
+    pytest.mark.timeout(180),
+]
+"""Marks of a module whose tests need the browser."""
+
+
+class Watched:
+    """A browser's page, and everything it complained about or asked of other hosts."""
+
+    def __init__(self, browser: Browser, server: Server, **options: Any) -> None:
+        self.context = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self._url = server.url
+        self.page.on("console", self._heard)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog {dialog.message}"))
+        self.page.on("request", self._asked)
+
+    def _heard(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self._url, "data:", "blob:")):
+            self.complaints.append(f"asked {request.url}")
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self._url + path)
+        charts = self.page.locator("[data-chart], [data-charts]:not([hidden])")
+        if charts.count():
+            self.page.wait_for_selector("[data-drawn]", timeout=20_000)
+        return self.page
+
+
+def serious(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found if item["impact"] in ("serious", "critical")
+    ]
