@@ -21,7 +21,8 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from runlore.projector.stream import ensure_stream
 from runlore.schemas import Event, Settings
 from runlore.schemas.codec import decode_event
-from runlore.schemas.transport import STREAM_NAME, connect
+from runlore.schemas.subjects import STREAM_NAME
+from runlore.schemas.transport import connect
 
 
 async def _ignore(*_: Any) -> None:

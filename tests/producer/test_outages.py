@@ -20,7 +20,7 @@ from runlore.producer import OutboxKeeper, Producer, drain, outbox_status
 from runlore.producer.outbox import Outbox
 from runlore.schemas import EntityRef, MetadataLogged, NotSentError, Settings, read_settings
 from runlore.schemas.layout import DataDir
-from runlore.schemas.transport import STREAM_NAME
+from runlore.schemas.subjects import STREAM_NAME
 
 EMIT_FOR_EVER = """
 import sys, time

@@ -16,7 +16,7 @@ from runlore.projector.database import durable, open_writer
 from runlore.projector.log_tables import log_migrations
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.errors import CorruptLogError, NotFoundError
-from runlore.schemas.transport import STREAM_NAME
+from runlore.schemas.subjects import STREAM_NAME
 
 READ_BYTES = 32 * 1024 * 1024
 """`ArchiveReader.read` stops after this many payload bytes, whatever its limit."""

@@ -21,7 +21,7 @@ from runlore.projector.frames import Frames
 from runlore.projector.headers import event_id_of, raw_headers
 from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.ids import new_id
-from runlore.schemas.transport import STREAM_NAME
+from runlore.schemas.subjects import STREAM_NAME
 
 REQUEST_MESSAGES = 2_048
 REQUEST_BYTES = 8 * 1024 * 1024

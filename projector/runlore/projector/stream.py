@@ -14,8 +14,7 @@ from nats.aio.client import Client as NatsConnection
 from runlore.projector.api import ApiError, api
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError, SettingsError, StreamDriftError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import ALL_SUBJECTS
-from runlore.schemas.transport import STREAM_NAME
+from runlore.schemas.subjects import ALL_SUBJECTS, STREAM_NAME
 
 EPOCH_KEY = "runlore.epoch"
 VERSION_KEY = "runlore.version"

@@ -15,6 +15,7 @@ from runlore.schemas.references import EntityRef
 
 SUBJECT_PREFIX = "runlore"
 ALL_SUBJECTS = f"{SUBJECT_PREFIX}.>"
+STREAM_NAME = "RUNLORE"
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 

@@ -22,7 +22,6 @@ FIRST_RETRY_WAIT = 0.05
 CONNECT_TIMEOUT = 2
 """Seconds for one attempt."""
 PENDING_BYTES = 64 * 1024 * 1024
-STREAM_NAME = "RUNLORE"
 
 ErrorCallback = Callable[[Exception], Awaitable[None]]
 ClosedCallback = Callable[[], Awaitable[None]]

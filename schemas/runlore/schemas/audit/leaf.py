@@ -16,7 +16,7 @@ import struct
 from hashlib import sha256
 from urllib.parse import quote
 
-from runlore.schemas.transport import STREAM_NAME
+from runlore.schemas.subjects import STREAM_NAME
 
 _EVENT, _GAP = b"\1\1", b"\1\2"
 _ABSENT = b"\xff\xff\xff\xff"
