@@ -108,3 +108,24 @@ def test_the_api_takes_the_same_parameter(web: TestClient) -> None:
     assert refused.status_code == 400
     described = web.get("/api/v1/openapi.json").json()["paths"]["/api/v1/entity"]["get"]["parameters"]
     assert "clock" in [parameter["name"] for parameter in described]
+
+
+def write_two(log: LogBuilder) -> None:
+    """Two values that were logged two days late, two hours apart by their producer's clock."""
+    log.log("model:churn@1", {"accuracy": 0.5}, occurred_at=EARLY)
+    log.log("model:churn@1", {"accuracy": 0.9}, occurred_at=EARLY + dt.timedelta(hours=2))
+
+
+def test_numbers_and_differences_go_by_the_clock_that_was_asked_for(tmp_path: Path) -> None:
+    since, as_of = ((EARLY + dt.timedelta(hours=hours)).isoformat().replace("+00:00", "Z") for hours in (1, 3))
+    asked = f"ref=model:churn@1&as_of={as_of}&clock=occurred"
+    with web_over(client_of(tmp_path, write_two)) as web, Client(tmp_path, as_of=as_of, clock="occurred") as then:
+        series = web.get(f"/api/v1/series?{asked}&path=accuracy").json()
+        assert series["times"] == list(then.get("model:churn@1").series("accuracy").times)
+        [known] = then.diff("model:churn@1", since=since)
+        [said] = web.get(f"/api/v1/diff?{asked}&since={since}").json()["differences"]
+        assert (known.before, known.after) == (0.5, 0.9)
+        assert (said["before"]["value"], said["after"]["value"]) == (known.before, known.after)
+        [begun] = web.get(f"/api/v1/diff?{asked}").json()["differences"]
+        assert (begun["change"], begun["after"]["value"]) == ("added", 0.9)
+        assert web.get(f"/api/v1/diff?{asked}&since=1").status_code == 400

@@ -168,4 +168,6 @@ def at_moment(client: Client, moment: Moment) -> Client:
 def _twin(client: Client, project: str, moment: Moment) -> Client:
     twin = copy.copy(client)
     twin.project, twin.moment = project, moment
+    # Times that a call is given (`since`) go by the same clock as the moment.
+    twin.clock = "recorded" if moment.occurred_us is None else "occurred"
     return twin

@@ -16,7 +16,7 @@ from runlore.dashboard.comparing import comparison_of
 from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import Visit
 from runlore.query.differences import Difference
-from runlore.query.moments import NO_END
+from runlore.query.moments import NO_END, Moment
 from runlore.query.trail import projects, recent
 from runlore.query.trail import trail as trail_of
 from runlore.schemas.errors import InvalidReferenceError
@@ -97,8 +97,10 @@ def diff(visit: Visit) -> types.Differences:
     first = visit.entity()
     if other:
         found = visit.client.diff(first, visit.find_entity(other, visit.client))
+    elif since:
+        found = visit.client.diff(first, since=since)
     else:
-        found = visit.client.diff(first, since=since or 0)
+        found = visit.client.diff(first.seen_at(Moment(0)), first)
     shown = found if visit.text("all") == "1" else found.only("added", "removed", "changed")
     return types.Differences([_difference(item) for item in shown], found.position)
 
