@@ -13,6 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "dashboard.md"
 
 def test_the_query_for_datasette_gives_what_the_library_finds(demo: Client, tmp_path: Path) -> None:
     query = PAGE.read_text().split("```sql\n")[1].split("```")[0]
-    rows = sqlite3.connect(DataDir(tmp_path / "demo").current_view()).execute(query).fetchall()
+    address = f"{DataDir(tmp_path / 'demo').current_view().as_uri()}?mode=ro"
+    rows = sqlite3.connect(address, uri=True).execute(query).fetchall()
     best = demo.find("model", order_by="metrics.accuracy", descending=True)
-    assert [row[0] for row in rows] == [model.reference for model in best]
+    assert rows == [(model.reference, model.metadata["metrics"]["accuracy"]) for model in best]
+    assert len(rows) == 3
