@@ -38,15 +38,19 @@ class Watched:
         self._url = server.url
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog {dialog.message}"))
+        self.page.on("dialog", self._interrupted)
         self.page.on("request", self._asked)
 
     def _heard(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
+    def _interrupted(self, dialog: Any) -> None:
+        self.complaints.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
     def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self._url, "data:", "blob:")):
+        if not request.url.startswith((f"{self._url}/", "data:", "blob:")):
             self.complaints.append(f"asked {request.url}")
 
     def open(self, path: str) -> Page:
@@ -55,6 +59,11 @@ class Watched:
         if charts.count():
             self.page.wait_for_selector("[data-drawn]", timeout=20_000)
         return self.page
+
+    def close(self) -> None:
+        """The end of a visit, which was a quiet one."""
+        assert self.complaints == []
+        self.context.close()
 
 
 def serious(page: Page) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.testclient import TestClient
@@ -50,7 +51,10 @@ class Server:
 
     def __init__(self, folder: Path, log: LogBuilder) -> None:
         self.folder, self.log = folder, log
-        environ = {**os.environ, "RUNLORE_DATA_DIR": str(folder)}
+        self._start(0)
+
+    def _start(self, port: int) -> None:
+        environ = {**os.environ, "RUNLORE_DATA_DIR": str(self.folder), "RUNLORE_DASHBOARD_PORT": str(port)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "runlore.dashboard"], env=environ, stderr=subprocess.PIPE, text=True
         )
@@ -60,8 +64,14 @@ class Server:
             assert time.monotonic() < late
             assert self._process.poll() is None
             time.sleep(0.05)
-            said = read_struct(DataDir(folder).dashboard, DashboardStatus)
+            said = read_struct(DataDir(self.folder).dashboard, DashboardStatus)
         self.url = said.http
+
+    def start_again(self) -> None:
+        """After `stop`, a new process at the same address."""
+        port = urlsplit(self.url).port
+        assert port is not None
+        self._start(port)
 
     def grow(self, write: Callable[[LogBuilder], object]) -> None:
         """Fold what `write` adds into the live view."""
