@@ -27,6 +27,16 @@ IN_CHROMIUM = [
 ]
 """Marks of a module whose tests need the browser."""
 
+SOON = 20_000
+"""Milliseconds until news are there, with room for a browser that waits 3 s before it asks a lost server again."""
+SELECTED = "getSelection().toString()"
+SELECT = """(selector) => {
+    const range = document.createRange();
+    range.selectNodeContents(document.querySelector(selector));
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+}"""
+
 
 class Watched:
     """A browser's page, and everything it complained about or asked of other hosts."""
@@ -71,3 +81,8 @@ def serious(page: Page) -> list[str]:
     return [
         f"{item['id']}: {item['nodes'][0]['html'][:200]}" for item in found if item["impact"] in ("serious", "critical")
     ]
+
+
+def live(page: Page) -> None:
+    """Until the page listens."""
+    page.wait_for_selector("[data-badge].live", timeout=SOON)

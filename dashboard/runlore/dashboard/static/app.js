@@ -1,5 +1,6 @@
 // What every page gets on top of its HTML. Each part works alone; without any of them the page still reads.
 import { keyboard } from "./keys.js";
+import { kept } from "./kept.js";
 import { live, remember } from "./live.js";
 import { copying } from "./copy.js";
 import { localTimes } from "./times.js";
@@ -12,8 +13,18 @@ themeSwitch();
 localTimes(document);
 copying();
 slider();
+kept();
 selection();
 keyboard();
 live();
 document.querySelector("#project")?.addEventListener("change", (event) => event.target.form.requestSubmit());
-if (document.querySelector("[data-chart]")) import("./history.js").then((module) => module.historyChart());
+
+// A key gets its chart with its second number, which may come while one looks.
+const chart = () => {
+  const section = document.querySelector("[data-chart]:not([data-begun])");
+  if (!section) return;
+  section.dataset.begun = "";
+  import("./history.js").then((module) => module.historyChart(section));
+};
+chart();
+document.addEventListener("refreshed", chart);

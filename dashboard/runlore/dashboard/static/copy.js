@@ -17,7 +17,9 @@ const write = async (element, text) => {
 
 export function copying() {
   if (!navigator.clipboard) return;
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+  const show = () => { for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false; };
+  show();
+  document.addEventListener("refreshed", show); // for a part that came
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy], [data-copy-from]");
     if (!button || event.ctrlKey || event.metaKey || event.shiftKey) return;

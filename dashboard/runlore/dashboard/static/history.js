@@ -1,8 +1,7 @@
 // The chart of one key: linear or logarithmic, over positions or time, smoothed; it grows with the log.
 import { config, fetchJSON, hues, layout, plotly, smoothed } from "./plotting.js";
 
-export async function historyChart() {
-  const section = document.querySelector("[data-chart]");
+export async function historyChart(section) {
   const form = section.querySelector("[data-controls]");
   const target = section.querySelector("[data-plot]");
   const { ref, path } = section.dataset;
@@ -32,5 +31,8 @@ export async function historyChart() {
   form.addEventListener("input", draw);
   form.addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("theme", draw);
-  document.addEventListener("refreshed", async () => { series = await read(); draw(); });
+  document.addEventListener("refreshed", async () => {
+    const grown = await read().catch(() => null); // the next refresh asks again
+    if (grown) { series = grown; draw(); }
+  });
 }

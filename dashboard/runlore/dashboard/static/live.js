@@ -4,7 +4,7 @@ import { patch } from "./patch.js";
 import { localTimes } from "./times.js";
 
 const PAUSE = 1000; // ms between two refreshes of one page, however fast the log grows
-const AGAIN = 3000; // ms until a stream that was refused is asked for anew
+const AGAIN = 3000; // ms until a stream that was refused, or a page that failed, is asked for anew
 
 const { live: wanted = "", past } = document.body.dataset;
 const now = past === undefined;
@@ -85,7 +85,9 @@ async function soon() {
   while (due) {
     due = false;
     owed = !(await refresh());
-    await new Promise((done) => setTimeout(done, PAUSE));
+    await new Promise((done) => setTimeout(done, owed ? AGAIN : PAUSE));
+    // While the server is away the stream asks for it, and its first word makes up for this.
+    if (owed && news?.readyState === EventSource.OPEN) due = true;
   }
   running = false;
 }
