@@ -120,6 +120,7 @@ def test_a_history_stays_zoomed_while_it_grows(browser: Browser, server: Server)
     zoomed = page.evaluate(f"[...{plot}._fullLayout.xaxis.range, ...{plot}._fullLayout.yaxis.range]")
     assert zoomed == [5, 9, 0, 1]
     assert page.locator("[data-region=table] tbody tr").count() == points + 1
+    assert f"{points + 1} numbers" in (page.locator("[data-plot]").get_attribute("aria-label") or "")
     watched.close()
 
 

@@ -10,7 +10,14 @@ export function patch(node, before, now) {
     return;
   }
   attributes(node, before, now);
-  if (!now.hasAttribute("data-chart")) children(node, before, now); // charts are drawn by script, from numbers
+  if (now.hasAttribute("data-chart")) chart(node, before, now);
+  else children(node, before, now);
+}
+
+// A chart is drawn by script, from numbers; what it is called says how many.
+function chart(...trees) {
+  const plots = trees.map((tree) => tree.querySelector("[data-plot]"));
+  if (plots.every(Boolean)) attributes(...plots);
 }
 
 function attributes(element, before, now) {
