@@ -144,3 +144,41 @@ def test_new_entries_appear_and_nothing_else_moves(browser: Browser, demo_server
     assert page.locator("details.fold[open]").count() == 1
     assert watched.complaints == []
     watched.context.close()
+
+
+def test_every_key_of_the_footer_does_what_it_says(browser: Browser, demo_server: Server) -> None:
+    watched = Watched(browser, demo_server)
+    page = watched.open("/list?kind=model")
+    here = page.locator(".here")
+    page.keyboard.press("j")
+    first = here.get_attribute("data-key")
+    page.keyboard.press("j")
+    assert here.get_attribute("data-key") != first
+    page.keyboard.press("k")
+    assert here.get_attribute("data-key") == first
+    page.keyboard.press("x")
+    assert here.locator("input").is_checked()
+    for held in ("Control+j", "Alt+x", "Meta+c"):
+        page.keyboard.press(held)
+    assert (here.get_attribute("data-key"), here.locator("input").is_checked()) == (first, True)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/entity?ref=*")
+    page.keyboard.press("[")
+    page.wait_for_url("**as_of=*")
+    earlier = page.url
+    page.keyboard.press("[")
+    page.wait_for_url(lambda url: url != earlier)
+    page.keyboard.press("]")
+    page.wait_for_url(earlier)
+    page.keyboard.press("/")
+    page.keyboard.type("jjx[c")
+    assert page.locator("#search").input_value() == "jjx[c"
+    assert page.url == earlier
+    page.keyboard.press("Escape")
+    page.keyboard.press("]")
+    page.wait_for_url(lambda url: url != earlier)
+    page.goto(demo_server.url + "/trail")
+    page.keyboard.press("j")
+    assert here.count() == 1
+    assert watched.complaints == []
+    watched.context.close()

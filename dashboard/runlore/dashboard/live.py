@@ -88,7 +88,7 @@ class Live:
         while True:
             if self._listeners:
                 try:
-                    news = await anyio.to_thread.run_sync(self._news)
+                    news = await anyio.to_thread.run_sync(self.news)
                 except RunloreError:
                     news = None  # the view is being made; the next look finds it
                 if news is not None:
@@ -97,16 +97,18 @@ class Live:
                 self._seen = None
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _news(self) -> News | None:
+    def news(self) -> News | None:
         """What is new since the look before; None when nothing is."""
         with self._client.reader.within(LOOK_SECONDS * 5):
             position, lag = self._client.position, self._client.lag
-            known, self._seen = self._seen, position
-            if known is None or position < known:  # the first look, or a new view
-                return News(position, lag, [], all=known is not None)
-            if position == known:
-                return None if lag == self._last.lag else News(position, lag, [], all=False)
-            references = touched(self._client, known, MAX_NAMED + 1)
+            known = self._seen
+            fresh = known is not None and known < position
+            references = touched(self._client, known, MAX_NAMED + 1) if known is not None and fresh else []
+        self._seen = position  # only now: what a look that failed has found is still to be told
+        if known is None or position < known:  # the first look, or a new view
+            return News(position, lag, [], all=known is not None)
+        if not fresh and lag == self._last.lag:
+            return None
         return News(position, lag, references[:MAX_NAMED], len(references) > MAX_NAMED)
 
     def _tell(self, news: News) -> None:
