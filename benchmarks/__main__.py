@@ -6,7 +6,20 @@ import importlib
 import sys
 import time
 
-NAMES = ("emit", "footprint", "throughput", "latency", "watch", "reads", "past", "find", "rebuild", "audit", "pages")
+NAMES = (
+    "emit",
+    "footprint",
+    "throughput",
+    "latency",
+    "watch",
+    "reads",
+    "past",
+    "find",
+    "rebuild",
+    "audit",
+    "pages",
+    "smooth",
+)
 
 
 def main() -> int:

@@ -57,11 +57,11 @@ def main() -> None:
         _build(DataDir(folder))
         with Client(folder) as client:
             pages = _pages(client)
-        process, url = _serve(folder)
+        process, url = serve(folder)
         try:
             for label, paths in pages.items():
                 asked = itertools.cycle(paths)
-                taken = [_ask(url, next(asked)) for _ in range(TIMES)]
+                taken = [ask(url, next(asked)) for _ in range(TIMES)]
                 figure(f"{label}, p50", f"{statistics.median(taken):.1f} ms", "target 150 ms")
             figure("memory (RSS) after all of them", _memory(process), "target 150 MiB")
             _crowd(url, [paths[0] for paths in pages.values()])
@@ -171,7 +171,7 @@ def _index(path: Path) -> None:
 # -- the page --------------------------------------------------------------------------------------------
 
 
-def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     environ = {**os.environ, "RUNLORE_DATA_DIR": str(folder)}
     process = subprocess.Popen([sys.executable, "-m", "runlore.dashboard"], env=environ)
     while True:
@@ -187,7 +187,7 @@ def _memory(process: subprocess.Popen[bytes]) -> str:
     return f"{psutil.Process(process.pid).memory_info().rss / 2**20:.0f} MiB"
 
 
-def _ask(url: str, path: str) -> float:
+def ask(url: str, path: str) -> float:
     """Milliseconds that the server says it took."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     connection.request("GET", path.replace(">", "%3E"))
@@ -212,7 +212,7 @@ def _crowd(url: str, paths: list[str]) -> None:
     def walk(first: int) -> None:
         for place in range(len(paths) * 2):
             started = time.perf_counter()
-            _ask(url, paths[(first + place) % len(paths)])
+            ask(url, paths[(first + place) % len(paths)])
             waits.append(time.perf_counter() - started)
 
     visitors = [threading.Thread(target=walk, args=(number * 3,)) for number in range(VISITORS)]
