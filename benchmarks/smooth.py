@@ -120,17 +120,19 @@ def _scroll(page: Page) -> None:
     page.mouse.move(box["x"] + 500, box["y"] + 300)
     page.evaluate("begin()")
     late = time.monotonic() + 120
-    while page.locator("tr[data-path]").count() < NUMBERS + TEXTS and time.monotonic() < late:
+    # Asked without a walk over the document, which would be a long task of its own.
+    while page.evaluate("!document.querySelector('[data-next-link]').hidden") and time.monotonic() < late:
         for _ in range(4):
             page.mouse.wheel(0, WHEEL)
         page.wait_for_timeout(30)
-    _said_of(page, f"down, to row {page.locator('tr[data-path]').count()}")
+    found = _stop(page)
+    _say(f"down, to row {page.locator('tr[data-path]').count()}", found)
     for label, across, down in (("sideways", WHEEL, 0), ("up again", 0, -WHEEL), ("both", -WHEEL, WHEEL)):
         page.evaluate("begin()")
         for _ in range(STEPS):
             page.mouse.wheel(across, down)
             page.wait_for_timeout(16)
-        _said_of(page, label)
+        _say(label, _stop(page))
     figure("elements of the whole table", str(page.evaluate("document.querySelectorAll('*').length")))
 
 
@@ -146,19 +148,22 @@ def _brush(page: Page) -> None:
     for step in range(STEPS):
         page.mouse.move(across, hit["y"] + 60 + 3 * step)
         page.wait_for_timeout(16)
-    _said_of(page, "brushing, the whole table there")
+    _say("brushing, the whole table there", _stop(page))
     page.evaluate("begin()")
     page.mouse.up()
     page.wait_for_timeout(1500)
-    _said_of(page, "after the brush")
-    page.evaluate("begin()")
-    page.get_by_role("button", name="Clear brush").click()
+    _say("after the brush", _stop(page))
+    page.evaluate("begin(), document.querySelector('[data-clear]').click()")
     page.wait_for_timeout(1500)
-    _said_of(page, "cleared")
+    _say("cleared", _stop(page))
 
 
-def _said_of(page: Page, label: str) -> None:
-    found = page.evaluate("end()")
+def _stop(page: Page) -> dict[str, Any]:
+    found: dict[str, Any] = page.evaluate("end()")
+    return found
+
+
+def _say(label: str, found: dict[str, Any]) -> None:
     waits = found["waits"] or [0.0]
     half, most, last = waits[len(waits) // 2], waits[int(len(waits) * 0.95)], waits[-1]
     figure(f"{label}: frames, p50, p95, longest", f"{len(waits)}, {half:.0f}, {most:.0f}, {last:.0f} ms")

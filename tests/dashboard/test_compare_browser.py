@@ -18,6 +18,9 @@ pytestmark = IN_CHROMIUM
 
 COLUMNS, NUMBERS, TEXTS = 200, 400, 100
 KINDS = ("relu", "gelu", "tanh")
+LONG_TASKS = """window.tasks = [];
+    new PerformanceObserver((list) => tasks.push(...list.getEntries().map((entry) => entry.duration)))
+        .observe({ type: "longtask" });"""
 THREE = "/compare?ref=model:churn@1&ref=model:churn@2&ref=model:churn@3"
 
 
@@ -168,7 +171,19 @@ def test_two_hundred_columns_of_five_hundred_keys_stay_smooth(browser: Browser, 
         value = client.get("model:wide@200").metadata["metrics"]["m399"]
     assert float(page.locator("tr[data-path='metrics.m399'] .c199").get_attribute("title") or "nan") == value
 
-    # All of it is in the document now. Frames go on while it is scrolled and brushed.
+    # All of it is in the document now. It was busy for 3 to 19 s here while each cell was a layer.
+    page.evaluate(LONG_TASKS)
+    box = table.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 400, box["y"] + 200)
+    bottom = table.evaluate("table => table.scrollTop")
+    for _ in range(40):
+        page.mouse.wheel(0, -300)
+        page.wait_for_timeout(16)
+    assert table.evaluate("table => table.scrollTop") < bottom - 3000
+    assert page.evaluate("tasks.reduce((sum, task) => sum + task, 0)") < 2_500
+
+    # Frames go on while it is scrolled and brushed.
     frames = """() => new Promise((done) => {
         const waits = []; let last = performance.now();
         const frame = () => {
@@ -210,4 +225,32 @@ def test_two_hundred_selected_rows_of_a_list_can_be_compared(browser: Browser, w
     page.get_by_role("button", name="Compare selected").click()
     page.wait_for_selector("[data-drawn]", timeout=30_000)
     assert page.locator("thead th[data-column]").count() == COLUMNS
+    watched.context.close()
+
+
+def test_what_a_cell_has_no_room_for_is_in_its_title_and_cannot_lie_over_the_next(
+    browser: Browser, wide_server: Server
+) -> None:
+    watched = Watched(browser, wide_server)
+    page = watched.open("/compare?all=1&" + "&".join(f"ref=model:wide@{version}" for version in range(1, 14)))
+    row = "tr[data-path='settings.t000']"
+    page.wait_for_selector("tr[data-path='metrics.m000']")
+    for _ in range(50):
+        if page.locator(row).count():
+            break
+        page.locator("[data-table]").evaluate("table => table.scrollTo(0, table.scrollHeight)")
+        page.wait_for_timeout(50)
+    with Client(wide_server.folder) as client:
+        text = client.get("model:wide@3").metadata["settings"]["t000"]
+    cell = page.locator(f"{row} .c2")
+    assert cell.get_attribute("title") == text
+    assert cell.text_content() == text[:13] + "…"
+    clipped = "cells => cells.filter((cell) => getComputedStyle(cell).overflow !== 'visible').length"
+    assert page.locator("[data-table] td").evaluate_all(clipped) == 0  # each would be a layer
+    page.locator(row).hover()
+    for colour in page.locator(f"{row} > *").evaluate_all(
+        "cells => cells.map((c) => getComputedStyle(c).backgroundColor)"
+    ):
+        assert "rgba" not in colour  # nothing shines through, under the pointer neither
+        assert "/" not in colour
     watched.context.close()

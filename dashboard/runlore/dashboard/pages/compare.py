@@ -6,12 +6,14 @@ import csv
 import io
 from typing import Any, NamedTuple
 
+import msgspec
 from starlette.responses import PlainTextResponse, Response
 
 from runlore.dashboard.answering import JSONBody
 from runlore.dashboard.comparing import Best, best_of, comparison_of
 from runlore.dashboard.display import Shown, show
 from runlore.dashboard.rendering import render
+from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit, as_of_text
 from runlore.query import Comparison, Entity
 from runlore.query.comparison import Row, best_columns, is_number
@@ -21,6 +23,10 @@ from runlore.schemas.cells import readable
 
 CELLS = 1500
 """Cells that one part of the table has; the page fetches the next part when it is scrolled to."""
+WIDE = 12
+"""A table of more columns has cells of one size."""
+FITS = 14
+"""Characters that such a cell has room for. Cut here: a style that cuts makes each cell a layer in a browser."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Beginnings that spreadsheets take for formulas."""
 
@@ -44,6 +50,9 @@ def compare(visit: Visit) -> Response:
     start = min(visit.number("from", 1, len(rows) + 1) - 1, len(rows))
     best, turned = best_of(visit), turned_of(visit)
     lines = [_line(row, best, row.path in turned) for row in rows[start : start + size]]
+    wide = len(table.entities) > WIDE
+    if wide:
+        lines = [line._replace(cells=[cell and _fitting(cell) for cell in line.cells]) for line in lines]
     following = start + size + 1
     values: dict[str, Any] = {
         "table": table,
@@ -52,6 +61,7 @@ def compare(visit: Visit) -> Response:
         "addresses": [_address(visit, entity) for entity in table.entities],
         "turning": _turning(visit, turned),
         "lines": lines,
+        "wide": wide,
         "start": start,
         "next": visit.here(**{"from": following, "part": None}) if following <= len(rows) else None,
         "equal": sum(not row.differs for row in table.rows),
@@ -122,6 +132,13 @@ def _line(row: Row, best: Best | None, turned: bool) -> Line:
         best = "min" if best == "max" else "max"
         row = row._replace(best=best_columns(row.values, best))
     return Line(row, cells, numeric, best)
+
+
+def _fitting(shown: Shown) -> Shown:
+    """No longer than a cell of a wide table; what was cut is in its title. Scripts write times anew."""
+    if shown.time or len(shown.text) <= FITS:
+        return shown
+    return msgspec.structs.replace(shown, text=shortened(shown.text, FITS - 1), title=shown.title or shown.text)
 
 
 def export_json(visit: Visit) -> Response:
