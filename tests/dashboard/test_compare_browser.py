@@ -254,3 +254,20 @@ def test_what_a_cell_has_no_room_for_is_in_its_title_and_cannot_lie_over_the_nex
         assert "rgba" not in colour  # nothing shines through, under the pointer neither
         assert "/" not in colour
     watched.context.close()
+
+
+def test_colours_mean_something_or_are_one(browser: Browser, wide_server: Server) -> None:
+    watched = Watched(browser, wide_server)
+    references = [f"model:wide@{version}" for version in range(1, 31)]
+    page = watched.open("/compare?all=1&" + "&".join(f"ref={reference}" for reference in references))
+    strokes = "lines => new Set(lines.map((line) => line.getAttribute('stroke'))).size"
+    assert page.locator(".parallel .run").evaluate_all(strokes) == 1  # thirty columns, twelve hues, no legend that fits
+    assert not page.locator("[data-legend]").is_visible()
+    page.locator("select[name=colour]").select_option(label="settings.t001")
+    with Client(wide_server.folder) as client:
+        kinds = {client.get(reference).metadata["settings"]["t001"] for reference in references}
+    assert set(page.locator("[data-legend] li").all_inner_texts()) == kinds == set(KINDS)
+    assert page.locator(".parallel .run").evaluate_all(strokes) == len(KINDS)
+    assert serious(page) == []
+    assert watched.complaints == []
+    watched.context.close()

@@ -74,7 +74,8 @@ async function charts() {
   });
   const colours = () => {
     const palette = hues();
-    if (colour.value === "") return data.columns.map((_, at) => palette[at % palette.length]);
+    // More columns than hues: a colour that came again would say that two belong together.
+    if (colour.value === "") return data.columns.map((_, at) => palette[data.columns.length <= palette.length ? at : 0]);
     const row = Number(colour.value);
     return data.rows[row].values.map((value) => palette[kinds[row].indexOf(JSON.stringify(value?.value ?? null)) % palette.length]);
   };
