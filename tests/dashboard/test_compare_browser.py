@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,6 +17,7 @@ from tests.events import LogBuilder
 
 pytestmark = IN_CHROMIUM
 
+MARKUP = '<a href="https://evil.example">link</a>'
 COLUMNS, NUMBERS, TEXTS = 200, 400, 100
 KINDS = ("relu", "gelu", "tanh")
 LONG_TASKS = """window.tasks = [];
@@ -120,6 +122,24 @@ def test_no_chart_offers_to_send_what_was_logged_elsewhere(browser: Browser, dem
     assert "Download plot as a PNG" in buttons
     assert not [title for title in buttons if "share" in title.lower() or "cloud" in title.lower()]
     watched.context.close()
+
+
+def write_markup(log: LogBuilder) -> None:
+    for number in (1, 2, 3):
+        log.log(f"model:labels@{number}", {MARKUP: 1.0 * number, "<b>bold</b>": 2.0 * number})
+
+
+def test_names_on_charts_are_text_and_no_markup(browser: Browser, tmp_path: Path) -> None:
+    server = serve(tmp_path, write_markup)
+    watched = Watched(browser, server)
+    try:
+        page = watched.open("/compare?" + "&".join(f"ref=model:labels@{number}" for number in (1, 2, 3)))
+        assert page.locator("[data-scatter] a").count() == 0
+        assert MARKUP in page.locator("[data-scatter]").inner_text()
+        assert watched.complaints == []
+    finally:
+        watched.context.close()
+        server.stop()
 
 
 def test_a_categorical_key_gives_the_colours_and_a_legend_says_which(browser: Browser, demo_server: Server) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
 
 from runlore.dashboard.live import Live, News
 from runlore.schemas.errors import QueryTimeoutError
@@ -12,6 +16,30 @@ from runlore.schemas.layout import DataDir
 from tests.dashboard.demo_log import write_demo
 from tests.events import LogBuilder
 from tests.query.views import client_of
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("locked"), OSError("disk"), QueryTimeoutError("slow")])
+def test_the_looks_go_on_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    live, failures = Live(client_of(tmp_path, write_demo)), iter([error])
+
+    def look() -> News | None:
+        for failure in failures:
+            raise failure
+        return News(7, None, ["model:churn@1"], all=False)
+
+    async def first() -> bytes:
+        answer = await live.answer(Request({"type": "http", "method": "GET", "path": "/live", "headers": []}))
+        assert isinstance(answer, EventSourceResponse)
+        said: list[bytes] = []
+        async with live.running():
+            async for message in answer.body_iterator:
+                said.append(message.encode() if isinstance(message, ServerSentEvent) else b"")
+                if len(said) == 2:
+                    return said[1]
+        raise AssertionError("no news")
+
+    monkeypatch.setattr(live, "news", look)
+    assert b'"position":7' in asyncio.run(asyncio.wait_for(first(), 10))
 
 
 def test_a_look_that_fails_loses_no_news(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

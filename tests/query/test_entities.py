@@ -179,3 +179,16 @@ def test_only_paths_and_file_addresses_are_taken(tmp_path: Path) -> None:
         Client("nats://127.0.0.1:4222")
     with pytest.raises(NotFoundError, match="runlore up"):
         _ = Client(tmp_path / "empty").position
+
+
+def test_a_run_finds_a_steps_key_whose_path_is_quoted(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.add(RunStarted("training", "night"), run="run-1")
+        log.add(StepStarted(), run="run-1", step="fit")
+        for value in (1.0, 2.0):
+            log.log(EntityRef("step", "fit", run="run-1"), {"odd.key": value, "group": {"x.y": value}})
+
+    with client_of(tmp_path, write) as client:
+        run = client.get_pipeline_run("run-1")
+        for path in run.cells():
+            assert [entry.value for entry in run.history(path)] == [1.0, 2.0], path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
@@ -89,8 +90,8 @@ class Live:
             if self._listeners:
                 try:
                     news = await anyio.to_thread.run_sync(self.news)
-                except RunloreError:
-                    news = None  # the view is being made; the next look finds it
+                except (RunloreError, sqlite3.Error, OSError):
+                    news = None  # the view is being made, or locked for a moment; the next look finds it
                 if news is not None:
                     self._tell(news)
             else:

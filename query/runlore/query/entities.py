@@ -11,7 +11,7 @@ from runlore.query import timeline
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry, MissingKeyError, entries
 from runlore.query.moments import Moment
-from runlore.schemas.paths import PathParts
+from runlore.schemas.paths import PathParts, parse_path
 
 if TYPE_CHECKING:
     from runlore.query.lookup import Lookup
@@ -176,11 +176,13 @@ class PipelineRun(_Ran):
 
     def _holder(self, key: str | PathParts) -> tuple[Entity, str | PathParts]:
         """``step::key`` is the step's own, unless the run has a key of that name."""
-        text = key if isinstance(key, str) else next(iter(key), "")
+        # A path begins with a quote where the key has odd characters, a dot for one: then the cut is inside the quotes.
+        parts = parse_path(key) if isinstance(key, str) and key.startswith('"') else key
+        text = parts if isinstance(parts, str) else next(iter(parts), "")
         name, separated, rest = text.partition("::")
         if not separated or name not in self.steps or timeline.was_logged(self._client.reader, self._id, key):
             return self, key
-        return self.steps[name], rest if isinstance(key, str) else (rest, *key[1:])
+        return self.steps[name], rest if isinstance(parts, str) else (rest, *parts[1:])
 
 
 KINDS: dict[str, type[Entity]] = {

@@ -1,6 +1,6 @@
 // Comparing: charts over numeric keys, brushing that filters the table's columns, the history of one key overlaid, and
 // the rest of a long table as it is scrolled to.
-import { config, fetchJSON, hues, layout, plotly, selectable } from "./plotting.js";
+import { config, fetchJSON, hues, layout, plotly, selectable, text } from "./plotting.js";
 import { parallel } from "./parallel.js";
 import { moreRows } from "./rows.js";
 import { showColumns } from "./columns.js";
@@ -29,7 +29,7 @@ function overlays() {
     const [Plotly, ...found] = await Promise.all([plotly(), ...references.map((ref) =>
       fetchJSON("/api/v1/series", [["ref", ref], ["path", path], ["limit", 2000]]).catch(() => null))]);
     const traces = found.flatMap((series, at) => series && series.values.length ? [{
-      x: series.values.map((_, step) => step + 1), y: series.values, name: references[at],
+      x: series.values.map((_, step) => step + 1), y: series.values, name: text(references[at]),
       mode: series.values.length < 60 ? "lines+markers" : "lines",
       text: series.positions.map((position) => `position ${position}`), hovertemplate: "%{y}<br>%{text}<extra>%{fullData.name}</extra>",
     }] : []);
@@ -111,10 +111,10 @@ async function charts() {
     const paint = colours();
     points = data.columns.map((name, at) => ({ name, at, x: across.values[at]?.value, y: up.values[at]?.value })).filter((point) => typeof point.x === "number" && typeof point.y === "number");
     await Plotly.react(target, [{
-      x: points.map((point) => point.x), y: points.map((point) => point.y), text: points.map((point) => point.name), mode: "markers",
+      x: points.map((point) => point.x), y: points.map((point) => point.y), text: points.map((point) => text(point.name)), mode: "markers",
       marker: { size: 9, color: points.map((point) => paint[point.at]), opacity: opacity() },
       hovertemplate: "%{text}<br>%{x}, %{y}<extra></extra>",
-    }], layout({ xaxis: { title: { text: across.path, standoff: 6 } }, yaxis: { title: { text: up.path, standoff: 6 } } }), selectable);
+    }], layout({ xaxis: { title: { text: text(across.path), standoff: 6 } }, yaxis: { title: { text: text(up.path), standoff: 6 } } }), selectable);
     if (first) {
       target.on("plotly_selected", (event) => { if (event) { selected = new Set(event.points.map((point) => points[point.pointIndex].at)); filter(); } });
       target.on("plotly_deselect", () => { selected = null; filter(); });

@@ -21,6 +21,9 @@ export function plotly() {
   return loading;
 }
 
+// The library reads what it writes as markup: links and bold, from names that anybody may have logged.
+export const text = (said) => said.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // Twelve hues that can be told apart on both grounds.
