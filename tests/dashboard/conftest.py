@@ -101,8 +101,9 @@ def serve(folder: Path, write: Callable[[LogBuilder], object]) -> Server:
     return Server(folder, log)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    # Not for the session: while it is there, its event loop runs in this thread and asyncio.run refuses.
     from playwright.sync_api import sync_playwright
 
     from tests.dashboard.browsing import CHROMIUM, OPTIONS
