@@ -68,6 +68,8 @@ async function charts() {
   const { colour, x, y } = form.elements;
   for (const select of [x, y]) numeric.forEach((row, at) => select.add(new Option(row.path, at)));
   y.value = String(Math.min(1, numeric.length - 1));
+  // As the table heads them: references of steps begin alike, and are long.
+  const titles = [...document.querySelectorAll("thead th[data-column] > a:first-child")].map((link) => link.textContent);
   const kinds = data.rows.map((row) => [...new Set(row.values.map((value) => JSON.stringify(value?.value ?? null)))]);
   data.rows.forEach((row, at) => {
     if (row.differs && kinds[at].length > 1 && kinds[at].length <= 12 && row.values.some((value) => typeof value?.value === "string" || typeof value?.value === "boolean")) colour.add(new Option(row.path, at));
@@ -81,7 +83,7 @@ async function charts() {
   };
   const explain = () => {
     const palette = hues();
-    const named = colour.value === "" ? (data.columns.length <= palette.length ? data.columns : []) : kinds[Number(colour.value)].map((text) => (text === "null" ? "absent" : String(JSON.parse(text))));
+    const named = colour.value === "" ? (data.columns.length <= palette.length ? titles : []) : kinds[Number(colour.value)].map((text) => (text === "null" ? "absent" : String(JSON.parse(text))));
     legend.replaceChildren(...named.map((name, at) => {
       const item = document.createElement("li"), mark = document.createElement("span");
       mark.style.background = palette[at % palette.length];
