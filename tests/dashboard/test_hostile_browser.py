@@ -64,7 +64,7 @@ def visitor(browser: Browser, hostile_server: Server) -> Iterator[Watched]:
         "home", "lists", "filters", "entities", "histories", "lineage", "comparison", "trails", "events", "audit", "searches",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("moment", ["", "as_of=3"])
+@pytest.mark.parametrize("moment", ["", pytest.param("as_of=3", marks=pytest.mark.slow)])
 def test_hostile_metadata_runs_nothing(
     visitor: Watched, addresses: dict[str, list[str]], hostile_server: Server, pages: str, moment: str
 ) -> None:
