@@ -6,7 +6,7 @@ COPY constraints.txt ./
 RUN pip download --no-cache-dir --require-hashes --dest /wheels --requirement constraints.txt
 COPY . .
 RUN python -m venv /opt/runlore \
-    && /opt/runlore/bin/pip install --no-cache-dir --no-index --find-links /wheels '.[projector,cli,dashboard,examples]'
+    && /opt/runlore/bin/pip install --no-cache-dir --no-index -f /wheels '.[projector,cli,dashboard,examples]'
 
 FROM python:3.11-slim
 RUN useradd --create-home --uid 10001 runlore \

@@ -43,7 +43,7 @@ docs: $(STAMP) ## write the generated pages of docs/ anew
 
 lock: $(STAMP) ## resolve the dependencies anew into constraints.txt
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-header \
-		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate \
+		--no-emit-options --no-annotate \
 		--output-file constraints.txt pyproject.toml 2>/dev/null
 	@# our own extras refer to runlore itself, which is installed from the checkout
 	@sed -i '/^# WARNING/d; /^# Consider/d; /^runlore @/d; /^# The following/d; /^$$/d' constraints.txt

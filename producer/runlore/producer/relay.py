@@ -155,7 +155,7 @@ class Relay:
                 self._warn_if_refused(error)
             except DeliveryError as error:
                 self._warn(str(error)) if error.worth_telling else None
-            except Exception:
+            except Exception:  # the supervised boundary: the outbox keeps the events whatever it was
                 self.reachable = False
                 logger.warning("the relay of runlore failed and tries again; nothing is lost", exc_info=True)
             if not self._stopping:
