@@ -172,25 +172,23 @@ def _drawn(root: Entity, columns: list[list[Entity]], flows: dict[Link, Flow], c
         for row, entity in enumerate(column):
             x, y = MARGIN + place * (NODE_WIDTH + GAP_X), top + row * (NODE_HEIGHT + GAP_Y)
             places[entity] = Node(entity, x, y, entity == root)
+    out_of: dict[Entity, list[Entity]] = defaultdict(list)
+    for start, end in flows.values():
+        out_of[start].append(end)
     lines = [
         _line(places[start], places[end], link, places.values())
         for link, (start, end) in flows.items()
-        if not _goes_without_saying(link, flows.values())
+        if not _goes_without_saying(link, out_of)
     ]
     width = len(columns) * (NODE_WIDTH + GAP_X) - GAP_X + 2 * MARGIN
     low = max((line.low for line in lines), default=0)
     return Graph(list(places.values()), lines, list(flows), width, max(height, low + MARGIN), cut)
 
 
-def _goes_without_saying(link: Link, flows: Iterable[Flow]) -> bool:
+def _goes_without_saying(link: Link, out_of: dict[Entity, list[Entity]]) -> bool:
     """Whether a step's line to its run would only repeat that what it wrote got there through other steps."""
-    if link[1] != "ran":
-        return False
-    out_of: dict[Entity, list[Entity]] = defaultdict(list)
-    for start, end in flows:
-        if (start, end) != _flow(link):
-            out_of[start].append(end)
-    return _reaches(out_of, link[2], link[0])
+    run, word, step = link
+    return word == "ran" and any(_reaches(out_of, other, run) for other in out_of[step] if other != run)
 
 
 def _line(start: Node, end: Node, link: Link, nodes: Iterable[Node]) -> Line:

@@ -126,7 +126,8 @@ def _since_fields(visit: Visit, shown: Entity, then: dict[str, Any]) -> list[Fie
     if not visit.past:
         return []
     now = shown.seen_at(visit.now.moment).fields
-    changes = [FieldChange(name, then.get(name), now.get(name)) for name in (*now, *(set(then) - {*now, "seconds"}))]
+    gone = [name for name in then if name not in now and name != "seconds"]
+    changes = [FieldChange(name, then.get(name), now.get(name)) for name in (*now, *gone)]
     return [change for change in changes if change.before != change.after]
 
 
