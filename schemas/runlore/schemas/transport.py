@@ -106,10 +106,12 @@ async def connect(settings: Settings, name: str, on_error: ErrorCallback, on_clo
             error_cb=heard,
             closed_cb=closed,
         )
+        if not connection.is_connected:  # nats-py takes an end of the stream in the handshake for a success
+            raise ConnectionResetError("the server closed the connection")
     except (OSError, TimeoutError, nats.errors.Error) as error:
         await connection.close()
         reason = cause or error
-        if "authorization" in str(reason).lower():
+        if "authorization" in str(reason).lower() or _wants_credentials(connection, reason):
             raise ServerUnavailableError(
                 f"the NATS server refuses the connection: {reason}; give credentials (RUNLORE_CREDENTIALS), or "
                 "the data folder whose `runlore up` started it"
@@ -117,3 +119,13 @@ async def connect(settings: Settings, name: str, on_error: ErrorCallback, on_clo
         raise ServerUnavailableError(f"no NATS server answers: {str(reason) or type(reason).__name__}") from error
     connected = True
     return connection
+
+
+def _wants_credentials(connection: NatsConnection, reason: Exception) -> bool:
+    """Whether a server that asked for credentials closed the connection instead of saying why.
+
+    It says why and closes at once; with the client's next line still unread, the kernel resets the connection,
+    and the reason is lost.
+    """
+    info = connection._server_info  # pyright: ignore[reportPrivateUsage] -- no public name for the server's INFO
+    return bool(info.get("auth_required")) and isinstance(reason, ConnectionError)
