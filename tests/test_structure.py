@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlite_utils.utils
+
+from runlore.schemas.sqlite import sqlite
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("schemas", "producer", "projector", "query", "dashboard", "cli")
@@ -48,6 +51,21 @@ def test_the_namespace_folder_has_no_init(room: str) -> None:
     assert not (ROOT / room / "runlore" / "__init__.py").exists()
 
 
+def test_logs_and_views_are_opened_by_one_sqlite_library() -> None:
+    chosen = sqlite_utils.utils.sqlite3  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] -- the one that writes
+    assert chosen.Connection is sqlite.Connection
+    outbox = {"outbox.py", "outbox_file.py", "maintenance.py"}  # a file that only the producer ever opens
+    bulk = {"database.py"}  # end_bulk says why
+    found = {
+        path.name
+        for room in ROOMS
+        for path in (ROOT / room / "runlore").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "sqlite3.connect"
+    }
+    assert found - outbox == bulk
+
+
 def test_no_file_names_a_registry_or_an_address_of_one() -> None:
     pins = (ROOT / "constraints.txt").read_text()
     assert "://" not in pins
@@ -58,7 +76,7 @@ def test_no_file_names_a_registry_or_an_address_of_one() -> None:
 def test_light_rooms_load_no_heavy_library(module: str) -> None:
     code = (
         f"import sys, {module}\n"
-        "heavy = {'nats', 'sqlite_utils', 'pysqlite3', 'click', 'rich', 'numpy', 'pandas', 'starlette'}\n"
+        "heavy = {'nats', 'sqlite_utils', 'click', 'rich', 'numpy', 'pandas', 'starlette'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 from runlore.projector.archive import Archive, Received
@@ -12,6 +11,7 @@ from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.verify import verify_log
 from runlore.schemas.audit.checkpoint import Checkpoint
 from runlore.schemas.audit.leaf import origin_of
+from runlore.schemas.sqlite import sqlite
 
 EPOCH = "epoch-1"
 
@@ -59,14 +59,14 @@ class Folder:
         tamper(self.log, *statements)
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
-        connection = sqlite3.connect(self.log)
+        connection = sqlite.connect(self.log)
         found = connection.execute(query).fetchall()
         connection.close()
         return found
 
     def forget_tree(self) -> None:
         """Make it the log of a version without a tree."""
-        connection = sqlite3.connect(self.log)
+        connection = sqlite.connect(self.log)
         for table in ("tree_state", "tree_leaves", "tree_nodes", "checkpoints"):
             connection.execute(f"DROP TABLE {table}")
         for change in ("update", "delete"):
@@ -78,7 +78,7 @@ class Folder:
 
 def tamper(log: Path, *statements: str, triggers: bool = True) -> None:
     """Change the file like someone who knows SQL: the triggers go first, and come back unless told otherwise."""
-    connection = sqlite3.connect(log)
+    connection = sqlite.connect(log)
     found = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
     for name, _ in found:
         connection.execute(f"DROP TRIGGER {name}")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from runlore.projector.audit.verify import verify_log
 from runlore.schemas import CorruptLogError, NotFoundError
 from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.schemas.audit.tree import Tree
+from runlore.schemas.sqlite import sqlite
 from tests.audit.logs import Folder, message, messages
 
 
@@ -195,7 +195,7 @@ def test_a_log_without_a_signature_is_fine_while_its_first_row_is_new(folder: Fo
     "table", ["log", "log_state", "tree_state", "tree_leaves", "tree_nodes", "checkpoints", "gaps"]
 )
 def test_a_dropped_table_is_a_problem_and_no_traceback(filled: Folder, table: str) -> None:
-    connection = sqlite3.connect(filled.log)
+    connection = sqlite.connect(filled.log)
     connection.execute(f"DROP TABLE {table}")
     connection.commit()
     connection.close()

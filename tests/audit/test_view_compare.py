@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,12 @@ from runlore.projector.archive import Archive, Received
 from runlore.projector.audit.findings import Problem
 from runlore.projector.audit.trail import positions_about
 from runlore.projector.audit.view_compare import compare_view
-from runlore.projector.database import writing_sqlite
 from runlore.projector.rebuild import rebuild_view
 from runlore.projector.tables import TABLES
 from runlore.projector.view import View
 from runlore.schemas import NotFoundError, parse_ref
 from runlore.schemas.layout import DataDir
+from runlore.schemas.sqlite import sqlite
 from tests.events import EPOCH, LogBuilder
 from tests.query.views import fold_live
 
@@ -48,7 +47,7 @@ def live(data: DataDir) -> DataDir:
 
 
 def change(data: DataDir, statement: str) -> None:
-    connection = sqlite3.connect(data.current_view())
+    connection = sqlite.connect(data.current_view())
     assert connection.execute(statement).rowcount >= 1
     connection.commit()
     connection.close()
@@ -125,7 +124,7 @@ def test_a_changed_row_is_named(live: DataDir, statement: str, table: str, what:
     ],
 )
 def test_a_changed_schema_is_named(live: DataDir, statements: list[str], what: str) -> None:
-    connection = sqlite3.connect(live.current_view())
+    connection = sqlite.connect(live.current_view())
     for statement in statements:
         connection.execute(statement)
     connection.commit()
@@ -211,6 +210,6 @@ def test_the_trail_of_an_entity_has_every_event_about_it(data: DataDir) -> None:
 
 
 def test_the_trail_works_on_a_read_only_path(tmp_path: Path) -> None:
-    with pytest.raises(writing_sqlite.OperationalError):
+    with pytest.raises(sqlite.OperationalError):
         positions_about(tmp_path / "none.db", "default", parse_ref("model:m"))
     assert not (tmp_path / "none.db").exists()

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from click.testing import CliRunner
 
 from runlore.cli.app import app
 from runlore.cli.commands.audit import audit
+from runlore.schemas.sqlite import sqlite
 from tests.audit.logs import tamper
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def test_a_wrong_row_of_the_view_exits_with_4_and_a_rolled_back_log_too(
 ) -> None:
     assert shell(folder, "cp -r .runlore wrong && runlore audit checkpoint --out late.txt").returncode == 0
     view = folder / "wrong" / "projection" / (folder / "wrong" / "projection" / "CURRENT").read_text().strip()
-    connection = sqlite3.connect(view)
+    connection = sqlite.connect(view)
     connection.execute("UPDATE history SET value = 0.99 WHERE type = 'float' AND position = 2")
     connection.commit()
     connection.close()
@@ -155,7 +155,7 @@ def test_a_damaged_log_exits_with_4(
     shutil.copytree(folder / ".runlore", tmp_path / "damaged")
     log = tmp_path / "damaged" / "projection" / "log.db"
     if statement := DAMAGE[how]:
-        connection = sqlite3.connect(log)
+        connection = sqlite.connect(log)
         connection.execute(statement)
         connection.commit()
         connection.close()

@@ -46,6 +46,7 @@ class Watched:
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         self._url = server.url
+        self._scripts = options.get("java_script_enabled", True)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", self._interrupted)
@@ -65,9 +66,8 @@ class Watched:
 
     def open(self, path: str) -> Page:
         self.page.goto(self._url + path)
-        charts = self.page.locator("[data-chart], [data-charts]:not([hidden])")
-        if charts.count():
-            self.page.wait_for_selector("[data-drawn]", timeout=20_000)
+        if self._scripts and self.page.locator("[data-chart], [data-charts]").count():
+            self.page.wait_for_selector("[data-drawn]", state="attached", timeout=20_000)
         return self.page
 
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,13 @@ from starlette.requests import Request
 from runlore.dashboard.live import Live, News
 from runlore.schemas.errors import QueryTimeoutError
 from runlore.schemas.layout import DataDir
+from runlore.schemas.sqlite import sqlite
 from tests.dashboard.demo_log import write_demo
 from tests.events import LogBuilder
 from tests.query.views import client_of
 
 
-@pytest.mark.parametrize("error", [sqlite3.OperationalError("locked"), OSError("disk"), QueryTimeoutError("slow")])
+@pytest.mark.parametrize("error", [sqlite.OperationalError("locked"), OSError("disk"), QueryTimeoutError("slow")])
 def test_the_looks_go_on_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     live, failures = Live(client_of(tmp_path, write_demo)), iter([error])
 

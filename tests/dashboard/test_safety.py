@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import sqlite3
 import time
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from runlore.query import Client
 from runlore.schemas.errors import QueryTimeoutError, SettingsError
 from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.settings import read_settings
+from runlore.schemas.sqlite import sqlite
 from tests.dashboard.conftest import web_over
 from tests.dashboard.demo_log import FORMULA, SCRIPT
 
@@ -255,7 +255,7 @@ def test_many_short_reads_are_ended_as_well(demo: Client) -> None:
 @pytest.mark.parametrize("path", ["/", "/list?kind=model", "/entity?ref=model:churn@2", "/trail", "/search?q=acme"])
 def test_a_page_without_time_says_so_and_holds_no_reader(demo: Client, path: str) -> None:
     assert demo.reader.data is not None
-    writer = sqlite3.connect(demo.reader.data.current_view(), isolation_level=None, timeout=0.1)
+    writer = sqlite.connect(demo.reader.data.current_view(), isolation_level=None, timeout=0.1)
     # A frame in the write-ahead log: without one, it can be truncated whoever reads.
     writer.execute("PRAGMA user_version = 1")
     with web_over(demo, seconds=0.0) as web:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from runlore.projector import ArchiveReader, archive
 from runlore.projector.archive import PAGE_BYTES, Archive, Received
 from runlore.projector.database import MachineErrors, open_writer
 from runlore.schemas import CorruptLogError, NotFoundError
+from runlore.schemas.sqlite import sqlite
 
 
 def message(position: int, event_id: str | None = None, payload: bytes = b"p") -> Received:
@@ -66,7 +66,7 @@ def test_an_empty_log_adopts_the_stream_it_meets(path: Path) -> None:
 
 @pytest.mark.parametrize("positions", [[2], [1, 3], [2, 1], [1, 1], [0, 1]])
 def test_messages_that_do_not_follow_are_refused_whole(log: Archive, path: Path, positions: list[int]) -> None:
-    with pytest.raises((CorruptLogError, sqlite3.Error, *MachineErrors)):
+    with pytest.raises((CorruptLogError, sqlite.Error, *MachineErrors)):
         log.append([message(position, f"e{index}") for index, position in enumerate(positions)])
     assert rows(path) == []
     assert log.position == 0

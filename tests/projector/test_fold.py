@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from runlore.schemas import (
     parse_ref,
 )
 from runlore.schemas.cells import from_cell
+from runlore.schemas.sqlite import sqlite
 from tests.events import LogBuilder
 
 Rows = list[tuple[Any, ...]]
@@ -38,7 +38,7 @@ def log() -> LogBuilder:
 
 
 def query(path: Path, sql: str, *values: Any) -> Rows:
-    with sqlite3.connect(path) as connection:
+    with sqlite.connect(path) as connection:
         return connection.execute(sql, values).fetchall()
 
 

@@ -18,6 +18,7 @@ from runlore.projector import Projection, Recorded, follow, on
 from runlore.projector.archive import Archive, Received
 from runlore.schemas import FolderBusyError, MetadataLogged, ModelStageChanged, NotFoundError, SettingsError, parse_ref
 from runlore.schemas.layout import DataDir, FolderLock
+from runlore.schemas.sqlite import sqlite
 from tests.events import EPOCH, LogBuilder
 
 DOCS = Path(__file__).parents[2] / "docs" / "projections.md"
@@ -52,7 +53,7 @@ def archive(data: DataDir, log: LogBuilder, after: int = 0) -> None:
 
 
 def rows(path: Path, sql: str = "SELECT * FROM moves ORDER BY position") -> list[tuple[Any, ...]]:
-    with sqlite3.connect(path) as connection:
+    with sqlite.connect(path) as connection:
         return connection.execute(sql).fetchall()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import random
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -27,6 +26,7 @@ from runlore.projector.rebuild import BATCH
 from runlore.query import Client
 from runlore.schemas import FolderBusyError
 from runlore.schemas.layout import DataDir
+from runlore.schemas.sqlite import sqlite
 from tests.events import EPOCH, LogBuilder
 from tests.query.views import fold_live
 
@@ -124,7 +124,7 @@ def test_a_rebuilt_view_says_the_same_and_the_old_file_goes(folder: DataDir) -> 
 
 
 def test_a_changed_value_in_the_view_is_named_and_healed(folder: DataDir) -> None:
-    with sqlite3.connect(folder.current_view()) as connection:
+    with sqlite.connect(folder.current_view()) as connection:
         connection.execute("UPDATE history SET value = value + 1 WHERE position = 5 AND type = 'int'")
     made = rebuild_view(folder)
     assert made.differing == ("history",)
@@ -133,7 +133,7 @@ def test_a_changed_value_in_the_view_is_named_and_healed(folder: DataDir) -> Non
 
 def test_the_full_text_index_of_a_rebuilt_view_is_complete(folder: DataDir) -> None:
     path = rebuild_view(folder).path
-    with sqlite3.connect(path) as connection:
+    with sqlite.connect(path) as connection:
         found = connection.execute("SELECT text FROM search WHERE search MATCH 'word299'").fetchall()
         (position,) = connection.execute("SELECT position FROM search_state").fetchone()
     assert (found, position) == ([("word299",)], 300)
@@ -142,6 +142,7 @@ def test_the_full_text_index_of_a_rebuilt_view_is_complete(folder: DataDir) -> N
 _HOLD = """
 import sys
 from runlore.query import Client
+from runlore.schemas.sqlite import sqlite
 client = Client(sys.argv[1])
 print(client.position, flush=True)
 sys.stdin.readline()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,12 @@ from runlore.schemas import (
     read_settings,
 )
 from runlore.schemas.layout import DataDir
+from runlore.schemas.sqlite import sqlite
 
 
 def history(data: DataDir) -> list[Any]:
     """All values ever logged, in log order."""
-    connection = sqlite3.connect(f"{data.current_view().as_uri()}?mode=ro", uri=True)
+    connection = sqlite.connect(f"{data.current_view().as_uri()}?mode=ro", uri=True)
     try:
         return connection.execute(
             "SELECT position, CAST(value AS INTEGER) FROM metadata_history WHERE path = 'n' ORDER BY position"
@@ -324,7 +324,7 @@ def test_a_view_that_is_ahead_of_the_log_is_made_again(
 ) -> None:
     archive_some(settings)
     old = data.current_view()
-    connection = sqlite3.connect(old)
+    connection = sqlite.connect(old)
     connection.execute("UPDATE view_state SET position = 100")
     connection.commit()
     connection.close()
@@ -362,7 +362,7 @@ def test_a_full_disk_stops_the_fold_and_quarantines_nothing(
     data.current.unlink()
     with monkeypatch.context() as patch:
         patch.setattr(View, "fold", disk_full)
-        with pytest.raises(sqlite3.OperationalError, match="disk is full"):
+        with pytest.raises(sqlite.OperationalError, match="disk is full"):
             FoldWorker(data, lambda report: None).work()
     with running(settings) as service:
         service.folded(20)
@@ -370,7 +370,7 @@ def test_a_full_disk_stops_the_fold_and_quarantines_nothing(
 
 
 def disk_full(*_: Any) -> None:
-    raise sqlite3.OperationalError("database or disk is full")
+    raise sqlite.OperationalError("database or disk is full")
 
 
 def test_what_ends_the_fold_ends_the_service_with_its_reason(

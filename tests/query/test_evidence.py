@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.merkle import hash_children
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.layout import DataDir, LastVerify, write_struct
+from runlore.schemas.sqlite import sqlite
 from tests.audit.logs import tamper
 from tests.events import EPOCH, LogBuilder
 from tests.query.views import HEADERS, archive, client_of, fold_live
@@ -181,7 +181,7 @@ def test_the_last_verification_is_read_from_beside_the_log(tmp_path: Path) -> No
 
 def test_reading_evidence_writes_nothing_and_holds_nothing(folder: Path, client: Client) -> None:
     client.logged_event(5)
-    writer = sqlite3.connect(DataDir(folder).log, isolation_level=None)
+    writer = sqlite.connect(DataDir(folder).log, isolation_level=None)
     busy = writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     writer.close()
     assert busy == 0

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
-import sqlite3
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runlore.projector.database import open_writer
 from runlore.query import Client, entries, leaves, series, timeline
 from runlore.query.reader import ViewReader
 from runlore.schemas.errors import CorruptLogError, NotFoundError, NotSentError, ReceiptTimeoutError
 from runlore.schemas.ids import new_id
 from runlore.schemas.layout import DataDir, ProjectorStatus, write_struct
+from runlore.schemas.sqlite import sqlite
 from tests.events import LogBuilder
 from tests.query.views import client_of, fold_live
 
@@ -110,9 +112,61 @@ def test_a_thread_that_ends_leaves_no_connection(tmp_path: Path) -> None:
     assert len(client.reader._connections) <= 2
 
 
+def close_while_threads_read(folder: str, seconds: float) -> int:
+    """Close a client again and again while other threads read with it, and some end; how often."""
+    client, deadline, closed = Client(folder), time.monotonic() + seconds, 0
+
+    def read() -> None:
+        for _ in range(10):
+            metadata = client.get("artifact:a@1").metadata
+            assert metadata["one"] == metadata["two"]["same"] == len(client.get("artifact:a@1").history("one"))
+
+    with ThreadPoolExecutor(4) as threads:
+        while time.monotonic() < deadline:
+            reads = [threads.submit(read) for _ in range(4)]
+            ending = threading.Thread(target=client.get, args=("artifact:a@1",))
+            ending.start()
+            while not all(job.done() for job in reads):
+                client.close()
+                closed += 1
+                time.sleep(0.001)
+            for job in reads:
+                job.result()
+            ending.join()
+    return closed
+
+
+def test_a_client_may_be_closed_while_other_threads_read(tmp_path: Path) -> None:
+    client_of(tmp_path, lambda log: counted(log, 100)).close()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:  # which notices a crash
+        assert other.submit(close_while_threads_read, str(tmp_path), 2.0).result(60) > 10
+
+
+def lock_for_writing(view: str) -> str:
+    """What SQLite says to another process that wants to write."""
+    with contextlib.closing(sqlite.connect(view, isolation_level=None, timeout=0)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite.OperationalError as error:
+            return str(error)
+        return "taken"
+
+
+def test_a_client_takes_no_lock_from_a_projection_in_its_process(tmp_path: Path) -> None:
+    client = client_of(tmp_path, lambda log: counted(log, 1))
+    view = DataDir(tmp_path).view(1)
+    with contextlib.closing(open_writer(view)) as writer, multiprocessing.get_context("spawn").Pool(1) as other:
+        writer.conn.execute("BEGIN IMMEDIATE")
+        assert client.position == 1
+        client.close()
+        assert other.apply(lock_for_writing, (str(view),)) == "database is locked"
+        writer.conn.execute("ROLLBACK")
+        assert other.apply(lock_for_writing, (str(view),)) == "taken"
+
+
 def test_nothing_can_be_written_through_a_client(tmp_path: Path) -> None:
     client = client_of(tmp_path, lambda log: counted(log, 1))
-    with pytest.raises(sqlite3.OperationalError, match="readonly"), client.reader.read() as connection:
+    with pytest.raises(sqlite.OperationalError, match="readonly"), client.reader.read() as connection:
         connection.execute("DELETE FROM heads")
 
 
@@ -128,12 +182,12 @@ def test_a_damaged_view_is_said_to_be_damaged(tmp_path: Path) -> None:
 
 def test_another_schema_or_another_database_is_refused(tmp_path: Path) -> None:
     client_of(tmp_path, lambda log: counted(log, 1)).close()
-    with sqlite3.connect(DataDir(tmp_path).view(1)) as database:
+    with sqlite.connect(DataDir(tmp_path).view(1)) as database:
         database.execute("UPDATE view_state SET schema_version = 99")
     database.close()
     with pytest.raises(CorruptLogError, match="99"):
         _ = Client(tmp_path).position
-    other = sqlite3.connect(tmp_path / "other.db")
+    other = sqlite.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE t (x)")
     other.close()
     with pytest.raises(CorruptLogError, match="no view"):
@@ -218,7 +272,6 @@ def test_no_read_scans_a_table(tmp_path: Path, sql: str, values: tuple[Any, ...]
 
 def steps_taken(client: Client, read: Any) -> int:
     """SQLite's own instructions, in hundreds: the work of a read, whatever the machine is busy with."""
-    held = client.reader._held().connection
     count = 0
 
     def tick() -> int:
@@ -226,11 +279,12 @@ def steps_taken(client: Client, read: Any) -> int:
         count += 1
         return 0
 
-    held.set_progress_handler(tick, 100)
-    try:
-        read(client)
-    finally:
-        held.set_progress_handler(None, 0)
+    with client.reader.read() as connection:
+        connection.set_progress_handler(tick, 100)
+        try:
+            read(client)
+        finally:
+            connection.set_progress_handler(None, 0)
     return count
 
 

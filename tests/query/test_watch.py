@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import multiprocessing
 import random
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -226,14 +224,6 @@ def test_a_filter_gives_the_leaves_it_mentions_where_it_held_right_then(tmp_path
         client.watch("accuracy <")
 
 
-def fold_more(data: DataDir, log: LogBuilder, ready: Event) -> None:
-    ready.set()
-    for number in range(1, 6):
-        log.log("model:m@1", {"n": number, "twice": number})
-        fold_live(data, log, after=number)
-        time.sleep(0.03)
-
-
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_an_async_watch_gives_the_same_and_survives_being_cancelled(tmp_path: Path, backend: str) -> None:
     pytest.importorskip(backend)
@@ -242,12 +232,11 @@ def test_an_async_watch_gives_the_same_and_survives_being_cancelled(tmp_path: Pa
     fold_live(data, log)
     client = Client(tmp_path)
 
-    # In a process of its own, as projectors are: two SQLite libraries in one drop each other's locks (a bus error, seen).
-    spawn = multiprocessing.get_context("spawn")
-    ready = spawn.Event()
-    folding = spawn.Process(target=fold_more, args=(data, log, ready))
-    folding.start()
-    assert ready.wait(30)
+    def fold_more() -> None:
+        for number in range(1, 6):
+            log.log("model:m@1", {"n": number, "twice": number})
+            fold_live(data, log, after=number)
+            time.sleep(0.03)
 
     async def collect() -> list[Any]:
         watch, seen = client.watch_async("model:m", since=0, timeout=3), list[Any]()
@@ -257,8 +246,10 @@ def test_an_async_watch_gives_the_same_and_survives_being_cancelled(tmp_path: Pa
                     seen.append((change.position, change.entry.path))
                 return seen
 
+    thread = threading.Thread(target=fold_more)
+    thread.start()
     seen = anyio.run(collect, backend=backend)
-    folding.join(30)
+    thread.join()
     assert seen == [(1, "n"), *((n + 1, path) for n in range(1, 6) for path in ("n", "twice"))]
 
 

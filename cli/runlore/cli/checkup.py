@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import os
 import platform
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-from sqlite_utils import Database
 
 from runlore.cli.server import MIN_VERSION, find_program, server_version
 from runlore.cli.stack import public_address, readyz
@@ -23,6 +21,7 @@ from runlore.projector.stream import StreamInfo
 from runlore.schemas.errors import NotFoundError, RunloreError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir, ProjectorStatus, read_struct
 from runlore.schemas.settings import Settings
+from runlore.schemas.sqlite import open_reader, sqlite
 from runlore.schemas.transport import connect
 
 SAFE_SQLITE = (3, 51, 3)
@@ -53,12 +52,11 @@ def check_up(settings: Settings) -> Iterator[Finding]:
 
 def _versions(settings: Settings) -> Iterator[Finding]:
     yield Finding("python", "ok", platform.python_version())
-    sqlite_version = _writers_sqlite()
-    if tuple(map(int, sqlite_version.split("."))) >= SAFE_SQLITE:
-        yield Finding("sqlite", "ok", sqlite_version)
+    if sqlite.sqlite_version_info >= SAFE_SQLITE:
+        yield Finding("sqlite", "ok", sqlite.sqlite_version)
     else:
         advice = "pip install pysqlite3 (Linux), or a Python with a newer SQLite"
-        yield Finding("sqlite", "warn", f"{sqlite_version} has the WAL-reset bug", advice)
+        yield Finding("sqlite", "warn", f"{sqlite.sqlite_version} has the WAL-reset bug", advice)
     if settings.url:
         return  # no server of our own is needed
     try:
@@ -71,12 +69,6 @@ def _versions(settings: Settings) -> Iterator[Finding]:
         yield Finding("nats-server", "ok", shown)
     else:
         yield Finding("nats-server", "fail", f"{shown} is too old", f"install {wanted} or newer")
-
-
-def _writers_sqlite() -> str:
-    """The version of the SQLite that sqlite-utils writes with: pysqlite3's where it is installed."""
-    with contextlib.closing(Database(memory=True, execute_plugins=False)) as database:
-        return str(database.conn.execute("SELECT sqlite_version()").fetchone()[0])
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
@@ -186,9 +178,9 @@ def _count(check: str, path: Path, query: str, problem: str, advice: str) -> Ite
     if not path.exists():
         return
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+        with contextlib.closing(open_reader(path)) as connection:
             count = int(connection.execute(query).fetchone()[0])
-    except sqlite3.Error as error:
+    except sqlite.Error as error:
         yield Finding(check, "fail", f"{path}: {error}", "restart the projector")
         return
     yield Finding(check, "warn", f"{count:,} {problem}", advice) if count else Finding(check, "ok", "none")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from runlore.query import Client
 from runlore.query.trail import touched
 from runlore.schemas.errors import RunloreError
+from runlore.schemas.sqlite import sqlite
 
 LOOK_SECONDS = 0.4
 """Between two looks at the view while someone listens."""
@@ -90,7 +90,7 @@ class Live:
             if self._listeners:
                 try:
                     news = await anyio.to_thread.run_sync(self.news)
-                except (RunloreError, sqlite3.Error, OSError):
+                except (RunloreError, sqlite.Error, OSError):
                     news = None  # the view is being made, or locked for a moment; the next look finds it
                 if news is not None:
                     self._tell(news)

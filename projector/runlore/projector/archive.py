@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqlite_utils import Database
-from sqlite_utils.utils import sqlite3  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] -- its own
 
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
 from runlore.projector.database import durable, open_writer
 from runlore.projector.log_tables import log_migrations
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.sqlite import open_reader, sqlite
 from runlore.schemas.subjects import STREAM_NAME
 
 READ_BYTES = 32 * 1024 * 1024
@@ -100,7 +100,7 @@ class Archive:
                     (epoch, STREAM_NAME, time.time()),
                 )
             return cls(path, db)
-        except sqlite3.DatabaseError as error:
+        except sqlite.DatabaseError as error:
             raise _corrupt(path, error) from error
 
     def append(self, messages: Sequence[Received]) -> None:
@@ -123,7 +123,7 @@ class Archive:
                 # sqlite3 asks its adapters about every bytes object, 1.7 µs; a bytearray it binds at once.
                 rows = [(*row[:4], bytearray(row.headers), bytearray(row.payload)) for row in messages]
                 self._db.conn.executemany(_APPEND, rows)
-        except sqlite3.IntegrityError:
+        except sqlite.IntegrityError:
             with self._moved_to(last, leaves):
                 duplicates = self._append_one_by_one(messages)
             self.duplicates += duplicates
@@ -200,10 +200,10 @@ class ArchiveReader:
         self._path = path
         if not path.exists():
             raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
-        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        self._connection = open_reader(path)
         try:
             self.epoch = _state(path, self._connection)[1]
-        except sqlite3.DatabaseError as error:
+        except sqlite.DatabaseError as error:
             raise _corrupt(path, error) from error
 
     @property
@@ -221,9 +221,9 @@ class ArchiveReader:
                 rows += map(LogRow._make, step)
                 size += sum(len(row[4]) for row in step)
             cursor.close()  # an open cursor would hold the write-ahead log
-        except sqlite3.OperationalError:
+        except sqlite.OperationalError:
             raise  # locked or a disk error: about the machine, not the data
-        except sqlite3.DatabaseError as error:
+        except sqlite.DatabaseError as error:
             raise _corrupt(self._path, error) from error
         return rows
 
@@ -241,10 +241,10 @@ class ArchiveReader:
         self._connection.close()
 
 
-def _state(path: Path, connection: sqlite3.Connection) -> tuple[int, str]:
+def _state(path: Path, connection: sqlite.Connection) -> tuple[int, str]:
     try:
         row = connection.execute("SELECT position, epoch FROM log_state").fetchone()
-    except sqlite3.OperationalError as error:
+    except sqlite.OperationalError as error:
         if "no such table" not in str(error):
             raise
         row = None
@@ -255,13 +255,13 @@ def _state(path: Path, connection: sqlite3.Connection) -> tuple[int, str]:
     return int(row[0]), str(row[1])
 
 
-def _has_rows(connection: sqlite3.Connection) -> bool:
+def _has_rows(connection: sqlite.Connection) -> bool:
     there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log' AND type = 'table'").fetchone()
     return there is not None and connection.execute("SELECT 1 FROM log").fetchone() is not None
 
 
 def _corrupt(path: Path, error: Exception) -> Exception:
-    if isinstance(error, sqlite3.OperationalError):
+    if isinstance(error, sqlite.OperationalError):
         return error
     return CorruptLogError(
         f"{path} is damaged ({error}): keep a copy, move it away, and start the projector; it copies the "

@@ -7,33 +7,24 @@ import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import sqlite_utils.utils
 from sqlite_utils import Database
 
-# The module that sqlite-utils chose: pysqlite3 where it is installed, else the standard one.
-writing_sqlite = sqlite_utils.utils.sqlite3  # type: ignore[attr-defined] # pyright: ignore[reportPrivateImportUsage]
-
-Connection = Any
-"""A connection of either module: pysqlite3 has no types."""
+from runlore.schemas.sqlite import sqlite
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000
 
-DataErrors: tuple[type[Exception], ...] = (
+_libraries = (sqlite, sqlite3)  # the standard one makes the indexes of a bulk file, and a projection may open its own
+
+DataErrors: tuple[type[Exception], ...] = tuple(
     # Functions of what is bound, the same at every replay. Other errors (disk, lock, corruption) are not.
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    writing_sqlite.IntegrityError,
-    writing_sqlite.DataError,
-    writing_sqlite.InterfaceError,
-    writing_sqlite.ProgrammingError,
+    error
+    for library in _libraries
+    for error in (library.IntegrityError, library.DataError, library.InterfaceError, library.ProgrammingError)
 )
 
-MachineErrors: tuple[type[Exception], ...] = (sqlite3.Error, writing_sqlite.Error, OSError, MemoryError)
+MachineErrors: tuple[type[Exception], ...] = (*(library.Error for library in _libraries), OSError, MemoryError)
 """Errors that stop the service, unless they are also in DataErrors."""
 
 
@@ -46,7 +37,7 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     NORMAL keeps the file consistent through a power cut; the last commits may be lost then, and are
     taken again from the hop before, because position and rows commit together.
     """
-    connection = writing_sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
+    connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
     for pragma in (
         f"page_size = {page_bytes}",
         f"journal_mode = {'MEMORY' if bulk else 'WAL'}",
@@ -60,11 +51,6 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     return Database(connection, execute_plugins=False)
 
 
-DatabaseErrors: tuple[type[Exception], ...] = (sqlite3.DatabaseError, writing_sqlite.DatabaseError)
-OperationalErrors: tuple[type[Exception], ...] = (sqlite3.OperationalError, writing_sqlite.OperationalError)
-"""Of them those about the machine (locked, disk); the others say that a file is damaged."""
-
-
 @contextmanager
 def durable(db: Database) -> Generator[None]:
     """A transaction that is on disk when it ends, with everything before it: NORMAL alone waits for no disk."""
@@ -74,23 +60,6 @@ def durable(db: Database) -> Generator[None]:
             yield
     finally:
         db.conn.execute("PRAGMA synchronous = NORMAL")
-
-
-def open_reader(path: Path, timeout: float = 5.0) -> Connection:
-    """A read-only connection, for a process that may also write the file.
-
-    It must be of the same SQLite library as the writer: POSIX drops all locks of a process on a file when any of its
-    descriptors is closed, and two libraries in one process do not know of each other's.
-    """
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    return writing_sqlite.connect(uri, uri=True, timeout=timeout, isolation_level=None)
-
-
-def open_raw_reader(path: Path) -> Connection:
-    """`open_reader`, handing out stored TEXT as the bytes it is, valid or not."""
-    connection = open_reader(path)
-    connection.text_factory = bytes
-    return connection
 
 
 def end_bulk(db: Database, path: Path, finish: Callable[[sqlite3.Connection], None]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from runlore.projector.database import open_raw_reader
 from runlore.projector.tables import TABLES
+from runlore.schemas.sqlite import open_raw_reader
 
 _encode = msgspec.msgpack.Encoder().encode
 

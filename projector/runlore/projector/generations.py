@@ -8,8 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runlore.projector.database import writing_sqlite
 from runlore.schemas.layout import DataDir, FolderLock, write_private
+from runlore.schemas.sqlite import sqlite
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -75,14 +75,12 @@ def _number(path: Path) -> int:
 
 def _in_use(path: Path) -> bool:
     """Whether anyone has it open: only the last connection of a file may leave WAL mode."""
-    connection = writing_sqlite.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None
-    )
+    connection = sqlite.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
     try:
         return bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "wal")
-    except writing_sqlite.OperationalError as error:
+    except sqlite.OperationalError as error:
         return "locked" in str(error)
-    except writing_sqlite.DatabaseError:
+    except sqlite.DatabaseError:
         return False  # damaged: nobody reads it
     finally:
         connection.close()

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runlore.projector.archive import ArchiveReader
-from runlore.projector.database import writing_sqlite
 from runlore.projector.digest import Snapshot
 from runlore.projector.generations import make_current, next_path, rebuild_lock, remove_view, turn
 from runlore.projector.view import View
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.layout import DataDir
+from runlore.schemas.sqlite import sqlite
 
 BATCH = 10_000
 """Events folded in one transaction; results do not depend on it."""
@@ -97,7 +97,7 @@ def _compared(data: DataDir, log: ArchiveReader, view: View) -> tuple[str, ...] 
         with turn(data):
             live = Snapshot(data.current_view())
             fold_log(log, view, until=live.position)
-    except (NotFoundError, writing_sqlite.DatabaseError):
+    except (NotFoundError, sqlite.DatabaseError):
         return None  # there is none, or it cannot be read: all the better that a new one comes
     with contextlib.closing(live), contextlib.closing(Snapshot(view.path)) as new:
         if live.position != new.position or live.made_by != new.made_by:
@@ -109,6 +109,6 @@ def _differing(live: Snapshot, new: Snapshot) -> tuple[str, ...] | None:
     wanted = new.digest()
     try:
         found = live.digest()
-    except writing_sqlite.DatabaseError:
+    except sqlite.DatabaseError:
         return None
     return tuple(table for table, digest in wanted.items() if found[table] != digest)

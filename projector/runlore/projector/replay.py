@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runlore.projector.archive import ArchiveReader
-from runlore.projector.database import open_reader, writing_sqlite
 from runlore.projector.generations import remove_view
 from runlore.projector.rebuild import Progress, fill
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
+from runlore.schemas.sqlite import open_reader, sqlite
 
 _NARROW = (
     "DELETE FROM history WHERE entity_id NOT IN (SELECT entity_id FROM kept)",
@@ -62,7 +62,7 @@ def replay(
 
 def _narrow(path: Path, project: str | None, entity: EntityRef | None) -> None:
     condition, values = _which(project, entity)
-    with contextlib.closing(writing_sqlite.connect(str(path), isolation_level=None)) as connection:
+    with contextlib.closing(sqlite.connect(str(path), isolation_level=None)) as connection:
         connection.execute("BEGIN")
         connection.execute(f"CREATE TEMP TABLE kept AS SELECT entity_id FROM entities WHERE {condition}", values)
         connection.execute("CREATE TEMP TABLE named (entity_id INTEGER PRIMARY KEY)")
@@ -91,7 +91,7 @@ def _which(project: str | None, entity: EntityRef | None) -> tuple[str, list[str
 
 def _in_one_file(path: Path) -> None:
     """Leave WAL mode: the file is final, and can be copied and read from a folder nobody may write."""
-    with contextlib.closing(writing_sqlite.connect(str(path), isolation_level=None)) as connection:
+    with contextlib.closing(sqlite.connect(str(path), isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 

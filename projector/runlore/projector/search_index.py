@@ -6,7 +6,7 @@ of a key that changes all the time only the last text is worth it. `search_state
 
 from __future__ import annotations
 
-from sqlite3 import Connection
+from runlore.schemas.sqlite import sqlite
 
 TEXT_CHARACTERS = 2000
 """Of longer texts the beginning is indexed."""
@@ -49,7 +49,7 @@ FROM texts JOIN search_docs USING (entity_id, path_id) WHERE texts.text IS NOT N
 _MOVE = "UPDATE search_state SET position = :upto WHERE position = :after"
 
 
-def sync_search(connection: Connection, most: int | None = None) -> bool:
+def sync_search(connection: sqlite.Connection, most: int | None = None) -> bool:
     """Index what changed since the last time, at most `most` positions; whether everything is indexed now.
 
     The caller holds a transaction.

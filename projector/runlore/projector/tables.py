@@ -6,12 +6,11 @@ entity itself (a run's status, a model's stage), so that both have a past in the
 
 from __future__ import annotations
 
-import sqlite3
-
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from runlore.schemas.cells import SHORT_CELL
+from runlore.schemas.sqlite import sqlite
 
 view_migrations = Migrations("runlore_view")
 
@@ -214,7 +213,7 @@ def readable_views_v1(db: Database) -> None:
     run_script(db, _VIEWS_V1)
 
 
-def create_indexes(connection: sqlite3.Connection) -> None:
+def create_indexes(connection: sqlite.Connection) -> None:
     """Make every index that is not there."""
     for name, columns in INDEXES.items():
         connection.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {columns}")
@@ -232,6 +231,6 @@ def run_script(db: Database, script: str) -> None:
     statement = ""
     for part in script.split(";"):
         statement += f"{part};"
-        if sqlite3.complete_statement(statement):
+        if sqlite.complete_statement(statement):
             db.conn.execute(statement)
             statement = ""

@@ -1,14 +1,9 @@
-"""The raw event behind what is shown, and its proof: read from log.db, the archive that the projector keeps.
-
-Never in the process that archives: it writes log.db through another SQLite library, whose locks closing this one's
-file would drop.
-"""
+"""The raw event behind what is shown, and its proof: read from log.db, the archive that the projector keeps."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import sqlite3
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +19,11 @@ from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
 from runlore.schemas.events import Event, event_type
 from runlore.schemas.layout import LastVerify, read_struct
+from runlore.schemas.sqlite import open_raw_reader, sqlite
 
 if TYPE_CHECKING:
     from runlore.query.lookup import Lookup
 
-BUSY_SECONDS = 5.0
 MAX_GAPS = 100
 
 _ROW = "SELECT event_id, recorded_ns, subject, headers, payload, duplicate_of FROM log WHERE position = ?"
@@ -169,29 +164,26 @@ def event_plain(event: Event) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _log(client: Lookup) -> Generator[sqlite3.Connection]:
+def _log(client: Lookup) -> Generator[sqlite.Connection]:
     """A reader inside one transaction, which hands out TEXT as bytes; closed again at once."""
     data = client.reader.data
     if data is None or not data.log.exists():
         raise NotFoundError("no log.db here: raw events and proofs are where the projector runs")
-    connection = sqlite3.connect(
-        f"{data.log.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_SECONDS
-    )
-    connection.text_factory = bytes
+    connection = open_raw_reader(data.log)
     try:
         connection.execute("BEGIN")
         yield connection
-    except sqlite3.OperationalError as error:
+    except sqlite.OperationalError as error:
         if "no such table" in str(error):
             raise NotFoundError("the log has no audit tree yet: start the projector once") from error
         raise
-    except sqlite3.DatabaseError as error:
+    except sqlite.DatabaseError as error:
         raise CorruptLogError(f"log.db is damaged: {error}; `runlore audit verify` says where") from error
     finally:
         connection.close()
 
 
-def _absent(log: sqlite3.Connection, position: int) -> str:
+def _absent(log: sqlite.Connection, position: int) -> str:
     gap = log.execute(_GAP, (position, position)).fetchone()
     if gap is not None:
         return f"positions {gap[0]} to {gap[1]} are a gap of the stream: {_text(gap[2])}"
@@ -205,7 +197,7 @@ def _decoded(payload: bytes) -> tuple[Event | None, str | None]:
         return None, str(error)
 
 
-def _proof(log: sqlite3.Connection, position: int) -> tuple[Proof | None, str | None, bool]:
+def _proof(log: sqlite.Connection, position: int) -> tuple[Proof | None, str | None, bool]:
     """The proof; or why there is none, and whether that is a reason for alarm."""
     try:
         checkpoint = _newest(log)
@@ -220,7 +212,7 @@ def _proof(log: sqlite3.Connection, position: int) -> tuple[Proof | None, str | 
         return None, str(error), False
     except CorruptLogError as error:
         return None, str(error), True
-    except sqlite3.OperationalError as error:
+    except sqlite.OperationalError as error:
         if "no such table" not in str(error):
             raise
         return None, "the log has no audit tree yet: an older version made it", False
@@ -230,7 +222,7 @@ def _proof(log: sqlite3.Connection, position: int) -> tuple[Proof | None, str | 
     return Proof(index=event.index, leaf=leaf, steps=steps, checkpoint=checkpoint), None, False
 
 
-def _newest(log: sqlite3.Connection) -> SignedCheckpoint | None:
+def _newest(log: sqlite.Connection) -> SignedCheckpoint | None:
     row = log.execute(_CHECKPOINT).fetchone()
     if row is None:
         return None
@@ -246,7 +238,7 @@ def _newest(log: sqlite3.Connection) -> SignedCheckpoint | None:
     )
 
 
-def _epoch(log: sqlite3.Connection) -> str:
+def _epoch(log: sqlite.Connection) -> str:
     row: tuple[Any, ...] | None = log.execute("SELECT epoch FROM log_state").fetchone()
     if row is None:
         raise CorruptLogError("log.db has lost its state: `runlore audit verify` says more")

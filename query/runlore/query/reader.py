@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 import time
 import weakref
@@ -15,8 +14,8 @@ from typing import Any
 from runlore.query.filters.functions import register
 from runlore.schemas.errors import CorruptLogError, NotFoundError, QueryTimeoutError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir
+from runlore.schemas.sqlite import open_reader, sqlite
 
-BUSY_SECONDS = 5.0
 STEPS_PER_LOOK = 20_000
 """Instructions of SQLite's machine between two looks at the clock: about a millisecond."""
 
@@ -31,16 +30,32 @@ _inherited: list[_Open] = []
 class _Open:
     """One thread's connection, and what CURRENT looked like when it was made."""
 
-    __slots__ = ("__weakref__", "connection", "depth", "limit", "mark", "pid")
+    __slots__ = ("__weakref__", "_unneeded", "_used", "connection", "depth", "limit", "mark", "pid")
 
-    def __init__(self, connection: sqlite3.Connection, mark: tuple[int, int, int] | None) -> None:
+    def __init__(self, connection: sqlite.Connection, mark: tuple[int, int, int] | None) -> None:
         self.connection, self.mark = connection, mark
         self.pid, self.depth = os.getpid(), 0
         self.limit: tuple[float, float] | None = None
         """When reading ends (the monotonic clock), and how many seconds that was to be."""
+        # To close a connection twice at once, or while a statement runs, crashes the process with either library.
+        self._used = threading.Lock()  # held by a read until it ends, and by closing for good
+        self._unneeded = False
+        self.take()  # it is made for a read
+
+    def take(self) -> bool:
+        """Begin a read; False once it is closed."""
+        return self._used.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """End the read."""
+        self._used.release()
+        if self._unneeded:
+            self.close()
 
     def close(self) -> None:
-        if self.pid == os.getpid():
+        """Close it now, or when the read under way ends. From any thread."""
+        self._unneeded = True
+        if self.pid == os.getpid() and self._used.acquire(blocking=False):
             self.connection.close()
 
     def __del__(self) -> None:
@@ -63,25 +78,27 @@ class ViewReader:
         return self._data
 
     @contextmanager
-    def read(self) -> Generator[sqlite3.Connection]:
+    def read(self) -> Generator[sqlite.Connection]:
         """A connection inside one read transaction; nested reads share it."""
-        held = self._held()
+        held = self._taken()
         if held.limit is not None and time.monotonic() > held.limit[0]:
             raise _too_long(held.limit[1])  # many short reads, which SQLite never interrupts
-        if held.depth == 0:
-            held.connection.execute("BEGIN")
         held.depth += 1
         try:
+            if held.depth == 1:
+                held.connection.execute("BEGIN")
             yield held.connection
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:
+        except sqlite.DatabaseError as error:
+            if type(error) is not sqlite.DatabaseError:
                 raise
             raise CorruptLogError(f"the view is damaged ({error}): make it anew with `runlore rebuild`") from error
         finally:
             held.depth -= 1
-            # Some errors end the transaction by themselves.
-            if held.depth == 0 and held.connection.in_transaction:
-                held.connection.execute("ROLLBACK")
+            if held.depth == 0:
+                # Some errors end the transaction by themselves.
+                if held.connection.in_transaction:
+                    held.connection.execute("ROLLBACK")
+                held.leave()
 
     @contextmanager
     def within(self, seconds: float) -> Generator[None]:
@@ -89,7 +106,7 @@ class ViewReader:
         late = time.monotonic() + seconds
         try:
             with self.read() as connection:
-                held = self._held()
+                held: _Open = self._local.held
                 held.limit = late, seconds
                 connection.set_progress_handler(lambda: time.monotonic() > late, STEPS_PER_LOOK)
                 try:
@@ -97,8 +114,8 @@ class ViewReader:
                 finally:
                     held.limit = None
                     connection.set_progress_handler(None, 0)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+        except sqlite.OperationalError as error:
+            if error.sqlite_errorcode != sqlite.SQLITE_INTERRUPT:
                 raise
             raise _too_long(seconds) from error
 
@@ -111,7 +128,8 @@ class ViewReader:
             found: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
             return found
 
-    def _held(self) -> _Open:
+    def _taken(self) -> _Open:
+        """This thread's connection, taken for a read: the outer one's, or one on the current generation."""
         held: _Open | None = getattr(self._local, "held", None)
         if held is not None and held.pid != os.getpid():
             _inherited.append(held)
@@ -119,7 +137,7 @@ class ViewReader:
         if held is not None and held.depth:
             return held
         mark = self._mark()
-        if held is None or held.mark != mark:
+        if held is None or held.mark != mark or not held.take():
             if held is not None:
                 held.close()
             held = self._local.held = self._open(mark)
@@ -139,32 +157,26 @@ class ViewReader:
         path = self._file if self._data is None else self._data.current_view()
         try:
             connection = self._connect(path)
-        except sqlite3.OperationalError:
+        except sqlite.OperationalError:
             # The generation may have been switched and the old file removed since CURRENT was read.
             path = self._file if self._data is None else self._data.current_view()
             try:
                 connection = self._connect(path)
-            except sqlite3.OperationalError as error:
+            except sqlite.OperationalError as error:
                 raise NotFoundError(f"cannot open the view {path}: {error}") from error
         opened = _Open(connection, mark)
         self._connections.add(opened)
         return opened
 
-    def _connect(self, path: Path) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
-            uri=True,
-            isolation_level=None,
-            timeout=BUSY_SECONDS,
-            check_same_thread=False,
-        )
+    def _connect(self, path: Path) -> sqlite.Connection:
+        connection = open_reader(path)
         connection.execute("PRAGMA query_only = 1")
         register(connection)
         try:
             version = connection.execute("SELECT schema_version FROM view_state").fetchone()[0]
-        except sqlite3.DatabaseError as error:
+        except sqlite.DatabaseError as error:
             connection.close()
-            if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+            if isinstance(error, sqlite.OperationalError) and "no such table" not in str(error):
                 raise
             raise CorruptLogError(f"{path} is no view: {error}") from error
         if version != VIEW_SCHEMA:
@@ -176,11 +188,10 @@ class ViewReader:
         return connection
 
     def close(self) -> None:
-        """Close the connections of all threads."""
+        """Close the connections of all threads; reads under way end first. A later read opens anew."""
         for opened in list(self._connections):
             opened.close()
         self._connections.clear()
-        self._local = threading.local()
 
 
 def _too_long(seconds: float) -> QueryTimeoutError:

@@ -28,11 +28,11 @@ from runlore.projector.audit.prove import newest_checkpoint
 from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
-from runlore.projector.database import DatabaseErrors
 from runlore.schemas.audit.leaf import origin_of
 from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
+from runlore.schemas.sqlite import sqlite
 
 
 @click.group()
@@ -129,7 +129,7 @@ def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, ful
             report.stream, problems = asyncio.run(compare_stream(settings, log, full, progress))
         except ServerUnavailableError as error:
             report.not_compared["stream"] = str(error)
-        except DatabaseErrors as error:  # the file is damaged, which the report says already
+        except sqlite.DatabaseError as error:  # the file is damaged, which the report says already
             report.not_compared["stream"] = f"the log cannot be read: {error}"
         else:
             report.problems += problems

@@ -59,8 +59,11 @@ async function charts() {
   if (!box) return;
   const data = await fetchJSON("/api/v1/compare", new URLSearchParams(box.dataset.query).entries().filter(([name]) => !["as_of", "clock", "project"].includes(name)));
   const numeric = data.rows.filter((row) => row.differs && row.values.filter((value) => typeof value?.value === "number").length > 1);
-  if (!numeric.length) return;
-  box.hidden = false;
+  box.hidden = !numeric.length;
+  if (box.hidden) {
+    box.dataset.drawn = ""; // there is nothing to draw
+    return;
+  }
   const sayer = (row) => (row.values.every((value) => !value || value.type === "StorageSize") ? size : short);
   const axes = numeric.slice(0, COLUMNS_OF_CHARTS).map((row) => ({ name: row.path, say: sayer(row), values: row.values.map((value) => (typeof value?.value === "number" ? value.value : null)) }));
   const form = box.querySelector("[data-chart-controls]");

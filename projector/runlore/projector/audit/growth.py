@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from sqlite_utils import Database
 
 from runlore.projector.audit.leaves import LeafError, leaves
-from runlore.projector.database import Connection, open_raw_reader
 from runlore.projector.logs import get_log
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.tree import Growth, Tree, read_tree
 from runlore.schemas.errors import CorruptLogError
+from runlore.schemas.sqlite import open_raw_reader, sqlite
 
 if TYPE_CHECKING:  # the archive grows the tree: importing it here would be a circle
     from runlore.projector.archive import Received
@@ -32,7 +32,7 @@ def message_leaves(coder: LeafCoder, messages: Sequence[Received]) -> list[bytes
     ]
 
 
-def store_growth(connection: Connection, growth: Growth, old: int, new: int) -> None:
+def store_growth(connection: sqlite.Connection, growth: Growth, old: int, new: int) -> None:
     """Write a grown tree into the open transaction; it covers the log's positions up to `new` then, `old` before.
 
     Raises CorruptLogError when the stored tree does not stand at `old`.
@@ -48,7 +48,7 @@ def store_growth(connection: Connection, growth: Growth, old: int, new: int) -> 
         raise CorruptLogError(f"the tree of log.db does not stand at position {old}: nothing was stored")
 
 
-def append_leaves(connection: Connection, tree: Tree, hashes: Sequence[bytes], old: int, new: int) -> Tree:
+def append_leaves(connection: sqlite.Connection, tree: Tree, hashes: Sequence[bytes], old: int, new: int) -> Tree:
     """The grown tree, written into the open transaction, which moves the log from position `old` to `new`.
 
     Raises CorruptLogError when someone else moved it.
@@ -83,7 +83,7 @@ def caught_up(path: Path, db: Database, coder: LeafCoder, position: int) -> Tree
     return tree
 
 
-def _border(reader: Connection, position: int) -> int:
+def _border(reader: sqlite.Connection, position: int) -> int:
     """The position, or the end of the gap that it lies in: a gap is one leaf."""
     row = reader.execute("SELECT last FROM gaps WHERE first <= ? AND last > ?", (position, position)).fetchone()
     return int(row[0]) if row else position

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from runlore.projector.database import Connection
 from runlore.schemas.audit.leaf import LeafCoder
+from runlore.schemas.sqlite import sqlite
 
 _ROWS = """SELECT position, event_id, recorded_ns, subject, headers, payload, duplicate_of
     FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
@@ -36,7 +36,7 @@ class LeafError(Exception):
         super().__init__(f"position {position}: {what}")
 
 
-def leaves(connection: Connection, coder: LeafCoder, after: int, until: int) -> Iterator[LeafAt]:
+def leaves(connection: sqlite.Connection, coder: LeafCoder, after: int, until: int) -> Iterator[LeafAt]:
     """The leaves of positions in (after, until], from rows and gaps. The connection's text factory must be `bytes`.
 
     Raises LeafError at the first position that neither holds, or that both do, or whose row is no message.
@@ -68,7 +68,7 @@ def leaves(connection: Connection, coder: LeafCoder, after: int, until: int) -> 
         raise LeafError(expected, f"the row is missing: the log ends before its position {until}")
 
 
-def _rows(connection: Connection, after: int, until: int) -> Iterator[Any]:
+def _rows(connection: sqlite.Connection, after: int, until: int) -> Iterator[Any]:
     while True:
         last = after
         for row in connection.execute(_ROWS, (after, until, _STEP)):
@@ -92,7 +92,7 @@ def _out_of_place(found: int, expected: int) -> LeafError:
     return LeafError(found, "the row lies in what is recorded as a gap")
 
 
-def _require_first_copy(connection: Connection, position: int, event_id: bytes | None, first: int) -> None:
+def _require_first_copy(connection: sqlite.Connection, position: int, event_id: bytes | None, first: int) -> None:
     found = connection.execute("SELECT event_id, duplicate_of FROM log WHERE position = ?", (first,)).fetchone()
     if event_id is None or first >= position or found != (event_id, None):
         raise LeafError(position, f"the row claims to be a second copy of {first}, and is not")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from runlore.projector.database import Connection, open_raw_reader
 from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.sqlite import open_raw_reader, sqlite
 
 _TREE_TABLES = ("tree_state", "tree_leaves", "tree_nodes", "checkpoints")
 _TABLES = ("log", "log_state", "gaps", *_TREE_TABLES)
 
 
-def open_audited(path: Path) -> Connection:
+def open_audited(path: Path) -> sqlite.Connection:
     """A raw reader of a log that has a tree. Raises NotFoundError, CorruptLogError when tables are gone."""
     if not path.exists():
         raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
@@ -24,7 +24,7 @@ def open_audited(path: Path) -> Connection:
     return connection
 
 
-def _require_tables(connection: Connection, path: Path) -> None:
+def _require_tables(connection: sqlite.Connection, path: Path) -> None:
     found = {name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     missing = [table for table in _TABLES if table not in found]
     if not missing:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runlore.projector.audit.keys import Verifier
-from runlore.projector.database import Connection
 from runlore.schemas.audit.checkpoint import Checkpoint, signed_by
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.merkle import check_consistency, consistency_proof
 from runlore.schemas.audit.proof import TAMPERED, ProvenEvent, prove_event
 from runlore.schemas.audit.tree import StoredNodes, leaf_index
 from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.sqlite import sqlite
 
 
 class Signed(NamedTuple):
@@ -29,7 +29,7 @@ class Prover:
     `connection`: a raw reader, as `opening.open_audited` gives.
     """
 
-    def __init__(self, connection: Connection, trusted: Sequence[Verifier]) -> None:
+    def __init__(self, connection: sqlite.Connection, trusted: Sequence[Verifier]) -> None:
         self._connection = connection
         epoch = connection.execute("SELECT epoch FROM log_state").fetchone()[0].decode()
         self.epoch: str = epoch
@@ -60,7 +60,7 @@ class Prover:
         return proof
 
 
-def newest_checkpoint(connection: Connection, trusted: Sequence[Verifier]) -> Signed:
+def newest_checkpoint(connection: sqlite.Connection, trusted: Sequence[Verifier]) -> Signed:
     """The stored checkpoint of the largest size. Raises NotFoundError, CorruptLogError when its signature is wrong."""
     row = connection.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
     if row is None:

@@ -15,12 +15,12 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archive import Gap, Received
 from runlore.projector.audit.findings import Problem, StreamReport
-from runlore.projector.database import Connection
 from runlore.projector.intake import Intake
 from runlore.projector.stream import StreamInfo, get_message, next_sequence, stream_info
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct
 from runlore.schemas.settings import Settings
+from runlore.schemas.sqlite import sqlite
 from runlore.schemas.transport import connect
 
 SAMPLE = 200
@@ -55,7 +55,7 @@ class _Different(Exception):  # noqa: N818 -- an answer, not an error
 
 
 async def compare_stream(
-    settings: Settings, log: Connection, full: bool = False, progress: Progress | None = None
+    settings: Settings, log: sqlite.Connection, full: bool = False, progress: Progress | None = None
 ) -> tuple[StreamReport, list[Problem]]:
     """Counts, the bytes of a random sample (`full`: of all) up to the log's position, and what comes after it.
 
@@ -75,7 +75,7 @@ async def compare_stream(
 
 
 async def _compare(
-    connection: NatsConnection, log: Connection, full: bool, progress: Progress | None
+    connection: NatsConnection, log: sqlite.Connection, full: bool, progress: Progress | None
 ) -> tuple[StreamReport, list[Problem]]:
     position, epoch = log.execute("SELECT position, epoch FROM log_state").fetchone()
     held = int(log.execute("SELECT count(*) FROM log WHERE position <= ?", (position,)).fetchone()[0])
@@ -98,7 +98,7 @@ async def _compare(
 
 
 async def _not_archived(
-    connection: NatsConnection, log: Connection, more: int, status: ProjectorStatus | None
+    connection: NatsConnection, log: sqlite.Connection, more: int, status: ProjectorStatus | None
 ) -> tuple[str | None, list[Problem]]:
     """What to say of messages after the log's position: nothing when they are new and a projector runs."""
     what = f"the stream has {more:,} more that are not archived"
@@ -121,7 +121,7 @@ async def _not_archived(
     return None, [Problem(place="stream", what=what, position=first)]
 
 
-def _position(log: Connection) -> int:
+def _position(log: sqlite.Connection) -> int:
     return int(log.execute("SELECT position FROM log_state").fetchone()[0])
 
 
@@ -139,7 +139,9 @@ def _counts_differ(info: StreamInfo, position: int, epoch: str, report: StreamRe
     return None
 
 
-async def _compare_sample(connection: NatsConnection, log: Connection, position: int, progress: Progress | None) -> int:
+async def _compare_sample(
+    connection: NatsConnection, log: sqlite.Connection, position: int, progress: Progress | None
+) -> int:
     """The first, the last, and random ones: nobody can know which."""
     chosen = {1, position, *random.SystemRandom().choices(range(1, position + 1), k=SAMPLE)} if position else set[int]()
     compared = 0
@@ -154,7 +156,9 @@ async def _compare_sample(connection: NatsConnection, log: Connection, position:
     return compared
 
 
-async def _compare_all(connection: NatsConnection, log: Connection, position: int, progress: Progress | None) -> int:
+async def _compare_all(
+    connection: NatsConnection, log: sqlite.Connection, position: int, progress: Progress | None
+) -> int:
     """Read the whole stream once more."""
     intake = Intake(connection, 0)
     at = compared = 0
@@ -177,7 +181,7 @@ async def _compare_all(connection: NatsConnection, log: Connection, position: in
     return compared
 
 
-def _compare_batch(log: Connection, batch: list[Received]) -> int:
+def _compare_batch(log: sqlite.Connection, batch: list[Received]) -> int:
     if not batch:
         return 0
     ours = {row[0]: _Row(*row) for row in log.execute(_ROWS, (batch[0].position, batch[-1].position))}

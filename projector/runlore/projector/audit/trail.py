@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from runlore.projector.database import open_reader
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
+from runlore.schemas.sqlite import open_reader
 
 _ABOUT = """
     SELECT created_position FROM entities WHERE entity_id = :id

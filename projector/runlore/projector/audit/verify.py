@@ -11,19 +11,18 @@ import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from sqlite3 import DatabaseError
 
 from runlore.projector.audit.findings import Place, Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaves import LeafError, leaves
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CHECKPOINT_SECONDS
-from runlore.projector.database import Connection, DatabaseErrors, OperationalErrors, writing_sqlite
 from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.merkle import HASH_BYTES
 from runlore.schemas.audit.tree import BLOCK, BLOCK_LEVEL, Tree, read_tree
 from runlore.schemas.errors import CorruptLogError
+from runlore.schemas.sqlite import sqlite
 
 Progress = Callable[[int, int], None]
 """Hears the verified position and the last one."""
@@ -61,9 +60,9 @@ def verify_log(
         return report
     try:
         connection = open_audited(path)
-    except OperationalErrors:
+    except sqlite.OperationalError:
         raise
-    except (CorruptLogError, DatabaseError, writing_sqlite.DatabaseError) as error:
+    except (CorruptLogError, sqlite.DatabaseError) as error:
         report.problems.append(Problem(place="log", what=f"the file is damaged: {error}"))
         return report
     with contextlib.closing(connection):
@@ -74,8 +73,8 @@ def verify_log(
             report.problems.append(wrong.problem)
         except CorruptLogError as error:
             report.problems.append(Problem(place="tree", what=str(error)))
-        except DatabaseErrors as error:
-            if isinstance(error, OperationalErrors) and "no such column" not in str(error):
+        except sqlite.DatabaseError as error:
+            if isinstance(error, sqlite.OperationalError) and "no such column" not in str(error):
                 raise
             after = verification.good
             what = f"the file is damaged after position {after}: {error}"
@@ -88,7 +87,7 @@ class _Verification:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: sqlite.Connection,
         trusted: Sequence[Verifier],
         outside: Sequence[Checkpoint],
         report: VerifyReport,

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
-from runlore.projector.database import open_raw_reader, open_reader, writing_sqlite
 from runlore.projector.digest import view_digest
 from runlore.projector.rebuild import Progress, fold_log
 from runlore.projector.search_index import sync_search
@@ -18,6 +17,7 @@ from runlore.projector.tables import TABLES
 from runlore.projector.view import View
 from runlore.schemas.errors import CorruptLogError
 from runlore.schemas.layout import DataDir
+from runlore.schemas.sqlite import open_raw_reader, open_reader, sqlite
 
 
 class _Rows(NamedTuple):
@@ -64,7 +64,7 @@ def compare_view(data: DataDir, progress: Progress | None = None) -> tuple[dict[
                 problem = _first_difference(scratch, copy, _rows_of(scratch, wrong))
             else:
                 problem = _search_difference(scratch, copy)
-        except writing_sqlite.DatabaseError as error:
+        except sqlite.DatabaseError as error:
             return {}, [
                 Problem(place="view", what=f"{live.name} is damaged ({error}): `runlore rebuild` makes it anew")
             ]
@@ -80,7 +80,7 @@ def _copied(live: Path, copy: Path) -> int:
     """Copy a view that may be written meanwhile, as of one moment; its position."""
     with (
         contextlib.closing(open_reader(live)) as source,
-        contextlib.closing(writing_sqlite.connect(str(copy))) as target,
+        contextlib.closing(sqlite.connect(str(copy))) as target,
     ):
         source.backup(target)
         return int(target.execute("SELECT position FROM view_state").fetchone()[0])
@@ -118,7 +118,7 @@ def _search_difference(wanted: Path, found: Path) -> Problem | None:
 
     Both are complete first, the copy of the live one as its own writer would do it.
     """
-    with contextlib.closing(writing_sqlite.connect(str(found), isolation_level=None)) as connection:
+    with contextlib.closing(sqlite.connect(str(found), isolation_level=None)) as connection:
         if connection.execute("SELECT count(*) FROM search_state").fetchone()[0] != 1:
             return Problem(place="view", what="the full-text index has lost its position: rebuild it", table="search")
         connection.execute("BEGIN")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from sqlite3 import Connection
 from typing import Any, NamedTuple
 
 from runlore.schemas.cells import Cell
+from runlore.schemas.sqlite import sqlite
 
 PlainRow = tuple[int, int, int, str, Any]
 """Entity ID, path ID, position, type and value of a leaf whose cell needs no text beside it."""
@@ -47,14 +47,14 @@ class Taken(NamedTuple):
     links: list[tuple[int, int]]
     producers: list[Row]
 
-    def write(self, connection: Connection) -> None:
+    def write(self, connection: sqlite.Connection) -> None:
         """Write everything into the open transaction."""
         for name, sql in _INSERTS.items():
             connection.executemany(sql, self.rows[name])
         self._write_leaves(connection)
         connection.executemany(_UPSERT_PRODUCER, self.producers)
 
-    def _write_leaves(self, connection: Connection) -> None:
+    def _write_leaves(self, connection: sqlite.Connection) -> None:
         plain, odd = self.leaves, self.odd_leaves
         # By entity, path, position, which no two rows share: values are never compared.
         plain.sort()
@@ -109,7 +109,7 @@ class Pending:
         return taken
 
 
-def _insert_many(connection: Connection, into: str, width: int, rows: Sequence[Row]) -> None:
+def _insert_many(connection: sqlite.Connection, into: str, width: int, rows: Sequence[Row]) -> None:
     """Insert rows of `width` columns, many with each statement."""
     one = f"({', '.join('?' * width)})"
     whole = len(rows) // CHUNK * CHUNK

@@ -8,7 +8,6 @@ Nothing here depends on where a batch ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from sqlite3 import Connection
 from typing import Any
 
 from runlore.projector.fold.event_rows import EventRows
@@ -17,6 +16,7 @@ from runlore.projector.fold.projection import Reads
 from runlore.schemas.cells import Cell, from_cell, to_cell
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
+from runlore.schemas.sqlite import sqlite
 
 MAX_CACHED_ENTITIES = 50_000
 MAX_CACHED_PATHS = 200_000
@@ -78,7 +78,7 @@ class Rows:
         self._forget_all()
         self.said.forget_all()
 
-    def take(self) -> Callable[[Connection], None]:
+    def take(self) -> Callable[[sqlite.Connection], None]:
         """What is pending, as a function that writes it."""
         return self.pending.take(self.said.take_touched()).write
 

@@ -6,12 +6,12 @@ import decimal
 import functools
 import json
 import operator
-import sqlite3
 from collections.abc import Callable
 from typing import Any, cast
 
 from runlore.query.filters.literals import time
 from runlore.schemas.cells import from_cell, to_cell
+from runlore.schemas.sqlite import sqlite
 from runlore.schemas.values import decode_value
 
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -25,7 +25,7 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 _NOTHING = object()
 
 
-def register(connection: sqlite3.Connection) -> None:
+def register(connection: sqlite.Connection) -> None:
     """Make the functions known to a connection."""
     functions: tuple[tuple[str, int, Callable[..., Any]], ...] = (
         ("runlore_number", 3, _number),

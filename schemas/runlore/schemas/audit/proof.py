@@ -9,8 +9,9 @@ import msgspec
 from runlore.schemas.audit.checkpoint import Checkpoint
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.merkle import check_inclusion, inclusion_proof
-from runlore.schemas.audit.tree import Connection, StoredNodes, leaf_index
+from runlore.schemas.audit.tree import StoredNodes, leaf_index
 from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.sqlite import sqlite
 
 TAMPERED = "the log does not give the root that was signed: `runlore audit verify` says what is wrong"
 _ROW = "SELECT event_id, recorded_ns, subject, headers, payload FROM log WHERE position = ?"
@@ -44,7 +45,7 @@ class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prove_event(
-    connection: Connection, coder: LeafCoder, nodes: StoredNodes, checkpoint: Checkpoint, position: int
+    connection: sqlite.Connection, coder: LeafCoder, nodes: StoredNodes, checkpoint: Checkpoint, position: int
 ) -> ProvenEvent:
     """The event at a position with its proof, which holds. `connection`: a reader of log.db that hands out bytes.
 

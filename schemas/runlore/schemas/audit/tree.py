@@ -11,15 +11,13 @@ from typing import Any, NamedTuple
 
 from runlore.schemas.audit.merkle import HASH_BYTES, hash_children, root_of
 from runlore.schemas.errors import CorruptLogError
+from runlore.schemas.sqlite import sqlite
 
 BLOCK_LEVEL = 8
 BLOCK = 1 << BLOCK_LEVEL
 """Leaves in one row of `tree_leaves`."""
 
 _BLOCK_BYTES = BLOCK * HASH_BYTES
-
-Connection = Any
-"""A reader of log.db, of whichever SQLite library the process uses for it."""
 
 NodeRow = tuple[int, int, bytes]
 """Level, index, hash."""
@@ -93,7 +91,7 @@ def _merged(peaks: list[bytes], block: int, node: bytes) -> list[NodeRow]:
     return rows
 
 
-def read_tree(connection: Connection) -> tuple[int, Tree]:
+def read_tree(connection: sqlite.Connection) -> tuple[int, Tree]:
     """The position that the stored tree covers, and the tree. Raises CorruptLogError."""
     row = connection.execute("SELECT position, size, range FROM tree_state").fetchone()
     if row is None:
@@ -101,7 +99,7 @@ def read_tree(connection: Connection) -> tuple[int, Tree]:
     return int(row[0]), Tree.unpacked(int(row[1]), row[2])
 
 
-def leaf_index(connection: Connection, position: int) -> int:
+def leaf_index(connection: sqlite.Connection, position: int) -> int:
     """The index of the leaf for a position: one less than the position, but a gap is a single leaf."""
     query = "SELECT coalesce(sum(last - first), 0) FROM gaps WHERE last < ?"
     inside = "SELECT coalesce(max(? - first), 0) FROM gaps WHERE first <= ? AND last >= ?"
@@ -115,7 +113,7 @@ class StoredNodes:
     What it says is not trusted: every proof is verified against a signed root before it is given out.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: sqlite.Connection) -> None:
         self._connection = connection
         self._tree = read_tree(connection)[1]
         self._block = -1
