@@ -131,6 +131,16 @@ def test_a_changed_value_in_the_view_is_named_and_healed(folder: DataDir) -> Non
     assert rebuild_view(folder).differing == ()
 
 
+def test_a_view_that_lags_is_compared_where_it_stands_and_then_brought_to_the_end(data: DataDir) -> None:
+    log = some_events(100)
+    fold_live(data, log)
+    for number in range(200):
+        log.log("model:m1@1", {"later": number})
+    archived(data, log)
+    made = rebuild_view(data)
+    assert (made.differing, made.position) == ((), 300)
+
+
 def test_the_full_text_index_of_a_rebuilt_view_is_complete(folder: DataDir) -> None:
     path = rebuild_view(folder).path
     with sqlite.connect(path) as connection:
@@ -142,7 +152,6 @@ def test_the_full_text_index_of_a_rebuilt_view_is_complete(folder: DataDir) -> N
 _HOLD = """
 import sys
 from runlore.query import Client
-from runlore.schemas.sqlite import sqlite
 client = Client(sys.argv[1])
 print(client.position, flush=True)
 sys.stdin.readline()
@@ -151,7 +160,7 @@ print(client.get("model:m1@1").metadata["n"], flush=True)
 
 
 def test_an_old_generation_stays_as_long_as_a_reader_has_it(folder: DataDir) -> None:
-    # A process of its own, as readers are: POSIX locks do not show between two SQLite libraries of one process.
+    # A process of its own, as readers are.
     old = folder.current_view()
     reader = subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(old)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.digest import Snapshot
+from runlore.projector.fold import FOLD_VERSION
 from runlore.projector.generations import make_current, next_path, rebuild_lock, remove_view, turn
 from runlore.projector.view import View
 from runlore.schemas.errors import NotFoundError
-from runlore.schemas.layout import DataDir
+from runlore.schemas.layout import VIEW_SCHEMA, DataDir
 from runlore.schemas.sqlite import sqlite
 
 BATCH = 10_000
@@ -62,11 +63,12 @@ def rebuild_view(data: DataDir, progress: Progress | None = None, compare: bool 
         contextlib.closing(ArchiveReader(data.log)) as log,
         contextlib.ExitStack() as unfinished,
     ):
-        view = fill(log, next_path(data), progress)
+        # No further than the live view, which may lag behind the log: they are compared where it stands.
+        view = fill(log, next_path(data), progress, _standing(data) if compare else None)
         unfinished.callback(remove_view, view.path)
         unfinished.callback(view.close)
         differing = _compared(data, log, view) if compare else None
-        fold_log(log, view)
+        fold_log(log, view, progress)
         view.sync_search(None)
         with turn(data):
             position = fold_log(log, view)
@@ -89,6 +91,15 @@ def fill(log: ArchiveReader, path: Path, progress: Progress | None = None, until
         view.end_bulk()
         unfinished.pop_all()
     return view
+
+
+def _standing(data: DataDir) -> int | None:
+    """The position of the live view, from where it only moves on; None when there is none to compare with."""
+    try:
+        with contextlib.closing(Snapshot(data.current_view())) as live:
+            return live.position if live.made_by == (VIEW_SCHEMA, FOLD_VERSION) else None
+    except (NotFoundError, sqlite.DatabaseError):
+        return None
 
 
 def _compared(data: DataDir, log: ArchiveReader, view: View) -> tuple[str, ...] | None:
