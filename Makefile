@@ -23,11 +23,11 @@ demo: $(STAMP) ## train, log and read back on the embedded stack, end to end
 up: $(STAMP) ## start the embedded stack; Ctrl-C stops it
 	$(BIN)/runlore up
 
-test: $(STAMP) ## the tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## the tests, files spread over two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: $(STAMP) ## the tests, slow fault and soak tests included
-	$(BIN)/python -m pytest -m ''
+test-all: test ## the tests, then the slow fault and soak tests, which measure: one by one
+	$(BIN)/python -m pytest -m slow
 
 check: $(STAMP) ## ruff, mypy and pyright, all strict
 	$(BIN)/ruff check .
