@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from nats_tools import until
+from nats_tools import made_events, publish_all, until
 
 from runlore.projector import ArchiveReader, rebuild_view
 from runlore.projector.archive import LogRow
@@ -22,6 +22,7 @@ from runlore.projector.digest import view_digest
 from runlore.projector.service import Projector
 from runlore.schemas import Settings
 from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct
+from runlore.schemas.sqlite import sqlite
 
 
 class Running:
@@ -109,3 +110,21 @@ def assert_view_is_what_the_log_says(data: DataDir) -> None:
     """The live view equals one folded afresh. Stops no projector: call it when none runs."""
     before = view_digest(data.current_view())
     assert view_digest(rebuild_view(data).path) == before
+
+
+def history(data: DataDir) -> list[Any]:
+    """All values ever logged, in log order."""
+    connection = sqlite.connect(f"{data.current_view().as_uri()}?mode=ro", uri=True)
+    try:
+        return connection.execute(
+            "SELECT position, CAST(value AS INTEGER) FROM metadata_history WHERE path = 'n' ORDER BY position"
+        ).fetchall()
+    finally:
+        connection.close()
+
+
+def archive_some(settings: Settings) -> None:
+    with running(settings) as service:
+        until(lambda: service.state.connected)
+        publish_all(settings, made_events(20))
+        service.folded(20)

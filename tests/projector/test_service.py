@@ -1,3 +1,5 @@
+"""The projector as a service: what is published becomes queryable, through waits, restarts and signals."""
+
 from __future__ import annotations
 
 import json
@@ -5,13 +7,12 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from nats.aio.client import Client as NatsConnection
-from nats_tools import js, made_events, open_server, publish, publish_all, until, with_nats
+from nats_tools import made_events, open_server, publish_all, until
 from service_tools import (
     Running,
     assert_view_is_what_the_log_says,
+    history,
     log_rows,
     running,
     spawn,
@@ -20,34 +21,15 @@ from service_tools import (
 
 import runlore.projector
 from runlore.cli.server import EmbeddedServer
-from runlore.projector import ensure_stream, run_projector, stream_info
+from runlore.projector import run_projector
 from runlore.projector.archive import Archive, Received
-from runlore.projector.fold_worker import FoldWorker
 from runlore.projector.service import Projector
-from runlore.projector.stream import EPOCH_KEY
-from runlore.projector.view import View
 from runlore.schemas import (
-    CorruptLogError,
     FolderBusyError,
-    NotFoundError,
     Settings,
-    StreamDriftError,
-    StreamMismatchError,
     read_settings,
 )
 from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import sqlite
-
-
-def history(data: DataDir) -> list[Any]:
-    """All values ever logged, in log order."""
-    connection = sqlite.connect(f"{data.current_view().as_uri()}?mode=ro", uri=True)
-    try:
-        return connection.execute(
-            "SELECT position, CAST(value AS INTEGER) FROM metadata_history WHERE path = 'n' ORDER BY position"
-        ).fetchall()
-    finally:
-        connection.close()
 
 
 def test_the_package_shows_what_it_promises() -> None:
@@ -203,225 +185,6 @@ def test_a_signal_ends_it_cleanly(number: int, settings: Settings, data: DataDir
     assert ended.folded == len(history(data))
     assert not data.log.with_name("log.db-wal").exists()
     assert all(json.loads(line)["event"] for line in errors.splitlines())
-
-
-def test_a_stream_made_anew_stops_it_and_nothing_is_overwritten(tmp_path: Path, data: DataDir) -> None:
-    with open_server(tmp_path) as (_, settings):
-        archive_some(settings)
-
-        async def make_anew(connection: NatsConnection) -> None:
-            await js(connection, "STREAM.DELETE.RUNLORE")
-            await ensure_stream(connection, settings)
-            await publish(connection, made_events(30))
-
-        with_nats(settings, make_anew)
-        stops_with_mismatch(settings, "made anew")
-
-
-def test_a_stream_that_is_gone_is_not_made_again_beside_an_old_log(tmp_path: Path, data: DataDir) -> None:
-    with open_server(tmp_path) as (_, settings):
-        archive_some(settings)
-        with_nats(settings, lambda connection: js(connection, "STREAM.DELETE.RUNLORE"))
-        stops_with_mismatch(settings, "the stream is gone")
-        with pytest.raises(NotFoundError):
-            with_nats(settings, stream_info)
-
-
-@pytest.mark.parametrize(("count", "says"), [(15, "lost its tail"), (30, "rewritten")])
-def test_a_stream_of_the_same_epoch_with_another_end_stops_it(
-    count: int, says: str, tmp_path: Path, data: DataDir
-) -> None:
-    with open_server(tmp_path) as (_, settings):
-        archive_some(settings)
-
-        async def damage(connection: NatsConnection) -> None:
-            config = (await stream_info(connection)).config
-            await js(connection, "STREAM.DELETE.RUNLORE")
-            await js(connection, "STREAM.CREATE.RUNLORE", config)
-            await publish(connection, made_events(count))
-
-        with_nats(settings, damage)
-        stops_with_mismatch(settings, says)
-
-
-def archive_some(settings: Settings) -> None:
-    with running(settings) as service:
-        until(lambda: service.state.connected)
-        publish_all(settings, made_events(20))
-        service.folded(20)
-
-
-def stops_with_mismatch(settings: Settings, says: str) -> None:
-    data = DataDir(settings.data_dir)
-    before = log_rows(data.log), history(data)
-    error = Running(settings).ended()
-    assert isinstance(error, StreamMismatchError)
-    assert says in str(error)
-    assert (log_rows(data.log), history(data)) == before
-    said = status(data)
-    assert said is not None
-    assert says in (said.stopped or "")
-    process = spawn(settings)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 4
-    assert says in errors
-    assert "Nothing was overwritten" in errors
-
-
-@pytest.mark.parametrize("change", ["update", "delete"])
-def test_a_stream_that_changes_under_way_stops_it_within_seconds(change: str, tmp_path: Path) -> None:
-    with open_server(tmp_path) as (_, settings):
-        service = Running(settings)
-        until(lambda: service.state.connected)
-        publish_all(settings, made_events(20))
-        service.folded(20)
-
-        async def harm(connection: NatsConnection) -> None:
-            if change == "delete":
-                await js(connection, "STREAM.DELETE.RUNLORE")
-            else:
-                config = (await stream_info(connection)).config
-                await js(connection, "STREAM.UPDATE.RUNLORE", {**config, "max_msgs": 2})
-
-        with_nats(settings, harm)
-        error = service.ended()
-        assert isinstance(error, StreamMismatchError if change == "delete" else StreamDriftError)
-
-
-def test_a_drifted_stream_ends_it_with_code_4_and_every_field(tmp_path: Path) -> None:
-    with open_server(tmp_path) as (_, settings):
-        with_nats(
-            settings,
-            lambda connection: js(connection, "STREAM.CREATE.RUNLORE", {"name": "RUNLORE", "subjects": ["runlore.>"]}),
-        )
-        process = spawn(settings)
-        _, errors = process.communicate(timeout=20)
-        assert process.returncode == 4
-        assert "deny_delete" in errors
-        assert EPOCH_KEY in errors
-
-
-def test_a_hole_that_the_stream_confirms_is_recorded_and_passed(tmp_path: Path, data: DataDir) -> None:
-    with open_server(tmp_path) as (_, settings):
-
-        async def start_at_five(connection: NatsConnection) -> None:
-            await ensure_stream(connection, settings)
-            config = (await stream_info(connection)).config
-            await js(connection, "STREAM.DELETE.RUNLORE")
-            await js(connection, "STREAM.CREATE.RUNLORE", {**config, "first_seq": 5})
-            await publish(connection, made_events(10))
-
-        with_nats(settings, start_at_five)
-        with running(settings) as service:
-            service.folded(14)
-            assert service.state.gaps == 1
-        assert [row.position for row in log_rows(data.log)] == list(range(5, 15))
-        assert len(history(data)) == 10
-
-
-def test_a_view_that_is_ahead_of_the_log_is_made_again(
-    settings: Settings, data: DataDir, server: EmbeddedServer
-) -> None:
-    archive_some(settings)
-    old = data.current_view()
-    connection = sqlite.connect(old)
-    connection.execute("UPDATE view_state SET position = 100")
-    connection.commit()
-    connection.close()
-    with running(settings) as service:
-        until(lambda: service.state.connected)
-        publish_all(settings, made_events(5))
-        service.folded(25)
-    assert data.current_view() != old
-    assert not old.exists()
-    assert len(history(data)) == 25
-
-
-def test_a_full_disk_stops_the_archive_and_quarantines_nothing(
-    settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive_some(settings)
-    with monkeypatch.context() as patch:
-        patch.setattr(Archive, "append", disk_full)
-        service = Running(settings)
-        until(lambda: service.state.connected)
-        publish_all(settings, made_events(5))
-        assert "disk is full" in str(service.ended())
-        said = status(data)
-        assert said is not None
-        assert "disk is full" in (said.stopped or "")
-    with running(settings) as service:
-        service.folded(25)
-        assert service.state.quarantined == 0
-
-
-def test_a_full_disk_stops_the_fold_and_quarantines_nothing(
-    settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    archive_some(settings)
-    data.current.unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr(View, "fold", disk_full)
-        with pytest.raises(sqlite.OperationalError, match="disk is full"):
-            FoldWorker(data, lambda report: None).work()
-    with running(settings) as service:
-        service.folded(20)
-        assert service.state.quarantined == 0
-
-
-def disk_full(*_: Any) -> None:
-    raise sqlite.OperationalError("database or disk is full")
-
-
-def test_what_ends_the_fold_ends_the_service_with_its_reason(
-    settings: Settings, data: DataDir, server: EmbeddedServer
-) -> None:
-    archive_some(settings)
-    data.current.write_text("elsewhere\n")
-    error = Running(settings).ended()
-    assert isinstance(error, CorruptLogError)
-    assert "which is no view" in str(error)
-    said = status(data)
-    assert said is not None
-    assert "which is no view" in (said.stopped or "")
-
-
-def test_a_killed_fold_ends_the_service_and_loses_nothing(
-    settings: Settings, data: DataDir, server: EmbeddedServer
-) -> None:
-    process = spawn(settings)
-    until(lambda: (said := status(data)) and said.connected)
-    publish_all(settings, made_events(10))
-    until(lambda: (said := status(data)) and said.folded == 10)
-    (fold,) = psutil.Process(process.pid).children()
-    fold.kill()
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert "the fold process ended with code -9" in errors
-    with running(settings) as service:
-        service.folded(10)
-    assert len(history(data)) == 10
-
-
-def test_the_fold_does_not_outlive_a_killed_projector(
-    settings: Settings, data: DataDir, server: EmbeddedServer
-) -> None:
-    process = spawn(settings)
-    until(lambda: (said := status(data)) and said.connected and psutil.Process(process.pid).children())
-    (fold,) = psutil.Process(process.pid).children()
-    process.kill()
-    process.communicate(timeout=20)
-    until(lambda: not fold.is_running())
-
-
-def test_a_damaged_log_ends_it_with_code_4(settings: Settings, data: DataDir, server: EmbeddedServer) -> None:
-    data.projection.mkdir(parents=True)
-    data.log.write_bytes(b"no database" * 1000)
-    error = Running(settings).ended()
-    assert isinstance(error, CorruptLogError)
-    process = spawn(settings)
-    process.communicate(timeout=20)
-    assert process.returncode == 4
 
 
 def test_a_wrong_setting_ends_it_with_code_2(settings: Settings, server: EmbeddedServer) -> None:

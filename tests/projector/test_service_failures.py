@@ -1,0 +1,133 @@
+"""What breaks under the service: files, disk, the fold's process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+import pytest
+from nats_tools import made_events, publish_all, until
+from service_tools import (
+    Running,
+    archive_some,
+    history,
+    running,
+    spawn,
+    status,
+)
+
+from runlore.cli.server import EmbeddedServer
+from runlore.projector.archive import Archive
+from runlore.projector.fold_worker import FoldWorker
+from runlore.projector.view import View
+from runlore.schemas import (
+    CorruptLogError,
+    Settings,
+)
+from runlore.schemas.layout import DataDir
+from runlore.schemas.sqlite import sqlite
+
+
+def test_a_view_that_is_ahead_of_the_log_is_made_again(
+    settings: Settings, data: DataDir, server: EmbeddedServer
+) -> None:
+    archive_some(settings)
+    old = data.current_view()
+    connection = sqlite.connect(old)
+    connection.execute("UPDATE view_state SET position = 100")
+    connection.commit()
+    connection.close()
+    with running(settings) as service:
+        until(lambda: service.state.connected)
+        publish_all(settings, made_events(5))
+        service.folded(25)
+    assert data.current_view() != old
+    assert not old.exists()
+    assert len(history(data)) == 25
+
+
+def test_a_full_disk_stops_the_archive_and_quarantines_nothing(
+    settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive_some(settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "append", disk_full)
+        service = Running(settings)
+        until(lambda: service.state.connected)
+        publish_all(settings, made_events(5))
+        assert "disk is full" in str(service.ended())
+        said = status(data)
+        assert said is not None
+        assert "disk is full" in (said.stopped or "")
+    with running(settings) as service:
+        service.folded(25)
+        assert service.state.quarantined == 0
+
+
+def test_a_full_disk_stops_the_fold_and_quarantines_nothing(
+    settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive_some(settings)
+    data.current.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(View, "fold", disk_full)
+        with pytest.raises(sqlite.OperationalError, match="disk is full"):
+            FoldWorker(data, lambda report: None).work()
+    with running(settings) as service:
+        service.folded(20)
+        assert service.state.quarantined == 0
+
+
+def disk_full(*_: Any) -> None:
+    raise sqlite.OperationalError("database or disk is full")
+
+
+def test_what_ends_the_fold_ends_the_service_with_its_reason(
+    settings: Settings, data: DataDir, server: EmbeddedServer
+) -> None:
+    archive_some(settings)
+    data.current.write_text("elsewhere\n")
+    error = Running(settings).ended()
+    assert isinstance(error, CorruptLogError)
+    assert "which is no view" in str(error)
+    said = status(data)
+    assert said is not None
+    assert "which is no view" in (said.stopped or "")
+
+
+def test_a_killed_fold_ends_the_service_and_loses_nothing(
+    settings: Settings, data: DataDir, server: EmbeddedServer
+) -> None:
+    process = spawn(settings)
+    until(lambda: (said := status(data)) and said.connected)
+    publish_all(settings, made_events(10))
+    until(lambda: (said := status(data)) and said.folded == 10)
+    (fold,) = psutil.Process(process.pid).children()
+    fold.kill()
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "the fold process ended with code -9" in errors
+    with running(settings) as service:
+        service.folded(10)
+    assert len(history(data)) == 10
+
+
+def test_the_fold_does_not_outlive_a_killed_projector(
+    settings: Settings, data: DataDir, server: EmbeddedServer
+) -> None:
+    process = spawn(settings)
+    until(lambda: (said := status(data)) and said.connected and psutil.Process(process.pid).children())
+    (fold,) = psutil.Process(process.pid).children()
+    process.kill()
+    process.communicate(timeout=20)
+    until(lambda: not fold.is_running())
+
+
+def test_a_damaged_log_ends_it_with_code_4(settings: Settings, data: DataDir, server: EmbeddedServer) -> None:
+    data.projection.mkdir(parents=True)
+    data.log.write_bytes(b"no database" * 1000)
+    error = Running(settings).ended()
+    assert isinstance(error, CorruptLogError)
+    process = spawn(settings)
+    process.communicate(timeout=20)
+    assert process.returncode == 4

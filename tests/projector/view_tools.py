@@ -1,0 +1,27 @@
+"""Reading a view that was folded without a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from runlore.schemas.cells import from_cell
+from runlore.schemas.sqlite import sqlite
+
+Rows = list[tuple[Any, ...]]
+
+
+def query(path: Path, sql: str, *values: Any) -> Rows:
+    with sqlite.connect(path) as connection:
+        return connection.execute(sql, values).fetchall()
+
+
+def current(path: Path, reference: str, scope: str = "metadata") -> dict[str, Any]:
+    rows = query(
+        path,
+        "SELECT path, type, value FROM heads JOIN paths USING (path_id) JOIN entities USING (entity_id)"
+        " WHERE reference = ? AND scope = ? AND type NOT IN ('removed', 'retracted') ORDER BY path_id",
+        reference,
+        scope,
+    )
+    return {row[0]: from_cell(row[1], row[2]) for row in rows}
