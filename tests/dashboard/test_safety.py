@@ -7,6 +7,7 @@ import io
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
@@ -24,6 +25,8 @@ from runlore.schemas.settings import read_settings
 from runlore.schemas.sqlite import sqlite
 from tests.dashboard.conftest import web_over
 from tests.dashboard.demo_log import FORMULA, SCRIPT
+from tests.events import LogBuilder
+from tests.query.views import client_of
 
 HOSTILE = ("/", "/list?kind=model", "/list?kind=artifact", "/trail", "/quarantine", "/search?q=script", "/compare?ref=artifact:../../admin@1&ref=artifact:../../admin@2")  # fmt: skip
 
@@ -187,6 +190,54 @@ def test_with_a_token_nothing_is_shown_without_it(demo: Client) -> None:
         assert "samesite=strict" in cookie.lower()
         assert "s3cret" not in cookie
         assert web.get("/trail").status_code == 200
+
+
+@pytest.mark.parametrize("others", ['prefs={"a":1}', "a=b c", "path=/x", "a[b]=c", "foo", 'json=["a"]'])
+def test_odd_cookies_of_other_servers_of_the_host_log_nobody_out(demo: Client, others: str) -> None:
+    with web_over(demo, token="s3cret") as web:
+        ticket = web.post("/login", data={"token": "s3cret"}).headers["set-cookie"].partition(";")[0]
+        web.cookies.clear()
+        for said in (f"{others}; {ticket}", f"{ticket}; {others}"):
+            assert web.get("/", headers={"Cookie": said}).status_code == 200
+        assert web.get("/", headers={"Cookie": others}).status_code == 303
+
+
+def test_a_slash_too_many_leads_nowhere_rather_than_to_another_scheme_or_port(web: TestClient) -> None:
+    assert web.get("/entity/?ref=model:churn@1", headers={"X-Forwarded-Proto": "https"}).status_code == 404
+
+
+def test_a_failure_of_ours_is_a_page_without_details_and_a_traceback_in_the_log(
+    web: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Client, "list_kinds", fail)
+    for path in ("/?as_of=2", "/api/v1/status?as_of=2"):
+        answer = web.get(path)
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+    assert "the secret detail" in caplog.text
+
+
+def fail(*_: object) -> None:
+    raise ZeroDivisionError("the secret detail")
+
+
+def test_the_api_says_in_json_that_there_is_no_such_address(web: TestClient) -> None:
+    answer = web.get("/api/v1/nothing")
+    assert (answer.status_code, "openapi" in answer.json()["error"]) == (404, True)
+
+
+def test_large_quarantined_events_do_not_hold_a_page_up(tmp_path: Path) -> None:
+    numbers = msgspec.msgpack.encode([*range(100)] * 9000)
+
+    def write(log: LogBuilder) -> None:
+        for _ in range(30):
+            log.add_raw(numbers, None)
+
+    with web_over(client_of(tmp_path, write)) as web:
+        began = time.perf_counter()
+        answer = web.get("/quarantine")
+        assert (answer.status_code, answer.text.count("could not be decoded") >= 30) == (200, True)
+        assert time.perf_counter() - began < 5
 
 
 @pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"])

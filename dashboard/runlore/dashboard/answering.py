@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,8 @@ from runlore.schemas.errors import (
     QueryTimeoutError,
     RunloreError,
 )
+
+_log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5.0
 """How long one answer may read: no visitor holds a reader open, which would keep the view's log from shrinking."""
@@ -64,6 +67,9 @@ def answer_with(
                 answer = build(Visit(request, client, counts))
         except RunloreError as error:
             answer = _failure(request, error)
+        except Exception:  # noqa: BLE001 -- whatever it was: the visitor gets a page, the operator the traceback
+            _log.exception("no answer to %s", request.url.path)
+            answer = _failure(request, RunloreError("This could not be shown: the log of the dashboard says why."))
         taken = time.perf_counter() - started
         metrics.count(path, answer.status_code, taken)
         answer.headers["Server-Timing"] = f"app;dur={taken * 1e3:.1f}"

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from runlore.dashboard import bundle, health, pages
-from runlore.dashboard.answering import ANSWER_SECONDS, answer_with, error_page
+from runlore.dashboard.answering import ANSWER_SECONDS, JSONBody, answer_with, error_page
 from runlore.dashboard.api import API
 from runlore.dashboard.live import Live
 from runlore.dashboard.metrics import Metrics
@@ -55,9 +55,11 @@ def create_app(
 
     async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
+        if request.url.path.startswith("/api/"):
+            return JSONBody({"error": "there is no such address: /api/v1/openapi.json names them all"}, status)
         return error_page(status, "There is no such page.", [])
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *(page(path, build) for path, build in pages.PAGES.items()),
             *(page(path, build) for path, build in API.items()),
@@ -75,3 +77,5 @@ def create_app(
         exception_handlers={404: not_found, 405: not_found},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # it redirects to whole URLs, and behind a proxy to its own scheme and port
+    return app

@@ -25,7 +25,7 @@ def comparison_of(visit: Visit) -> Comparison:
         raise InvalidReferenceError(f"at most {MAX_COLUMNS} columns can be compared at once")
     best = best_of(visit)
     known = (visit.client.reader, visit.client.project, tuple(references), tuple(moments), visit.client.moment,
-             visit.head, best)  # fmt: skip
+             visit.client.reader.generation, visit.head, best)  # fmt: skip
     with _lock:
         if known in _tables:
             _tables.move_to_end(known)

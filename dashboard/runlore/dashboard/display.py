@@ -47,7 +47,7 @@ def show(value: Any, depth: int = 0) -> Shown:
         case bool():
             return Shown(css="bool", text="true" if value else "false")
         case StorageSize():
-            return Shown(css="number", text=value.human(), title=f"{int(value):,} bytes")
+            return Shown(css="number", text=value.human(), title=f"{_exact(value)} bytes")
         case int():
             return _integer(value)
         case float():
@@ -94,6 +94,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24:,} d {hours % 24} h"
 
 
+def _exact(value: int) -> str:
+    """With a comma at every thousand, up to where Python writes decimals."""
+    return f"{value:,}" if value.bit_length() <= 10_000 else f"{readable(int(value))[:FOLDED]}…"
+
+
 def _integer(value: int) -> Shown:
     exact = readable(value)
     if len(exact) > 40:
@@ -119,7 +124,10 @@ def _text(value: str) -> Shown:
 def _datetime(value: dt.datetime) -> Shown:
     if value.tzinfo is None:
         return Shown(css="plain", text=value.isoformat(" "), title="without a time zone, as it was logged")
-    there = value.astimezone(dt.UTC)
+    try:
+        there = value.astimezone(dt.UTC)
+    except OverflowError:
+        return Shown(css="plain", text=value.isoformat(" "), title="outside the years 1 to 9999 of UTC")
     return Shown(css="time", text=f"{there:%Y-%m-%d %H:%M:%S} UTC", title=value.isoformat(), time=there.isoformat())
 
 

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runlore.query.entities import StepRun
+from runlore.schemas.cells import nearest_float
 
 
 def spark_points(values: Sequence[float], width: int = 80, height: int = 20) -> str:
     """The points of a polyline through the finite numbers, inside a box; '' for fewer than two."""
-    finite = [(place, value) for place, value in enumerate(values) if math.isfinite(value)]
+    floats = map(nearest_float, values)
+    finite = [(place, value) for place, value in enumerate(floats) if math.isfinite(value)]
     if len(finite) < 2:
         return ""
     low, high = min(value for _, value in finite), max(value for _, value in finite)

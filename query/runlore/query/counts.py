@@ -24,9 +24,23 @@ class KindCounts:
         self._lock = threading.Lock()
         self._latest: dict[str, tuple[int, int, Counter[str]]] = {}
         self._past: dict[tuple[str, int], dict[str, int]] = {}
+        self._generation: object = None
 
     def of(self, client: Listing) -> dict[str, int]:
         """As `Client.list_kinds`, for any moment."""
+        with client.reader.read():
+            self._follow(client.reader.generation)
+            return self._of(client)
+
+    def _follow(self, generation: object) -> None:
+        """Forget what was counted in another view."""
+        with self._lock:
+            if generation != self._generation:
+                self._latest.clear()
+                self._past.clear()
+                self._generation = generation
+
+    def _of(self, client: Listing) -> dict[str, int]:
         if client.moment == NOW:
             return self._now(client)
         key = (client.project, client.moment.position)
@@ -55,6 +69,7 @@ class KindCounts:
             if last[0] > counted:
                 fresh: dict[str, int] = dict(client.reader.rows(_NEW, (counted, client.project)))
                 counts = counts + Counter(fresh)
-            if position >= seen or counted == 0:
+            # Of a project that has nothing there is nothing to remember: anybody may ask for any name.
+            if counts and (position >= seen or counted == 0):
                 self._latest[client.project] = (position, last[0], counts)
         return dict(sorted(counts.items()))

@@ -97,9 +97,13 @@ def check_clock(clock: Clock) -> Clock:
 
 
 def as_time(when: dt.datetime) -> int:
-    """Microseconds since 1970. Raises MomentError for a time without a zone."""
+    """Microseconds since 1970. Raises MomentError for a time without a zone, or with none in UTC."""
     if when.tzinfo is None:
         raise MomentError(f"{when!r} has no time zone: say which moment is meant, e.g. .astimezone()")
+    try:
+        when.astimezone(dt.UTC)
+    except OverflowError as error:
+        raise MomentError(f"{when.isoformat()} is outside the years 1 to 9999 of UTC") from error
     return (when - EPOCH) // _MICROSECOND
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runlore.query.filters.functions import register
-from runlore.schemas.errors import CorruptLogError, NotFoundError, QueryTimeoutError
+from runlore.schemas.errors import CorruptLogError, InvalidReferenceError, NotFoundError, QueryTimeoutError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir
 from runlore.schemas.sqlite import open_reader, sqlite
 
@@ -77,6 +77,13 @@ class ViewReader:
         """The data folder, None when one view file is read."""
         return self._data
 
+    @property
+    def generation(self) -> tuple[int, int, int] | None:
+        """What tells the view that is read from one made anew, in which IDs mean other things."""
+        with self.read():
+            held: _Open = self._local.held
+            return held.mark
+
     @contextmanager
     def read(self) -> Generator[sqlite.Connection]:
         """A connection inside one read transaction; nested reads share it."""
@@ -120,11 +127,11 @@ class ViewReader:
             raise _too_long(seconds) from error
 
     def rows(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
-        with self.read() as connection:
+        with self.read() as connection, _text_only():
             return connection.execute(sql, values).fetchall()
 
     def one(self, sql: str, values: Values = ()) -> tuple[Any, ...] | None:
-        with self.read() as connection:
+        with self.read() as connection, _text_only():
             found: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
             return found
 
@@ -192,6 +199,16 @@ class ViewReader:
         for opened in list(self._connections):
             opened.close()
         self._connections.clear()
+
+
+@contextmanager
+def _text_only() -> Generator[None]:
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise InvalidReferenceError(
+            f"no name and no key holds half a character, as {error.object!r:.80} does"
+        ) from error
 
 
 def _too_long(seconds: float) -> QueryTimeoutError:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from runlore.query.moments import Clock, Moment, Range, utc
 from runlore.query.reader import ViewReader
 from runlore.query.timeline import paths_below
-from runlore.schemas.cells import from_cell
+from runlore.schemas.cells import from_cell, nearest_float
 from runlore.schemas.errors import NotFoundError, RunloreError
 from runlore.schemas.paths import PathParts, format_path
 
@@ -41,7 +41,11 @@ class Series(NamedTuple):
         except ModuleNotFoundError as error:
             raise RunloreError("to_numpy() needs numpy: pip install numpy, or use the lists") from error
         times = numpy.array([round(second * 1e6) for second in self.times], dtype="int64").astype("datetime64[us]")
-        return numpy.array(self.positions, dtype="int64"), times, numpy.array(self.values, dtype="float64")
+        return (
+            numpy.array(self.positions, dtype="int64"),
+            times,
+            numpy.array([*map(nearest_float, self.values)], dtype="float64"),
+        )
 
 
 def series(
@@ -79,4 +83,4 @@ def _number(kind: str, cell: Any) -> int | float:
     value: int | float | decimal.Decimal = from_cell(kind, cell)
     if isinstance(value, float):
         return value
-    return int(value) if isinstance(value, int) else float(value)
+    return int(value) if isinstance(value, int) else nearest_float(value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runlore.query.leaves import prefixed
 from runlore.query.series import NUMERIC
-from runlore.schemas.cells import from_cell
+from runlore.schemas.cells import from_cell, nearest_float
 
 if TYPE_CHECKING:
     from runlore.query.entity import Entity
@@ -27,12 +27,7 @@ def sparks(entity: Entity, points: int = 40, leaves: int = 200) -> dict[str, lis
             for path_id, path in reader.rows(_LEAVES, (part.entity_id, leaves)):
                 rows = reader.rows(_LAST, (part.entity_id, path_id, last, points))
                 if len(rows) > 1:
-                    found[prefixed(path, prefix)] = [_float(kind, cell) for kind, cell in reversed(rows)]
+                    found[prefixed(path, prefix)] = [
+                        nearest_float(from_cell(kind, cell)) for kind, cell in reversed(rows)
+                    ]
     return found
-
-
-def _float(kind: str, cell: object) -> float:
-    try:
-        return float(from_cell(kind, cell))
-    except OverflowError:  # an integer beyond every float
-        return float("inf")

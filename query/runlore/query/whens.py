@@ -17,6 +17,8 @@ _WEEKDAY = re.compile(rf"(mon|tues?|wed(nes)?|thu(rs)?|fri|sat(ur)?|sun)(day)?(\
 _WEEK = dt.timedelta(days=7)
 _NUMBER = re.compile(r"[+-]\d+|[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 """A sign or a fraction makes a number no position, and nobody means a time by it."""
+_LONGEST = 100
+"""Characters of a moment's text: understanding a phrase takes a time that grows fast with it."""
 LAST_POSITION = 2**63 - 1
 """What SQLite can hold."""
 _OPEN = tuple(
@@ -36,7 +38,7 @@ def parse_when(text: str, now: dt.datetime | None = None) -> int | dt.datetime:
     if text.isascii() and text.isdecimal():
         # Python refuses to read thousands of digits.
         return checked_position(int(text) if len(text) <= 100 else LAST_POSITION + 1)
-    if _NUMBER.fullmatch(text):
+    if len(text) > _LONGEST or _NUMBER.fullmatch(text):
         raise _neither(text)
     try:
         moment = dt.datetime.fromisoformat(text)

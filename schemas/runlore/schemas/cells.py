@@ -170,6 +170,16 @@ def readable(value: Any) -> str:
             return str(value)
 
 
+def nearest_float(number: int | float | decimal.Decimal) -> float:
+    """The float nearest to a number: infinite beyond all floats, NaN for a signalling one."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+    except ValueError:  # only a signalling NaN has no float
+        return math.nan
+
+
 def _read_collection(make: Callable[[list[Any]], Any]) -> Callable[[Any], Any]:
     return lambda cell: make(decode_value(cell) if isinstance(cell, bytes) else msgspec.json.decode(cell))
 

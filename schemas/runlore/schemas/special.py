@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class Uri(str):
     """A resource's address, for example ``Uri("gs://bucket/source.csv")``."""
@@ -40,7 +42,11 @@ class StorageSize(int):
 
     def human(self) -> str:
         """The size in decimal units, for example ``2.5 MB`` (1 kB = 1,000 bytes)."""
-        size = float(self)
+        try:
+            size = float(self)
+        except OverflowError:
+            power = int(self.bit_length() * math.log10(2))
+            return f"about {'-' if self < 0 else ''}1e{power} B"
         for unit in ("B", "kB", "MB", "GB", "TB"):
             if abs(size) < 999.95:
                 return f"{int(self)} B" if unit == "B" else f"{size:.1f} {unit}"

@@ -20,7 +20,7 @@ from runlore.query.differences import Difference
 from runlore.query.plain import plain
 from runlore.query.sparks import sparks
 from runlore.query.trail import positions
-from runlore.schemas.errors import NotFoundError
+from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.paths import parse_path
 
 MAX_LINES = 2000
@@ -139,7 +139,10 @@ def copy_text(visit: Visit) -> Response:
         raise NotFoundError(f"no key {key!r} here")
     value = values if key is None else values[key]
     if visit.text("as") == "python":
-        return PlainTextResponse(visible(repr(value), lines=True))
+        try:
+            return PlainTextResponse(visible(repr(value), lines=True))
+        except ValueError as error:
+            raise InvalidReferenceError("it holds a number of more digits than Python writes: copy the JSON") from error
     return PlainTextResponse(_json_lines(value))
 
 

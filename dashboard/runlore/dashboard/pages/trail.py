@@ -18,6 +18,8 @@ ROWS = 40
 QUARANTINED = 200
 DUMPED = 512
 """Bytes of a quarantined event that are shown."""
+DECODED = 16_384
+"""The most bytes that are also decoded here: there may be many events. A larger one's own page decodes it."""
 
 
 def trail(visit: Visit) -> Response:
@@ -83,6 +85,6 @@ def _bad(row: dict[str, Any]) -> Bad:
         row["stage"],
         visible(row["error"][:2000], lines=True),
         len(payload),
-        message_pack_text(payload),
+        message_pack_text(payload) if len(payload) <= DECODED else None,
         dump(payload, DUMPED),
     )

@@ -79,9 +79,14 @@ def _decoded(wanted: bytes) -> Any:
 def _same(item: Any, wanted: Any) -> bool:
     if isinstance(item, bool) or isinstance(wanted, bool):
         return item is wanted
-    if item != item and wanted != wanted:
-        return True
+    if _is_nan(item) or _is_nan(wanted):
+        return _is_nan(item) and _is_nan(wanted)
     return bool(item == wanted)
+
+
+def _is_nan(item: Any) -> bool:
+    # To compare a signalling NaN is an error.
+    return item.is_nan() if isinstance(item, decimal.Decimal) else bool(item != item)
 
 
 @functools.lru_cache(2000)

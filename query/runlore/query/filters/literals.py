@@ -30,8 +30,11 @@ MAX_DIGITS = 200
 
 def number(text: str, unit: str = "") -> Number | Duration:
     """A number, a size in bytes (``1.5MB``) or a duration (``90s``). Raises ValueError beyond `MAX_DIGITS`."""
-    exact = decimal.Decimal(text)
-    if len(text) > MAX_DIGITS or (exact and abs(exact.adjusted()) > 1_000):
+    try:
+        exact = decimal.Decimal(text)
+    except decimal.InvalidOperation:  # an exponent beyond what decimals can have
+        exact = decimal.Decimal("inf")
+    if len(text) > MAX_DIGITS or exact.is_infinite() or (exact and abs(exact.adjusted()) > 1_000):
         raise ValueError(f"a number of at most {MAX_DIGITS} characters, below 1e1000")
     factor = _MICROS.get(unit) or _BYTES.get(unit)
     if factor is not None:

@@ -77,6 +77,8 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
     def __post_init__(self) -> None:
         if not isinstance(self.value, Cell | None) or (self.type is None) != (self.value is None):
             raise ValueError("a value and its type go together")
+        if not all(0 <= number < 2**63 for number in (self.entity_id, self.created)):
+            raise ValueError("what SQLite can hold")
 
     @property
     def row(self) -> Row:

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from runlore.query import Client
+from runlore.query.counts import KindCounts
+from runlore.schemas.layout import DataDir
+from tests.events import LogBuilder
+from tests.query.views import client_of, fold_live
+
+
+def test_counts_follow_a_view_made_anew_in_which_ids_mean_other_things(tmp_path: Path) -> None:
+    log = LogBuilder()
+    log.log("artifact:a@1", {"x": 1})
+    log.log("model:m@1", {"x": 1})
+    log.log("artifact:b@1", {"x": 1})
+    readable = log.rows[1]
+    log.rows[1] = readable._replace(payload=msgspec.msgpack.encode("of a newer version"))
+    data, counts = DataDir(tmp_path), KindCounts()
+    fold_live(data, log)
+    with Client(tmp_path) as client:
+        assert counts.of(client) == {"artifact": 2}
+        log.rows[1] = readable
+        fold_live(data, log, generation=2)
+        log.log("artifact:c@1", {"x": 1})
+        assert counts.of(client) == client.list_kinds() == {"artifact": 2, "model": 1}
+
+
+def test_names_of_projects_that_are_not_there_are_not_remembered(tmp_path: Path) -> None:
+    counts = KindCounts()
+    with client_of(tmp_path, lambda log: log.log("artifact:a@1", {"x": 1})) as client:
+        for number in range(50):
+            with Client(tmp_path, f"nobody-{number}") as other:
+                assert counts.of(other) == {}
+        assert counts.of(client) == {"artifact": 1}
+        assert len(counts._latest) == 1
