@@ -13,10 +13,12 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from runlore.dashboard.live import MAX_LISTENERS
+from runlore.schemas import RunStarted, StepStarted
 from runlore.schemas.layout import DataDir, ProjectorStatus, write_struct
 from tests.dashboard.browsing import IN_CHROMIUM, SELECT, SELECTED, SOON, Watched, live
 from tests.dashboard.conftest import Server, serve
 from tests.dashboard.demo_log import write_demo
+from tests.events import LogBuilder
 
 pytestmark = IN_CHROMIUM
 
@@ -30,6 +32,55 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server = serve(tmp_path, write_demo)
     yield server
     server.stop()
+
+
+def test_a_page_follows_what_is_its_own_whatever_else_is_logged(browser: Browser, server: Server) -> None:
+    def write(log: LogBuilder) -> None:
+        log.log("model:my model@1", {"seen": 0})
+        log.add(RunStarted("nightly", "nightly-1"), run="run-9")
+        log.project = "other"
+        log.log("model:theirs@1", {"seen": 0})
+        log.project = "default"
+
+    server.grow(write)
+    pages = {}
+    for name, path in {
+        "blank": "/entity?ref=model:my%20model@1",
+        "theirs": "/entity?ref=model:theirs@1&project=other",
+        "run": "/entity?ref=run:run-9",
+    }.items():
+        watched = Watched(browser, server)
+        pages[name] = watched.open(path), watched
+        live(pages[name][0])
+
+    def burst(log: LogBuilder) -> None:
+        log.add(StepStarted(), run="run-9", step="fit")
+        log.log("step:run-9/fit", {"loss": 0.5})
+        log.log("model:my model@1", {"seen": 1, "later": 1})
+        for number in range(2500):
+            log.log("artifact:busy@1", {"n": number})
+        log.project = "other"
+        log.log("model:theirs@1", {"later": 1})
+        log.project = "default"
+
+    server.grow(burst)
+    for name in ("blank", "theirs"):
+        pages[name][0].wait_for_selector("tr[data-key=later]", timeout=SOON)
+    pages["run"][0].wait_for_selector("tr:has-text('0.5')", timeout=SOON)
+    server.grow(lambda log: log.log("step:run-9/fit", {"later": 1}))
+    pages["run"][0].wait_for_selector("tr:has-text('later')", timeout=SOON)
+    for _, watched in pages.values():
+        watched.close()
+
+
+def test_a_page_that_follows_nothing_says_how_old_it_is(browser: Browser, server: Server) -> None:
+    watched = Watched(browser, server)
+    page = watched.open("/compare?ref=model:churn@1&ref=model:churn@2")
+    badge = page.locator("[data-badge]")
+    expect(badge).to_have_text("As loaded", timeout=SOON)
+    server.grow(lambda log: log.log("model:churn@1", {"later": 1}))
+    expect(badge).to_have_text("As loaded, 1 event ago", timeout=SOON)
+    watched.close()
 
 
 # -- a server that was away ------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from runlore.query import Client
-from runlore.query.trail import touched
+from runlore.query.trail import Touched, touched
 from runlore.schemas.errors import RunloreError
 from runlore.schemas.sqlite import sqlite
 
@@ -26,7 +26,7 @@ END_SECONDS = 1.0
 """How long a listener may take to read the end of its stream; less than the server waits for connections."""
 MAX_LISTENERS = 50
 MAX_NAMED = 200
-"""Entities that one message names; with more, pages reload whatever they show."""
+"""Entities and projects that one message names; with more, pages reload whatever they show."""
 
 
 class News(NamedTuple):
@@ -35,9 +35,14 @@ class News(NamedTuple):
     position: int
     lag: int | None
     references: list[str]
+    """Of the page's own project."""
+    projects: list[str]
+    """Others that they were about."""
     all: bool
     """Whether there were more than are named."""
 
+
+_NOTHING = Touched([], [], complete=True)
 
 _Queue = asyncio.Queue[News | None]
 """What waits for one listener; None is the end."""
@@ -50,7 +55,7 @@ class Live:
         self._client = client
         self._listeners: set[_Queue] = set()
         self._seen: int | None = None
-        self._last = News(0, None, [], all=False)
+        self._last = News(0, None, [], [], all=False)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -78,7 +83,7 @@ class Live:
         last = asyncio.create_task(_end(queue, ending))
         self._listeners.add(queue)
         try:
-            yield _message(self._last._replace(references=[], all=False))
+            yield _message(self._last._replace(references=[], projects=[], all=False))
             while (news := await queue.get()) is not None:
                 yield _message(news)
         finally:
@@ -104,13 +109,15 @@ class Live:
             position, lag = self._client.position, self._client.lag
             known = self._seen
             fresh = known is not None and known < position
-            references = touched(self._client, known, MAX_NAMED + 1) if known is not None and fresh else []
+            about = touched(self._client, known) if known is not None and fresh else _NOTHING
         self._seen = position  # only now: what a look that failed has found is still to be told
         if known is None or position < known:  # the first look, or a new view
-            return News(position, lag, [], all=known is not None)
+            return News(position, lag, [], [], all=known is not None)
         if not fresh and lag == self._last.lag:
             return None
-        return News(position, lag, references[:MAX_NAMED], len(references) > MAX_NAMED)
+        named, others = about.references[:MAX_NAMED], about.projects[:MAX_NAMED]
+        every = about.complete and len(named) == len(about.references) and len(others) == len(about.projects)
+        return News(position, lag, named, others, not every)
 
     def _tell(self, news: News) -> None:
         self._last = news
@@ -119,7 +126,7 @@ class Live:
                 # A listener that sleeps gets one message that stands for all it has missed.
                 while not queue.empty():
                     queue.get_nowait()
-                queue.put_nowait(news._replace(references=[], all=True))
+                queue.put_nowait(news._replace(references=[], projects=[], all=True))
             else:
                 queue.put_nowait(news)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from runlore.query.entries import Entry, entry_of, events, value_of
 from runlore.query.moments import NO_END, utc
 from runlore.schemas.paths import parse_path
+from runlore.schemas.references import EntityRef
 
 if TYPE_CHECKING:
     from runlore.query.entity import Entity
@@ -22,8 +23,9 @@ _OF_ENTITY = """SELECT position, entity_id FROM mentions
 _OF_PROJECT = """SELECT m.position, m.entity_id FROM mentions m CROSS JOIN entities e USING (entity_id)
     WHERE m.position < ? AND e.project = ? AND (e.version != '' OR e.kind IN ('run', 'step', 'pipeline'))
     ORDER BY m.position DESC, m.entity_id LIMIT ?"""
-_AFTER = """SELECT m.position, m.entity_id FROM mentions m CROSS JOIN entities e USING (entity_id)
-    WHERE m.position > ? AND e.project = ? ORDER BY m.position, m.entity_id LIMIT ?"""
+_AFTER = "SELECT entity_id FROM mentions WHERE position > ? ORDER BY position, entity_id LIMIT ?"
+_WHOSE = """SELECT entity_id, project, reference, iif(kind = 'step', run, NULL) FROM entities
+    WHERE entity_id IN (SELECT value FROM json_each(?))"""
 # Which leaves an event set: its entity's paths, and of each the one row at that position.
 _CHANGES = """SELECT p.scope, p.path, n.type, n.value FROM heads h
     CROSS JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = ?
@@ -73,12 +75,32 @@ def recent(client: Lookup, limit: int = 20, before: int | None = None) -> list[H
         return _happenings(client, rows)
 
 
-def touched(client: Lookup, after: int, limit: int = 100) -> list[str]:
-    """References of entities of the project that events after a position mention, in the order of the log."""
+class Touched(NamedTuple):
+    """What events were about: entities of the client's project, and which other projects."""
+
+    references: list[str]
+    """In the order of the log; a run with each of its steps, whose metadata is its own."""
+    projects: list[str]
+    complete: bool
+    """Whether this is all, and not the beginning of more."""
+
+
+def touched(client: Lookup, after: int, mentions: int = 2000) -> Touched:
+    """What the events after a position mention; looks at so many mentions at most."""
     with client.reader.read():
-        rows = client.reader.rows(_AFTER, (after, client.project, limit))
-        names = _references(client, (row[1] for row in rows))
-    return list(dict.fromkeys(names[row[1]] for row in rows))
+        rows = client.reader.rows(_AFTER, (after, mentions + 1))
+        ids = list(dict.fromkeys(row[0] for row in rows[:mentions]))
+        whose = {row[0]: row[1:] for row in client.reader.rows(_WHOSE, (_json(ids),))}
+    found: dict[str, None] = {}
+    others: dict[str, None] = {}
+    for project, reference, run in map(whose.__getitem__, ids):
+        if project != client.project:
+            others[project] = None
+            continue
+        found[reference] = None
+        if run is not None:
+            found[str(EntityRef("run", run))] = None
+    return Touched(list(found), list(others), len(rows) <= mentions)
 
 
 def positions(entity: Entity, limit: int = 1000) -> list[int]:

@@ -80,7 +80,7 @@ def entity(visit: Visit) -> Response:
         since_fields=_since_fields(visit, shown, fields),
         positions=positions(shown, MAX_TICKS),
         kind_shown=shown.kind,
-        live=" ".join([shown.reference, *(step.reference for step in steps)]),
+        live=shown.reference,
     )
 
 

@@ -6,11 +6,12 @@ import { localTimes } from "./times.js";
 const PAUSE = 1000; // ms between two refreshes of one page, however fast the log grows
 const AGAIN = 3000; // ms until a stream that was refused, or a page that failed, is asked for anew
 
-const { live: wanted = "", past } = document.body.dataset;
+const { live: wanted = "", past, project } = document.body.dataset;
 const now = past === undefined;
 const parts = now ? ["form.moment", "main"] : [".banner"];
-const references = new Set(wanted.split(" "));
-let position = Number(document.body.dataset.head);
+const references = new Set(wanted.split("\n")); // names may hold blanks;
+const loaded = Number(document.body.dataset.head);
+let position = loaded;
 let news = null, sent = [];
 
 // `live` comes last, `remember` before any other part of the page has changed what the server said.
@@ -58,16 +59,25 @@ let owed = false; // whether news were heard that the page could not get
 function heard(said) {
   if (!said.position && said.lag === null) return; // a server that has just started has not looked yet
   lag(said.lag);
-  show("live", said.lag ? `Live, ${said.lag.toLocaleString("en")} behind` : "Live");
   const grown = said.all || said.position > position;
-  const missed = !said.references.length && grown;
-  const named = references.has("*") ? said.references.length > 0 : said.references.some((name) => references.has(name));
+  const missed = !said.references.length && !said.projects.length && grown;
+  // References are of the server's own project: of another, a page follows every event.
+  const named = project !== undefined ? said.projects.includes(project)
+    : references.has("*") ? said.references.length > 0 : said.references.some((name) => references.has(name));
   if (grown) {
     position = said.position;
     if (now) document.body.dataset.head = document.body.dataset.position = position;
     document.dispatchEvent(new Event("grown"));
   }
+  level(said.lag);
   if (owed || (now ? wanted && (said.all || missed || named) : grown)) soon();
+}
+
+// A page that follows nothing (a comparison, a search) says how much it does not show.
+function level(behind) {
+  const since = position - loaded;
+  if (now && !wanted) show("", since ? `As loaded, ${since.toLocaleString("en")} ${since === 1 ? "event" : "events"} ago` : "As loaded");
+  else show("live", behind === null ? "Live, no word from the projector" : behind ? `Live, ${behind.toLocaleString("en")} behind` : "Live");
 }
 
 function lag(count) {
