@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ from starlette.testclient import TestClient
 
 from runlore.query import Client
 from runlore.query.counts import KindCounts
+from tests.dashboard.conftest import web_over
+from tests.events import LogBuilder
+from tests.query.views import client_of
 
 PAGES = (
     "/", "/list?kind=run", "/list?kind=model", "/list?kind=step", "/list?kind=artifact", "/list?kind=dataset",
@@ -223,3 +228,31 @@ def test_a_search_says_how_far_its_index_is(web: TestClient, demo: Client) -> No
     page = web.get("/search?q=churn").text
     assert known < demo.position  # nobody indexes in this test
     assert f"up to position {known} of {demo.position}" in page
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_pages_of_the_log_are_the_whole_log_however_many_entities_an_event_touched(tmp_path: Path, limit: int) -> None:
+    def write(log: LogBuilder) -> None:
+        log.log("artifact:old@1", {"x": 1})
+        log.log(["artifact:a@1", "artifact:b@1", "artifact:c@1"], {"x": 2})
+        log.log("artifact:new@1", {"x": 3})
+        log.log(["artifact:a@1", "artifact:b@1"], {"x": 4})
+
+    with web_over(client_of(tmp_path, write)) as web:
+        whole = [(item["position"], item["reference"]) for item in web.get("/api/v1/trail").json()["events"]]
+        assert len(whole) == 7
+        said, before = [], ""
+        while before is not None:
+            answer = web.get(
+                f"/api/v1/trail?limit={limit}&before={before}" if before else f"/api/v1/trail?limit={limit}"
+            )
+            said += [(item["position"], item["reference"]) for item in answer.json()["events"]]
+            before = answer.json()["before"]
+        shown, address = [], f"/trail?limit={limit}"
+        while address:
+            text = web.get(address).text
+            shown += [(int(at), ref) for at, ref in re.findall(r'<li class="event" data-key="(\d+) ([^"]+)"', text)]
+            following = re.search(r'rel="next" href="([^"]+)"', text)
+            address = html.unescape(following[1]) if following else ""
+    assert said == whole
+    assert shown == whole

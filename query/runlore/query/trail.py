@@ -23,6 +23,7 @@ _OF_ENTITY = """SELECT position, entity_id FROM mentions
 _OF_PROJECT = """SELECT m.position, m.entity_id FROM mentions m CROSS JOIN entities e USING (entity_id)
     WHERE m.position < ? AND e.project = ? AND (e.version != '' OR e.kind IN ('run', 'step', 'pipeline'))
     ORDER BY m.position DESC, m.entity_id LIMIT ?"""
+_OF_EVENT = _OF_PROJECT.replace("m.position < ?", "m.position = ?")
 _AFTER = "SELECT entity_id FROM mentions WHERE position > ? ORDER BY position, entity_id LIMIT ?"
 _WHOSE = """SELECT entity_id, project, reference, iif(kind = 'step', run, NULL) FROM entities
     WHERE entity_id IN (SELECT value FROM json_each(?))"""
@@ -67,11 +68,20 @@ def trail(entity: Entity, limit: int = 50, before: int | None = None) -> list[Ha
 
 
 def recent(client: Lookup, limit: int = 20, before: int | None = None) -> list[Happening]:
-    """What happened last in the client's project, newest first; `before`: a position, excluded."""
+    """What happened last in the client's project, newest first; `before`: a position, excluded.
+
+    Events are whole: of one that touched many entities all are there, or it waits for the next page. Only an event that
+    alone touched more than `limit` makes the answer longer.
+    """
     last = min(client.moment.recorded("what is recent"), NO_END - 1) + 1
     with client.reader.read():
         upto = last if before is None else min(before, last)
-        rows = client.reader.rows(_OF_PROJECT, (upto, client.project, limit))
+        rows = client.reader.rows(_OF_PROJECT, (upto, client.project, limit + 1))
+        if len(rows) > limit:
+            parted: int = rows[limit][0]
+            rows = [row for row in rows if row[0] > parted] or client.reader.rows(
+                _OF_EVENT, (parted, client.project, -1)
+            )
         return _happenings(client, rows)
 
 

@@ -13,12 +13,12 @@ from runlore.dashboard.answering import JSONBody
 from runlore.dashboard.api import types
 from runlore.dashboard.api.making import audit_out, entry_out, event_out, logged_event_out, row_out, value_out
 from runlore.dashboard.comparing import comparison_of
+from runlore.dashboard.happenings import page_of_log
 from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import Visit
 from runlore.query.differences import Difference
 from runlore.query.moments import NO_END, Moment
-from runlore.query.trail import projects, recent
-from runlore.query.trail import trail as trail_of
+from runlore.query.trail import projects
 from runlore.schemas.errors import InvalidReferenceError
 
 REF, PATH, LIMIT, BEFORE, AT, POSITION = "ref", "path", "limit", "before", "at", "position"
@@ -122,10 +122,8 @@ def compare(visit: Visit) -> types.ComparisonOut:
 
 def trail(visit: Visit) -> types.Trail:
     """Events that mention an entity, or all of the project, newest first."""
-    limit, before = visit.number(LIMIT, 40), visit.position_before()
-    found = trail_of(visit.entity(), limit + 1, before) if visit.text(REF) else recent(visit.client, limit + 1, before)
-    more = found[limit - 1].position if len(found) > limit else None
-    return types.Trail([event_out(item) for item in found[:limit]], more, visit.position)
+    found, more = page_of_log(visit, visit.number(LIMIT, 40))
+    return types.Trail([event_out(item) for item in found], more, visit.position)
 
 
 def lineage(visit: Visit) -> types.LineageOut:

@@ -24,7 +24,7 @@ def event(visit: Visit) -> Response:
     """`/event?position=…`"""
     position = _position(visit)
     found = visit.client.logged_event(position)
-    happenings = [item for item in recent(visit.client, TOUCHED, position + 1) if item.position == position]
+    happenings = [item for item in recent(visit.client, TOUCHED, position + 1) if item.position == position][:TOUCHED]
     return render(
         visit,
         "event.html",

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
+from runlore.dashboard.happenings import page_of_log
 from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
-from runlore.query.trail import Happening, positions, recent
-from runlore.query.trail import trail as trail_of
+from runlore.query.trail import positions
 from runlore.schemas.layout import ProjectorStatus, read_struct
 
 ROWS = 40
@@ -25,29 +25,21 @@ DECODED = 16_384
 def trail(visit: Visit) -> Response:
     """`/trail?ref=…&before=…&since=…`: without `ref`, of the whole project; `since` leaves out what was known."""
     shown = visit.entity() if visit.text("ref") else None
-    limit, before = visit.number("limit", ROWS), visit.position_before()
-    client, since = visit.client, visit.number("since", 0, 2**62) if visit.text("since") else 0
-    happenings = recent(client, limit + 1, before) if shown is None else trail_of(shown, limit + 1, before)
-    page = [item for item in happenings[:limit] if item.position > since]
-    more = len(happenings) > limit and len(page) == limit
+    since = visit.number("since", 0, 2**62) if visit.text("since") else 0
+    happenings, older = page_of_log(visit, visit.number("limit", ROWS))
+    page = [item for item in happenings if item.position > since]
     return render(
         visit,
         "trail.html",
         entity=shown,
         happenings=page,
         since=since,
-        # An event may touch many entities: the next page begins with the whole last one again.
-        older=visit.here(before=page[-1].position + (0 if shown or _alone(page) else 1)) if more else None,
-        newest=visit.here(before=None) if before else None,
+        older=visit.here(before=older) if older is not None and len(page) == len(happenings) else None,
+        newest=visit.here(before=None) if visit.position_before() else None,
         positions=positions(shown) if shown else None,
         kind_shown=shown.kind if shown else None,
         live=shown.reference if shown else "*",
     )
-
-
-def _alone(page: list[Happening]) -> bool:
-    """Whether going on at the last event again would show nothing but it."""
-    return page[0].position == page[-1].position or page[-1].position != page[-2].position
 
 
 class Bad(NamedTuple):
