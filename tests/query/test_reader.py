@@ -103,6 +103,40 @@ def test_a_forked_child_reads_with_a_connection_of_its_own(tmp_path: Path) -> No
     assert (before, entity.metadata["one"]) == ((1,), 5)
 
 
+def fold_one_more(view: str, rows: list[Any]) -> None:
+    log = LogBuilder()
+    log.rows = rows[:-1]
+    known, log.rows = len(log.rows), rows
+    log.fold_into(Path(view), after=known).close()
+
+
+@pytest.mark.parametrize("parent", ["has not read", "has read", "has read and closes"])
+def test_a_forked_child_follows_the_view_whatever_the_parent_does(tmp_path: Path, parent: str) -> None:
+    log = counted(LogBuilder(), 1)
+    fold_live(DataDir(tmp_path), log)
+    spawn, view = multiprocessing.get_context("spawn"), str(DataDir(tmp_path).view(1))
+    with Client(tmp_path) as client:
+        forked.append(client)
+        if parent != "has not read":
+            assert client.position == 1
+        with multiprocessing.get_context("fork").Pool(1) as child, spawn.Pool(1) as projector:
+            assert child.apply(position_in_child) == 1
+            if parent == "has read and closes":
+                client.close()
+            for position in (2, 3, 4):
+                counted(log, 1)
+                projector.apply(fold_one_more, (view, log.rows))
+                assert child.apply(position_in_child) == position
+
+
+forked: list[Client] = []
+"""What a forked child finds as its parent left it."""
+
+
+def position_in_child() -> int:
+    return forked[-1].position
+
+
 def test_a_thread_that_ends_leaves_no_connection(tmp_path: Path) -> None:
     client = client_of(tmp_path, lambda log: counted(log, 1))
     for _ in range(30):

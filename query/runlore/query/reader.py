@@ -26,6 +26,23 @@ Values = Sequence[Any] | Mapping[str, Any]
 _inherited: list[_Open] = []
 """A parent process's connections: its forked children neither use nor close them, so they are kept."""
 
+_readers: weakref.WeakValueDictionary[int, ViewReader] = weakref.WeakValueDictionary()
+
+
+def _before_fork() -> None:
+    """Close what is idle; whoever reads next opens anew.
+
+    SQLite keeps, for each process, which locks it holds on a file. A child would inherit that account without the locks
+    (POSIX gives them to the parent alone), take none for its own connections, and go on reading files that others remove.
+    """
+    for reference in _readers.valuerefs():
+        reader = reference()
+        if reader is not None:
+            reader.close()
+
+
+os.register_at_fork(before=_before_fork)
+
 
 class _Open:
     """One thread's connection, and what CURRENT looked like when it was made."""
@@ -63,14 +80,15 @@ class _Open:
 
 
 class ViewReader:
-    """Runs read-only SQL on a view. Safe in several threads and after a fork."""
+    """Runs read-only SQL on a view. Safe in several threads, and after a fork while no other thread reads."""
 
     def __init__(self, path: Path) -> None:
         """`path` is a data folder, whose live view is followed, or one view file."""
         self._data = None if path.is_file() else DataDir(path)
         self._file = path
         self._local = threading.local()
-        self._connections: weakref.WeakSet[_Open] = weakref.WeakSet()
+        self._connections: weakref.WeakValueDictionary[int, _Open] = weakref.WeakValueDictionary()
+        _readers[id(self)] = self
 
     @property
     def data(self) -> DataDir | None:
@@ -172,7 +190,7 @@ class ViewReader:
             except sqlite.OperationalError as error:
                 raise NotFoundError(f"cannot open the view {path}: {error}") from error
         opened = _Open(connection, mark)
-        self._connections.add(opened)
+        self._connections[id(opened)] = opened
         return opened
 
     def _connect(self, path: Path) -> sqlite.Connection:
@@ -196,9 +214,10 @@ class ViewReader:
 
     def close(self) -> None:
         """Close the connections of all threads; reads under way end first. A later read opens anew."""
-        for opened in list(self._connections):
-            opened.close()
-        self._connections.clear()
+        for reference in self._connections.valuerefs():  # a copy, made at once: other threads open and end meanwhile
+            opened = reference()
+            if opened is not None:
+                opened.close()
 
 
 @contextmanager
