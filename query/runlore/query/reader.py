@@ -33,7 +33,7 @@ def _before_fork() -> None:
     """Close what is idle; whoever reads next opens anew.
 
     SQLite keeps, for each process, which locks it holds on a file. A child would inherit that account without the locks
-    (POSIX gives them to the parent alone), take none for its own connections, and go on reading files that others remove.
+    (POSIX gives them to the parent alone), take none for its own connections, and read on in files that others remove.
     """
     for reference in _readers.valuerefs():
         reader = reference()
