@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from runlore.query import Client
 from runlore.query.counts import KindCounts
+from runlore.schemas import EntityRef, MetadataRetracted, NoteAdded
 from tests.dashboard.conftest import web_over
 from tests.events import LogBuilder
 from tests.query.views import client_of
@@ -256,3 +257,28 @@ def test_pages_of_the_log_are_the_whole_log_however_many_entities_an_event_touch
             address = html.unescape(following[1]) if following else ""
     assert said == whole
     assert shown == whole
+
+
+def test_notes_keep_their_lines_and_their_ends(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.log("model:m@1", {"x": 1})
+        log.add(NoteAdded((EntityRef("model", "m", "1"),), "first line\nsecond line"))
+        log.add(NoteAdded((EntityRef("model", "m", "1"),), "long " * 700 + "the very end"))
+
+    with web_over(client_of(tmp_path, write)) as web:
+        text = web.get("/entity?ref=model:m@1").text
+    assert "first line\nsecond line" in text
+    assert "the very end" in text
+    assert 'href="/event?position=2"' in text
+
+
+def test_the_history_of_a_group_says_which_keys_changed(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.log("model:m@1", {"metrics": {"accuracy": 0.9, "loss": float("nan"), "f1": 0.5}})
+        log.add(MetadataRetracted((EntityRef("model", "m", "1"),), (("metrics", "accuracy"),), "leaked"))
+        log.log("model:m@1", {"metrics": {"loss": float("nan"), "f1": 0.6, "auc": 0.7}})
+
+    with web_over(client_of(tmp_path, write)) as web:
+        text = web.get("/history?ref=model:m@1&path=metrics").text
+    assert "accuracy gone" in text
+    assert "f1 changed, auc new" in text

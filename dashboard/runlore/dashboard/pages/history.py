@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from starlette.responses import Response
 
 from runlore.dashboard.display import Shown, show
 from runlore.dashboard.drawing import spark_points
 from runlore.dashboard.rendering import render
+from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
 from runlore.query.comparison import is_number
 from runlore.query.series import Series
 from runlore.query.trail import positions
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.values import encode_value
 
 ROWS = 100
 POINTS = 5000
@@ -23,11 +25,12 @@ CHART = (900, 240)
 
 
 class Line(NamedTuple):
-    """One entry, what it was before, and by how much a number changed."""
+    """One entry, by how much a number changed, or which keys of a group did."""
 
     entry: Entry
     shown: Shown | None
     delta: float | None
+    keys: str
 
 
 def history(visit: Visit) -> Response:
@@ -80,4 +83,16 @@ def _line(entry: Entry) -> Line:
             delta = float(entry.value - entry.previous)
         except OverflowError:
             delta = None
-    return Line(entry, None if entry.ended else show(entry.value), delta or None)
+    return Line(entry, None if entry.ended else show(entry.value), delta or None, _changed_keys(entry))
+
+
+def _changed_keys(entry: Entry) -> str:
+    """How a group differs from what it was: `accuracy gone, loss changed, f1 new`; '' where there is no group."""
+    if not isinstance(entry.value, dict) or not isinstance(entry.previous, dict):
+        return ""
+    now, before = cast("dict[str, Any]", entry.value), cast("dict[str, Any]", entry.previous)
+    said = [f"{key} gone" for key in before if key not in now]
+    # Not-a-number is the same as before, and True is not 1.
+    said += [f"{key} changed" for key in now if key in before and encode_value(now[key]) != encode_value(before[key])]
+    said += [f"{key} new" for key in now if key not in before]
+    return shortened(", ".join(said), 120)
