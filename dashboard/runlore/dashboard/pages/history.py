@@ -88,9 +88,10 @@ def _line(entry: Entry) -> Line:
 
 def _changed_keys(entry: Entry) -> str:
     """How a group differs from what it was: `accuracy gone, loss changed, f1 new`; '' where there is no group."""
-    if not isinstance(entry.value, dict) or not isinstance(entry.previous, dict):
+    values: tuple[Any, Any] = entry.value, entry.previous
+    if not all(isinstance(value, dict) for value in values):
         return ""
-    now, before = cast("dict[str, Any]", entry.value), cast("dict[str, Any]", entry.previous)
+    now, before = cast("tuple[dict[str, Any], dict[str, Any]]", values)
     said = [f"{key} gone" for key in before if key not in now]
     # Not-a-number is the same as before, and True is not 1.
     said += [f"{key} changed" for key in now if key in before and encode_value(now[key]) != encode_value(before[key])]
