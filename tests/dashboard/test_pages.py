@@ -282,3 +282,15 @@ def test_the_history_of_a_group_says_which_keys_changed(tmp_path: Path) -> None:
         text = web.get("/history?ref=model:m@1&path=metrics").text
     assert "accuracy gone" in text
     assert "f1 changed, auc new" in text
+
+
+def test_every_page_says_how_many_events_could_not_be_folded(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.log("model:m@1", {"x": 1})
+        log.add_raw(b"not an event", None)
+        log.add_raw(b"nor this", None)
+
+    with web_over(client_of(tmp_path, write)) as web:
+        for page in ("/", "/trail", "/entity?ref=model:m@1"):
+            assert "2 events not folded" in web.get(page).text
+            assert "not folded" not in web.get(f"{page}{'&' if '?' in page else '?'}as_of=1").text

@@ -87,6 +87,8 @@ def _environment() -> Environment:
 
 
 _TEMPLATES = _environment()
+MANY = 1000
+"""Quarantined events that are counted for a page's foot."""
 
 
 def render(visit: Visit, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -99,6 +101,8 @@ def render(visit: Visit, template: str, status: int = 200, **values: Any) -> HTM
         "navigation": NAVIGATION,
         "projects": projects(visit.now),
         "lag": visit.now.lag,
+        "quarantined": visit.client.quarantined(MANY),
+        "many": MANY,
         "kind_shown": None,
         "plotly": bundle_address(),
         "positions": None,

@@ -111,6 +111,12 @@ class Client(Waiting, Listing, Live):
         rows = self.reader.rows(query, (min(self.moment.position, NO_END - 1), limit))
         return [dict(zip(names, row, strict=True)) for row in rows]
 
+    def quarantined(self, most: int = 1000) -> int:
+        """How many events could not be folded, counted up to `most`; with `as_of`, up to that position."""
+        query = "SELECT count(*) FROM (SELECT 1 FROM quarantine WHERE position <= ? LIMIT ?)"
+        row = self.reader.one(query, (min(self.moment.position, NO_END - 1), check_limit(most)))
+        return int(row[0]) if row else 0
+
     def producers(self) -> list[dict[str, Any]]:
         """Every producer and how many of its events are missing or came late."""
         rows = self.reader.rows(

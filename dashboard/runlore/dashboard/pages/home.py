@@ -39,7 +39,6 @@ def home(visit: Visit) -> Response:
         runs=with_fields(client.find("run", limit=RUNS)),
         models=[_card(model) for model in client.find("model", limit=MODELS)],
         happenings=recent(client, EVENTS),
-        quarantined=len(client.quarantine(100)),
         live="*",
     )
 
