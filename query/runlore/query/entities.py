@@ -39,8 +39,9 @@ class ArtifactVersion(Entity):
     @property
     def producer(self) -> StepRun | None:
         """The step that made it, the last one if several say so; None when no step did."""
-        makers = cast("list[StepRun]", self._linking(("produced",)))
-        return makers[-1] if makers else None
+        named, makers = self.produced_by, cast("list[StepRun]", self._linking(("produced",)))
+        # Not the last of the makers: they come in the order in which each said so first.
+        return next((maker for maker in makers if maker.reference == named), None)
 
     @property
     def consumers(self) -> list[StepRun]:

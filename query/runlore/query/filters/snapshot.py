@@ -163,10 +163,12 @@ class Snapshot:
         return f"CASE e.kind WHEN 'run' THEN e.name WHEN 'step' THEN e.run ELSE {by_links} END"
 
     def _producer(self, column: str) -> str:
-        upto = f" AND l.position <= {self.at}" if self.at else ""
+        """Of the step that the field `produced_by` names: the last that made it, said again or not."""
+        # Only its own makers are looked at: there is no index on references.
         return (
             f"(SELECT s.{column} FROM links l CROSS JOIN entities s ON s.entity_id = l.source_id"
-            f" WHERE l.target_id = e.entity_id AND l.relation = 'produced'{upto} ORDER BY l.position LIMIT 1)"
+            " WHERE l.target_id = e.entity_id AND l.relation = 'produced'"
+            f" AND s.reference = {self._field(OWN, 'produced_by')} LIMIT 1)"
         )
 
     def _pipeline(self) -> str:
