@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import msgspec
@@ -11,7 +12,7 @@ from runlore.query.filters import ast
 from runlore.query.filters.checks import entity_field
 from runlore.query.filters.parse import parse
 from runlore.query.finding import Search
-from runlore.query.leaves import ENDED
+from runlore.query.leaves import ENDED, step_keys
 from runlore.query.moments import AsOf
 from runlore.query.reader import ViewReader
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
@@ -104,7 +105,7 @@ class Selection(msgspec.Struct, frozen=True):
         wanted = [*(self.key or ()), *(self.mentioned or ())]
         if not wanted:
             return None
-        wanted += [_of_step(parts)[1] for parts in wanted if "::" in parts[0]]
+        wanted += [own for parts in wanted for _, own in _of_steps(parts)]
         ids: set[int] = set()
         for key in {parts[0] for parts in wanted}:
             rows = reader.rows(
@@ -124,14 +125,12 @@ class Selection(msgspec.Struct, frozen=True):
 def _wants(wanted: PathParts, ref: EntityRef, leaf: PathParts, of_run: bool) -> bool:
     if not of_run:
         return _below(leaf, wanted)
-    step, parts = _of_step(wanted)
-    return step == ref.name and _below(leaf, parts)
+    return any(step == ref.name and _below(leaf, own) for step, own in _of_steps(wanted))
 
 
-def _of_step(parts: PathParts) -> tuple[str, PathParts]:
-    """The step and its own path that ``step::key`` means on a run."""
-    step, _, key = parts[0].partition("::")
-    return step, (key, *parts[1:])
+def _of_steps(parts: PathParts) -> Iterator[tuple[str, PathParts]]:
+    """The steps and their own paths that ``step::key`` may mean on a run."""
+    return ((step, (key, *parts[1:])) for step, key in step_keys(parts[0]))
 
 
 def _below(leaf: PathParts, wanted: PathParts) -> bool:

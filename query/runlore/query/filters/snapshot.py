@@ -9,6 +9,7 @@ from typing import NamedTuple
 from runlore.query.filters import ast
 from runlore.query.filters.checks import ONLY_FIELDS, entity_field
 from runlore.query.filters.conditions import ENDED, SHORT, Binder
+from runlore.query.leaves import step_keys
 from runlore.query.reader import ViewReader
 from runlore.schemas.paths import PathParts, format_path, parse_path
 
@@ -48,7 +49,7 @@ class Snapshot:
         return found
 
     def _find_places(self, key: ast.Key, below: bool) -> list[Place]:
-        step, apart, rest = key.parts[0].partition("::")
+        first, inner = key.parts[0], key.parts[1:]
         lone = len(key.parts) == 1 and not key.quoted
         scopes = ["metadata"] if key.quoted else ["metadata", "field"]
         if lone and key.parts[0] in ONLY_FIELDS:
@@ -59,8 +60,9 @@ class Snapshot:
         found = [Place(self._ids(scope, parts, below)) for scope in scopes for parts in spellings]
         if "field" in scopes and len(key.parts) > 1 and key.parts[0] == "parameters":
             found.append(Place(self._ids("field", ("parameters",), below=False), inside=key.parts[1:]))
-        if apart and self.kind in (None, "run"):
-            found += [Place(self._ids("metadata", (rest, *key.parts[1:]), below), step)]
+        if self.kind in (None, "run"):
+            for step, rest in step_keys(first):
+                found.append(Place(self._ids("metadata", (rest, *inner), below), step))
         return [place for place in found if place.paths]
 
     def _ids(self, scope: str, parts: PathParts, below: bool) -> tuple[int, ...]:
