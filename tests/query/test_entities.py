@@ -11,6 +11,7 @@ from runlore.schemas import (
     ArtifactVersionConsumed,
     ArtifactVersionProduced,
     EntityRef,
+    MetadataRetracted,
     ModelStageChanged,
     NoteAdded,
     NotFoundError,
@@ -54,6 +55,72 @@ def test_a_run_shows_its_steps_status_artifacts_model_and_step_metadata(tmp_path
     assert run.started_at is not None
     assert run.finished_at is not None
     assert run.finished_at > run.started_at
+
+
+def steps_log(log: LogBuilder) -> None:
+    """A run with keys of its own that look like a step's, and a step whose name holds the separator."""
+    log.add(RunStarted("p", "p-1"), run="r")
+    for step in ("train", "train::fold-1"):
+        log.add(StepStarted(), run="r", step=step)
+    log.log("step:r/train", {"loss": 0.1, "opt": {"lr": 0.2, "wd": 0.3}, "only": 1})
+    log.log(EntityRef("step", "train::fold-1", run="r"), {"loss": 0.4, "a.b": 0.5})
+    log.log("run:r", {"train::loss": 0.6, "train::opt": {"lr": 0.7}})
+    log.log("run:r", {"train::only": 2})
+    log.add(MetadataRetracted((EntityRef("run", "r"),), (("train::only",),), "not mine"))
+
+
+def test_a_key_of_the_run_itself_goes_before_a_steps_of_that_name_whatever_reads_it(tmp_path: Path) -> None:
+    client = client_of(tmp_path, steps_log)
+    run = client.get("run:r")
+    assert run.metadata == {
+        "train::loss": 0.6, "train::opt": {"lr": 0.7}, "train::only": 1, "train::fold-1::loss": 0.4,
+        "train::fold-1::a.b": 0.5,
+    }  # fmt: skip
+    assert {key: entry.value for key, entry in run.run_metadata.items()} == run.metadata
+    assert {path: cell for path, (_, cell) in run.cells().items()} == {
+        "train::loss": 0.6, "train::opt.lr": 0.7, "train::only": 1, "train::fold-1::loss": 0.4,
+        '"train::fold-1::a.b"': 0.5,
+    }  # fmt: skip
+    assert {entry.path: entry.value for entry in run.blame()} == {path: cell for path, (_, cell) in run.cells().items()}
+    assert [(entry.path, entry.value) for entry in run.blame(ended=True) if entry.key == "train::only"] == [
+        ("train::only", None),
+        ("train::only", 1),
+    ]
+    before = run.as_of(5)
+    assert before.metadata["train::loss"] == 0.1
+    assert [entry.value for entry in before.history("train::loss")] == [0.1]
+
+
+def test_every_leaf_that_a_run_shows_has_a_history_that_ends_with_it(tmp_path: Path) -> None:
+    client = client_of(tmp_path, steps_log)
+    for position in range(4, 9):
+        run = client.get("run:r", as_of=position)
+        for path, (_, cell) in run.cells().items():
+            assert run.history(path)[-1].value == cell, (position, path)
+            assert run.series(path).values[-1] == cell
+    assert client.get("run:r").history("train::fold-1::loss")[0].path == "loss"
+    assert [entry.value for entry in client.get("run:r").history("train::fold-1::status")] == ["running"]
+
+
+def test_a_key_that_the_run_no_longer_has_keeps_its_history_where_no_step_has_it(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.add(RunStarted("p", "p-1"), run="r")
+        log.add(StepStarted(), run="r", step="train")
+        log.log("run:r", {"train::loss": 0.6})
+        log.add(MetadataRetracted((EntityRef("run", "r"),), (("train::loss",),), "wrong"))
+
+    run = client_of(tmp_path, write).get("run:r")
+    assert [entry.value for entry in run.history("train::loss")] == [0.6, None]
+    with pytest.raises(NotFoundError, match="never logged"):
+        run.history("train::never")
+
+
+def test_runs_are_found_and_watched_by_keys_of_a_step_whose_name_holds_the_separator(tmp_path: Path) -> None:
+    client = client_of(tmp_path, steps_log)
+    assert [run.name for run in client.find("run", "train::fold-1::loss = 0.4")] == ["p-1"]
+    assert client.find("run", "train::fold-1::loss = 0.1") == []
+    watched = client.watch("run:r", key="train::fold-1::loss", since=0, timeout=0)
+    assert [(change.reference, change.entry.value) for change in watched] == [("step:r/train::fold-1", 0.4)]
 
 
 def test_runs_are_found_by_id_name_pipeline_prefix_or_as_the_last(tmp_path: Path) -> None:

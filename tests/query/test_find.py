@@ -166,6 +166,28 @@ def test_fields_of_entities_are_found(tmp_path: Path, kind: str | None, where: s
     assert sorted(e.reference for e in client.find(kind, where)) == sorted(expected)
 
 
+def produced_again(log: LogBuilder) -> None:
+    """`prod@1`, said to be made by step A of one run, by B of another, and by A again, which had started once."""
+    for run, step in (("r1", "A"), ("r2", "B"), ("r1", "A")):
+        log.add(ArtifactVersionProduced(EntityRef("artifact", "prod", "1")), run=run, step=step)
+
+
+@pytest.mark.parametrize(("as_of", "maker", "run"), [(1, "A", "r1"), (2, "B", "r2"), (3, "A", "r1"), (None, "A", "r1")])
+def test_the_step_of_an_artifact_is_the_last_one_that_made_it(
+    tmp_path: Path, as_of: int | None, maker: str, run: str
+) -> None:
+    client = client_of(tmp_path, produced_again)
+    for step in ("A", "B"):
+        assert names(client.find("artifact", f"step = '{step}'", as_of=as_of)) == ["prod"] * (step == maker)
+    for other in ("r1", "r2"):
+        assert names(client.find("artifact", f"run = '{other}'", as_of=as_of)) == ["prod"] * (other == run)
+    with Client(tmp_path, as_of=as_of) as then:
+        made = then.get_artifact_version("prod", 1)
+        assert made.produced_by == f"step:{run}/{maker}"
+        assert made.producer is not None
+        assert made.producer.reference == made.produced_by
+
+
 def test_fields_as_of_then(tmp_path: Path) -> None:
     client = client_of(tmp_path, pipelines)
     assert [e.reference for e in client.find("run", "status = 'running'", as_of=4)] == ["run:0190-aa"]

@@ -210,3 +210,64 @@ def test_a_correction_and_a_retraction_stay_in_the_history_with_reason_and_actor
     assert (second.value, second.previous, second.previous_type) == (2, 1, "int")
     assert (ended.value, ended.previous, ended.reason, ended.actor.user) == (None, 2, "wrong test set", "ada")
     assert (model.notes.position, model.notes[0].actor.host) == (4, "host-1")
+
+
+def renamed(log: LogBuilder) -> None:
+    """Run r1 is renamed at position 2, a late word; r2 takes its first name at 3, and one of 300 letters at 4."""
+    log.add(RunStarted("p", "first name"), run="r1", occurred_at=at(10))
+    log.add(RunStarted("p", "second name"), run="r1", occurred_at=at(5))
+    log.add(RunStarted("p", "first name"), run="r2", occurred_at=at(20))
+    log.add(RunStarted("p", "x" * 300), run="r2", occurred_at=at(30))
+
+
+@pytest.mark.parametrize(
+    ("as_of", "clock", "name", "found"),
+    [
+        (1, "recorded", "first name", "r1"),
+        (1, "recorded", "second name", None),
+        (2, "recorded", "first name", None),
+        (2, "recorded", "second name", "r1"),
+        (3, "recorded", "first name", "r2"),
+        (3, "recorded", "x" * 300, None),
+        (4, "recorded", "first name", None),
+        (None, "recorded", "first name", None),
+        (None, "recorded", "second name", "r1"),
+        (None, "recorded", "x" * 300, "r2"),
+        (at(7), "occurred", "second name", "r1"),
+        (at(7), "occurred", "first name", None),
+        (at(25), "occurred", "first name", "r2"),
+        (at(35), "occurred", "first name", None),
+    ],
+)
+def test_a_run_goes_by_the_name_that_it_had_then(
+    tmp_path: Path, as_of: Any, clock: Any, name: str, found: str | None
+) -> None:
+    client_of(tmp_path, renamed)
+    with Client(tmp_path, as_of=as_of, clock=clock) as client:
+        if found is None:
+            with pytest.raises(NotFoundError):
+                client.get_pipeline_run(name)
+        else:
+            run = client.get_pipeline_run(name)
+            assert (run.id, run.name) == (found, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "drives"), [("first name", "history_by_value (path_id=? AND value=?"), ("x" * 300, "entities_by_time")]
+)
+@pytest.mark.parametrize("as_of", [None, 2])
+def test_a_run_is_found_by_its_name_without_a_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, drives: str, as_of: Any
+) -> None:
+    client_of(tmp_path, renamed)
+    with Client(tmp_path, as_of=as_of) as client:
+        plain, steps = client.reader.rows, list[str]()
+
+        def explained(sql: str, values: Any = ()) -> Any:
+            steps.extend(str(row[3]) for row in plain(f"EXPLAIN QUERY PLAN {sql}", values))
+            return plain(sql, values)
+
+        monkeypatch.setattr(client.reader, "rows", explained)
+        client._runs_named(name)
+        assert [step for step in steps if step.startswith("SCAN")] == []
+        assert any(drives in step for step in steps)

@@ -224,6 +224,37 @@ def test_a_filter_gives_the_leaves_it_mentions_where_it_held_right_then(tmp_path
         client.watch("accuracy <")
 
 
+def test_a_filter_on_a_parameter_gives_the_parameters(tmp_path: Path) -> None:
+    def logged(log: LogBuilder) -> None:
+        for run, rate in (("r1", 0.1), ("r2", 0.3)):
+            log.add(RunStarted("nightly", run, parameters={"lr": rate, "deep": {"n": 5}}), run=run)
+        log.log("run:r2", {"parameters": {"momentum": 0.9, "deep.n": 6}})
+        log.log("model:m@1", {"parameters": {"lr": 0.5, "momentum": 0.9}})
+
+    client = client_of(tmp_path, logged)
+    assert short(drain(client, "parameters.lr > 0.2")) == [
+        (2, "run:r2", "parameters", {"lr": 0.3, "deep": {"n": 5}}),
+        (4, "model:m@1", "parameters.lr", 0.5),
+    ]
+    assert [c.reference for c in drain(client, "parameters.deep.n = 5 and status = 'running'")] == [
+        "run:r1", "run:r1", "run:r2", "run:r2",
+    ]  # fmt: skip
+    assert [c.reference for c in drain(client, '"parameters".lr > 0.2')] == ["model:m@1"]
+
+
+def test_a_text_that_begins_with_the_key_of_a_step_is_a_filter(tmp_path: Path) -> None:
+    def logged(log: LogBuilder) -> None:
+        for run, loss in (("r1", 0.5), ("r2", 2)):
+            log.add(StepStarted(), run=run, step="train")
+            log.log(EntityRef("step", "train", run=run), {"loss": loss})
+            log.log(f"run:{run}", {"note": run})
+
+    client = client_of(tmp_path, logged)
+    assert short(drain(client, "train::loss < 1 and exists note")) == [(3, "run:r1", "note", "r1")]
+    with pytest.raises(FilterError):
+        client.watch("train::loss <")
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_an_async_watch_gives_the_same_and_survives_being_cancelled(tmp_path: Path, backend: str) -> None:
     pytest.importorskip(backend)

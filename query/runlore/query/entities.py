@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from runlore.query import timeline
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry, MissingKeyError, entries
+from runlore.query.leaves import step_keys
 from runlore.query.moments import Moment
 from runlore.schemas.paths import PathParts, parse_path
 
@@ -39,8 +40,9 @@ class ArtifactVersion(Entity):
     @property
     def producer(self) -> StepRun | None:
         """The step that made it, the last one if several say so; None when no step did."""
-        makers = cast("list[StepRun]", self._linking(("produced",)))
-        return makers[-1] if makers else None
+        named, makers = self.produced_by, cast("list[StepRun]", self._linking(("produced",)))
+        # Not the last of the makers: they come in the order in which each said so first.
+        return next((maker for maker in makers if maker.reference == named), None)
 
     @property
     def consumers(self) -> list[StepRun]:
@@ -159,12 +161,13 @@ class PipelineRun(_Ran):
         return [*self._linked("made"), *self._linked("used")]
 
     def _entries(self) -> dict[str, Entry]:
-        """Its own keys, and those of its steps as ``step::key``, all of one position."""
+        """Its own keys, and those of its steps as ``step::key`` where it has none of that name; all of one position."""
         reader = self._client.reader
         with reader.read():
             found: dict[str, Entry] = {}
             for prefix, entity in self._parts():
-                found |= entries(reader, entity._id, self.moment, prefix)
+                own = entries(reader, entity._id, self.moment, prefix)
+                found |= {key: entry for key, entry in own.items() if key not in found}
         return found
 
     @property
@@ -175,14 +178,28 @@ class PipelineRun(_Ran):
         return [("", self), *((f"{name}::", step) for name, step in self.steps.items())]
 
     def _holder(self, key: str | PathParts) -> tuple[Entity, str | PathParts]:
-        """``step::key`` is the step's own, unless the run has a key of that name."""
+        """Of the run itself and its steps the first that holds ``step::key``, as `metadata` shows it.
+
+        Where none does, the first that ever did, else the step: it may have a field of that name.
+        """
         # A path begins with a quote where the key has odd characters, a dot for one: then the cut is inside the quotes.
         parts = parse_path(key) if isinstance(key, str) and key.startswith('"') else key
         text = parts if isinstance(parts, str) else next(iter(parts), "")
-        name, separated, rest = text.partition("::")
-        if not separated or name not in self.steps or timeline.was_logged(self._client.reader, self._id, key):
+        if "::" not in text:
             return self, key
-        return self.steps[name], rest if isinstance(parts, str) else (rest, *parts[1:])
+        steps = self.steps
+        meant: list[tuple[Entity, str | PathParts]] = [
+            (steps[name], rest if isinstance(parts, str) else (rest, *parts[1:]))
+            for name, rest in step_keys(text)
+            if name in steps
+        ]
+        if not meant:
+            return self, key
+        # `metadata` takes the step first that the log named first, not the one with the shortest name.
+        places = [(self, key), *sorted(meant, key=lambda found: found[0].place)]
+        held = (found for found in places if found[0].holds(found[1]))
+        logged = (found for found in places if timeline.was_logged(self._client.reader, found[0]._id, found[1]))
+        return next(held, None) or next(logged, meant[-1])
 
 
 KINDS: dict[str, type[Entity]] = {

@@ -18,7 +18,7 @@ from runlore.query.reader import ViewReader
 from runlore.query.series import Series, series
 from runlore.schemas.cells import readable
 from runlore.schemas.errors import NotFoundError
-from runlore.schemas.paths import PathParts
+from runlore.schemas.paths import PathParts, parse_path
 
 if TYPE_CHECKING:
     from runlore.query.lookup import Lookup
@@ -93,9 +93,12 @@ class Entity:
     def cells(self) -> Cells:
         """The live leaves as they are stored: type and cell by path, for comparing without decoding."""
         with self._client.reader.read():
-            found: Cells = {}
+            found, taken = Cells(), set[str]()
             for prefix, entity in self._parts():
-                found |= cells(self._client.reader, entity._id, self.moment, prefix)
+                own = cells(self._client.reader, entity._id, self.moment, prefix)
+                keys = {path: parse_path(path)[0] for path in own}
+                found |= {path: cell for path, cell in own.items() if keys[path] not in taken}
+                taken.update(keys.values())
         return found
 
     def blame(self, ended: bool = False) -> History:
@@ -104,15 +107,18 @@ class Entity:
         `ended`: also the leaves that no longer hold, with how they ended (``removed``, ``retracted``) and why.
         """
         with self._client.reader.read():
-            found = [
-                entry
-                for prefix, entity in self._parts()
-                for entry in stored.blame(self._client.reader, entity._id, self.moment, ended, prefix)
-            ]
+            found, taken = list[Entry](), set[str]()
+            for prefix, entity in self._parts():
+                said = stored.blame(self._client.reader, entity._id, self.moment, ended, prefix)
+                found += [entry for entry in said if entry.key not in taken]
+                taken.update(entry.key for entry in said if not entry.ended)
             return History(found, self.position)
 
     def parts(self) -> list[tuple[str, Entity]]:
-        """The entities whose leaves it shows as its own, and the prefix of their keys: a run has its steps'."""
+        """The entities whose leaves it shows as its own, and the prefix of their keys: a run has its steps'.
+
+        Of several that hold a key of one name, prefix included, the first counts: its own goes before a step's.
+        """
         return self._parts()
 
     def _parts(self) -> list[tuple[str, Entity]]:
@@ -171,6 +177,13 @@ class Entity:
     def _holder(self, key: str | PathParts) -> tuple[Entity, str | PathParts]:
         """The entity that has the key as its own, and the key there."""
         return self, key
+
+    def holds(self, key: str | PathParts) -> bool:
+        """Whether it has the key itself, or the key that a path begins with, at its moment."""
+        wanted = {parse_path(key)[0], key}  # a key may hold dots itself, such as train.loss
+        with self._client.reader.read():
+            own = cells(self._client.reader, self._id, self.moment)
+        return any(parse_path(path)[0] in wanted for path in own)
 
     def field_history(self, name: str) -> History:
         """All entries of a field such as ``status`` or ``stage``, oldest first; none if it never had one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import msgspec
@@ -101,6 +101,14 @@ def prefixed(path: str, prefix: str) -> str:
         return path
     key, *names = parse_path(path)
     return format_path((prefix + key, *names))
+
+
+def step_keys(text: str) -> Iterator[tuple[str, str]]:
+    """What ``step::key`` may mean on a run: each step and its key, the shortest step first; names may hold ``::``."""
+    at = text.find("::")
+    while at >= 0:
+        yield text[:at], text[at + 2 :]
+        at = text.find("::", at + 1)
 
 
 def assemble(found: Iterable[Leaf]) -> dict[str, Any]:

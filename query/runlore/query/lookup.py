@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from runlore.query.core import ClientCore
 from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun, entity_class
+from runlore.query.filters.conditions import INDEXED, SHORT
 from runlore.query.moments import NOW, AsOf, Moment
 from runlore.schemas.errors import AmbiguousError, NotFoundError
 from runlore.schemas.references import EntityRef, parse_ref
@@ -79,12 +80,19 @@ class Lookup(ClientCore):
         return self.entity(rows[0], self.moment)
 
     def _runs_named(self, name: str) -> list[tuple[Any, ...]]:
+        """Runs that go by a name at the moment: of those that ever had it, the ones whose last name it is."""
         known, values = self.moment.knows()
+        seen, more = self.moment.sees("n.position")
+        # The index on values holds short ones; who has a longer name is looked for among the runs.
+        short = len(name) <= INDEXED
+        tables = ("history h", "entities") if short else ("entities", "history h")
         return self.reader.rows(
-            f"SELECT {COLUMNS} FROM entities JOIN heads h USING (entity_id)"
-            " WHERE project = ? AND kind = 'run' AND h.value = ? AND h.path_id ="
-            f" (SELECT path_id FROM paths WHERE scope = 'field' AND key = 'name') AND {known} LIMIT 6",
-            (self.project, name, *values),
+            f"SELECT {COLUMNS} FROM {' CROSS JOIN '.join(tables)} WHERE h.entity_id = entities.entity_id"
+            " AND project = ? AND kind = 'run' AND h.value = ? AND h.path_id ="
+            " (SELECT path_id FROM paths WHERE scope = 'field' AND key = 'name')"
+            f" AND {SHORT if short else 1} AND {known} AND h.position = (SELECT max(n.position) FROM history n"
+            f" WHERE n.entity_id = h.entity_id AND n.path_id = h.path_id AND {seen}) LIMIT 6",
+            (self.project, name, *values, *more),
         )
 
     def _runs_starting_with(self, prefix: str) -> list[tuple[Any, ...]]:

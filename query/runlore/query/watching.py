@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import msgspec
@@ -11,7 +12,7 @@ from runlore.query.filters import ast
 from runlore.query.filters.checks import entity_field
 from runlore.query.filters.parse import parse
 from runlore.query.finding import Search
-from runlore.query.leaves import ENDED
+from runlore.query.leaves import ENDED, step_keys
 from runlore.query.moments import AsOf
 from runlore.query.reader import ViewReader
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
@@ -27,7 +28,7 @@ UNVERSIONED = ("run", "step", "pipeline")
 """Kinds without versions. Of all others, the row without a version only groups the versions of a name."""
 
 LAST = 2**63 - 1
-_REFERENCE = re.compile(r"[a-z][a-z0-9_]{0,39}:")
+_REFERENCE = re.compile(r"[a-z][a-z0-9_]{0,39}:(?!:)")  # `train::loss` begins a filter
 
 
 class Place(NamedTuple):
@@ -52,6 +53,8 @@ class Filtered(NamedTuple):
     """A filter as a watch needs it: the leaves, keys and fields it mentions, and what it holds for."""
 
     paths: tuple[PathParts, ...]
+    fields: tuple[PathParts, ...]
+    """Fields that hold a dict that the filter looks into, such as a run's parameters."""
     matches: Matches
 
 
@@ -71,7 +74,8 @@ def compile_filter(client: Lookup, text: str) -> Filtered:
 
     keys = [key for key in ast.keys_of(expression) if entity_field(key) is None]
     dotted = [(".".join(key.parts),) for key in keys if len(key.parts) > 1 and not key.quoted]
-    return Filtered((*(key.parts for key in keys), *dotted), matches)
+    inside = any(key.parts[0] == "parameters" for key in keys if len(key.parts) > 1 and not key.quoted)
+    return Filtered((*(key.parts for key in keys), *dotted), (("parameters",),) if inside else (), matches)
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -84,6 +88,8 @@ class Selection(msgspec.Struct, frozen=True):
     """Paths at or below which a leaf is wanted."""
     mentioned: tuple[PathParts, ...] | None = None
     """The same, as the filter mentions them."""
+    fields: tuple[PathParts, ...] = ()
+    """Paths that the filter looks into: such a leaf is wanted as well, what lies below is not."""
     matches: Matches | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
@@ -101,10 +107,10 @@ class Selection(msgspec.Struct, frozen=True):
 
     def path_ids(self, reader: ViewReader) -> list[int] | None:
         """The IDs of all paths that may be wanted, None for any."""
-        wanted = [*(self.key or ()), *(self.mentioned or ())]
+        wanted = [*(self.key or ()), *(self.mentioned or ()), *self.fields]
         if not wanted:
             return None
-        wanted += [_of_step(parts)[1] for parts in wanted if "::" in parts[0]]
+        wanted += [own for parts in wanted for _, own in _of_steps(parts)]
         ids: set[int] = set()
         for key in {parts[0] for parts in wanted}:
             rows = reader.rows(
@@ -118,20 +124,18 @@ class Selection(msgspec.Struct, frozen=True):
         of_run = self.ref is not None and self.ref.kind == "run" and ref.kind == "step"
         if self.key is not None and not any(_wants(parts, ref, leaf, of_run) for parts in self.key):
             return False
-        return self.mentioned is None or any(_below(leaf, parts) for parts in self.mentioned)
+        return self.mentioned is None or leaf in self.fields or any(_below(leaf, parts) for parts in self.mentioned)
 
 
 def _wants(wanted: PathParts, ref: EntityRef, leaf: PathParts, of_run: bool) -> bool:
     if not of_run:
         return _below(leaf, wanted)
-    step, parts = _of_step(wanted)
-    return step == ref.name and _below(leaf, parts)
+    return any(step == ref.name and _below(leaf, own) for step, own in _of_steps(wanted))
 
 
-def _of_step(parts: PathParts) -> tuple[str, PathParts]:
-    """The step and its own path that ``step::key`` means on a run."""
-    step, _, key = parts[0].partition("::")
-    return step, (key, *parts[1:])
+def _of_steps(parts: PathParts) -> Iterator[tuple[str, PathParts]]:
+    """The steps and their own paths that ``step::key`` may mean on a run."""
+    return ((step, (key, *parts[1:])) for step, key in step_keys(parts[0]))
 
 
 def _below(leaf: PathParts, wanted: PathParts) -> bool:
@@ -145,7 +149,9 @@ def select(client: Lookup, what: str | EntityRef | None, key: str | PathParts | 
         return found
     if isinstance(what, str) and not _REFERENCE.match(what):
         filtered = compile_filter(client, what)
-        return msgspec.structs.replace(found, mentioned=filtered.paths or None, matches=filtered.matches)
+        return msgspec.structs.replace(
+            found, mentioned=filtered.paths or None, fields=filtered.fields, matches=filtered.matches
+        )
     return msgspec.structs.replace(found, ref=_known_run(client, parse_ref(what)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, NamedTuple
 
 from starlette.responses import Response
@@ -11,8 +13,10 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
+from runlore.query.filters.checks import ENTITY_FIELDS, ONLY_FIELDS
 from runlore.schemas.cells import from_cell
 from runlore.schemas.errors import FilterError, InvalidReferenceError
+from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef, checked
 
 ROWS = 50
@@ -31,7 +35,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """Columns of Runlore's own knowledge by kind."""
 NAMES = {"started_at": "started", "seconds": "took", "data_type": "type", "produced_by": "produced by"}
 SORTABLE = ("status", "stage", "pipeline", "started_at")
+FIELD_NAMES = ENTITY_FIELDS | ONLY_FIELDS | {*SORTABLE}
+"""Names that mean a key only in quotes: bare, they are what the headings of fields order by."""
 TITLES = {"run": "Runs", "step": "Steps", "model": "Models", "artifact": "Artifacts", "pipeline": "Pipelines"}
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 class Line(NamedTuple):
@@ -127,9 +135,15 @@ def _numeric(lines: list[Line]) -> set[str]:
     return {path for path, found in kinds.items() if found <= {"number", "mark"}}
 
 
-def sort_key(path: str) -> str:
-    """A path as an order names it: names with odd characters in quotes."""
-    return path
+def sort_key(path: str) -> str | None:
+    """A path as an order names it: odd names, and those of fields, in quotes. None for what is no path."""
+    try:
+        parts = parse_path(path)
+    except InvalidReferenceError:
+        return None
+    if len(parts) == 1 and path in FIELD_NAMES:
+        return json.dumps(path)
+    return ".".join(part if _PLAIN_NAME.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in parts)
 
 
 def _own(visit: Visit, name: str) -> Column:

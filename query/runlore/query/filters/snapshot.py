@@ -9,6 +9,7 @@ from typing import NamedTuple
 from runlore.query.filters import ast
 from runlore.query.filters.checks import ONLY_FIELDS, entity_field
 from runlore.query.filters.conditions import ENDED, SHORT, Binder
+from runlore.query.leaves import step_keys
 from runlore.query.reader import ViewReader
 from runlore.schemas.paths import PathParts, format_path, parse_path
 
@@ -48,7 +49,7 @@ class Snapshot:
         return found
 
     def _find_places(self, key: ast.Key, below: bool) -> list[Place]:
-        step, apart, rest = key.parts[0].partition("::")
+        first, inner = key.parts[0], key.parts[1:]
         lone = len(key.parts) == 1 and not key.quoted
         scopes = ["metadata"] if key.quoted else ["metadata", "field"]
         if lone and key.parts[0] in ONLY_FIELDS:
@@ -59,8 +60,9 @@ class Snapshot:
         found = [Place(self._ids(scope, parts, below)) for scope in scopes for parts in spellings]
         if "field" in scopes and len(key.parts) > 1 and key.parts[0] == "parameters":
             found.append(Place(self._ids("field", ("parameters",), below=False), inside=key.parts[1:]))
-        if apart and self.kind in (None, "run"):
-            found += [Place(self._ids("metadata", (rest, *key.parts[1:]), below), step)]
+        if self.kind in (None, "run"):
+            for step, rest in step_keys(first):
+                found.append(Place(self._ids("metadata", (rest, *inner), below), step))
         return [place for place in found if place.paths]
 
     def _ids(self, scope: str, parts: PathParts, below: bool) -> tuple[int, ...]:
@@ -163,10 +165,12 @@ class Snapshot:
         return f"CASE e.kind WHEN 'run' THEN e.name WHEN 'step' THEN e.run ELSE {by_links} END"
 
     def _producer(self, column: str) -> str:
-        upto = f" AND l.position <= {self.at}" if self.at else ""
+        """Of the step that the field `produced_by` names: the last that made it, said again or not."""
+        # Only its own makers are looked at: there is no index on references.
         return (
             f"(SELECT s.{column} FROM links l CROSS JOIN entities s ON s.entity_id = l.source_id"
-            f" WHERE l.target_id = e.entity_id AND l.relation = 'produced'{upto} ORDER BY l.position LIMIT 1)"
+            " WHERE l.target_id = e.entity_id AND l.relation = 'produced'"
+            f" AND s.reference = {self._field(OWN, 'produced_by')} LIMIT 1)"
         )
 
     def _pipeline(self) -> str:
