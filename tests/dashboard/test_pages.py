@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from runlore.query import Client
 from runlore.query.counts import KindCounts
-from runlore.schemas import EntityRef, MetadataRetracted, NoteAdded
+from runlore.schemas import EntityRef, MetadataRetracted, NoteAdded, RunStarted
 from tests.dashboard.conftest import web_over
 from tests.events import LogBuilder
 from tests.query.views import client_of
@@ -294,3 +294,17 @@ def test_every_page_says_how_many_events_could_not_be_folded(tmp_path: Path) -> 
         for page in ("/", "/trail", "/entity?ref=model:m@1"):
             assert "2 events not folded" in web.get(page).text
             assert "not folded" not in web.get(f"{page}{'&' if '?' in page else '?'}as_of=1").text
+
+
+def test_parameters_of_runs_are_columns_of_their_list(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        for number, rate in ((1, 0.125), (2, 0.0625)):
+            log.add(RunStarted("train", f"t{number}", None, {"lr": rate, "odd name": number}), run=f"r{number}")
+
+    with web_over(client_of(tmp_path, write)) as web:
+        text = web.get("/list?kind=run&col=parameters.lr&order_by=parameters.lr&desc=1").text
+        assert text.index("0.125") < text.index("0.0625")
+        assert "parameters.odd name" in web.get("/list?kind=run").text
+        compared = web.get("/compare?ref=run:r1&ref=run:r2").text
+    assert "0.0625" in compared
+    assert 'data-history="parameters.lr"' not in compared

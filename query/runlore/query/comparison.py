@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeGuard
 
 from runlore.query.entities import Entity
 from runlore.query.histories import frame
+from runlore.query.leaves import Cells
 from runlore.schemas.cells import from_cell, readable
 from runlore.schemas.paths import parse_path
 
@@ -29,6 +30,8 @@ class Row(NamedTuple):
 class Comparison:
     """A table of leaves by entities; those that differ come first, each part in order of first appearance.
 
+    Parameters of runs and steps are rows, too (``parameters.lr``), unless metadata has that path; none is ever best.
+
     Raises ValueError for a `best` that is neither ``"max"`` nor ``"min"``.
     """
 
@@ -38,17 +41,16 @@ class Comparison:
         self.entities = list(entities)
         self.position = min((entity.position for entity in self.entities), default=0)
         """What every column is complete to."""
-        table: dict[str, list[tuple[str, Any] | None]] = {}
-        width = len(self.entities)
-        for column, entity in enumerate(self.entities):
-            for path, cell in entity.cells().items():
-                cells = table.get(path)
-                if cells is None:
-                    cells = table[path] = [None] * width
-                cells[column] = cell
+        leaves = [entity.cells() for entity in self.entities]
+        parameters = [entity.parameter_cells() for entity in self.entities]
+        table = _table(leaves)
+        known = len(table)
+        table |= {path: cells for path, cells in _table(parameters).items() if path not in table}
+        self.parameters = frozenset([*table][known:])
+        """The rows that are parameters."""
         keys = {path: parse_path(path)[0] for path in table}
         order = {key: place for place, key in enumerate(dict.fromkeys(keys.values()))}
-        rows = [_row(path, cells, best) for path, cells in table.items()]
+        rows = [_row(path, cells, None if path in self.parameters else best) for path, cells in table.items()]
         self.rows: list[Row] = sorted(rows, key=lambda row: (not row.differs, order[keys[row.path]]))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -82,6 +84,18 @@ class Comparison:
             for row in self.rows
         )
         return f"<table><tr><th></th>{head}</tr>{body}</table>"
+
+
+def _table(columns: list[Cells]) -> dict[str, list[tuple[str, Any] | None]]:
+    """For each path a row with the cell of each column."""
+    table: dict[str, list[tuple[str, Any] | None]] = {}
+    for column, own in enumerate(columns):
+        for path, cell in own.items():
+            cells = table.get(path)
+            if cells is None:
+                cells = table[path] = [None] * len(columns)
+            cells[column] = cell
+    return table
 
 
 def _row(path: str, cells: list[tuple[str, Any] | None], best: Best | None) -> Row:

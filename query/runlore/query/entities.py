@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 from runlore.query import timeline
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry, MissingKeyError, entries
-from runlore.query.leaves import step_keys
+from runlore.query.leaves import Cells, step_keys
 from runlore.query.moments import Moment
-from runlore.schemas.paths import PathParts, parse_path
+from runlore.schemas.cells import to_cell
+from runlore.schemas.paths import PathParts, format_path, parse_path
 
 if TYPE_CHECKING:
     from runlore.query.lookup import Lookup
@@ -96,6 +97,9 @@ class _Ran(Entity):
     def parameters(self) -> dict[str, Any]:
         found: dict[str, Any] = self.fields.get("parameters", {})
         return found
+
+    def parameter_cells(self) -> Cells:
+        return {format_path(("parameters", name)): to_cell(value)[:2] for name, value in self.parameters.items()}
 
 
 class StepRun(_Ran):

@@ -101,6 +101,10 @@ class Entity:
                 taken.update(keys.values())
         return found
 
+    def parameter_cells(self) -> Cells:
+        """Of a run or step its parameters as they are stored, by path: ``parameters.lr``."""
+        return Cells()
+
     def blame(self, ended: bool = False) -> History:
         """For each leaf the entry that last set it, in the order in which the leaves were first logged.
 

@@ -49,7 +49,9 @@ def compare(visit: Visit) -> Response:
     size = max(10, CELLS // max(1, len(table.entities)))
     start = min(visit.number("from", 1, len(rows) + 1) - 1, len(rows))
     best, turned = best_of(visit), turned_of(visit)
-    lines = [_line(row, best, row.path in turned) for row in rows[start : start + size]]
+    lines = [
+        _line(row, best, row.path in turned, row.path not in table.parameters) for row in rows[start : start + size]
+    ]
     wide = len(table.entities) > WIDE
     if wide:
         lines = [line._replace(cells=[cell and _fitting(cell) for cell in line.cells]) for line in lines]
@@ -122,10 +124,11 @@ def _suggested(visit: Visit) -> list[Entity]:
     return [*visit.client.find("model", limit=6), *visit.client.find("run", limit=6)]
 
 
-def _line(row: Row, best: Best | None, turned: bool) -> Line:
+def _line(row: Row, best: Best | None, turned: bool, logged: bool) -> Line:
+    """`logged`: whether it is metadata, which has a history; a parameter has none worth a chart."""
     cells = [show(value) if there else None for value, there in zip(row.values, row.present, strict=True)]
     there = [value for value, is_there in zip(row.values, row.present, strict=True) if is_there]
-    numeric = bool(there) and all(map(is_number, there))
+    numeric = logged and bool(there) and all(map(is_number, there))
     if not best or not row.best:
         return Line(row, cells, numeric, None)
     if turned:

@@ -78,7 +78,7 @@ def entities(visit: Visit) -> Response:
         found, cursor = list(page), page.cursor
     except FilterError as error:
         problem = visible(str(error), lines=True)
-    cells = [entity.cells() for entity in found]
+    cells = [entity.parameter_cells() | entity.cells() for entity in found]
     known = dict.fromkeys(path for some in cells for path in some)
     chosen = _chosen(visit, list(known), cells)
     lines = [
