@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -84,6 +85,48 @@ def test_keys_of_numbers_are_found_by_path_the_newest_entity_first(tmp_path: Pat
         assert places(client.search(text)) == both
     assert [hit.snippet for hit in client.search("accuracy")] == ["0.8", "0.9"]
     assert places(client.search("accuracy", limit=1)) == both[:1]
+
+
+SPELLED: dict[str, Any] = {
+    "größe": 5, "précision": 0.9, "ÉTAT": 1, "t_größe": "x", "état_text": "y", "plain": 2, "e\u0301tage": 3, "ﬁt": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("größe", {"größe", "t_größe"}),
+        ("GRÖSSE", {"größe"}),
+        ("gro\u0308ße", {"größe", "t_größe"}),
+        ("precision", {"précision"}),
+        ("PRÉCISION", {"précision"}),
+        ("pre", {"précision"}),
+        ("état", {"ÉTAT", "état_text"}),
+        ("etat", {"ÉTAT", "état_text"}),
+        ("etage", {"e\u0301tage"}),
+        ("fit", {"ﬁt"}),
+        ("PLAIN", {"plain"}),
+        ("pläin", {"plain"}),
+        ("\u0301", set[str]()),
+    ],
+)
+def test_case_and_accents_of_keys_do_not_matter_whatever_their_values(
+    tmp_path: Path, text: str, found: set[str]
+) -> None:
+    client_of(tmp_path, lambda log: log.log("model:m@1", SPELLED))
+    sync(tmp_path)
+    assert {hit.path for hit in Client(tmp_path).search(text)} == found
+
+
+def test_many_odd_keys_do_not_hide_a_plain_one(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.log("model:odd@1", {f"é{number}": number for number in range(6_000)})
+        log.log("model:m@1", {"plain": 1, "größe": 2})
+
+    client_of(tmp_path, write)
+    sync(tmp_path)
+    for text in ("plain", "grosse"):
+        assert [hit.entity.reference for hit in Client(tmp_path).search(text)] == ["model:m@1"]
 
 
 def test_the_snippet_of_a_long_text_is_the_part_around_the_word(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ What people type is never FTS5 syntax here: each word is a quoted string of its 
 
 from __future__ import annotations
 
+import itertools
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ SNIPPET_CHARACTERS = 200
 
 # Letters and digits with their marks, as the index takes texts apart.
 _TOKEN = re.compile(r"(?:[^\W_]|[\u0300-\u036f])+")
+_ACCENTS = re.compile(r"[\u0300-\u036f]+")
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -71,8 +74,13 @@ SELECT o.entity_id, coalesce(p.scope, 'name'), p.path, s.text, o.score FROM (
 ) o CROSS JOIN search s ON s.rowid = o.doc_id LEFT JOIN paths p ON p.path_id = o.path_id
 ORDER BY o.path_id != 0, o.score DESC, o.doc_id DESC
 """
-_PATHS = """
-SELECT path_id, path FROM paths WHERE scope = 'metadata' AND {words} ORDER BY path_id LIMIT 5000
+# In a path with other letters than ASCII's, bytes outnumber characters; so they do where a NUL ends what SQLite counts.
+_ODD = "length(CAST(path AS BLOB)) != length(path)"
+_PATHS = f"""
+SELECT path_id, path FROM paths WHERE scope = 'metadata' AND {{words}} AND NOT ({_ODD}) ORDER BY path_id LIMIT 5000
+"""
+_ODD_PATHS = f"""
+SELECT path_id, path FROM paths WHERE scope = 'metadata' AND {_ODD} ORDER BY path_id LIMIT 50000
 """
 # The condition on the value is that of the index by value, which serves to find the entities of a path.
 _OTHERS = f"""
@@ -147,10 +155,15 @@ def _other_keys(client: Lookup, words: list[str], wanted: dict[str, Any], limit:
 
 
 def _paths(client: Lookup, tokens: list[str]) -> list[tuple[int, str]]:
-    likes = " AND ".join(["path LIKE ? ESCAPE '\\'"] * len(tokens))
-    patterns = [f"%{_escaped(token)}%" for token in tokens]
-    rows = client.reader.rows(_PATHS.format(words=likes), patterns)
-    return [(path_id, path) for path_id, path in rows if _holds(path, tokens)][:MAX_PATHS]
+    if not tokens:
+        return []
+    # LIKE folds ASCII alone: it chooses among the paths of nothing else, all others are folded here.
+    rows = client.reader.rows(_ODD_PATHS)
+    if all(map(str.isascii, tokens)):
+        likes = " AND ".join(["path LIKE ? ESCAPE '\\'"] * len(tokens))
+        patterns = [f"%{_escaped(token)}%" for token in tokens]
+        rows = sorted(rows + client.reader.rows(_PATHS.format(words=likes), patterns))
+    return list(itertools.islice((row for row in rows if _holds(row[1], tokens)), MAX_PATHS))
 
 
 def _holds(path: str, tokens: list[str]) -> bool:
@@ -160,7 +173,14 @@ def _holds(path: str, tokens: list[str]) -> bool:
 
 
 def _tokens(text: str) -> list[str]:
-    return [token.casefold() for token in _TOKEN.findall(text)]
+    return _TOKEN.findall(_folded(text))
+
+
+def _folded(text: str) -> str:
+    """Without case and accents: what differs in nothing else is the same."""
+    if text.isascii():
+        return text.lower()
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text)).casefold()
 
 
 def _escaped(token: str) -> str:
