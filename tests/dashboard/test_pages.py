@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import html
 import json
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from runlore import schemas
 from runlore.query import Client
 from runlore.query.counts import KindCounts
-from runlore.schemas import EntityRef, MetadataRetracted, NoteAdded, RunStarted
+from runlore.schemas import DType, EntityRef, MetadataRetracted, NoteAdded, RunStarted, StorageSize, Uri
 from tests.dashboard.conftest import web_over
 from tests.events import LogBuilder
 from tests.query.views import client_of
@@ -308,3 +312,36 @@ def test_parameters_of_runs_are_columns_of_their_list(tmp_path: Path) -> None:
         compared = web.get("/compare?ref=run:r1&ref=run:r2").text
     assert "0.0625" in compared
     assert 'data-history="parameters.lr"' not in compared
+
+
+def test_python_that_is_copied_runs_and_gives_the_value_back(tmp_path: Path) -> None:
+    value = {
+        "size": StorageSize(7), "where": Uri("gs://b/x"), "path": schemas.Path("/tmp/x"), "kind": DType("float"),
+        "id": uuid.UUID(int=5), "price": decimal.Decimal("1.10"), "when": dt.datetime(2026, 3, 1, tzinfo=dt.UTC),
+        "span": dt.timedelta(seconds=3), "edge": [float("inf"), -float("inf")], "set": {1, 2}, "bytes": b"x",
+    }  # fmt: skip
+    with web_over(client_of(tmp_path, lambda log: log.log("model:m@1", value))) as web:
+        text = web.get("/copy?ref=model:m@1&as=python").text
+    *imports, expression = text.splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join(imports), names)
+    assert eval(expression, names) == value
+
+
+def test_a_step_whose_name_has_colons_has_a_card_of_its_own(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.add(RunStarted("train", "t1"), run="r1")
+        log.log("step:r1/train::fold-1", {"metrics": {"loss": 0.5}})
+
+    with web_over(client_of(tmp_path, write)) as web:
+        assert "<h3>train::fold-1 › metrics</h3>" in web.get("/entity?ref=run:r1").text
+
+
+def test_a_project_that_is_not_there_is_said_so(web: TestClient) -> None:
+    answer = web.get("/?project=nosuch")
+    assert (answer.status_code, "there are: default" in answer.text) == (404, True)
+
+
+def test_no_column_is_no_column(web: TestClient) -> None:
+    plain, empty = (web.get(f"/list?kind=model{more}").text.count("<th") for more in ("&col=nothing", "&col="))
+    assert empty == plain - 1

@@ -14,7 +14,7 @@ from runlore.dashboard.links import Value, address
 from runlore.query import Client, Entity
 from runlore.query.counts import KindCounts
 from runlore.query.moments import NO_END, NOW, Clock, Moment, check_clock, utc
-from runlore.query.trail import recorded_at
+from runlore.query.trail import projects, recorded_at
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.references import parse_ref
 
@@ -37,6 +37,8 @@ class Visit:
         self.request, self.params = request, request.query_params
         self.now = _twin(base, self.params.get("project") or base.project, NOW)
         self.home_project = base.project
+        if self.now.project != base.project and self.now.project not in projects(self.now):
+            raise NotFoundError(f"no project {self.now.project!r}; there are: {', '.join(projects(self.now)[:20])}")
         self.as_of = self.params.get("as_of", "").strip()
         self.clock: Clock = check_clock(cast(Clock, self.text("clock") or "recorded"))
         moment = self.now.moment_of(self.as_of, self.clock) if self.as_of else NOW

@@ -27,7 +27,6 @@ def sparks(entity: Entity, points: int = 40, leaves: int = 200) -> dict[str, lis
             for path_id, path in reader.rows(_LEAVES, (part.entity_id, leaves)):
                 rows = reader.rows(_LAST, (part.entity_id, path_id, last, points))
                 if len(rows) > 1:
-                    found[prefixed(path, prefix)] = [
-                        nearest_float(from_cell(kind, cell)) for kind, cell in reversed(rows)
-                    ]
+                    values = [nearest_float(from_cell(kind, cell)) for kind, cell in reversed(rows)]
+                    found.setdefault(prefixed(path, prefix), values)  # a run's own goes before a step's
     return found

@@ -12,6 +12,7 @@ from runlore.dashboard.display import Shown, show
 from runlore.dashboard.drawing import bars
 from runlore.dashboard.graphs import neighbours
 from runlore.dashboard.pages.lists import fields_of
+from runlore.dashboard.python_text import python_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
@@ -70,7 +71,7 @@ def entity(visit: Visit) -> Response:
         entity=shown,
         fields=fields,
         facts=[(name, value) for name, value in fields.items() if name not in OWN_FIELDS and name != "seconds"],
-        cards=cards(live[:MAX_LINES], small),
+        cards=cards(live[:MAX_LINES], small, [prefix for prefix, _ in shown.parts() if prefix]),
         left_out=max(0, len(live) - MAX_LINES),
         retracted=[entry for entry in blame if entry.type == "retracted"],
         bars=bars(steps, visit.recorded_at or dt.datetime.now(dt.UTC)),
@@ -84,15 +85,18 @@ def entity(visit: Visit) -> Response:
     )
 
 
-def cards(entries: list[Entry], small: dict[str, list[float]]) -> list[Card]:
-    """Each group a card, the ungrouped keys in one card of their own, which comes first; a step's keys likewise."""
+def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: list[str]) -> list[Card]:
+    """Each group a card, the ungrouped keys in one card of their own, which comes first; a step's keys likewise.
+
+    `prefixes`: what the keys of steps begin with, ``train::``.
+    """
     made: dict[tuple[str, str | None], list[Line]] = {}
     for entry in entries:
         parts = parse_path(entry.path)
-        step, separated, own = parts[0].partition("::")
-        names = (own, *parts[1:]) if separated else parts
+        prefix = max((each for each in prefixes if parts[0].startswith(each)), key=len, default="")
+        names = (parts[0].removeprefix(prefix), *parts[1:])
         group = names[0] if len(names) > 1 else None
-        title = (f"{step} › " if separated else "") + (group or "")
+        title = (f"{prefix.removesuffix('::')} › " if prefix else "") + (group or "")
         line = Line([visible(name) for name in (names[1:] if group else names)], show(entry.value), entry,
                     small.get(entry.path))  # fmt: skip
         made.setdefault((title, parts[0] if group else None), []).append(line)
@@ -140,7 +144,7 @@ def copy_text(visit: Visit) -> Response:
     value = values if key is None else values[key]
     if visit.text("as") == "python":
         try:
-            return PlainTextResponse(visible(repr(value), lines=True))
+            return PlainTextResponse(visible(python_text(value), lines=True))
         except ValueError as error:
             raise InvalidReferenceError("it holds a number of more digits than Python writes: copy the JSON") from error
     return PlainTextResponse(_json_lines(value))

@@ -108,7 +108,7 @@ def entities(visit: Visit) -> Response:
 
 
 def _chosen(visit: Visit, known: list[str], cells: list[dict[str, tuple[str, Any]]]) -> list[str]:
-    wanted = list(dict.fromkeys(visit.params.getlist("col")))
+    wanted = list(dict.fromkeys(filter(None, visit.params.getlist("col"))))
     if len(wanted) > MAX_COLUMNS:
         raise InvalidReferenceError(f"at most {MAX_COLUMNS} columns fit, not {len(wanted)}")
     return wanted if "col" in visit.params else _usual(known, cells)
