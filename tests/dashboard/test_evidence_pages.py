@@ -17,6 +17,8 @@ from runlore.schemas.audit.checkpoint import signed_by
 from runlore.schemas.layout import DataDir
 from tests.audit.logs import tamper
 from tests.dashboard.conftest import web_over
+from tests.events import LogBuilder
+from tests.query.views import client_of
 
 
 def text_of(answer: str) -> str:
@@ -157,7 +159,11 @@ def test_a_note_left_by_another_user_is_no_error(web: TestClient, folder: Path) 
     assert "Nobody has verified" in web.get("/audit").text
 
 
-def test_another_project_sees_the_event_with_its_project_named(demo: Client) -> None:
-    with web_over(demo) as web:
-        text = text_of(web.get("/event?position=3&project=other").text)
+def test_another_project_sees_the_event_with_its_project_named(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        for log.project in ("default", "other"):
+            log.log("model:m@1", {"x": 1})
+
+    with web_over(client_of(tmp_path, write, archived=True)) as web:
+        text = text_of(web.get("/event?position=1&project=other").text)
     assert "project default" in text

@@ -77,7 +77,7 @@ function heard(said) {
 function level(behind) {
   const since = position - loaded;
   if (now && !wanted) show("", since ? `As loaded, ${since.toLocaleString("en")} ${since === 1 ? "event" : "events"} ago` : "As loaded");
-  else show("live", behind === null ? "Live, no word from the projector" : behind ? `Live, ${behind.toLocaleString("en")} behind` : "Live");
+  else show("live", behind ? `Live, ${behind.toLocaleString("en")} behind` : "Live");
 }
 
 function lag(count) {
