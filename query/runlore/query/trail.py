@@ -81,14 +81,6 @@ def touched(client: Lookup, after: int, limit: int = 100) -> list[str]:
     return list(dict.fromkeys(names[row[1]] for row in rows))
 
 
-def positions(entity: Entity, limit: int = 1000) -> list[int]:
-    """The last positions at which an entity was mentioned, oldest first, later than its moment as well."""
-    rows = entity.reader.rows(
-        "SELECT position FROM mentions WHERE entity_id = ? ORDER BY position DESC LIMIT ?", (entity.entity_id, limit)
-    )
-    return [row[0] for row in reversed(rows)]
-
-
 def recorded_at(client: Lookup, position: int) -> dt.datetime | None:
     """When the log recorded the last event up to a position; None before the first."""
     row = client.reader.one(

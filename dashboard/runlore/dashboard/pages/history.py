@@ -13,7 +13,6 @@ from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
 from runlore.query.comparison import is_number
 from runlore.query.series import Series
-from runlore.query.trail import positions
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 
 ROWS = 100
@@ -58,9 +57,8 @@ def history(visit: Visit) -> Response:
         series=series,
         points=spark_points(series.values, *CHART) if series else "",
         chart=CHART,
-        positions=positions(shown),
         kind_shown=shown.kind,
-        live=shown.reference,
+        live=" ".join(part.reference for _, part in shown.parts()),
     )
 
 

@@ -10,7 +10,7 @@ from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
-from runlore.query.trail import Happening, positions, recent
+from runlore.query.trail import Happening, recent
 from runlore.query.trail import trail as trail_of
 from runlore.schemas.layout import ProjectorStatus, read_struct
 
@@ -37,7 +37,6 @@ def trail(visit: Visit) -> Response:
         # An event may touch many entities: the next page begins with the whole last one again.
         older=visit.here(before=page[-1].position + (0 if shown or _alone(page) else 1)) if more else None,
         newest=visit.here(before=None) if before else None,
-        positions=positions(shown) if shown else None,
         kind_shown=shown.kind if shown else None,
         live=shown.reference if shown else "*",
     )
