@@ -22,11 +22,11 @@ from runlore.schemas.paths import format_path
 NAVIGATION = (("run", "Runs"), ("model", "Models"), ("artifact", "Artifacts"), ("step", "Steps"))
 
 
-def age(when: dt.datetime | None) -> str:
-    """How long ago, in one unit: 5 s, 12 min, 3 h, 9 d."""
+def age(when: dt.datetime | None, until: dt.datetime | None = None) -> str:
+    """How long before a moment, now if not given, in one unit: 5 s, 12 min, 3 h, 9 d."""
     if when is None:
         return ""
-    seconds = max(0, int((dt.datetime.now(dt.UTC) - when).total_seconds()))
+    seconds = max(0, int(((until or dt.datetime.now(dt.UTC)) - when).total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
             return f"{seconds // size} {unit}"

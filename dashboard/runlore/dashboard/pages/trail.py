@@ -61,12 +61,12 @@ class Bad(NamedTuple):
 
 
 def quarantine(visit: Visit) -> Response:
-    """`/quarantine`"""
+    """`/quarantine`: always as of now"""
     data = visit.now.reader.data
     return render(
         visit,
         "quarantine.html",
-        events=[_bad(row) for row in visit.client.quarantine(QUARANTINED)],
+        events=[_bad(row) for row in visit.now.quarantine(QUARANTINED)],
         producers=visit.now.producers()[:QUARANTINED],
         projector=read_struct(data.status, ProjectorStatus) if data else None,
         live="*",
