@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import datetime as dt
 from typing import Any
 
@@ -15,17 +14,19 @@ from runlore.dashboard.drawing import spark_points
 from runlore.dashboard.links import Value, address
 from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
+from runlore.query import Entity
+from runlore.query.stops import Stops, stops
 from runlore.query.trail import projects
 from runlore.schemas.paths import format_path
 
 NAVIGATION = (("run", "Runs"), ("model", "Models"), ("artifact", "Artifacts"), ("step", "Steps"))
 
 
-def age(when: dt.datetime | None) -> str:
-    """How long ago, in one unit: 5 s, 12 min, 3 h, 9 d."""
+def age(when: dt.datetime | None, until: dt.datetime | None = None) -> str:
+    """How long before a moment, now if not given, in one unit: 5 s, 12 min, 3 h, 9 d."""
     if when is None:
         return ""
-    seconds = max(0, int((dt.datetime.now(dt.UTC) - when).total_seconds()))
+    seconds = max(0, int(((until or dt.datetime.now(dt.UTC)) - when).total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
             return f"{seconds // size} {unit}"
@@ -93,7 +94,6 @@ MANY = 1000
 
 def render(visit: Visit, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """A page of the dashboard, with the frame around it."""
-    positions: list[int] | None = values.get("positions")
     frame = {
         "visit": visit,
         "url": visit.url,
@@ -105,21 +105,21 @@ def render(visit: Visit, template: str, status: int = 200, **values: Any) -> HTM
         "many": MANY,
         "kind_shown": None,
         "plotly": bundle_address(),
-        "positions": None,
-        "stops": _stops(visit, positions),
+        "entity": None,
+        "stops": _stops(visit, values.get("entity")),
         "live": "",
     }
     return HTMLResponse(_TEMPLATES.get_template(template).render({**frame, **values}), status)
 
 
-def _stops(visit: Visit, positions: list[int] | None) -> tuple[int | None, int | None]:
-    """The positions before and after the one that is shown; of the entity, where a page is about one."""
+def _stops(visit: Visit, entity: Entity | None) -> Stops:
+    """Where the slider and the steps beside it lead: events of the entity that a page is about, else of the log."""
     here = visit.position
-    if positions is None:
-        return here - 1 if here > 1 else None, here + 1 if here < visit.head else None
-    at = bisect.bisect_right(positions, here)
-    # What is shown begins at the entity's last event: the one before that is the step back.
-    return positions[at - 2] if at > 1 else None, positions[at] if at < len(positions) else None
+    if visit.occurred_at is not None:
+        return Stops(None, None, [])  # there is no position, and so neither of them
+    if entity is None:
+        return Stops(here - 1 if here > 1 else None, here + 1 if here < visit.head else None, [])
+    return stops(entity, here)
 
 
 def render_bare(template: str, code: int = 200, /, **values: Any) -> HTMLResponse:

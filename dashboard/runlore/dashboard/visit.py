@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import difflib
+import functools
 from collections.abc import Mapping
 from typing import cast
 
@@ -27,6 +28,9 @@ PLACES = ("as_of", "clock", "after", "before", "from", "part")
 
 BY_POSITION = ("/", "/list", "/search", "/trail", "/event", "/payload", "/audit", "/quarantine")
 """Pages that go by positions, which the producers' clocks say nothing about: links to them go by the log's clock."""
+
+LATEST_ONLY = ("/search", "/audit", "/checkpoint.txt", "/quarantine")
+"""Pages that show the latest whatever the moment, which only their links keep."""
 
 
 class Visit:
@@ -63,6 +67,16 @@ class Visit:
         return None if occurred is None else utc(occurred)
 
     @property
+    def latest_only(self) -> bool:
+        """Whether the page shows the latest although an earlier moment is looked at."""
+        return self.past and self.request.url.path in LATEST_ONLY
+
+    @property
+    def ages_until(self) -> dt.datetime | None:
+        """The moment that ages count to; None for now."""
+        return (self.occurred_at or self.recorded_at) if self.past and not self.latest_only else None
+
+    @functools.cached_property
     def recorded_at(self) -> dt.datetime | None:
         """The log's clock at the position that is shown."""
         return recorded_at(self.client, self.position)

@@ -113,14 +113,6 @@ def touched(client: Lookup, after: int, mentions: int = 2000) -> Touched:
     return Touched(list(found), list(others), len(rows) <= mentions)
 
 
-def positions(entity: Entity, limit: int = 1000) -> list[int]:
-    """The last positions at which an entity was mentioned, oldest first, later than its moment as well."""
-    rows = entity.reader.rows(
-        "SELECT position FROM mentions WHERE entity_id = ? ORDER BY position DESC LIMIT ?", (entity.entity_id, limit)
-    )
-    return [row[0] for row in reversed(rows)]
-
-
 def recorded_at(client: Lookup, position: int) -> dt.datetime | None:
     """When the log recorded the last event up to a position; None before the first."""
     row = client.reader.one(

@@ -20,13 +20,11 @@ from runlore.query import Entity, Entry, PipelineRun
 from runlore.query.differences import Difference
 from runlore.query.plain import plain
 from runlore.query.sparks import sparks
-from runlore.query.trail import positions
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.paths import parse_path
 
 MAX_LINES = 2000
 """Leaves that one page shows; the API has all."""
-MAX_TICKS = 1000
 MAX_CHANGES = 100
 VERSIONS = 8
 OWN_FIELDS = ("name", "status", "error_type", "error_message", "started_at", "finished_at", "parameters", "note")
@@ -79,7 +77,6 @@ def entity(visit: Visit) -> Response:
         versions=_versions(visit, shown),
         since=_since(visit, shown),
         since_fields=_since_fields(visit, shown, fields),
-        positions=positions(shown, MAX_TICKS),
         kind_shown=shown.kind,
         live=shown.reference,
     )

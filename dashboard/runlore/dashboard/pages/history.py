@@ -14,7 +14,6 @@ from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
 from runlore.query.comparison import is_number
 from runlore.query.series import Series
-from runlore.query.trail import positions
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.values import encode_value
 
@@ -61,9 +60,8 @@ def history(visit: Visit) -> Response:
         series=series,
         points=spark_points(series.values, *CHART) if series else "",
         chart=CHART,
-        positions=positions(shown),
         kind_shown=shown.kind,
-        live=shown.reference,
+        live=" ".join(part.reference for _, part in shown.parts()),
     )
 
 

@@ -7,7 +7,6 @@ from starlette.responses import Response
 from runlore.dashboard.graphs import DEPTH, graph_of
 from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
-from runlore.query.trail import positions
 
 MAX_DEPTH = 20
 
@@ -22,7 +21,6 @@ def lineage(visit: Visit) -> Response:
         entity=shown,
         depth=depth,
         graph=graph_of(shown, depth),
-        positions=positions(shown),
         kind_shown=shown.kind,
         live=shown.reference,
     )

@@ -11,7 +11,6 @@ from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
-from runlore.query.trail import positions
 from runlore.schemas.layout import ProjectorStatus, read_struct
 
 ROWS = 40
@@ -36,7 +35,6 @@ def trail(visit: Visit) -> Response:
         since=since,
         older=visit.here(before=older) if older is not None and len(page) == len(happenings) else None,
         newest=visit.here(before=None) if visit.position_before() else None,
-        positions=positions(shown) if shown else None,
         kind_shown=shown.kind if shown else None,
         live=shown.reference if shown else "*",
     )
@@ -56,12 +54,12 @@ class Bad(NamedTuple):
 
 
 def quarantine(visit: Visit) -> Response:
-    """`/quarantine`"""
+    """`/quarantine`: always as of now"""
     data = visit.now.reader.data
     return render(
         visit,
         "quarantine.html",
-        events=[_bad(row) for row in visit.client.quarantine(QUARANTINED)],
+        events=[_bad(row) for row in visit.now.quarantine(QUARANTINED)],
         producers=visit.now.producers()[:QUARANTINED],
         projector=read_struct(data.status, ProjectorStatus) if data else None,
         live="*",
