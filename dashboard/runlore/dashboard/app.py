@@ -55,7 +55,7 @@ def create_app(
 
     async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        return error_page(status, "There is no such page.", [])
+        return error_page(status, "There is no such page.")
 
     return Starlette(
         routes=[
