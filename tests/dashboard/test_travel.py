@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,78 @@ def test_what_has_changed_since_is_of_the_entity(web: TestClient) -> None:
     assert "after position 45" in text(trail)
     assert 'data-key="45 model:churn@2"' not in trail
     assert re.search(r'href="/trail\?since=45">what has changed since', web.get("/?as_of=45").text)
+
+
+def write_late(log: LogBuilder) -> None:
+    """A run and an experiment that come when the log has gone on for a while."""
+    for number in range(5):
+        log.log("model:m@1", {"loss": number})
+    log.log("experiment:odd@1", {"loss": 0.5})
+    log.log("experiment:odd@2", {"loss": 0.25})
+    log.add(RunStarted("training", "night"), run="r")
+
+
+@pytest.fixture
+def late(tmp_path: Path) -> Iterator[TestClient]:
+    with web_over(client_of(tmp_path, write_late)) as web:
+        yield web
+
+
+@pytest.mark.parametrize(("ref", "came"), [
+    ("experiment:odd", 6), ("experiment:odd@latest", 6), ("experiment:odd@1", 6), ("experiment:odd@2", 7), ("run:r", 8),
+    ("run:night", 8),
+])  # fmt: skip
+@pytest.mark.parametrize("page", ["entity", "lineage", "trail", "history"])
+def test_before_it_existed_a_page_says_when_it_came(late: TestClient, page: str, ref: str, came: int) -> None:
+    more = "&path=loss" if page == "history" else ""
+    answer = late.get(f"/{page}?ref={ref}{more}&as_of=3")
+    assert answer.status_code == 404
+    assert f"not there yet at position 3: it came at position {came}" in text(answer.text)
+    assert f'href="/entity?ref={ref}&amp;as_of={came}"' in answer.text
+    assert late.get(f"/entity?as_of={came}&ref={ref}").status_code == 200
+    assert f'href="/{page}?ref={ref}{more}"'.replace("&", "&amp;") in answer.text
+
+
+def test_the_producers_clocks_know_of_not_yet_as_well(late: TestClient) -> None:
+    answer = late.get("/entity?ref=experiment:odd@2&as_of=2025-12-31T00:00:00Z&clock=occurred")
+    assert answer.status_code == 404
+    assert "not there yet at 2025-12-31 00:00:00 UTC: it came at position 7" in text(answer.text)
+
+
+def test_what_never_came_is_still_not_found(late: TestClient) -> None:
+    answer = late.get("/entity?ref=experiment:od&as_of=6")
+    assert answer.status_code == 404
+    assert "no experiment named" in answer.text
+    assert 'href="/entity?as_of=6&amp;ref=experiment:odd@1"' in answer.text
+    assert late.get("/entity?ref=experiment:odd@9&as_of=6").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/entity?ref=experiment:odd&as_of=3", "/history?ref=model:m&path=none&as_of=3",
+                                  "/list?kind=model&where=((&as_of=3"])  # fmt: skip
+def test_an_error_keeps_the_moment(late: TestClient, path: str) -> None:
+    page = late.get(path).text
+    assert "As known then" in page
+    assert "data-theme-switch" in page
+    assert 'href="/list?as_of=3&amp;kind=model"' in page
+    assert "Back to now" in page
+    assert late.get(path).status_code in (400, 404)
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/?as_of=gibberish"])
+def test_an_error_without_a_moment_has_the_switch_and_the_keys(late: TestClient, path: str) -> None:
+    page = late.get(path).text
+    assert "data-theme-switch" in page
+    assert "/static/app.js" in page
+
+
+def test_a_column_of_a_comparison_may_be_not_there_yet(late: TestClient) -> None:
+    answer = late.get("/compare?ref=experiment:odd@2&at=3&at=7")
+    assert answer.status_code == 200
+    assert answer.text.count("not there yet") == 1
+    table = late.get("/compare.json?ref=experiment:odd@2&at=3&at=7").json()
+    assert table == {"loss": {"experiment:odd@2 at 7": 0.25}}
+    both = late.get("/compare?ref=model:m@1&ref=run:night&as_of=3")
+    assert both.status_code == 200
+    assert both.text.count("not there yet") == 1
+    # A stage that nobody held then is no entity that came later.
+    assert late.get("/compare?ref=model:m@production&at=3").status_code == 404

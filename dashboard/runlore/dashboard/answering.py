@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from runlore.dashboard.links import address
 from runlore.dashboard.metrics import Metrics
-from runlore.dashboard.rendering import NAVIGATION, render_bare
+from runlore.dashboard.rendering import render, render_bare
 from runlore.dashboard.texts import visible
-from runlore.dashboard.visit import MissingEntityError, Visit
+from runlore.dashboard.visit import MissingEntityError, NotThereYetError, Visit
 from runlore.query import Client
 from runlore.query.counts import KindCounts
 from runlore.schemas.errors import (
@@ -64,7 +64,7 @@ def answer_with(
         started = time.perf_counter()
         try:
             with client.reader.within(seconds):
-                answer = build(Visit(request, client, counts))
+                answer = _answer(Visit(request, client, counts), build)
         except RunloreError as error:
             answer = _failure(request, error)
         except Exception:  # noqa: BLE001 -- whatever it was: the visitor gets a page, the operator the traceback
@@ -78,7 +78,17 @@ def answer_with(
     return endpoint
 
 
-def _failure(request: Request, error: RunloreError) -> Response:
+def _answer(visit: Visit, build: Callable[[Visit], Response]) -> Response:
+    try:
+        return build(visit)
+    except QueryTimeoutError:
+        raise  # there is no time left for the frame around it
+    except RunloreError as error:
+        return _failure(visit.request, error, visit)
+
+
+def _failure(request: Request, error: RunloreError, visit: Visit | None = None) -> Response:
+    """What is wrong; with a visit, in the frame that keeps its moment."""
     status = status_of(error)
     near = error.near if isinstance(error, MissingEntityError) else []
     if request.url.path.startswith("/api/"):
@@ -87,7 +97,7 @@ def _failure(request: Request, error: RunloreError) -> Response:
     instead = None
     if isinstance(error, MomentError) and asked.get("clock") == "occurred":
         instead = address(request.url.path, {}, {name: asked.getlist(name) for name in asked if name != "clock"})
-    return error_page(status, str(error), near, asked.get("as_of", ""), asked.get("clock", ""), instead)
+    return error_page(status, str(error), near, instead, visit, error if isinstance(error, NotThereYetError) else None)
 
 
 def status_of(error: RunloreError) -> int:
@@ -100,18 +110,25 @@ TITLES = {400: "That cannot be answered", 404: "Not found", 405: "Not allowed", 
 
 
 def error_page(
-    status: int, text: str, near: list[str], as_of: str = "", clock: str = "", instead: str | None = None
+    status: int,
+    text: str,
+    near: Sequence[str] = (),
+    instead: str | None = None,
+    visit: Visit | None = None,
+    later: NotThereYetError | None = None,
 ) -> Response:
-    """A page that says what is wrong, and what may have been meant; `instead`: the same by the log's clock."""
-    return render_bare(
-        "error.html",
-        status,
-        status=status,
-        navigation=NAVIGATION,
-        title=TITLES.get(status, "Something is wrong"),
-        text=visible(text, lines=True),
-        near=near,
-        as_of=as_of,
-        clock=clock,
-        instead=instead,
-    )
+    """A page that says what is wrong, and what may have been meant.
+
+    `instead`: the same by the log's clock. `later`: what came only after the moment.
+    """
+    values = {
+        "code": status,
+        "title": "Not there yet" if later else TITLES.get(status, "Something is wrong"),
+        "text": visible(text, lines=True),
+        "near": near,
+        "instead": instead,
+        "later": later,
+    }
+    if visit is None:
+        return render_bare("error.html", status, outer="bare.html", **values)
+    return render(visit, "error.html", status, outer="base.html", live=None, **values)

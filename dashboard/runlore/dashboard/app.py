@@ -57,7 +57,7 @@ def create_app(
         status = error.status_code if isinstance(error, HTTPException) else 500
         if request.url.path.startswith("/api/"):
             return JSONBody({"error": "there is no such address: /api/v1/openapi.json names them all"}, status)
-        return error_page(status, "There is no such page.", [])
+        return error_page(status, "There is no such page.")
 
     app = Starlette(
         routes=[

@@ -6,8 +6,8 @@ import threading
 from collections import OrderedDict
 from typing import Literal
 
-from runlore.dashboard.visit import Visit, at_moment
-from runlore.query import Comparison, Entity
+from runlore.dashboard.visit import NotThereYetError, Visit, at_moment
+from runlore.query import Client, Comparison, Entity
 from runlore.schemas.errors import InvalidReferenceError
 
 Best = Literal["max", "min"]
@@ -31,13 +31,21 @@ def comparison_of(visit: Visit) -> Comparison:
             _tables.move_to_end(known)
             return _tables[known]
     clients = [at_moment(visit.client, moment) for moment in moments] or [visit.client]
-    entities: list[Entity] = [visit.find_entity(ref, client) for ref in references for client in clients]
+    entities: list[Entity] = [_column(visit, ref, client) for ref in references for client in clients]
     table = Comparison(entities, best)
     with _lock:
         _tables[known] = table
         while len(_tables) > _KEPT:
             _tables.popitem(last=False)
     return table
+
+
+def _column(visit: Visit, reference: str, client: Client) -> Entity:
+    """The entity at the moment of a client; one that came later has no leaves then."""
+    try:
+        return visit.find_entity(reference, client)
+    except NotThereYetError as error:
+        return error.entity
 
 
 def best_of(visit: Visit) -> Best | None:

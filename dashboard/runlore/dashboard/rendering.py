@@ -124,4 +124,6 @@ def _stops(visit: Visit, entity: Entity | None) -> Stops:
 
 def render_bare(template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
     """A page without a client: an error before there is a view, or the login."""
-    return HTMLResponse(_TEMPLATES.get_template(template).render(values), code)
+    return HTMLResponse(
+        _TEMPLATES.get_template(template).render({"url": plain_link, "navigation": NAVIGATION, **values}), code
+    )

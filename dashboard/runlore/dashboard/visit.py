@@ -17,7 +17,7 @@ from runlore.query.counts import KindCounts
 from runlore.query.moments import NO_END, NOW, Clock, Moment, check_clock, utc
 from runlore.query.trail import projects, recorded_at
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
-from runlore.schemas.references import parse_ref
+from runlore.schemas.references import EntityRef, parse_ref
 
 MAX_PAGE = 500
 """Rows that one page or answer may have."""
@@ -150,10 +150,29 @@ class Visit:
         """An entity; a run also by its name, pipeline or the beginning of its ID."""
         ref = parse_ref(reference)
         try:
-            return client.get_pipeline_run(ref.name) if ref.kind == "run" else client.get(ref)
+            return _resolved(ref, client)
         except NotFoundError as error:
+            if (later := self._later(ref, client)) is not None:
+                raise later from error
             near = _near(client, ref.kind, ref.name)
             raise MissingEntityError(str(error), near) from error
+
+    def _later(self, ref: EntityRef, client: Client) -> NotThereYetError | None:
+        """That an entity came later than the moment of a client, if so."""
+        if client.moment == NOW:
+            return None
+        try:
+            entity = _resolved(ref, self.now).seen_at(client.moment)
+        except NotFoundError:
+            return None
+        if entity.known:
+            return None  # it was there, but not by this name: a stage that nobody held
+        first = self.now.first_version(ref.kind, ref.name) if ref.version in (None, "latest") else None
+        return NotThereYetError(ref, entity, entity.created_position if first is None else first)
+
+
+def _resolved(ref: EntityRef, client: Client) -> Entity:
+    return client.get_pipeline_run(ref.name) if ref.kind == "run" else client.get(ref)
 
 
 def as_of_text(when: dt.datetime) -> str:
@@ -167,6 +186,16 @@ class MissingEntityError(NotFoundError):
     def __init__(self, text: str, near: list[str]) -> None:
         super().__init__(text)
         self.near = near
+
+
+class NotThereYetError(MissingEntityError):
+    """The entity came after the moment; `entity` is what that moment sees of it: nothing."""
+
+    def __init__(self, ref: EntityRef, entity: Entity, came: int) -> None:
+        position, occurred = entity.moment
+        when = f"position {position:,}" if occurred is None else f"{utc(occurred):%Y-%m-%d %H:%M:%S} UTC"
+        super().__init__(f"{ref} was not there yet at {when}: it came at position {came:,}", [])
+        self.reference, self.entity, self.when, self.came = str(ref), entity, when, came
 
 
 def _near(client: Client, kind: str, name: str) -> list[str]:

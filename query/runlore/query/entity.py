@@ -65,6 +65,13 @@ class Entity:
         return min(self._client.position, self.moment.position)
 
     @property
+    def known(self) -> bool:
+        """Whether anything had named it by its moment."""
+        known, values = self.moment.knows()
+        found = self._client.reader.one(f"SELECT 1 FROM entities WHERE entity_id = ? AND {known}", (self._id, *values))
+        return found is not None
+
+    @property
     def place(self) -> tuple[int, int]:
         """Where it stands in listings: position of creation, and order within one event."""
         return self.created_position, self._id

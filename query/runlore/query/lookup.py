@@ -52,6 +52,15 @@ class Lookup(ClientCore):
         with self.reader.read():
             return cast(PipelineRun, self._last_run() if name_id_or_prefix is None else self._run(name_id_or_prefix))
 
+    def first_version(self, kind: str, name: str) -> int | None:
+        """The position at which the log named the first version, whatever the moment; None if it never did."""
+        row = self.reader.one(
+            "SELECT min(created_position) FROM entities"
+            " WHERE project = ? AND kind = ? AND run = '' AND name = ? AND version != ''",
+            (self.project, kind, name),
+        )
+        return None if row is None else row[0]
+
     def _last_run(self) -> Entity:
         known, values = self.moment.knows()
         row = self.reader.one(

@@ -17,7 +17,7 @@ from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit, as_of_text
 from runlore.query import Comparison, Entity
 from runlore.query.comparison import Row, best_columns, is_number
-from runlore.query.moments import NO_END, utc
+from runlore.query.moments import NO_END, NOW, utc
 from runlore.query.plain import plain
 from runlore.schemas.cells import readable
 
@@ -60,6 +60,7 @@ def compare(visit: Visit) -> Response:
         "table": table,
         "titles": [column_title(entity) for entity in table.entities],
         "moments": [_moment(entity) for entity in table.entities],
+        "absent": [entity.moment != NOW and not entity.known for entity in table.entities],
         "addresses": [_address(visit, entity) for entity in table.entities],
         "turning": _turning(visit, turned),
         "lines": lines,

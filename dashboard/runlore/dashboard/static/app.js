@@ -16,7 +16,7 @@ slider();
 kept();
 selection();
 keyboard();
-live();
+if ("live" in document.body.dataset) live(); // an error follows nothing
 document.querySelector("#project")?.addEventListener("change", (event) => event.target.form.requestSubmit());
 
 // A key gets its chart with its second number, which may come while one looks.
