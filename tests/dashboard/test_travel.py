@@ -46,7 +46,7 @@ def test_a_run_steps_through_the_events_of_its_steps(web: TestClient) -> None:
         page = web.get(f"{path}&as_of=6").text
         assert steps(page) == ["5", "7"]
         assert positions(page)[:8] == list(range(1, 9))
-    assert 'data-live="run:run-1 step:run-1/train"' in page
+    assert 'data-live="run:run-1"' in page
 
 
 def text(page: str) -> str:

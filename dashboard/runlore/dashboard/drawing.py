@@ -29,6 +29,25 @@ def spark_points(values: Sequence[float], width: int = 80, height: int = 20) -> 
     )
 
 
+def broken_line(points: Sequence[tuple[int, float | None]], width: int, height: int) -> list[str]:
+    """Polylines through numbers by place, inside a box: one up to each None, which stands for what is no number."""
+    finite = [float(value) for _, value in points if value is not None]
+    if not finite:
+        return []
+    first, low = points[0][0], min(finite)
+    across = (width - 4) / max(1, points[-1][0] - first)
+    span = max(finite) / 2 - low / 2
+    lines: list[list[str]] = [[]]
+    for place, value in points:
+        if value is None:
+            lines.append([])
+            continue
+        y = 2 + (height - 4) * (1 - (value / 2 - low / 2) / span) if span else height / 2
+        lines[-1].append(f"{2 + (place - first) * across:.1f},{y:.1f}")
+    # A number alone is a line to itself, whose round ends show.
+    return [" ".join(line if len(line) > 1 else line * 2) for line in lines if line]
+
+
 class Bar(NamedTuple):
     """One step on the time axis of its run: start and width in percent."""
 

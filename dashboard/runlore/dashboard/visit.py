@@ -61,6 +61,11 @@ class Visit:
         return self.as_of != ""
 
     @property
+    def has_clocks(self) -> bool:
+        """Whether this page can be read by the producers' clocks."""
+        return self.request.url.path not in BY_POSITION or self.clock == "occurred"
+
+    @property
     def occurred_at(self) -> dt.datetime | None:
         """The time by the producers' clocks that is looked at; None where the log's clock decides."""
         occurred = self.client.moment.occurred_us

@@ -30,6 +30,11 @@ PARAMETERS: dict[str, tuple[str, str]] = {
     "order_by": ("string", "A key or field; without, the newest come first."),
     "desc": ("string", "`1`: the largest first."),
     "limit": ("integer", "How many at most."),
+    "points": (
+        "integer",
+        "The whole past with about so many numbers, for a chart: all, or the first, the last, and the least and the"
+        " largest of each stretch. What is no number stands between them as null. `limit` means nothing then.",
+    ),
     "after": ("string", "The `cursor` of the page before."),
     "before": ("integer", "A position; only what came before it."),
     "at": ("string", "Moments at which to compare, positions or times."),

@@ -18,10 +18,11 @@ from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import Visit
 from runlore.query.differences import Difference
 from runlore.query.moments import NO_END, Moment
+from runlore.query.series import sketch
 from runlore.query.trail import projects
 from runlore.schemas.errors import InvalidReferenceError
 
-REF, PATH, LIMIT, BEFORE, AT, POSITION = "ref", "path", "limit", "before", "at", "position"
+REF, PATH, LIMIT, POINTS, BEFORE, AT, POSITION = "ref", "path", "limit", "points", "before", "at", "position"
 
 
 class Endpoint(NamedTuple):
@@ -85,7 +86,18 @@ def history(visit: Visit) -> types.HistoryPage:
 
 
 def series(visit: Visit) -> types.SeriesOut:
-    """The numbers that a leaf had."""
+    """The newest numbers that a leaf had, or with `points` its whole past for a chart."""
+    if visit.text(POINTS):
+        drawn = sketch(visit.entity(), visit.params[PATH], visit.number(POINTS, 1, 100_000))
+        return types.SeriesOut(
+            drawn.path,
+            [point.position for point in drawn.points],
+            drawn.times,
+            [None if point.value is None else _finite(point.value) for point in drawn.points],
+            [point.entry for point in drawn.points],
+            [point.type for point in drawn.points],
+            drawn.total,
+        )
     found = visit.entity().series(visit.params[PATH], visit.number(LIMIT, 5000, 100_000))
     values = [_finite(value) for value in found.values]
     return types.SeriesOut(found.path, found.positions, found.times, values)
@@ -188,7 +200,7 @@ ENDPOINTS = (
     Endpoint("/entities", entities, types.EntityPage, ("kind", "where", "order_by", "desc", LIMIT, "after")),
     Endpoint("/entity", entity, types.EntityOut, (REF,), (REF,)),
     Endpoint("/history", history, types.HistoryPage, (REF, PATH, LIMIT, BEFORE), (REF, PATH)),
-    Endpoint("/series", series, types.SeriesOut, (REF, PATH, LIMIT), (REF, PATH)),
+    Endpoint("/series", series, types.SeriesOut, (REF, PATH, LIMIT, POINTS), (REF, PATH)),
     Endpoint("/diff", diff, types.Differences, (REF, "other", "since", "all"), (REF,)),
     Endpoint("/compare", compare, types.ComparisonOut, (REF, AT, "best"), (REF,)),
     Endpoint("/trail", trail, types.Trail, (REF, LIMIT, BEFORE)),

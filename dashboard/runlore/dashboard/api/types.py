@@ -83,12 +83,18 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 
 class SeriesOut(msgspec.Struct, frozen=True):
-    """Numbers of a leaf, oldest first; null where one is not finite."""
+    """Numbers of a leaf, oldest first; null where one is not finite. With `points` the whole past of the leaf, thinned:
+    also its other entries (null), the number of each entry in the past (from 1), its type (`retracted` and `removed`
+    where it ended), and how many numbers there are in all.
+    """
 
     path: str
     positions: list[int]
     times: list[float]
     values: list[float | None]
+    entries: list[int] | None = None
+    types: list[str] | None = None
+    total: int | None = None
 
 
 class Moment(msgspec.Struct, frozen=True):

@@ -7,19 +7,19 @@ from typing import Any, NamedTuple, cast
 from starlette.responses import Response
 
 from runlore.dashboard.display import Shown, show
-from runlore.dashboard.drawing import spark_points
+from runlore.dashboard.drawing import broken_line
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
 from runlore.query.comparison import is_number
-from runlore.query.series import Series
+from runlore.query.series import Sketch, sketch
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.values import encode_value
 
 ROWS = 100
-POINTS = 5000
-"""Numbers that a chart shows, the newest."""
+POINTS = 4000
+"""About how many numbers a chart shows: more than its width has room for."""
 CHART = (900, 240)
 
 
@@ -48,6 +48,7 @@ def history(visit: Visit) -> Response:
         if not past:
             raise NotFoundError(f"{shown.reference} never had a {field!r}")
     series = numbers(shown, path) if path else None
+    drawn = [] if series is None else series.points
     return render(
         visit,
         "history.html",
@@ -58,20 +59,22 @@ def history(visit: Visit) -> Response:
         older=visit.here(before=entries[limit - 1].position) if len(entries) > limit else None,
         newest=visit.here(before=None) if before else None,
         series=series,
-        points=spark_points(series.values, *CHART) if series else "",
+        drawn=[point.value for point in drawn if point.value is not None],
+        lines_drawn=broken_line([(point.entry, point.value if point.finite else None) for point in drawn], *CHART),
+        points=POINTS,
         chart=CHART,
         kind_shown=shown.kind,
-        live=" ".join(part.reference for _, part in shown.parts()),
+        live=shown.reference,
     )
 
 
-def numbers(shown: Entity, path: str) -> Series | None:
-    """The numbers of a leaf, None where it is a group or never had two."""
+def numbers(shown: Entity, path: str) -> Sketch | None:
+    """The numbers of a leaf for a chart, None where it is a group or never had two."""
     try:
-        series = shown.series(path, POINTS)
+        series = sketch(shown, path, POINTS)
     except NotFoundError:
         return None
-    return series if len(series.values) > 1 else None
+    return series if series.total > 1 else None
 
 
 def _line(entry: Entry) -> Line:

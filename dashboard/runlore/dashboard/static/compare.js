@@ -1,12 +1,13 @@
 // Comparing: charts over numeric keys, brushing that filters the table's columns, the history of one key overlaid, and
 // the rest of a long table as it is scrolled to.
-import { config, fetchJSON, hues, layout, plotly, selectable, text } from "./plotting.js";
+import { config, fetchJSON, hues, layout, linesOf, plotly, selectable, text, thinned } from "./plotting.js";
 import { parallel } from "./parallel.js";
 import { moreRows } from "./rows.js";
 import { showColumns } from "./columns.js";
 
 const COLUMNS_OF_CHARTS = 12;
 const SETTLED = 120; // milliseconds without another step of a brush, before the table and the other chart follow
+const POINTS = 2000; // of one line, about
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
 const table = document.querySelector("[data-table]");
@@ -27,14 +28,15 @@ function overlays() {
     const asked = new URLSearchParams(location.search).getAll("ref");
     const references = [...new Set(asked)].slice(0, 50);
     const [Plotly, ...found] = await Promise.all([plotly(), ...references.map((ref) =>
-      fetchJSON("/api/v1/series", [["ref", ref], ["path", path], ["limit", 2000]]).catch(() => null))]);
-    const traces = found.flatMap((series, at) => series && series.values.length ? [{
-      x: series.values.map((_, step) => step + 1), y: series.values, name: text(references[at]),
-      mode: series.values.length < 60 ? "lines+markers" : "lines",
-      text: series.positions.map((position) => `position ${position}`), hovertemplate: "%{y}<br>%{text}<extra>%{fullData.name}</extra>",
-    }] : []);
-    await Plotly.react(target, traces, layout({ height: 420, showlegend: traces.length > 1, legend: { orientation: "h", y: -0.2 }, xaxis: { title: { text: "entry" } } }), config);
-    target.dataset.drawn = traces.length;
+      fetchJSON("/api/v1/series", [["ref", ref], ["path", path], ["points", POINTS]]).catch(() => null))]);
+    const palette = hues();
+    const named = references.flatMap((ref, at) => (found[at]?.total ? [[ref, found[at]]] : []));
+    const traces = named.flatMap(([ref, series], at) => linesOf(series, series.entries, palette[at % palette.length], (point) => `entry ${series.entries[point]}, position ${series.positions[point]}`, {
+      name: text(ref), legendgroup: ref, hovertemplate: "%{y}<br>%{text}<extra>%{fullData.name}</extra>",
+    }));
+    dialog.querySelector("[data-thinned]").textContent = thinned(named);
+    await Plotly.react(target, traces, layout({ height: 420, showlegend: named.length > 1, legend: { orientation: "h", y: -0.2 }, xaxis: { title: { text: "entry" } } }), config);
+    target.dataset.drawn = named.length;
   });
 }
 

@@ -1,11 +1,12 @@
 // The chart of one key: linear or logarithmic, over positions or time, smoothed; it grows with the log.
-import { config, fetchJSON, hues, layout, plotly, smoothed } from "./plotting.js";
+import { config, fetchJSON, hues, layout, linesOf, plotly, smoothed, thinned } from "./plotting.js";
 
 export async function historyChart(section) {
   const form = section.querySelector("[data-controls]");
   const target = section.querySelector("[data-plot]");
-  const { ref, path } = section.dataset;
-  const read = () => fetchJSON("/api/v1/series", [["ref", ref], ["path", path], ["limit", 5000]]);
+  const note = section.querySelector("[data-thinned]");
+  const { ref, path, points } = section.dataset;
+  const read = () => fetchJSON("/api/v1/series", [["ref", ref], ["path", path], ["points", points]]);
   let series = await read();
   const Plotly = await plotly();
   form.hidden = false;
@@ -14,10 +15,11 @@ export async function historyChart(section) {
     const weight = Number(form.elements.smooth.value);
     const over = form.elements.x.value;
     const x = over === "time" ? series.times.map((seconds) => new Date(seconds * 1000).toISOString()) : series.positions;
-    const text = series.positions.map((position, at) => `position ${position}<br>${new Date(series.times[at] * 1000).toLocaleString()}`);
-    const few = series.values.length < 60;
-    const traces = [{ x, y: series.values, text, mode: few ? "lines+markers" : "lines", line: { width: weight ? 1 : 1.6, color: hues()[0] }, opacity: weight ? 0.35 : 1, hovertemplate: "%{y}<br>%{text}<extra></extra>" }];
+    const says = (at) => `position ${series.positions[at]}<br>${new Date(series.times[at] * 1000).toLocaleString()}`;
+    const traces = linesOf(series, x, hues()[0], says, { opacity: weight ? 0.35 : 1 });
     if (weight) traces.push({ x, y: smoothed(series.values, weight), mode: "lines", line: { width: 2, color: hues()[0] }, hovertemplate: "smoothed %{y}<extra></extra>" });
+    note.textContent = thinned([["", series]]);
+    note.hidden = !note.textContent;
     return Plotly.react(target, traces, layout({
       xaxis: { type: over === "time" ? "date" : "linear", title: { text: over === "time" ? "recorded" : "position in the log", standoff: 6 } },
       yaxis: { type: form.elements.log.checked ? "log" : "linear" },

@@ -3,6 +3,9 @@ import { isDark } from "./switch.js";
 
 const MAPS_STYLE = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
 
+const NUMERIC = ["int", "float", "decimal", "StorageSize"];
+const FEW = 60; // numbers that each have a mark
+
 let loading;
 
 export function plotly() {
@@ -56,6 +59,32 @@ export async function fetchJSON(path, pairs) {
   const answer = await fetch(url);
   if (!answer.ok) throw new Error(`${url.pathname}: ${answer.status}`);
   return answer.json();
+}
+
+// How series (from the API, with `points`) are drawn that were thinned, each named or ""; "" where all are whole.
+export function thinned(named) {
+  const number = (value) => value.toLocaleString("en");
+  const said = named.flatMap(([name, { total, types }]) => {
+    const drawn = types.filter((type) => NUMERIC.includes(type)).length;
+    return drawn === total ? [] : [`${name && `${name}: `}${number(total)} numbers, drawn as ${number(drawn)}`];
+  });
+  return said.length ? `${said.join("; ")}: the least and largest of each stretch` : "";
+}
+
+// Traces of such a series: its line, which breaks where no number was logged, a cross on each number that was withdrawn,
+// and a point on each that stands alone between breaks. `says` is the hover's text.
+export function linesOf(series, x, hue, says, more) {
+  const { values, types, entries, positions } = series;
+  const few = values.length < FEW;
+  const next = values.map((_, at) => (entries[at + 1] === entries[at] + 1 && values[at + 1] === null ? types[at + 1] : ""));
+  const gone = next.map((type) => type === "retracted" || type === "removed");
+  const text = next.map((type, at) => `${says(at)}${gone[at] ? `<br>${type} at position ${positions[at + 1]}` : type && `<br>no number follows at position ${positions[at + 1]}`}`);
+  const alone = (at) => (values[at - 1] ?? values[at + 1] ?? null) === null;
+  const marks = [...values.keys()].filter((at) => values[at] !== null && (gone[at] || (!few && alone(at))));
+  const line = { x, y: values, text, mode: few ? "lines+markers" : "lines", line: { color: hue, width: 1.6 }, hovertemplate: "%{y}<br>%{text}<extra></extra>", ...more };
+  if (!marks.length) return [line];
+  const marker = { symbol: marks.map((at) => (gone[at] ? "x" : "circle")), size: marks.map((at) => (gone[at] ? 10 : 5)), color: marks.map((at) => (gone[at] ? colour("--bad") : hue)) };
+  return [line, { ...line, x: marks.map((at) => x[at]), y: marks.map((at) => values[at]), text: marks.map((at) => text[at]), mode: "markers", marker, opacity: 1, showlegend: false }];
 }
 
 // Exponential smoothing that does not start low: each mean is divided by the weight it has gathered.
