@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from runlore import schemas
+from runlore.dashboard.display import number_text
 from runlore.query import Client
 from runlore.query.counts import KindCounts
 from runlore.schemas import DType, EntityRef, MetadataRetracted, NoteAdded, RunStarted, StorageSize, Uri
@@ -346,3 +347,12 @@ def test_a_project_that_is_not_there_is_said_so(web: TestClient) -> None:
 def test_no_column_is_no_column(web: TestClient) -> None:
     plain, empty = (web.get(f"/list?kind=model{more}").text.count("<th") for more in ("&col=nothing", "&col="))
     assert empty == plain - 1
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (0.5, "0.5"), (0.999999939, "0.999999939"), (0.99999999999999, "0.99999999999999"), (0.8766666666666667, "0.876667"),
+    (100000001.0, "100000001.0"), (1764000000.5, "1764000000.5"), (1234567.8912345, "1234567.89123"),
+    (123456789012345.0, "123456789012345"), (1.25e300, "1.25e+300"), (1.2345678901234e-9, "1.23457e-09"),
+])  # fmt: skip
+def test_a_number_is_short_and_shows_no_other_number(value: float, text: str) -> None:
+    assert number_text(value) == number_text(-value).removeprefix("-") == text

@@ -72,9 +72,14 @@ def show(value: Any, depth: int = 0) -> Shown:
 
 
 def number_text(value: float) -> str:
-    """A number in at most about ten characters."""
+    """A number in about a dozen characters: below 1e15 with all digits before the point, and whole only if it is."""
     exact = repr(value)
-    return exact if len(exact) <= 10 else f"{value:.6g}"
+    if len(exact) <= 12:
+        return exact
+    text = f"{value:.6g}"
+    if "e" in text and 1 <= abs(value) < 1e15:
+        text = f"{value:.{max(1, 12 - len(str(int(abs(value)))))}f}".rstrip("0").rstrip(".")
+    return text if "." in text or "e" in text or value.is_integer() else exact
 
 
 def duration(seconds: float | None) -> str:

@@ -40,7 +40,12 @@ function overlays() {
   });
 }
 
-const short = (value) => (Number.isInteger(value) && Math.abs(value) < 1e7 ? String(value) : String(Number(value.toPrecision(4))));
+// Four digits, and as many more as it takes not to look whole.
+const short = (value) => {
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return String(value);
+  const cut = [4, 8, 12].map((digits) => Number(value.toPrecision(digits))).find((each) => !Number.isInteger(each) || Math.abs(value) >= 1e15);
+  return String(cut ?? value);
+};
 const size = (value) => {
   const step = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, Math.abs(value))) / 3)));
   return `${(value / 1000 ** step).toFixed(step ? 1 : 0)} ${UNITS[step]}`;
