@@ -182,3 +182,23 @@ def test_every_key_of_the_footer_does_what_it_says(browser: Browser, demo_server
     assert here.count() == 1
     assert watched.complaints == []
     watched.context.close()
+
+
+@pytest.mark.parametrize("path", [
+    "/list?kind=run", "/history?ref=step:run-1/train&path=metrics.loss", "/lineage?ref=model:churn@2",
+    "/compare?all=1&" + "&".join(f"ref={ref}" for ref in (
+        "model:churn@1", "model:churn@2", "model:churn@3", "step:run-1/train", "step:run-2/train", "run:run-1",
+    )),
+])  # fmt: skip
+def test_paper_cuts_nothing_off(browser: Browser, demo_server: Server, path: str) -> None:
+    watched = Watched(browser, demo_server, viewport={"width": 1280, "height": 900})
+    page = watched.open(path)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 688, "height": 980})  # A4 between its margins, in CSS pixels
+    page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth", timeout=5000)
+    widths = page.evaluate(
+        "[...document.querySelectorAll('main .main-svg')].map((svg) => svg.getBoundingClientRect().right)"
+    )
+    assert [width for width in widths if width > 688] == []
+    watched.close()

@@ -165,7 +165,7 @@ def seen(page: Page) -> dict[str, Any]:
             slider: document.querySelector('[data-slider]').value,
             filter: document.querySelector('#where')?.value,
             asked: document.querySelector('#as_of').value,
-            clock: document.querySelector('#clock').value,
+            clock: document.querySelector('#clock')?.value,
         })""")
     )
 

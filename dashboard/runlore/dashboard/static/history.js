@@ -1,6 +1,8 @@
 // The chart of one key: linear or logarithmic, over positions or time, smoothed; it grows with the log.
 import { config, fetchJSON, hues, layout, linesOf, plotly, smoothed, thinned } from "./plotting.js";
 
+const PAPER = 660; // CSS pixels that fit between the margins of A4
+
 export async function historyChart(section) {
   const form = section.querySelector("[data-controls]");
   const target = section.querySelector("[data-plot]");
@@ -33,6 +35,9 @@ export async function historyChart(section) {
   form.addEventListener("input", draw);
   form.addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("theme", draw);
+  // A drawing has the screen's width, which paper may not have.
+  addEventListener("beforeprint", () => Plotly.relayout(target, { autosize: false, width: Math.min(target.clientWidth, PAPER) }));
+  addEventListener("afterprint", () => Plotly.relayout(target, { autosize: true, width: null }));
   document.addEventListener("refreshed", async () => {
     const grown = await read().catch(() => null); // the next refresh asks again
     if (grown) { series = grown; draw(); }
