@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from docs.generate import events_page, with_settings
-from runlore.query.filters.parse import parse
+from runlore.query.find.parse import parse
 from runlore.schemas import SETTINGS
 
 ROOT = Path(__file__).parent.parent

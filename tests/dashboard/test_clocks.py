@@ -46,7 +46,7 @@ def shown(answer: str) -> dict[str, str]:
 def test_an_entity_shows_what_had_happened_by_then(web: TestClient, client: Client) -> None:
     page = web.get(f"/entity?ref=model:churn@1&as_of={TIME}&clock=occurred")
     assert page.status_code == 200
-    with Client(client.reader.data and client.reader.data.root, as_of=TIME, clock="occurred") as then:
+    with Client(client.scope.reader.data and client.scope.reader.data.root, as_of=TIME, clock="occurred") as then:
         known = then.get("model:churn@1").metadata
     assert known == {"accuracy": 0.9}
     assert shown(page.text) == {key: str(value) for key, value in known.items()}

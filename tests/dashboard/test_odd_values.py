@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from runlore.query import Client
-from runlore.query.filters.order import Cursor
+from runlore.query.find.order import Cursor
 from runlore.schemas import FilterError, InvalidReferenceError, MomentError, NotFoundError, StorageSize
 from tests.dashboard.conftest import web_over
 from tests.events import LogBuilder

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from runlore import schemas
 from runlore.dashboard.display import number_text
 from runlore.query import Client
-from runlore.query.counts import KindCounts
+from runlore.query.page.counts import KindCounts
 from runlore.schemas import DType, EntityRef, MetadataRetracted, NoteAdded, RunStarted, StorageSize, Uri
 from tests.dashboard.conftest import web_over
 from tests.events import LogBuilder
@@ -182,10 +182,10 @@ def test_health_and_metrics(web: TestClient, demo: Client) -> None:
 
 def test_counts_go_on_from_what_was_counted(demo: Client) -> None:
     counts = KindCounts()
-    assert counts.of(demo) == demo.list_kinds()
-    assert counts.of(demo) == demo.list_kinds()
+    assert counts.of(demo.scope) == demo.list_kinds()
+    assert counts.of(demo.scope) == demo.list_kinds()
     with Client(demo.reader.data.root if demo.reader.data else None, as_of=20) as then:
-        assert counts.of(then) == then.list_kinds() != demo.list_kinds()
+        assert counts.of(then.scope) == then.list_kinds() != demo.list_kinds()
 
 
 def marked(answer: str, path: str) -> list[int]:

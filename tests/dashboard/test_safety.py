@@ -292,7 +292,7 @@ def test_a_read_that_takes_too_long_is_ended(demo: Client) -> None:
 
 def read_for_ever(client: Client) -> None:
     while True:
-        client.reader.one("SELECT 1")
+        client.scope.reader.one("SELECT 1")
 
 
 def test_many_short_reads_are_ended_as_well(demo: Client) -> None:

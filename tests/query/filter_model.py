@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runlore.query.filters import ast
+from runlore.query.find import ast
 from runlore.schemas import DType, Path, Uri
 
 TEXTS = (str, Uri, Path, DType, uuid.UUID)

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from runlore.query import Client
-from runlore.query.counts import KindCounts
+from runlore.query.page.counts import KindCounts
 from runlore.schemas.layout import DataDir
 from tests.events import LogBuilder
 from tests.query.views import client_of, fold_live
@@ -21,11 +21,11 @@ def test_counts_follow_a_view_made_anew_in_which_ids_mean_other_things(tmp_path:
     data, counts = DataDir(tmp_path), KindCounts()
     fold_live(data, log)
     with Client(tmp_path) as client:
-        assert counts.of(client) == {"artifact": 2}
+        assert counts.of(client.scope) == {"artifact": 2}
         log.rows[1] = readable
         fold_live(data, log, generation=2)
         log.log("artifact:c@1", {"x": 1})
-        assert counts.of(client) == client.list_kinds() == {"artifact": 2, "model": 1}
+        assert counts.of(client.scope) == client.list_kinds() == {"artifact": 2, "model": 1}
 
 
 def test_names_of_projects_that_are_not_there_are_not_remembered(tmp_path: Path) -> None:
@@ -33,6 +33,6 @@ def test_names_of_projects_that_are_not_there_are_not_remembered(tmp_path: Path)
     with client_of(tmp_path, lambda log: log.log("artifact:a@1", {"x": 1})) as client:
         for number in range(50):
             with Client(tmp_path, f"nobody-{number}") as other:
-                assert counts.of(other) == {}
-        assert counts.of(client) == {"artifact": 1}
+                assert counts.of(other.scope) == {}
+        assert counts.of(client.scope) == {"artifact": 1}
         assert len(counts._latest) == 1

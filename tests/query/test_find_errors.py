@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from runlore.query import Client
-from runlore.query.filters import ast
-from runlore.query.filters.parse import MAX_CONDITIONS, MAX_LENGTH, parse, parse_key
+from runlore.query.find import ast
+from runlore.query.find.parse import MAX_CONDITIONS, MAX_LENGTH, parse, parse_key
 from runlore.schemas import FilterError, RunStarted
 from tests.events import LogBuilder
 from tests.query.views import client_of

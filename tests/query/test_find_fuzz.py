@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runlore.query.filters import plan
-from runlore.query.filters.parse import parse, parse_key
+from runlore.query.find import plan
+from runlore.query.find.parse import parse, parse_key
 from tests.query.filter_data import EVENTS, LOGS, PATHS, filters, world
 from tests.query.filter_model import order_value
 from tests.query.views import client_of

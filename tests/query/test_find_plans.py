@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runlore.query import Client
-from runlore.query.filters import plan
+from runlore.query.find import plan
 from tests.events import LogBuilder
 from tests.query.test_reader import steps_taken
 from tests.query.views import client_of
@@ -61,9 +61,9 @@ def test_no_plan_scans_history_or_heads(
         steps.extend(str(row[3]) for row in plain(f"EXPLAIN QUERY PLAN {sql}", values))
         return plain(sql, values)
 
-    plain = client.reader.rows
-    monkeypatch.setattr(client.reader, "rows", explained)
-    monkeypatch.setattr(client.reader, "one", lambda sql, values=(): next(iter(explained(sql, values)), None))
+    plain = client.scope.reader.rows
+    monkeypatch.setattr(client.scope.reader, "rows", explained)
+    monkeypatch.setattr(client.scope.reader, "one", lambda sql, values=(): next(iter(explained(sql, values)), None))
     for kind in ("model", "run", None):
         client.find(kind, where, order_by=order, as_of=as_of)
     # Aliases: h is heads or history, m history.
@@ -75,9 +75,9 @@ def test_no_plan_scans_history_or_heads(
 
 def test_a_selective_condition_drives_through_the_index_on_values(client: Client, monkeypatch: Any) -> None:
     steps: list[str] = []
-    plain = client.reader.rows
+    plain = client.scope.reader.rows
     monkeypatch.setattr(
-        client.reader,
+        client.scope.reader,
         "rows",
         lambda sql, values=(): (
             steps.extend(str(row[3]) for row in plain(f"EXPLAIN QUERY PLAN {sql}", values)),

@@ -32,8 +32,8 @@ def client(tmp_path: Path) -> Client:
 
 
 def folder_of(client: Client) -> str:
-    assert client.reader.data
-    return str(client.reader.data.root)
+    assert client.scope.reader.data
+    return str(client.scope.reader.data.root)
 
 
 @pytest.mark.parametrize("text", ["-1", "+5", "77.5", "-3.5", ".5", "1.5e3"])

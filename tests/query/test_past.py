@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from runlore.query import Client
+from runlore.query import Client, lookup
 from runlore.schemas import EntityRef, MetadataRetracted, NoteAdded, NotFoundError, RunStarted, StepStarted, StorageSize
 from runlore.schemas.errors import MomentError, RunloreError
 from tests.events import START, LogBuilder
@@ -261,13 +261,13 @@ def test_a_run_is_found_by_its_name_without_a_scan(
 ) -> None:
     client_of(tmp_path, renamed)
     with Client(tmp_path, as_of=as_of) as client:
-        plain, steps = client.reader.rows, list[str]()
+        plain, steps = client.scope.reader.rows, list[str]()
 
         def explained(sql: str, values: Any = ()) -> Any:
             steps.extend(str(row[3]) for row in plain(f"EXPLAIN QUERY PLAN {sql}", values))
             return plain(sql, values)
 
-        monkeypatch.setattr(client.reader, "rows", explained)
-        client._runs_named(name)
+        monkeypatch.setattr(client.scope.reader, "rows", explained)
+        lookup._runs_named(client.scope, name)
         assert [step for step in steps if step.startswith("SCAN")] == []
         assert any(drives in step for step in steps)

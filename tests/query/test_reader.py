@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from runlore.projector.database import open_writer
-from runlore.query import Client, entries, leaves, series, timeline
-from runlore.query.reader import ViewReader
+from runlore.query import Client, history, series
+from runlore.query.view import events, leaves
+from runlore.query.view.connection import ViewReader
 from runlore.schemas.errors import CorruptLogError, NotFoundError, NotSentError, ReceiptTimeoutError
 from runlore.schemas.ids import new_id
 from runlore.schemas.layout import DataDir, ProjectorStatus, write_struct
@@ -77,7 +78,7 @@ def test_one_transaction_sees_one_state_while_the_view_moves_on(tmp_path: Path) 
     log = counted(LogBuilder(), 3)
     fold_live(DataDir(tmp_path), log)
     with Client(tmp_path) as client:
-        with client.reader.read():
+        with client.scope.reader.read():
             assert client.position == 3
             counted(log, 4)
             fold_live(DataDir(tmp_path), log, after=3)
@@ -88,13 +89,13 @@ def test_one_transaction_sees_one_state_while_the_view_moves_on(tmp_path: Path) 
 def test_a_forked_child_reads_with_a_connection_of_its_own(tmp_path: Path) -> None:
     client = client_of(tmp_path, lambda log: counted(log, 5))
     entity = client.get("artifact:a@1")
-    before = client.reader.one("SELECT 1")
+    before = client.scope.reader.one("SELECT 1")
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            held = client.reader._local.held
-            fine = entity.metadata["one"] == 5 and client.reader._local.held is not held
+            held = client.scope.reader._local.held
+            fine = entity.metadata["one"] == 5 and client.scope.reader._local.held is not held
             client.close()
             code = 0 if fine else 2
         finally:
@@ -143,7 +144,7 @@ def test_a_thread_that_ends_leaves_no_connection(tmp_path: Path) -> None:
         thread = threading.Thread(target=lambda: client.position)
         thread.start()
         thread.join()
-    assert len(client.reader._connections) <= 2
+    assert len(client.scope.reader._connections) <= 2
 
 
 def close_while_threads_read(folder: str, seconds: float) -> int:
@@ -200,7 +201,7 @@ def test_a_client_takes_no_lock_from_a_projection_in_its_process(tmp_path: Path)
 
 def test_nothing_can_be_written_through_a_client(tmp_path: Path) -> None:
     client = client_of(tmp_path, lambda log: counted(log, 1))
-    with pytest.raises(sqlite.OperationalError, match="readonly"), client.reader.read() as connection:
+    with pytest.raises(sqlite.OperationalError, match="readonly"), client.scope.reader.read() as connection:
         connection.execute("DELETE FROM heads")
 
 
@@ -281,7 +282,7 @@ def test_gaps_in_a_producers_numbers_show(tmp_path: Path) -> None:
 
 
 def plan(client: Client, sql: str, values: tuple[Any, ...]) -> list[str]:
-    return [str(row[3]) for row in client.reader.rows(f"EXPLAIN QUERY PLAN {sql}", values)]
+    return [str(row[3]) for row in client.scope.reader.rows(f"EXPLAIN QUERY PLAN {sql}", values)]
 
 
 @pytest.mark.parametrize(
@@ -289,11 +290,11 @@ def plan(client: Client, sql: str, values: tuple[Any, ...]) -> list[str]:
     [
         (leaves._HEADS, (1, "metadata")),
         (leaves._AS_OF, (1, 1, "metadata")),
-        (timeline._NEWEST, (1, 1, 0, 9, 5)),
-        (timeline._OLDEST, (1, 1, 0, 9, 5)),
+        (history._NEWEST, (1, 1, 0, 9, 5)),
+        (history._OLDEST, (1, 1, 0, 9, 5)),
         (leaves._OCCURRED, (1, 1, 1, "metadata")),
         (series._SERIES.format(order="ASC"), (1, 1, 0, 9)),
-        (entries._EVENT, (json.dumps([1]),)),
+        (events._EVENT, (json.dumps([1]),)),
     ],
     ids=["current", "as_of", "history", "history_on", "occurred", "series", "events"],
 )
@@ -313,7 +314,7 @@ def steps_taken(client: Client, read: Any) -> int:
         count += 1
         return 0
 
-    with client.reader.read() as connection:
+    with client.scope.reader.read() as connection:
         connection.set_progress_handler(tick, 100)
         try:
             read(client)

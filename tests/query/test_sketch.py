@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runlore.query import Client
-from runlore.query.series import Point, Sketch, sketch
+from runlore.query.page.sketch import Point, Sketch, sketch
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import MetadataRetracted
 from runlore.schemas.references import parse_ref

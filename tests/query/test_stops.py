@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runlore.query import Client
-from runlore.query.stops import stops
+from runlore.query.page.timeline import stops
 from runlore.schemas.events import RunFinished, RunStarted, StepFinished, StepStarted
 from runlore.schemas.references import EntityRef
 from tests.events import LogBuilder

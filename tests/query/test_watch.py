@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from runlore.query import Change, Client, Feed
-from runlore.query.watching import Place
+from runlore.query.watch.selection import Place
 from runlore.schemas import (
     EntityRef,
     FilterError,
@@ -120,8 +120,8 @@ def test_every_place_of_a_change_is_one_to_go_on_from(tmp_path: Path, monkeypatc
     client = client_of(tmp_path, write)
     whole = drain(client)
     for page in (1, 3, 500):
-        monkeypatch.setattr("runlore.query.changes.PAGE_CHANGES", page)
-        monkeypatch.setattr("runlore.query.changes.PAGE_POSITIONS", max(page // 2, 1))
+        monkeypatch.setattr("runlore.query.watch.changes.PAGE_CHANGES", page)
+        monkeypatch.setattr("runlore.query.watch.changes.PAGE_POSITIONS", max(page // 2, 1))
         assert drain(client) == whole
         for index, change in enumerate(whole):
             assert drain(client, since=change.place) == whole[index + 1 :]

@@ -13,7 +13,7 @@ import click
 from runlore.cli.output import note
 from runlore.cli.render import text
 from runlore.query import Client, Entity, parse_when
-from runlore.query.moments import Clock
+from runlore.query.time.moment import Clock
 from runlore.schemas.errors import MomentError
 from runlore.schemas.references import EntityRef
 
@@ -75,7 +75,7 @@ def open_client(data_dir: Path | None, project: str | None, as_of: When | None =
     """
     client = Client(data_dir, project, as_of, clock_of_context())
     if as_of is not None or sys.stdout.isatty():
-        told = f", of what had occurred by {as_of}" if client.moment.occurred_us is not None else ""
+        told = f", of what had occurred by {as_of}" if client.scope.moment.occurred_us is not None else ""
         note(f"complete to position {client.position}{told}")
     return client
 

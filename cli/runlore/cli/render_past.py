@@ -8,7 +8,7 @@ from runlore.cli.output import print_table
 from runlore.cli.plain import plain
 from runlore.cli.render import ended_or, json_entry, text, when, where, who
 from runlore.query import Comparison, Difference, Differences, Entity, Entry, History, PipelineRun
-from runlore.query.moments import Clock
+from runlore.query.time.moment import Clock
 from runlore.schemas.special import StorageSize
 
 MARKS = {"added": "+", "removed": "-", "changed": "~", "equal": "="}

@@ -17,7 +17,7 @@ from runlore.dashboard.rendering import render, render_bare
 from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import MissingEntityError, NotThereYetError, Visit
 from runlore.query import Client
-from runlore.query.counts import KindCounts
+from runlore.query.page.counts import KindCounts
 from runlore.schemas.errors import (
     AmbiguousError,
     InvalidReferenceError,
@@ -63,7 +63,7 @@ def answer_with(
     def endpoint(request: Request) -> Response:
         started = time.perf_counter()
         try:
-            with client.reader.within(seconds):
+            with client.scope.reader.within(seconds):
                 answer = _answer(Visit(request, client, counts), build)
         except RunloreError as error:
             answer = _failure(request, error)

@@ -25,7 +25,7 @@ from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.safety import Guard
 from runlore.dashboard.visit import Visit
 from runlore.query import Client
-from runlore.query.counts import KindCounts
+from runlore.query.page.counts import KindCounts
 
 HERE = Path(__file__).parent
 THREADS = 6

@@ -24,8 +24,8 @@ def comparison_of(visit: Visit) -> Comparison:
     if len(references) * max(1, len(moments)) > MAX_COLUMNS:
         raise InvalidReferenceError(f"at most {MAX_COLUMNS} columns can be compared at once")
     best = best_of(visit)
-    known = (visit.client.reader, visit.client.project, tuple(references), tuple(moments), visit.client.moment,
-             visit.client.reader.generation, visit.head, best)  # fmt: skip
+    scope = visit.client.scope
+    known = (scope, tuple(references), tuple(moments), scope.reader.generation, visit.head, best)
     with _lock:
         if known in _tables:
             _tables.move_to_end(known)

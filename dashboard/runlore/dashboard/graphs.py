@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from runlore.query import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun
+from runlore.query.lookup import entity_at
 from runlore.schemas.errors import NotFoundError
 
 NODE_WIDTH, NODE_HEIGHT = 176, 40
@@ -72,7 +73,7 @@ def neighbours(entity: Entity) -> list[tuple[str, list[Entity]]]:
 
 def _known(entity: Entity, reference: str) -> list[Entity]:
     try:
-        return [entity.client.at(reference, entity.moment)]
+        return [entity_at(entity.scope, reference)]
     except NotFoundError:
         return []
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from runlore.query import Client
-from runlore.query.trail import Touched, touched
+from runlore.query.activity import Touched, touched
 from runlore.schemas.errors import RunloreError
 from runlore.schemas.sqlite import sqlite
 
@@ -105,11 +105,11 @@ class Live:
 
     def news(self) -> News | None:
         """What is new since the look before; None when nothing is."""
-        with self._client.reader.within(LOOK_SECONDS * 5):
+        with self._client.scope.reader.within(LOOK_SECONDS * 5):
             position, lag = self._client.position, self._client.lag
             known = self._seen
             fresh = known is not None and known < position
-            about = touched(self._client, known) if known is not None and fresh else _NOTHING
+            about = touched(self._client.scope, known) if known is not None and fresh else _NOTHING
         self._seen = position  # only now: what a look that failed has found is still to be told
         if known is None or position < known:  # the first look, or a new view
             return News(position, lag, [], [], all=known is not None)

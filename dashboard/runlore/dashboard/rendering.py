@@ -15,8 +15,8 @@ from runlore.dashboard.links import Value, address
 from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
-from runlore.query.stops import Stops, stops
-from runlore.query.trail import projects
+from runlore.query.activity import projects
+from runlore.query.page.timeline import Stops, stops
 from runlore.schemas.paths import format_path
 
 NAVIGATION = (("run", "Runs"), ("model", "Models"), ("artifact", "Artifacts"), ("step", "Steps"))
@@ -99,7 +99,7 @@ def render(visit: Visit, template: str, status: int = 200, **values: Any) -> HTM
         "url": visit.url,
         "here": visit.here,
         "navigation": NAVIGATION,
-        "projects": projects(visit.now),
+        "projects": projects(visit.now.scope),
         "lag": visit.now.lag,
         "quarantined": visit.client.quarantined(MANY),
         "many": MANY,

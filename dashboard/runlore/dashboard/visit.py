@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import difflib
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import cast
 
 from starlette.requests import Request
 
 from runlore.dashboard.links import Value, address
 from runlore.query import Client, Entity
-from runlore.query.counts import KindCounts
-from runlore.query.moments import NO_END, NOW, Clock, Moment, check_clock, utc
-from runlore.query.trail import projects, recorded_at
+from runlore.query.activity import projects, recorded_at
+from runlore.query.lookup import first_version
+from runlore.query.page.counts import KindCounts
+from runlore.query.time.moment import NO_END, NOW, Clock, Moment, check_clock, utc
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.references import EntityRef, parse_ref
 
@@ -39,21 +40,21 @@ class Visit:
     def __init__(self, request: Request, base: Client, counts: KindCounts) -> None:
         self._counts = counts
         self.request, self.params = request, request.query_params
-        self.now = _twin(base, self.params.get("project") or base.project, NOW)
+        self.now = _client(base, self.params.get("project") or base.project, NOW)
         self.home_project = base.project
-        if self.now.project != base.project and self.now.project not in projects(self.now):
-            raise NotFoundError(f"no project {self.now.project!r}; there are: {', '.join(projects(self.now)[:20])}")
+        if self.now.project != base.project and self.now.project not in (there := projects(self.now.scope)):
+            raise NotFoundError(f"no project {self.now.project!r}; there are: {', '.join(there[:20])}")
         self.as_of = self.params.get("as_of", "").strip()
         self.clock: Clock = check_clock(cast(Clock, self.text("clock") or "recorded"))
         moment = self.now.moment_of(self.as_of, self.clock) if self.as_of else NOW
-        self.client = _twin(base, self.now.project, moment)
+        self.client = _client(base, self.now.project, moment)
         self.head = self.now.position
         self.position = min(self.head, moment.position)
 
     @property
     def kinds(self) -> dict[str, int]:
         """How many entities of each kind the project had at the moment."""
-        return self._counts.of(self.client)
+        return self._counts.of(self.client.scope)
 
     @property
     def past(self) -> bool:
@@ -68,7 +69,7 @@ class Visit:
     @property
     def occurred_at(self) -> dt.datetime | None:
         """The time by the producers' clocks that is looked at; None where the log's clock decides."""
-        occurred = self.client.moment.occurred_us
+        occurred = self.client.scope.moment.occurred_us
         return None if occurred is None else utc(occurred)
 
     @property
@@ -84,7 +85,7 @@ class Visit:
     @functools.cached_property
     def recorded_at(self) -> dt.datetime | None:
         """The log's clock at the position that is shown."""
-        return recorded_at(self.client, self.position)
+        return recorded_at(self.client.scope, self.position)
 
     @property
     def kept(self) -> dict[str, str]:
@@ -102,7 +103,7 @@ class Visit:
             if path not in BY_POSITION:
                 kept["clock"] = self.clock
         elif self.past:
-            kept["as_of"] = str(min(self.client.moment.position, NO_END))
+            kept["as_of"] = str(min(self.client.scope.moment.position, NO_END))
         return kept
 
     def url(self, path: str, /, **params: Value) -> str:
@@ -164,15 +165,15 @@ class Visit:
 
     def _later(self, ref: EntityRef, client: Client) -> NotThereYetError | None:
         """That an entity came later than the moment of a client, if so."""
-        if client.moment == NOW:
+        if client.scope.moment == NOW:
             return None
         try:
-            entity = _resolved(ref, self.now).seen_at(client.moment)
+            entity = _resolved(ref, self.now).seen_at(client.scope.moment)
         except NotFoundError:
             return None
         if entity.known:
             return None  # it was there, but not by this name: a stage that nobody held
-        first = self.now.first_version(ref.kind, ref.name) if ref.version in (None, "latest") else None
+        first = first_version(self.now.scope, ref.kind, ref.name) if ref.version in (None, "latest") else None
         return NotThereYetError(ref, entity, entity.created_position if first is None else first)
 
 
@@ -211,13 +212,11 @@ def _near(client: Client, kind: str, name: str) -> list[str]:
 
 
 def at_moment(client: Client, moment: Moment) -> Client:
-    """The same client at another moment, over the same connections."""
-    return _twin(client, client.project, moment)
+    """A client of another moment, over the same connections."""
+    return _client(client, client.project, moment)
 
 
-def _twin(client: Client, project: str, moment: Moment) -> Client:
-    twin = copy.copy(client)
-    twin.project, twin.moment = project, moment
+def _client(base: Client, project: str, moment: Moment) -> Client:
     # Times that a call is given (`since`) go by the same clock as the moment.
-    twin.clock = "recorded" if moment.occurred_us is None else "occurred"
-    return twin
+    clock: Clock = "recorded" if moment.occurred_us is None else "occurred"
+    return Client.over(replace(base.scope, project=project, moment=moment, clock=clock))

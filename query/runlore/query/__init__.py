@@ -1,18 +1,19 @@
 """Read what was logged: current values, history, any past position; read-only."""
 
-from runlore.query.changes import Change
 from runlore.query.client import Client
-from runlore.query.comparison import Comparison
-from runlore.query.differences import Difference, Differences
-from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun
+from runlore.query.compare.comparison import Comparison
+from runlore.query.compare.diff import Difference, Differences
+from runlore.query.entities import ArtifactVersion, ModelVersion, PipelineRun, StepRun
+from runlore.query.entity import Entity
 from runlore.query.entries import Entry, Metadata
-from runlore.query.feed import AsyncWatch, Feed, Watch
-from runlore.query.finding import Found
-from runlore.query.histories import History
+from runlore.query.find.search import Found
+from runlore.query.history import History
 from runlore.query.lineage import Edge, Lineage
-from runlore.query.searching import Hit, Hits
 from runlore.query.series import Series
-from runlore.query.whens import parse_when
+from runlore.query.text_search import Hit, Hits
+from runlore.query.time.parse import parse_when
+from runlore.query.watch.changes import Change
+from runlore.query.watch.feed import AsyncWatch, Feed, Watch
 
 __all__ = [
     "ArtifactVersion",

@@ -1,30 +1,47 @@
-"""The client: where reading begins."""
+"""The client: where reading begins. Each method names the part that answers it."""
 
 from __future__ import annotations
 
+import datetime as dt
+import time
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
-from runlore.query import evidence
-from runlore.query.comparison import Best, Comparison
-from runlore.query.differences import Differences, differences
-from runlore.query.entities import Entity
-from runlore.query.filters.parse import Where
-from runlore.query.finding import Found, find
-from runlore.query.histories import History
-from runlore.query.listing import Listing
-from runlore.query.live import Live
-from runlore.query.moments import NO_END, AsOf, check_limit
-from runlore.query.waiting import HasEventId, Waiting
+from runlore.query import evidence, listing, lookup, text_search
+from runlore.query.attention import producers, quarantine, quarantined
+from runlore.query.compare.comparison import Best, Comparison
+from runlore.query.compare.diff import Differences, differences
+from runlore.query.entities import ArtifactVersion, ModelVersion, PipelineRun, StepRun
+from runlore.query.entity import Entity
+from runlore.query.find.parse import Where
+from runlore.query.find.search import Found, find
+from runlore.query.history import History
+from runlore.query.listing import Before
+from runlore.query.scope import Scope
+from runlore.query.text_search import Hits
+from runlore.query.time.moment import AsOf, Clock, Moment, check_clock
+from runlore.query.view.connection import ViewReader
+from runlore.query.waiting import HasEventId, wait_for
+from runlore.query.watch.feed import AsyncWatch, Watch, feed
+from runlore.query.watch.selection import Since
+from runlore.schemas.errors import SettingsError
+from runlore.schemas.layout import ProjectorStatus, read_struct
+from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
+from runlore.schemas.settings import read_settings
 
 __all__ = ["Client", "HasEventId"]
+
+STATUS_SECONDS = 10.0
+"""A projector whose status is older than this is not running."""
 
 Thing = Entity | EntityRef | str
 """An entity, or a reference to one."""
 
 
-class Client(Waiting, Listing, Live):
+class Client:
     """Reads the metadata of one project. Read-only; safe in several threads and processes at once.
 
     `data_dir_or_url`: a data folder (default: RUNLORE_DATA_DIR, else ``.runlore``), one view file, or a
@@ -36,7 +53,137 @@ class Client(Waiting, Listing, Live):
     late. Times in `since` and `until` go by the same clock. Raises MomentError for what is no such moment.
     """
 
-    # -- several entities ----------------------------------------------------------------------------
+    def __init__(
+        self,
+        data_dir_or_url: str | Path | None = None,
+        project: str | None = None,
+        as_of: AsOf | None = None,
+        clock: Clock = "recorded",
+    ) -> None:
+        settings = read_settings(project=project)
+        reader = ViewReader(settings.data_dir if data_dir_or_url is None else _path(data_dir_or_url))
+        self.scope = Scope(reader, settings.project, clock=check_clock(clock))
+        """What every read of this client takes."""
+        if as_of is not None:
+            self.scope = self.scope.at(self.scope.moment_of(as_of))
+
+    @classmethod
+    def over(cls, scope: Scope) -> Client:
+        """A client that reads a scope: another project or moment over the connections of another client."""
+        client = cls.__new__(cls)
+        client.scope = scope
+        return client
+
+    # -- how far the log is --------------------------------------------------------------------------
+
+    @property
+    def project(self) -> str:
+        return self.scope.project
+
+    @property
+    def position(self) -> int:
+        """Everything up to this position of the log can be read; with `as_of`, that position."""
+        return self.scope.position
+
+    @property
+    def recorded_at(self) -> dt.datetime:
+        """The log's clock at the last folded event, UTC."""
+        return self.scope.recorded_at
+
+    @property
+    def lag(self) -> int | None:
+        """Events on the stream that cannot be read yet; None when no projector says how far the stream is."""
+        data = self.scope.reader.data
+        status = None if data is None else read_struct(data.status, ProjectorStatus)
+        if status is None or time.time() - status.updated > STATUS_SECONDS:
+            return None
+        return max(0, status.stream_last - self.scope.head)
+
+    def position_at(self, when: AsOf) -> int:
+        """The last position recorded at or before a time; a position stands for itself.
+
+        Raises MomentError (a ValueError) for a datetime without a time zone, or a text that is not understood.
+        """
+        return self.scope.position_at(when)
+
+    def moment_of(self, when: AsOf, clock: Clock | None = None) -> Moment:
+        """What may be seen as of a position or time, by this client's clock unless another is given.
+
+        By the producers' clocks that is what they say had happened by then, out of what this client knows.
+        Raises MomentError for a position by the producers' clocks.
+        """
+        return self.scope.moment_of(when, clock)
+
+    def wait_for(self, what: HasEventId | str | int, timeout: float = 10.0) -> int:
+        """Wait until an event (receipt, event ID or position) can be read; its position.
+
+        Raises ReceiptTimeoutError after `timeout` seconds, NotSentError when the event was quarantined.
+        """
+        return wait_for(self.scope, what, timeout)
+
+    # -- one entity ----------------------------------------------------------------------------------
+
+    def get(self, reference: str | EntityRef, as_of: AsOf | None = None) -> Entity:
+        """The entity of a reference; without a version, the latest. Raises NotFoundError."""
+        scope = self.scope if as_of is None else self.scope.at(self.scope.moment_of(as_of))
+        return lookup.entity_at(scope, reference)
+
+    def get_artifact_version(self, name: str, version: str | int | None = None) -> ArtifactVersion:
+        """A version of an artifact; without one, the latest. Raises NotFoundError."""
+        found = lookup.version_of(self.scope, "artifact", name, None if version is None else str(version))
+        return cast(ArtifactVersion, found)
+
+    def get_model_version(self, name: str, version: str | int | None = None) -> ModelVersion:
+        """A version of a model: by its name, a stage, or ``latest`` (the default). Raises NotFoundError."""
+        found = lookup.version_of(self.scope, "model", name, None if version is None else str(version))
+        return cast(ModelVersion, found)
+
+    def get_pipeline_run(self, name_id_or_prefix: str | None = None) -> PipelineRun:
+        """A run by ID, name, pipeline (its last run) or unique prefix of an ID; without one, the last run.
+
+        Raises NotFoundError, or AmbiguousError listing what fits.
+        """
+        return lookup.run_of(self.scope, name_id_or_prefix)
+
+    # -- lists ---------------------------------------------------------------------------------------
+
+    def list_entities(
+        self, kind: str, name: str | None = None, limit: int = 100, before: Before = None
+    ) -> list[Entity]:
+        """Entities of a kind (versions, where it has them), newest first.
+
+        `before`: the last entity of a page, for the page after it; or a position, for what was created before it.
+        """
+        return listing.list_entities(self.scope, kind, name, limit, before)
+
+    def list_artifact_versions(
+        self, name: str | None = None, limit: int = 100, before: Before = None
+    ) -> list[ArtifactVersion]:
+        return cast(list[ArtifactVersion], self.list_entities("artifact", name, limit, before))
+
+    def list_model_versions(
+        self, name: str | None = None, limit: int = 100, before: Before = None
+    ) -> list[ModelVersion]:
+        return cast(list[ModelVersion], self.list_entities("model", name, limit, before))
+
+    def list_steps(self, limit: int = 100, before: Before = None) -> list[StepRun]:
+        return cast(list[StepRun], self.list_entities("step", None, limit, before))
+
+    def list_pipeline_runs(
+        self,
+        pipeline: str | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        before: Before = None,
+    ) -> list[PipelineRun]:
+        """Runs, newest first; of one pipeline or with one status, if given."""
+        return listing.list_runs(self.scope, pipeline, status, limit, before)
+
+    def list_kinds(self) -> dict[str, int]:
+        """The kinds of entities in the project and how many there are of each."""
+        return listing.count_kinds(self.scope)
+
+    # -- questions -----------------------------------------------------------------------------------
 
     def find(
         self,
@@ -55,14 +202,22 @@ class Client(Waiting, Listing, Live):
         or field) the newest come first. `after`: the `cursor` of the page before. Raises FilterError, and MomentError
         by the producers' clocks: a find goes by positions.
         """
-        return find(self, kind, where, order_by, descending, limit, after, as_of)
+        return find(self.scope, kind, where, order_by, descending, limit, after, as_of)
+
+    def search(self, text: str, kind: str | None = None, limit: int = 50) -> Hits:
+        """Where all words of a text occur together: in a name, in a key, or in a key and its text value, as of now.
+
+        The last word may be the beginning of one. Names come first. The index follows the log within about a
+        second: `.position` of the answer says how far. Raises LatestOnlyError for a client with `as_of`.
+        """
+        return text_search.search(self.scope, text, kind, limit)
 
     def compare(self, entities: Sequence[Thing], best: Best | None = None) -> Comparison:
         """A table of the leaves of several entities; those that differ come first.
 
         `best`: mark the largest (``"max"``) or smallest (``"min"``) number of each row that differs.
         """
-        with self.reader.read():
+        with self.scope.reader.read():
             return Comparison([self._entity_of(item) for item in entities], best)
 
     def diff(
@@ -71,11 +226,11 @@ class Client(Waiting, Listing, Live):
         """What was added, removed, changed or stayed equal between two entities, or in one between two moments.
 
         `before` is read as of `since`, `after` as of `until`; without them, as of the moment of the entity, or of
-        the client for a reference. Each reference is looked up at its own moment, so that a stage may stand for
+        the client for a reference. Each reference is looked up at its own moment, so that a stage may mean
         two versions; without `after`, the entity is looked up as of `until`, and is the same on both sides. An
-        entity that was not named yet at its moment has no leaves.
+        entity that did not exist yet at its moment has no leaves.
         """
-        with self.reader.read():
+        with self.scope.reader.read():
             second = self._side(before if after is None else after, until)
             if after is not None:
                 first = self._side(before, since)
@@ -89,7 +244,7 @@ class Client(Waiting, Listing, Live):
         if when is None:
             return self._entity_of(thing)
         moment = self.moment_of(when)
-        return thing.seen_at(moment) if isinstance(thing, Entity) else self.at(thing, moment)
+        return thing.seen_at(moment) if isinstance(thing, Entity) else lookup.entity_at(self.scope.at(moment), thing)
 
     def blame(self, entity: Thing, ended: bool = False) -> History:
         """The entry that last set each leaf; see `Entity.blame`."""
@@ -98,35 +253,55 @@ class Client(Waiting, Listing, Live):
     def _entity_of(self, thing: Thing) -> Entity:
         return thing if isinstance(thing, Entity) else self.get(thing)
 
-    # -- what needs attention ------------------------------------------------------------------------
+    # -- following the log ---------------------------------------------------------------------------
+
+    def watch(
+        self,
+        what: str | EntityRef | None = None,
+        *,
+        key: str | PathParts | None = None,
+        kind: str | None = None,
+        since: Since | None = None,
+        timeout: float | None = None,
+    ) -> Watch:
+        """An iterator over new entries, in the order of the log, each once, for as long as it is iterated.
+
+        `what`: a reference (without a version: all versions; a run: its steps, too; a stage: whichever version
+        holds it at the time) or a filter. `key`: only that key, group or leaf. `since`: a position or
+        time (as for `as_of`), or a change's `place`, to go on after it; without, from now on. `timeout`: end after
+        this many seconds without an entry; 0 ends when everything that is there was given.
+        Raises LatestOnlyError for a client with `as_of`.
+        """
+        return Watch(feed(self.scope, what, key, kind, since), timeout)
+
+    def watch_async(
+        self,
+        what: str | EntityRef | None = None,
+        *,
+        key: str | PathParts | None = None,
+        kind: str | None = None,
+        since: Since | None = None,
+        timeout: float | None = None,
+    ) -> AsyncWatch:
+        """`watch` for `async for` under asyncio or trio."""
+        return AsyncWatch(feed(self.scope, what, key, kind, since), timeout)
+
+    # -- what needs attention, evidence --------------------------------------------------------------
 
     def quarantine(self, limit: int = 100) -> list[dict[str, Any]]:
         """Events that could not be folded, newest first: position, event_id, subject, stage, error, payload.
 
         With `as_of`, those up to that position.
         """
-        check_limit(limit)
-        names = ("position", "event_id", "subject", "stage", "error", "payload")
-        query = f"SELECT {', '.join(names)} FROM quarantine WHERE position <= ? ORDER BY position DESC LIMIT ?"
-        rows = self.reader.rows(query, (min(self.moment.position, NO_END - 1), limit))
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return quarantine(self.scope, limit)
 
     def quarantined(self, most: int = 1000) -> int:
         """How many events could not be folded, counted up to `most`; with `as_of`, up to that position."""
-        query = "SELECT count(*) FROM (SELECT 1 FROM quarantine WHERE position <= ? LIMIT ?)"
-        row = self.reader.one(query, (min(self.moment.position, NO_END - 1), check_limit(most)))
-        return int(row[0]) if row else 0
+        return quarantined(self.scope, most)
 
     def producers(self) -> list[dict[str, Any]]:
         """Every producer and how many of its events are missing or came late."""
-        rows = self.reader.rows(
-            "SELECT producer, last_position, highest_seq, highest_seq - seen, late FROM producers"
-            " ORDER BY last_position DESC"
-        )
-        names = ("producer", "last_position", "highest_seq", "missing", "late")
-        return [dict(zip(names, row, strict=True)) for row in rows]
-
-    # -- evidence ------------------------------------------------------------------------------------
+        return producers(self.scope)
 
     def logged_event(self, position: int) -> evidence.LoggedEvent:
         """The event at a position as it was archived: raw, decoded, and proved against the newest checkpoint.
@@ -134,17 +309,36 @@ class Client(Waiting, Listing, Live):
         Reads log.db, so only in the data folder of a projector, and never in its process. The signature of the
         checkpoint is not checked. Raises NotFoundError when there is no such event, CorruptLogError.
         """
-        return evidence.logged_event(self, position)
+        return evidence.logged_event(self.scope, position)
 
     def audit_state(self) -> evidence.AuditState:
         """How far the log is archived and signed now, its newest checkpoint, and what `audit verify` last found.
 
         Raises NotFoundError where there is no log, CorruptLogError when it is damaged.
         """
-        return evidence.audit_state(self)
+        return evidence.audit_state(self.scope)
+
+    # -- its life ------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close all connections; the client can be used again."""
+        self.scope.reader.close()
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _path(data_dir_or_url: str | Path) -> Path:
+    text = str(data_dir_or_url)
+    if "://" not in text:
+        return Path(text).expanduser().absolute()
+    parts = urlsplit(text)
+    if parts.scheme != "file":
+        raise SettingsError(
+            f"{text!r}: a client reads a data folder, a view file or a file:// URL on this machine. "
+            "Copy the view here, or run the client where the projector runs"
+        )
+    return Path(unquote(parts.path))

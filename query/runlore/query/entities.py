@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
-from runlore.query import timeline
+from runlore.query import entity_rows
 from runlore.query.entity import Entity
-from runlore.query.entries import Entry, MissingKeyError, entries
-from runlore.query.leaves import Cells, step_keys
-from runlore.query.moments import Moment
+from runlore.query.entity_rows import EntityRow
+from runlore.query.entries import MissingKeyError
+from runlore.query.history import was_logged
+from runlore.query.scope import Scope
+from runlore.query.view.leaves import Cells, field_of_many, step_keys
 from runlore.schemas.cells import to_cell
 from runlore.schemas.paths import PathParts, format_path, parse_path
 
-if TYPE_CHECKING:
-    from runlore.query.lookup import Lookup
 
-__all__ = ["ArtifactVersion", "Entity", "ModelVersion", "PipelineRun", "StepRun", "entity_class"]
-
-
-class ArtifactVersion(Entity):
+class ArtifactVersion(Entity, kind=""):
     """One version of an artifact, or of any other kind with names and versions."""
 
     @property
@@ -41,17 +38,17 @@ class ArtifactVersion(Entity):
     @property
     def producer(self) -> StepRun | None:
         """The step that made it, the last one if several say so; None when no step did."""
-        named, makers = self.produced_by, cast("list[StepRun]", self._linking(("produced",)))
+        named, makers = self.produced_by, cast("list[StepRun]", self._sources("produced"))
         # Not the last of the makers: they come in the order in which each said so first.
         return next((maker for maker in makers if maker.reference == named), None)
 
     @property
     def consumers(self) -> list[StepRun]:
         """Steps that consumed it, in the order in which it was said."""
-        return cast("list[StepRun]", self._linking(("consumed",)))
+        return cast("list[StepRun]", self._sources("consumed"))
 
 
-class ModelVersion(Entity):
+class ModelVersion(Entity, kind="model"):
     """One version of a model."""
 
     @property
@@ -66,7 +63,7 @@ class ModelVersion(Entity):
     @property
     def runs(self) -> list[PipelineRun]:
         """Runs that made or used it, in the order in which it was said."""
-        return cast("list[PipelineRun]", self._linking(("made", "used")))
+        return cast("list[PipelineRun]", self._sources("made", "used"))
 
 
 class _Ran(Entity):
@@ -102,7 +99,7 @@ class _Ran(Entity):
         return {format_path(("parameters", name)): to_cell(value)[:2] for name, value in self.parameters.items()}
 
 
-class StepRun(_Ran):
+class StepRun(_Ran, kind="step"):
     """One step of a run."""
 
     @property
@@ -113,12 +110,12 @@ class StepRun(_Ran):
     @property
     def outputs(self) -> list[Entity]:
         """Artifact versions it produced."""
-        return self._linked("produced")
+        return self._targets("produced")
 
     @property
     def inputs(self) -> list[Entity]:
         """Artifact versions it consumed."""
-        return self._linked("consumed")
+        return self._targets("consumed")
 
 
 class Steps(Mapping[str, StepRun]):
@@ -143,13 +140,20 @@ class Steps(Mapping[str, StepRun]):
         return f"Steps({list(self._steps)})"
 
 
-class PipelineRun(_Ran):
+class PipelineRun(_Ran, kind="run"):
     """One run of a pipeline; its `name` is the name of the run, its `id` the run's ID."""
 
-    def __init__(self, client: Lookup, row: tuple[Any, ...], moment: Moment) -> None:
-        super().__init__(client, row, moment)
+    def __init__(self, scope: Scope, row: EntityRow) -> None:
+        super().__init__(scope, row)
         self.id: str = row[4]
-        self.name = self.fields.get("name") or self.id
+        self._read_name: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that it goes by, else its ID; read once."""
+        if self._read_name is None:
+            read_names([self])
+        return self._read_name or self.id
 
     @property
     def pipeline(self) -> str | None:
@@ -157,31 +161,23 @@ class PipelineRun(_Ran):
 
     @property
     def steps(self) -> Steps:
-        return Steps(self._client.steps_of(self.project, self.id, self.moment), self.id)
+        rows = entity_rows.steps_of(self.scope, self.id)
+        return Steps([StepRun(self.scope, row) for row in rows], self.id)
 
     @property
     def models(self) -> list[Entity]:
         """Model versions the run made or used."""
-        return [*self._linked("made"), *self._linked("used")]
-
-    def _entries(self) -> dict[str, Entry]:
-        """Its own keys, and those of its steps as ``step::key`` where it has none of that name; all of one position."""
-        reader = self._client.reader
-        with reader.read():
-            found: dict[str, Entry] = {}
-            for prefix, entity in self._parts():
-                own = entries(reader, entity._id, self.moment, prefix)
-                found |= {key: entry for key, entry in own.items() if key not in found}
-        return found
+        return [*self._targets("made"), *self._targets("used")]
 
     @property
     def metadata(self) -> dict[str, Any]:
+        """Plain values by key: its own, and those of its steps as ``step::key``."""
         return {key: entry.value for key, entry in self._entries().items()}
 
-    def _parts(self) -> list[tuple[str, Entity]]:
+    def parts(self) -> list[tuple[str, Entity]]:
         return [("", self), *((f"{name}::", step) for name, step in self.steps.items())]
 
-    def _holder(self, key: str | PathParts) -> tuple[Entity, str | PathParts]:
+    def holder(self, key: str | PathParts) -> tuple[Entity, str | PathParts]:
         """Of the run itself and its steps the first that holds ``step::key``, as `metadata` shows it.
 
         Where none does, the first that ever did, else the step: it may have a field of that name.
@@ -202,18 +198,18 @@ class PipelineRun(_Ran):
         # `metadata` takes the step first that the log named first, not the one with the shortest name.
         places = [(self, key), *sorted(meant, key=lambda found: found[0].place)]
         held = (found for found in places if found[0].holds(found[1]))
-        logged = (found for found in places if timeline.was_logged(self._client.reader, found[0]._id, found[1]))
+        logged = (found for found in places if was_logged(self.scope.reader, found[0].entity_id, found[1]))
         return next(held, None) or next(logged, meant[-1])
 
 
-KINDS: dict[str, type[Entity]] = {
-    "model": ModelVersion,
-    "run": PipelineRun,
-    "step": StepRun,
-    "pipeline": Entity,
-}
+def read_names(runs: Sequence[PipelineRun]) -> None:
+    """Read the names of runs of one scope at once, for lists that show them."""
+    if runs:
+        scope = runs[0].scope
+        names = field_of_many(scope.reader, [run.entity_id for run in runs], "name", scope.moment)
+        for run in runs:
+            run._read_name = str(names.get(run.entity_id) or run.id)  # pyright: ignore[reportPrivateUsage] -- own
 
 
-def entity_class(kind: str) -> type[Entity]:
-    """The class of a kind; every kind without one of its own works like artifact."""
-    return KINDS.get(kind, ArtifactVersion)
+class Pipeline(Entity, kind="pipeline"):
+    """A pipeline, by its name."""

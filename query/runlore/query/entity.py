@@ -4,79 +4,77 @@ from __future__ import annotations
 
 import datetime as dt
 import html
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
-from runlore.query import entries as stored
-from runlore.query import timeline
-from runlore.query.entries import Entry, Metadata
-from runlore.query.histories import History
-from runlore.query.leaves import Cells, assemble, cells, leaves
-from runlore.query.lineage import MAX_NODES, Lineage, lineage, linking
-from runlore.query.moments import NO_END, AsOf, Clock, Moment, utc
-from runlore.query.reader import ViewReader
+from runlore.query import entity_rows, history
+from runlore.query.entity_rows import EntityRow
+from runlore.query.entries import Entry, Metadata, blame, entries
+from runlore.query.history import History
+from runlore.query.lineage import MAX_NODES, Lineage, lineage
+from runlore.query.scope import Scope
 from runlore.query.series import Series, series
+from runlore.query.time.moment import NO_END, AsOf, Clock, Moment, utc
+from runlore.query.view.leaves import Cells, assemble, cells, leaves
 from runlore.schemas.cells import readable
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
 
-if TYPE_CHECKING:
-    from runlore.query.lookup import Lookup
-
 
 class Entity:
-    """One thing metadata is about, as of one moment (`position`), read when asked for."""
+    """One thing metadata is about, as of one moment, read when asked for. Making one reads nothing."""
 
-    def __init__(self, client: Lookup, row: tuple[Any, ...], moment: Moment) -> None:
-        self._client, self._row, self.moment = client, row, moment
-        self._id: int = row[0]
+    _classes: ClassVar[dict[str, type[Entity]]] = {}
+    """The class of each kind that has one of its own, and under ``""`` of all others."""
+
+    def __init_subclass__(cls, kind: str | None = None) -> None:
+        super().__init_subclass__()
+        if kind is not None:
+            Entity._classes[kind] = cls
+
+    def __init__(self, scope: Scope, row: EntityRow) -> None:
+        self.scope, self._row = scope, row
+        self.entity_id: int = row[0]
+        """Its number in this view; another after a rebuild."""
         self.project: str = row[1]
         self.kind: str = row[2]
         self._run: str = row[3]
-        self.name: str = row[4]
         self.version: str | None = row[5] or None
         self.reference: str = row[6]
         self.created_position: int = row[7]
 
     @property
-    def client(self) -> Lookup:
-        """The client that it is read with."""
-        return self._client
+    def name(self) -> str:
+        """Its name; of a run the name that it goes by."""
+        return str(self._row[4])
 
     @property
-    def reader(self) -> ViewReader:
-        """Where it is read from."""
-        return self._client.reader
-
-    @property
-    def entity_id(self) -> int:
-        """Its number in this view; another after a rebuild."""
-        return self._id
+    def moment(self) -> Moment:
+        """What is read here knows no more than this."""
+        return self.scope.moment
 
     @property
     def created(self) -> dt.datetime | None:
         """When the log first named it (server time, UTC)."""
-        row = self._client.reader.one("SELECT recorded_us FROM events WHERE position = ?", (self.created_position,))
+        row = self.scope.reader.one("SELECT recorded_us FROM events WHERE position = ?", (self.created_position,))
         return utc(row[0]) if row else None
 
     @property
     def position(self) -> int:
         """What is read here is complete up to this position."""
-        return min(self._client.position, self.moment.position)
+        return self.scope.position
 
     @property
     def known(self) -> bool:
         """Whether anything had named it by its moment."""
-        known, values = self.moment.knows()
-        found = self._client.reader.one(f"SELECT 1 FROM entities WHERE entity_id = ? AND {known}", (self._id, *values))
-        return found is not None
+        return entity_rows.is_known(self.scope, self.entity_id)
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it stands in listings: position of creation, and order within one event."""
-        return self.created_position, self._id
+        """Its place in lists: position of creation, and order within one event."""
+        return self.created_position, self.entity_id
 
-    # -- what holds ----------------------------------------------------------------------------------
+    # -- current values ------------------------------------------------------------------------------
 
     @property
     def run_metadata(self) -> Metadata:
@@ -84,25 +82,31 @@ class Entity:
         return Metadata(self._entries(), self.reference)
 
     def _entries(self) -> dict[str, Entry]:
-        return stored.entries(self._client.reader, self._id, self.moment)
+        """The entries of each part, the first of a key."""
+        with self.scope.reader.read():
+            found: dict[str, Entry] = {}
+            for prefix, part in self.parts():
+                own = entries(self.scope.reader, part.entity_id, self.moment, prefix)
+                found |= {key: entry for key, entry in own.items() if key not in found}
+        return found
 
     @property
     def metadata(self) -> dict[str, Any]:
         """Plain values by key."""
-        return assemble(leaves(self._client.reader, self._id, "metadata", self.moment))
+        return assemble(leaves(self.scope.reader, self.entity_id, "metadata", self.moment))
 
     @property
     def fields(self) -> dict[str, Any]:
         """What Runlore knows of the entity itself, for example ``status`` or ``stage``."""
-        found = leaves(self._client.reader, self._id, "field", self.moment)
+        found = leaves(self.scope.reader, self.entity_id, "field", self.moment)
         return {leaf.parts[0]: leaf.value for leaf in found}
 
     def cells(self) -> Cells:
-        """The live leaves as they are stored: type and cell by path, for comparing without decoding."""
-        with self._client.reader.read():
+        """Type and cell of each live leaf as they are stored, by path, for comparing without decoding."""
+        with self.scope.reader.read():
             found, taken = Cells(), set[str]()
-            for prefix, entity in self._parts():
-                own = cells(self._client.reader, entity._id, self.moment, prefix)
+            for prefix, part in self.parts():
+                own = cells(self.scope.reader, part.entity_id, self.moment, prefix)
                 keys = {path: parse_path(path)[0] for path in own}
                 found |= {path: cell for path, cell in own.items() if keys[path] not in taken}
                 taken.update(keys.values())
@@ -117,12 +121,12 @@ class Entity:
 
         `ended`: also the leaves that no longer hold, with how they ended (``removed``, ``retracted``) and why.
         """
-        with self._client.reader.read():
+        with self.scope.reader.read():
             found, taken = list[Entry](), set[str]()
-            for prefix, entity in self._parts():
-                said = stored.blame(self._client.reader, entity._id, self.moment, ended, prefix)
-                found += [entry for entry in said if entry.key not in taken]
-                taken.update(entry.key for entry in said if not entry.ended)
+            for prefix, part in self.parts():
+                own = blame(self.scope.reader, part.entity_id, self.moment, ended, prefix)
+                found += [entry for entry in own if entry.key not in taken]
+                taken.update(entry.key for entry in own if not entry.ended)
             return History(found, self.position)
 
     def parts(self) -> list[tuple[str, Entity]]:
@@ -130,13 +134,9 @@ class Entity:
 
         Of several that hold a key of one name, prefix included, the first counts: its own goes before a step's.
         """
-        return self._parts()
-
-    def _parts(self) -> list[tuple[str, Entity]]:
-        """The entities whose leaves it shows as its own, and the prefix of their keys."""
         return [("", self)]
 
-    # -- its past ------------------------------------------------------------------------------------
+    # -- the past ------------------------------------------------------------------------------------
 
     def history(
         self,
@@ -160,10 +160,10 @@ class Entity:
         A field such as ``stage`` or ``note`` has its history here too, unless a key of that name was logged.
         Raises NotFoundError when it was never logged here.
         """
-        wanted = self._client.range_of(limit, since, until, after, before)
-        with self._client.reader.read():
-            entity, path = self._holder(key)
-            found = timeline.history(self._client.reader, entity._id, path, wanted, self.moment)
+        wanted = self.scope.range_of(limit, since, until, after, before)
+        with self.scope.reader.read():
+            holder, path = self.holder(key)
+            found = history.read_history(self.scope.reader, holder.entity_id, path, wanted, self.moment)
             return History(reversed(found) if newest_first else found, self.position)
 
     def series(
@@ -180,26 +180,26 @@ class Entity:
 
         Other values and ends are left out. Raises NotFoundError when it was never logged here.
         """
-        wanted = self._client.range_of(limit, since, until, after, before)
-        with self._client.reader.read():
-            entity, path = self._holder(key)
-            return series(self._client.reader, entity._id, path, wanted, self.moment, self._client.clock)
+        wanted = self.scope.range_of(limit, since, until, after, before)
+        with self.scope.reader.read():
+            holder, path = self.holder(key)
+            return series(self.scope, holder.entity_id, path, wanted)
 
-    def _holder(self, key: str | PathParts) -> tuple[Entity, str | PathParts]:
-        """The entity that has the key as its own, and the key there."""
+    def holder(self, key: str | PathParts) -> tuple[Entity, str | PathParts]:
+        """The entity that has the key as its own, and the key there; of a run it may be one of its steps."""
         return self, key
 
     def holds(self, key: str | PathParts) -> bool:
         """Whether it has the key itself, or the key that a path begins with, at its moment."""
         wanted = {parse_path(key)[0], key}  # a key may hold dots itself, such as train.loss
-        with self._client.reader.read():
-            own = cells(self._client.reader, self._id, self.moment)
+        with self.scope.reader.read():
+            own = cells(self.scope.reader, self.entity_id, self.moment)
         return any(parse_path(path)[0] in wanted for path in own)
 
     def field_history(self, name: str) -> History:
         """All entries of a field such as ``status`` or ``stage``, oldest first; none if it never had one."""
-        with self._client.reader.read():
-            found = timeline.field_history(self._client.reader, self._id, name, self.moment)
+        with self.scope.reader.read():
+            found = history.read_field_history(self.scope.reader, self.entity_id, name, self.moment)
             return History(found, self.position)
 
     @property
@@ -207,37 +207,43 @@ class Entity:
         """All notes, oldest first."""
         return self.field_history("note")
 
-    # -- at another moment ---------------------------------------------------------------------------
+    # -- another moment, other entities --------------------------------------------------------------
 
     def as_of(self, when: AsOf, clock: Clock | None = None) -> Entity:
         """The same entity as the log knew it at a position or time; see `Client` for clocks.
 
         Raises NotFoundError when nothing had named it by then.
         """
-        moment = self._client.moment_of(when, clock, within=self.moment)
+        moment = self.scope.moment_of(when, clock)
         if moment.occurred_us is None and moment.position < self.created_position:
-            raise NotFoundError(f"{self.reference} is first named at position {self.created_position}")
-        return self._client.at(self.reference, moment)
+            raise NotFoundError(f"{self.reference} did not exist yet: event {self.created_position} created it")
+        found = self.seen_at(moment)
+        if not found.known:
+            raise NotFoundError(f"nothing had mentioned {self.reference} by then")
+        return found
 
     def seen_at(self, moment: Moment) -> Entity:
         """The same entity at a moment, whether or not it was known by then: if not, it has no metadata."""
-        return type(self)(self._client, self._row, moment)
+        return type(self)(self.scope.at(moment), self._row)
 
-    def upstream(self, depth: int | None = None, max_nodes: int = MAX_NODES) -> Lineage:
+    def upstream(self, depth: int | None = None, max_nodes: int = MAX_NODES) -> Lineage[Entity]:
         """What it was made from: steps, the artifacts they consumed, and so on; `depth` links far, None for all."""
-        return lineage(self._client, self._id, self.moment, "upstream", depth, max_nodes)
+        return lineage(self.scope, self.entity_id, "upstream", depth, max_nodes, self._entities_of)
 
-    def downstream(self, depth: int | None = None, max_nodes: int = MAX_NODES) -> Lineage:
+    def downstream(self, depth: int | None = None, max_nodes: int = MAX_NODES) -> Lineage[Entity]:
         """What was made from it: steps that consumed it, what they produced, and so on; `depth` links far."""
-        return lineage(self._client, self._id, self.moment, "downstream", depth, max_nodes)
+        return lineage(self.scope, self.entity_id, "downstream", depth, max_nodes, self._entities_of)
 
-    def _linked(self, relation: str) -> list[Entity]:
-        """Entities that it relates to."""
-        return self._client.linked(self._id, relation, self.moment)
+    def _entities_of(self, ids: Sequence[int]) -> list[Entity]:
+        return entities_of(self.scope, ids)
 
-    def _linking(self, relations: Sequence[str]) -> list[Entity]:
-        """Entities that relate to it in one of these ways."""
-        return linking(self._client, self._id, self.moment, relations)
+    def _targets(self, *relations: str) -> list[Entity]:
+        """What it relates to in one of these ways."""
+        return made_of(self.scope, entity_rows.targets_of(self.scope, self.entity_id, relations))
+
+    def _sources(self, *relations: str) -> list[Entity]:
+        """What relates to it in one of these ways."""
+        return made_of(self.scope, entity_rows.sources_of(self.scope, self.entity_id, relations))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entity) and (self.project, self.reference, self.moment) == (
@@ -260,5 +266,21 @@ class Entity:
             f"<td>{html.escape(entry.type)}</td><td>{entry.position}</td></tr>"
             for key, entry in self.run_metadata.items()
         )
-        head = "<tr><th>key</th><th>value</th><th>type</th><th>position</th></tr>"
+        head = "<tr><th>key</th><th>value</th><th>type</th><th>event</th></tr>"
         return f"<b>{html.escape(self.reference)}</b><table>{head}{rows}</table>"
+
+
+def made_of(scope: Scope, rows: Iterable[EntityRow]) -> list[Entity]:
+    """The entities of rows, each of the class of its kind."""
+    return [made(scope, row) for row in rows]
+
+
+def made(scope: Scope, row: EntityRow) -> Entity:
+    """The entity of one row."""
+    kind: str = row[2]
+    return Entity._classes.get(kind, Entity._classes[""])(scope, row)  # pyright: ignore[reportPrivateUsage] -- own
+
+
+def entities_of(scope: Scope, ids: Sequence[int]) -> list[Entity]:
+    """The entities of the view's IDs, in that order."""
+    return made_of(scope, entity_rows.by_ids(scope, ids))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from runlore.query.leaves import ENDED, Leaf, assemble, leaves, prefixed, rows_at
-from runlore.query.moments import Moment, utc
-from runlore.query.reader import ViewReader
+from runlore.query.time.moment import Moment
+from runlore.query.view.connection import ViewReader
+from runlore.query.view.events import Envelope, envelopes
+from runlore.query.view.leaves import ENDED, Leaf, assemble, leaves, prefixed, rows_at
 from runlore.schemas.cells import from_cell
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
@@ -56,38 +57,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         return f"Entry({self.path}={self.value!r}, position={self.position}, by={self.actor.user})"
 
 
-_EVENT = """SELECT position, event_id, occurred_us, recorded_us, actor_id, run_entity_id, step_entity_id
-    FROM events WHERE position IN (SELECT value FROM json_each(?))"""
-_ACTORS = "SELECT actor_id, user, host, pid, library FROM actors WHERE actor_id IN (SELECT value FROM json_each(?))"
-_NAMES = "SELECT entity_id, name FROM entities WHERE entity_id IN (SELECT value FROM json_each(?))"
-
-
-def events(reader: ViewReader, positions: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """What the entries of each position have in common."""
-    with reader.read():
-        rows = reader.rows(_EVENT, (_json(positions),))
-        # A thousand entries have few actors, runs and steps: each is read once.
-        actors = {row[0]: Actor(*row[1:]) for row in reader.rows(_ACTORS, (_json(row[4] for row in rows),))}
-        ids = (entity_id for row in rows for entity_id in row[5:] if entity_id is not None)
-        names = dict(reader.rows(_NAMES, (_json(ids),)))
-    return {
-        row[0]: {
-            "position": row[0],
-            "event_id": row[1],
-            "occurred_at": utc(row[2]),
-            "created": utc(row[3]),
-            "actor": actors[row[4]],
-            "run": names.get(row[5]),
-            "step": names.get(row[6]),
-        }
-        for row in rows
-    }
-
-
-def _json(numbers: Iterable[int]) -> str:
-    return str(sorted(set(numbers)))
-
-
 class Metadata(Mapping[str, Entry]):
     """Entries by key, as one read found them."""
 
@@ -124,13 +93,15 @@ def entries(reader: ViewReader, entity_id: int, moment: Moment, prefix: str = ""
         by_key: dict[str, list[Leaf]] = {}
         for leaf in found:
             by_key.setdefault(leaf.parts[0], []).append(leaf)
-        said = events(reader, (leaf.position for leaf in found))
+        by_position = envelopes(reader, (leaf.position for leaf in found))
     made: dict[str, Entry] = {}
     for key, group in by_key.items():
         newest = max(leaf.position for leaf in group)
         kind = group[0].type if len(group[0].parts) == 1 else GROUP
         value = assemble(group)[key]
-        made[prefix + key] = Entry(value=value, type=kind, key=prefix + key, path=format_path((key,)), **said[newest])
+        made[prefix + key] = Entry(
+            value=value, type=kind, key=prefix + key, path=format_path((key,)), **by_position[newest]
+        )
     return made
 
 
@@ -138,11 +109,11 @@ def blame(reader: ViewReader, entity_id: int, moment: Moment, ended: bool, prefi
     """The entry that last set each leaf; `ended`: also of leaves that no longer hold."""
     with reader.read():
         rows = [row for row in rows_at(reader, entity_id, "metadata", moment) if ended or row[3] not in ENDED]
-        said = events(reader, (row[2] for row in rows))
+        by_position = envelopes(reader, (row[2] for row in rows))
     found: list[Entry] = []
     for _, path, position, kind, cell in rows:
         key = parse_path(path)[0]
-        found.append(entry_of(prefix + key, prefixed(path, prefix), kind, value_of(kind, cell), said[position]))
+        found.append(entry_of(prefix + key, prefixed(path, prefix), kind, value_of(kind, cell), by_position[position]))
     return found
 
 
@@ -151,8 +122,8 @@ def value_of(kind: str, cell: Any) -> Any:
     return cell if kind in ENDED else from_cell(kind, cell)
 
 
-def entry_of(key: str, path: str, kind: str, value: Any, said: dict[str, Any], **more: Any) -> Entry:
+def entry_of(key: str, path: str, kind: str, value: Any, envelope: Envelope, **more: Any) -> Entry:
     """The entry of a row that `value_of` has read."""
     if kind not in ENDED:
-        return Entry(value=value, type=kind, key=key, path=path, **said, **more)
-    return Entry(value=None, type=kind, key=key, path=path, reason=value, **said, **more)
+        return Entry(value=value, type=kind, key=key, path=path, **envelope, **more)
+    return Entry(value=None, type=kind, key=key, path=path, reason=value, **envelope, **more)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from runlore.query.plain import plain
+from runlore.query.scope import Scope
 from runlore.schemas.audit.checkpoint import Checkpoint, read_unchecked
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.merkle import Step, climb
@@ -20,9 +21,6 @@ from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundEr
 from runlore.schemas.events import Event, event_type
 from runlore.schemas.layout import LastVerify, read_struct
 from runlore.schemas.sqlite import open_raw_reader, sqlite
-
-if TYPE_CHECKING:
-    from runlore.query.lookup import Lookup
 
 MAX_GAPS = 100
 
@@ -105,11 +103,11 @@ class AuditState(msgspec.Struct, frozen=True, kw_only=True):
     """What `runlore audit verify` last found here; a note that it left, no evidence."""
 
 
-def logged_event(client: Lookup, position: int) -> LoggedEvent:
+def logged_event(scope: Scope, position: int) -> LoggedEvent:
     """The event at a position, of whichever project. Raises NotFoundError, CorruptLogError when the file is damaged."""
-    if position > client.moment.position:
+    if position > scope.moment.position:
         raise NotFoundError(f"position {position} is later than the moment that is looked at")
-    with _log(client) as log:
+    with _log(scope) as log:
         row = log.execute(_ROW, (position,)).fetchone()
         if row is None:
             raise NotFoundError(_absent(log, position))
@@ -132,9 +130,9 @@ def logged_event(client: Lookup, position: int) -> LoggedEvent:
     )
 
 
-def audit_state(client: Lookup) -> AuditState:
+def audit_state(scope: Scope) -> AuditState:
     """How the log stands now. Raises NotFoundError where there is no log, or one without a tree yet."""
-    with _log(client) as log:
+    with _log(scope) as log:
         covered, tree = read_tree(log)
         rows = log.execute("SELECT first, last, reason FROM gaps ORDER BY first LIMIT ?", (MAX_GAPS,)).fetchall()
         state = AuditState(
@@ -147,11 +145,11 @@ def audit_state(client: Lookup) -> AuditState:
             gaps=[Gap(first=first, last=last, reason=_text(reason)) for first, last, reason in rows],
             verify=None,
         )
-    return msgspec.structs.replace(state, verify=_last_verify(client))
+    return msgspec.structs.replace(state, verify=_last_verify(scope))
 
 
-def _last_verify(client: Lookup) -> LastVerify | None:
-    data = client.reader.data
+def _last_verify(scope: Scope) -> LastVerify | None:
+    data = scope.reader.data
     try:
         return read_struct(data.verified, LastVerify) if data else None
     except OSError:  # left by an auditor who is another user
@@ -164,9 +162,9 @@ def event_plain(event: Event) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _log(client: Lookup) -> Generator[sqlite.Connection]:
+def _log(scope: Scope) -> Generator[sqlite.Connection]:
     """A reader inside one transaction, which hands out TEXT as bytes; closed again at once."""
-    data = client.reader.data
+    data = scope.reader.data
     if data is None or not data.log.exists():
         raise NotFoundError("no log.db here: raw events and proofs are where the projector runs")
     connection = open_raw_reader(data.log)

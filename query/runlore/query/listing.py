@@ -1,90 +1,77 @@
-"""Listing entities, newest first, in pages."""
+"""Listing entities, newest first, in pages; each list takes a constant number of statements."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
-from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun
-from runlore.query.lookup import COLUMNS, UNVERSIONED, Lookup
-from runlore.query.moments import asked_position, check_limit
+from runlore.query import entity_rows
+from runlore.query.entities import PipelineRun, read_names
+from runlore.query.entity import Entity, made_of
+from runlore.query.entity_rows import COLUMNS
+from runlore.query.scope import Scope
+from runlore.query.time.moment import Moment, check_limit, checked_position
+from runlore.query.view.kinds import is_instance
 
 Before = Entity | int | None
-PAGE = 200
 
 
-class Listing(Lookup):
-    """The part of a client that lists."""
+def list_entities(scope: Scope, kind: str, name: str | None, limit: int, before: Before) -> list[Entity]:
+    """See `Client.list_entities`."""
+    check_limit(limit)
+    with scope.reader.read():
+        found = made_of(scope, entity_rows.newest(scope, kind, limit, name, _place(before)))
+        read_names([run for run in found if isinstance(run, PipelineRun)])
+    return found
 
-    def list_entities(
-        self, kind: str, name: str | None = None, limit: int = 100, before: Before = None
-    ) -> list[Entity]:
-        """Entities of a kind (versions, where it has them), newest first.
 
-        `before`: the last entity of a page, for the page after it; or a position, for what was created before it.
-        """
-        check_limit(limit)
-        known, seen = self.moment.knows()
-        conditions, values = ["project = ?", "kind = ?", known], list[Any]([self.project, kind, *seen])
-        if before is not None:
-            # One event can name many entities, so a position alone cannot say where a page ended.
-            conditions.append("(created_position, entity_id) < (?, ?)")
-            values += before.place if isinstance(before, Entity) else (asked_position(before), 0)
-        if kind not in UNVERSIONED:
-            conditions.append("version != ''")
-        if name is not None:
-            conditions.append("name = ?")
-            values.append(name)
-            if kind not in UNVERSIONED:
-                conditions.append("run = ''")  # true anyway; with it the index by name serves, however many others
-        rows = self.reader.rows(
+def list_runs(scope: Scope, pipeline: str | None, status: str | None, limit: int, before: Before) -> list[PipelineRun]:
+    """See `Client.list_pipeline_runs`."""
+    check_limit(limit)
+    known, values = scope.moment.knows()
+    conditions, bound = ["project = ?", "kind = 'run'", known], list[Any]([scope.project, *values])
+    if (place := _place(before)) is not None:
+        conditions.append("(created_position, entity_id) < (?, ?)")
+        bound += place
+    for field, wanted in (("pipeline", pipeline), ("status", status)):
+        if wanted is not None:
+            test, more = _field_is(field, wanted, scope.moment)
+            conditions.append(test)
+            bound += more
+    with scope.reader.read():
+        rows = scope.reader.rows(
             f"SELECT {COLUMNS} FROM entities WHERE {' AND '.join(conditions)}"
             " ORDER BY created_position DESC, entity_id DESC LIMIT ?",
-            (*values, limit),
+            (*bound, limit),
         )
-        return [self.entity(row, self.moment) for row in rows]
+        found = cast(list[PipelineRun], made_of(scope, rows))
+        read_names(found)
+    return found
 
-    def list_artifact_versions(
-        self, name: str | None = None, limit: int = 100, before: Before = None
-    ) -> list[ArtifactVersion]:
-        return cast(list[ArtifactVersion], self.list_entities("artifact", name, limit, before))
 
-    def list_model_versions(
-        self, name: str | None = None, limit: int = 100, before: Before = None
-    ) -> list[ModelVersion]:
-        return cast(list[ModelVersion], self.list_entities("model", name, limit, before))
+def _field_is(field: str, wanted: str, moment: Moment) -> tuple[str, tuple[Any, ...]]:
+    """SQL that holds where a text field of an entity has a value at a moment, and its values."""
+    seen, values = moment.sees("m.position")
+    return (
+        "EXISTS (SELECT 1 FROM history n WHERE n.entity_id = entities.entity_id AND n.type = 'str' AND n.value = ?"
+        " AND n.path_id = (SELECT path_id FROM paths WHERE scope = 'field' AND key = ?)"
+        " AND n.position = (SELECT max(m.position) FROM history m"
+        f" WHERE m.entity_id = n.entity_id AND m.path_id = n.path_id AND {seen}))",
+        (wanted, field, *values),
+    )
 
-    def list_steps(self, limit: int = 100, before: Before = None) -> list[StepRun]:
-        return cast(list[StepRun], self.list_entities("step", None, limit, before))
 
-    def list_pipeline_runs(
-        self,
-        pipeline: str | None = None,
-        status: str | None = None,
-        limit: int = 100,
-        before: Before = None,
-    ) -> list[PipelineRun]:
-        """Runs, newest first; of one pipeline or with one status, if given."""
-        check_limit(limit)
-        found: list[PipelineRun] = []
-        with self.reader.read():
-            while len(found) < limit:
-                page = cast(list[PipelineRun], self.list_entities("run", None, PAGE, before))
-                found += [
-                    run
-                    for run in page
-                    if (pipeline is None or run.pipeline == pipeline) and (status is None or run.status == status)
-                ]
-                if len(page) < PAGE:
-                    break
-                before = page[-1]
-        return found[:limit]
+def count_kinds(scope: Scope) -> dict[str, int]:
+    """See `Client.list_kinds`."""
+    known, values = scope.moment.knows()
+    rows = scope.reader.rows(
+        f"SELECT kind, count(*) FROM entities WHERE project = ? AND {known} AND {is_instance()}"
+        " GROUP BY kind ORDER BY kind",
+        (scope.project, *values),
+    )
+    return dict(rows)
 
-    def list_kinds(self) -> dict[str, int]:
-        """The kinds of entities in the project and how many there are of each."""
-        known, values = self.moment.knows()
-        rows = self.reader.rows(
-            f"SELECT kind, count(*) FROM entities WHERE project = ? AND {known}"
-            " AND (version != '' OR kind IN ('run', 'step', 'pipeline')) GROUP BY kind ORDER BY kind",
-            (self.project, *values),
-        )
-        return dict(rows)
+
+def _place(before: Before) -> tuple[int, int] | None:
+    if before is None:
+        return None
+    return before.place if isinstance(before, Entity) else (checked_position(before), 0)

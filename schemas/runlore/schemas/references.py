@@ -25,6 +25,9 @@ MAX_NAME_BYTES = 200
 RESERVED_STAGES = frozenset({"none", "staging", "production", "archived"})
 """Names that are stages even before a version holds them; never made into versions."""
 
+UNVERSIONED_KINDS = ("run", "step", "pipeline")
+"""Kinds whose entities have no versions. All others have names with versions."""
+
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 
 
@@ -82,7 +85,7 @@ def checked(ref: EntityRef) -> EntityRef:
     check_name("name", ref.name)
     if ref.version is not None:
         check_name("version", ref.version)
-    if ref.kind in ("run", "step", "pipeline") and ref.version is not None:
+    if ref.kind in UNVERSIONED_KINDS and ref.version is not None:
         raise InvalidReferenceError(f"a {ref.kind} has no version: {ref.version!r}")
     if ref.kind == "step":
         if not (ref.run or ref.pipeline):

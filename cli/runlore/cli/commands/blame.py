@@ -43,4 +43,4 @@ def blame(
             entries = [json_entry(entry) for entry in found]
             print_json({"reference": entity.reference, "position": found.position, "entries": entries})
         else:
-            print_blame(found, entity.reference, client.clock)
+            print_blame(found, entity.reference, client.scope.clock)

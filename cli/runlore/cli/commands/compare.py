@@ -11,7 +11,7 @@ from runlore.cli.output import print_json
 from runlore.cli.plain import plain
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.cli.render_past import print_comparison
-from runlore.query.comparison import Best
+from runlore.query.compare.comparison import Best
 from runlore.schemas.references import EntityRef
 
 

@@ -12,8 +12,8 @@ from runlore.cli.output import note, print_json, print_table
 from runlore.cli.reading import When, as_of_option, note_unknown_kind, open_client
 from runlore.cli.render import json_entity, text, when
 from runlore.query import Entity
-from runlore.query.filters.ast import Key, keys_of
-from runlore.query.filters.parse import parse, parse_key
+from runlore.query.find.ast import Key, keys_of
+from runlore.query.find.parse import parse, parse_key
 from runlore.schemas.paths import format_path
 
 
@@ -52,7 +52,7 @@ def find(
       runlore find model accuracy:gte:0.9 name:contains:churn
     """
     shown = _columns(filters, order_by, columns)
-    with open_client(data_dir, project, as_of) as client, client.reader.read():
+    with open_client(data_dir, project, as_of) as client, client.scope.reader.read():
         found = client.find(
             None if kind == "any" else kind,
             filters,

@@ -57,4 +57,4 @@ def history(
         if as_json:
             print_json(json_history(found))
         else:
-            print_history(found, f"{entity.reference}  {key}", client.clock)
+            print_history(found, f"{entity.reference}  {key}", client.scope.clock)

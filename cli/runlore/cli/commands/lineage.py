@@ -10,7 +10,7 @@ from runlore.cli.options import COUNT, POSITION, REFERENCE, data_dir_option, jso
 from runlore.cli.output import note, print_json
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.cli.render import text
-from runlore.query import Lineage
+from runlore.query import Entity, Lineage
 from runlore.query.lineage import MAX_NODES
 from runlore.schemas.references import EntityRef
 
@@ -62,7 +62,7 @@ def lineage(
         _print_tree(one)
 
 
-def _print_tree(found: Lineage) -> None:
+def _print_tree(found: Lineage[Entity]) -> None:
     for level, word, entity, again in found.tree():
         shown = f"{click.style(word, dim=True)} {text(entity.reference)}" if word else text(entity.reference)
         click.echo("  " * level + shown + (" (above)" if again else ""))

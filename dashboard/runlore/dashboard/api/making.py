@@ -19,9 +19,9 @@ from runlore.dashboard.api.types import (
     Value,
 )
 from runlore.query import Entity, Entry
+from runlore.query.activity import Activity
 from runlore.query.evidence import AuditState, LoggedEvent, SignedCheckpoint, event_plain
 from runlore.query.plain import plain
-from runlore.query.trail import Happening
 from runlore.schemas.cells import to_cell
 
 
@@ -61,7 +61,7 @@ def row_out(entity: Entity) -> EntityRow:
     )
 
 
-def event_out(item: Happening) -> EventOut:
+def event_out(item: Activity) -> EventOut:
     """One event of a trail."""
     return EventOut(
         item.position,

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import msgspec
 from starlette.responses import Response
 
+from runlore.dashboard.activity import page_of_log
 from runlore.dashboard.answering import JSONBody
 from runlore.dashboard.api import types
 from runlore.dashboard.api.making import audit_out, entry_out, event_out, logged_event_out, row_out, value_out
 from runlore.dashboard.comparing import comparison_of
-from runlore.dashboard.happenings import page_of_log
 from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import Visit
-from runlore.query.differences import Difference
-from runlore.query.moments import NO_END, Moment
-from runlore.query.series import sketch
-from runlore.query.trail import projects
+from runlore.query.activity import projects
+from runlore.query.compare.diff import Difference
+from runlore.query.page.sketch import sketch
+from runlore.query.time.moment import NO_END, Moment
 from runlore.schemas.errors import InvalidReferenceError
 
 REF, PATH, LIMIT, POINTS, BEFORE, AT, POSITION = "ref", "path", "limit", "points", "before", "at", "position"
@@ -46,7 +46,7 @@ def status(visit: Visit) -> types.Status:
     """Where the log stands and what there is."""
     client = visit.client
     return types.Status(
-        client.project, projects(visit.now), visit.kinds, visit.position, visit.now.lag, visit.recorded_at
+        client.project, projects(visit.now.scope), visit.kinds, visit.position, visit.now.lag, visit.recorded_at
     )
 
 

@@ -16,9 +16,9 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit, as_of_text
 from runlore.query import Comparison, Entity
-from runlore.query.comparison import Row, best_columns, is_number
-from runlore.query.moments import NO_END, NOW, utc
+from runlore.query.compare.comparison import Row, best_columns, is_number
 from runlore.query.plain import plain
+from runlore.query.time.moment import NO_END, NOW, utc
 from runlore.schemas.cells import readable
 
 CELLS = 1500

@@ -17,9 +17,9 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry, PipelineRun
-from runlore.query.differences import Difference
+from runlore.query.compare.diff import Difference
+from runlore.query.page.sparklines import sparklines
 from runlore.query.plain import plain
-from runlore.query.sparks import sparks
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.paths import parse_path
 
@@ -106,7 +106,7 @@ def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: list[st
 
 def _small(shown: Entity) -> dict[str, list[float]]:
     """The small charts; none by the producers' clocks, by which a chart would read every event's time."""
-    return sparks(shown) if shown.moment.occurred_us is None else {}
+    return sparklines(shown) if shown.moment.occurred_us is None else {}
 
 
 def _versions(visit: Visit, shown: Entity) -> list[Entity]:
@@ -119,14 +119,14 @@ def _since(visit: Visit, shown: Entity) -> list[Difference] | None:
     """What is different now from the moment that is looked at; None when that is now."""
     if not visit.past:
         return None
-    today = shown.seen_at(visit.now.moment)
+    today = shown.seen_at(visit.now.scope.moment)
     return visit.now.diff(shown, today).only("added", "removed", "changed")[:MAX_CHANGES]
 
 
 def _since_fields(visit: Visit, shown: Entity, then: dict[str, Any]) -> list[FieldChange]:
     if not visit.past:
         return []
-    now = shown.seen_at(visit.now.moment).fields
+    now = shown.seen_at(visit.now.scope.moment).fields
     gone = [name for name in then if name not in now and name != "seconds"]
     changes = [FieldChange(name, then.get(name), now.get(name)) for name in (*now, *gone)]
     return [change for change in changes if change.before != change.after]

@@ -8,9 +8,9 @@ from runlore.dashboard.raw import dump, json_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
+from runlore.query.activity import project_activity
 from runlore.query.evidence import AuditState, event_plain
-from runlore.query.moments import NO_END
-from runlore.query.trail import recent
+from runlore.query.time.moment import NO_END
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.events import event_type
 
@@ -24,7 +24,8 @@ def event(visit: Visit) -> Response:
     """`/event?position=…`"""
     position = _position(visit)
     found = visit.client.logged_event(position)
-    happenings = [item for item in recent(visit.client, TOUCHED, position + 1) if item.position == position][:TOUCHED]
+    recent = project_activity(visit.client.scope, TOUCHED, position + 1)
+    activity = [item for item in recent if item.position == position][:TOUCHED]
     return render(
         visit,
         "event.html",
@@ -33,7 +34,7 @@ def event(visit: Visit) -> Response:
         decoded=json_text(event_plain(found.event)) if found.event else None,
         headers=visible(found.headers.decode("latin-1").replace("\r\n", "\n"), lines=True).strip(),
         dump=dump(found.payload, DUMPED),
-        happenings=happenings,
+        activity=activity,
         before=position - 1 if position > 1 else None,
         after=position + 1 if position < visit.position else None,
     )

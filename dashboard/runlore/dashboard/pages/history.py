@@ -12,8 +12,8 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
-from runlore.query.comparison import is_number
-from runlore.query.series import Sketch, sketch
+from runlore.query.compare.comparison import is_number
+from runlore.query.page.sketch import Sketch, sketch
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.values import encode_value
 

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
-from runlore.query.comparison import is_number
-from runlore.query.trail import recent
+from runlore.query.activity import project_activity
+from runlore.query.compare.comparison import is_number
 from runlore.schemas.cells import from_cell
 
 RUNS, MODELS, EVENTS, RUNNING, HEADLINES = 8, 8, 12, 8, 3
@@ -38,7 +38,7 @@ def home(visit: Visit) -> Response:
         running=with_fields([*running, *steps]),
         runs=with_fields(client.find("run", limit=RUNS)),
         models=[_card(model) for model in client.find("model", limit=MODELS)],
-        happenings=recent(client, EVENTS),
+        activity=project_activity(client.scope, EVENTS),
         live="*",
     )
 

@@ -13,7 +13,7 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
-from runlore.query.filters.checks import ENTITY_FIELDS, ONLY_FIELDS
+from runlore.query.find.checks import ENTITY_FIELDS, ONLY_FIELDS
 from runlore.schemas.cells import from_cell
 from runlore.schemas.errors import FilterError, InvalidReferenceError
 from runlore.schemas.paths import parse_path

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
-from runlore.dashboard.happenings import page_of_log
+from runlore.dashboard.activity import page_of_log
 from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened, visible
@@ -25,15 +25,15 @@ def trail(visit: Visit) -> Response:
     """`/trail?ref=…&before=…&since=…`: without `ref`, of the whole project; `since` leaves out what was known."""
     shown = visit.entity() if visit.text("ref") else None
     since = visit.number("since", 0, 2**62) if visit.text("since") else 0
-    happenings, older = page_of_log(visit, visit.number("limit", ROWS))
-    page = [item for item in happenings if item.position > since]
+    activity, older = page_of_log(visit, visit.number("limit", ROWS))
+    page = [item for item in activity if item.position > since]
     return render(
         visit,
         "trail.html",
         entity=shown,
-        happenings=page,
+        activity=page,
         since=since,
-        older=visit.here(before=older) if older is not None and len(page) == len(happenings) else None,
+        older=visit.here(before=older) if older is not None and len(page) == len(activity) else None,
         newest=visit.here(before=None) if visit.position_before() else None,
         kind_shown=shown.kind if shown else None,
         live=shown.reference if shown else "*",
@@ -55,7 +55,7 @@ class Bad(NamedTuple):
 
 def quarantine(visit: Visit) -> Response:
     """`/quarantine`: always as of now"""
-    data = visit.now.reader.data
+    data = visit.now.scope.reader.data
     return render(
         visit,
         "quarantine.html",

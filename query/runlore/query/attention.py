@@ -1,0 +1,34 @@
+"""What needs a person: events that could not be folded, producers whose events are missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runlore.query.scope import Scope
+from runlore.query.time.moment import NO_END, check_limit
+
+
+def quarantine(scope: Scope, limit: int) -> list[dict[str, Any]]:
+    """See `Client.quarantine`."""
+    check_limit(limit)
+    names = ("position", "event_id", "subject", "stage", "error", "payload")
+    query = f"SELECT {', '.join(names)} FROM quarantine WHERE position <= ? ORDER BY position DESC LIMIT ?"
+    rows = scope.reader.rows(query, (min(scope.moment.position, NO_END - 1), limit))
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def quarantined(scope: Scope, most: int) -> int:
+    """See `Client.quarantined`."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM quarantine WHERE position <= ? LIMIT ?)"
+    row = scope.reader.one(query, (min(scope.moment.position, NO_END - 1), check_limit(most)))
+    return int(row[0]) if row else 0
+
+
+def producers(scope: Scope) -> list[dict[str, Any]]:
+    """See `Client.producers`."""
+    rows = scope.reader.rows(
+        "SELECT producer, last_position, highest_seq, highest_seq - seen, late FROM producers"
+        " ORDER BY last_position DESC"
+    )
+    names = ("producer", "last_position", "highest_seq", "missing", "late")
+    return [dict(zip(names, row, strict=True)) for row in rows]

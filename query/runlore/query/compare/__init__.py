@@ -1,0 +1,1 @@
+"""Comparing entities leaf by leaf."""

@@ -1,0 +1,120 @@
+"""Comparing any number of entities leaf by leaf."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeGuard
+
+from runlore.query.entity import Entity
+from runlore.query.frames import frame
+from runlore.query.view.leaves import Cells
+from runlore.schemas.cells import from_cell, readable
+from runlore.schemas.paths import parse_path
+
+Best = Literal["max", "min"]
+Number = int | float
+
+
+class Row(NamedTuple):
+    """One leaf: its path and its value in each entity (None where it is absent; see `present`)."""
+
+    path: str
+    values: tuple[Any, ...]
+    present: tuple[bool, ...]
+    differs: bool
+    best: tuple[int, ...] = ()
+    """Which entities have the best number, if the comparison was asked for it and the row differs."""
+
+
+class Comparison:
+    """A table of leaves by entities; those that differ come first, each part in order of first appearance.
+
+    Parameters of runs and steps are rows, too (``parameters.lr``), unless metadata has that path; none is ever best.
+
+    Raises ValueError for a `best` that is neither ``"max"`` nor ``"min"``.
+    """
+
+    def __init__(self, entities: Sequence[Entity], best: Best | None = None) -> None:
+        if best not in (None, "max", "min"):
+            raise ValueError(f'best is "max" or "min", not {best!r}')
+        self.entities = list(entities)
+        self.position = min((entity.position for entity in self.entities), default=0)
+        """What every column is complete to."""
+        leaves = [entity.cells() for entity in self.entities]
+        parameters = [entity.parameter_cells() for entity in self.entities]
+        table = _table(leaves)
+        known = len(table)
+        table |= {path: cells for path, cells in _table(parameters).items() if path not in table}
+        self.parameters = frozenset([*table][known:])
+        """The rows that are parameters."""
+        keys = {path: parse_path(path)[0] for path in table}
+        order = {key: place for place, key in enumerate(dict.fromkeys(keys.values()))}
+        rows = [_row(path, cells, None if path in self.parameters else best) for path, cells in table.items()]
+        self.rows: list[Row] = sorted(rows, key=lambda row: (not row.differs, order[keys[row.path]]))
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """``{path: {reference: value}}``; a reference is left out where the leaf is absent."""
+        return {
+            row.path: {
+                entity.reference: value
+                for entity, value, there in zip(self.entities, row.values, row.present, strict=True)
+                if there
+            }
+            for row in self.rows
+        }
+
+    def to_pandas(self) -> Any:
+        """A DataFrame, one row a leaf, one column an entity. Raises RunloreError without pandas."""
+        return frame(
+            [row.values for row in self.rows],
+            [entity.reference for entity in self.entities],
+            [row.path for row in self.rows],
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(entity.reference)}</th>" for entity in self.entities)
+        body = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(row.path)}</th>"
+            + "".join(
+                f"<td>{html.escape(readable(value)) if there else ''}</td>"
+                for value, there in zip(row.values, row.present, strict=True)
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><tr><th></th>{head}</tr>{body}</table>"
+
+
+def _table(columns: list[Cells]) -> dict[str, list[tuple[str, Any] | None]]:
+    """For each path a row with the cell of each column."""
+    table: dict[str, list[tuple[str, Any] | None]] = {}
+    for column, own in enumerate(columns):
+        for path, cell in own.items():
+            cells = table.get(path)
+            if cells is None:
+                cells = table[path] = [None] * len(columns)
+            cells[column] = cell
+    return table
+
+
+def _row(path: str, cells: list[tuple[str, Any] | None], best: Best | None) -> Row:
+    values = tuple(None if cell is None else from_cell(*cell) for cell in cells)
+    present = tuple(cell is not None for cell in cells)
+    # As stored, with the type: NaN equals itself here, True is not 1, and ["1"] is not [1].
+    differs = len(set(cells)) > 1
+    return Row(path, values, present, differs, best_columns(values, best) if best and differs else ())
+
+
+def best_columns(values: tuple[Any, ...], best: Best) -> tuple[int, ...]:
+    """The columns with the largest or smallest number; none where fewer than two have one."""
+    numbers = {column: value for column, value in enumerate(values) if is_number(value) and value == value}
+    if len(numbers) < 2:
+        return ()  # nothing to be better than
+    winner = max(numbers.values()) if best == "max" else min(numbers.values())
+    return tuple(column for column, value in numbers.items() if value == winner)
+
+
+def is_number(value: Any) -> TypeGuard[Number]:
+    """Whether a value counts as a number: int, float and sizes, not bool."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,62 @@
+"""The difference between two entities, or one at two moments, leaf by leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple
+
+from runlore.query.compare.comparison import Comparison, is_number
+from runlore.query.entity import Entity
+from runlore.schemas.special import StorageSize
+
+Change = Literal["added", "removed", "changed", "equal"]
+
+
+class Difference(NamedTuple):
+    """One leaf of two entities, or of one at two moments; None where it is absent."""
+
+    path: str
+    change: Change
+    before: Any
+    after: Any
+    delta: int | float | None = None
+    """`after` minus `before` where both are numbers; a StorageSize where both are sizes."""
+    relative: float | None = None
+    """`delta` as a share of the size of `before`; None where that is 0, or the share is no finite number."""
+
+
+class Differences(list[Difference]):
+    """Every leaf of two entities, what is not equal first."""
+
+    def __init__(self, found: Iterable[Difference], before: Entity, after: Entity) -> None:
+        super().__init__(found)
+        self.before, self.after = before, after
+        self.position = max(before.position, after.position)
+        """What the later side is complete to."""
+
+    def only(self, *changes: Change) -> list[Difference]:
+        """Those that were, for example, ``"added"`` or ``"removed"``."""
+        return [item for item in self if item.change in changes]
+
+
+def differences(before: Entity, after: Entity) -> Differences:
+    """Every leaf of either, what is not equal first."""
+    found: list[Difference] = []
+    for row in Comparison((before, after)).rows:
+        was, is_now = row.present
+        change: Change = "added" if not was else "removed" if not is_now else "changed" if row.differs else "equal"
+        found.append(Difference(row.path, change, *row.values, *(_delta(*row.values) if was and is_now else ())))
+    return Differences(found, before, after)
+
+
+def _delta(before: Any, after: Any) -> tuple[int | float | None, float | None]:
+    if not (is_number(before) and is_number(after)):
+        return None, None
+    try:
+        delta = after - before
+        share = delta / abs(before) if before else None
+    except OverflowError:  # an integer beyond every float
+        return None, None
+    if isinstance(before, StorageSize) and isinstance(after, StorageSize):
+        delta = StorageSize(delta)
+    return delta, share if share is not None and abs(share) < float("inf") else None

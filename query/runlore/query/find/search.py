@@ -1,0 +1,98 @@
+"""Finding entities: the page of a question, by the cheapest of three ways.
+
+1. A condition is selective: visit each entity of its index range, sort what fits.
+2. Nothing is: walk in the wanted order (of creation, or the index on one key's values) until the page is full.
+3. The order has no index (a field of the entity, values that SQLite cannot sort): sort everything that fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runlore.query.entities import PipelineRun, read_names
+from runlore.query.entity import Entity, entities_of
+from runlore.query.find import ast
+from runlore.query.find.checks import entity_field
+from runlore.query.find.order import Row, question, rank, read_cursor, write_cursor
+from runlore.query.find.parse import Where, parse, parse_key
+from runlore.query.find.plan import NOTHING, driver
+from runlore.query.find.statement import Search
+from runlore.query.find.walk import KeyWalk
+from runlore.query.scope import Scope
+from runlore.query.time.moment import AsOf, check_limit
+from runlore.schemas.errors import FilterError, InvalidReferenceError, MomentError
+
+
+class Found(list[Entity]):
+    """A page of entities, in order.
+
+    `cursor` is for the next page, None at the end. `position` is what the page is complete to.
+    """
+
+    def __init__(self, entities: Iterable[Entity], cursor: str | None, position: int) -> None:
+        super().__init__(entities)
+        self.cursor, self.position = cursor, position
+
+
+def _page(search: Search, order: ast.Key | None, descending: bool, after: Row | None, limit: int) -> list[Row]:
+    """At most `limit` rows after one."""
+    by_creation = order is None or entity_field(order) == "created"
+    newest_first = order is None or descending
+    chosen = driver(search.where, search.snapshot, search.reader)
+    source = "entities e"
+    if chosen is not None:
+        union = " UNION ".join(chosen) or NOTHING
+        source = f"({union}) d CROSS JOIN entities e ON e.entity_id = d.entity_id"
+    if by_creation:
+        return search.by_creation(source, newest_first, after, limit)
+    assert order is not None
+    if chosen is None:
+        walk = KeyWalk.of(search, order, search.where, after)
+        if walk is not None:
+            return walk.page(descending, after, limit)
+    return _sorted(search.valued(source, order), descending, after, limit)
+
+
+def _sorted(rows: list[Row], descending: bool, after: Row | None, limit: int) -> list[Row]:
+    valued = sorted((row for row in rows if row.value is not None), key=rank, reverse=descending)
+    bare = sorted((row for row in rows if row.value is None), key=lambda row: row.entity_id, reverse=True)
+    if after is not None and after.value is not None:
+        border = rank(after)
+        valued = [row for row in valued if (rank(row) < border if descending else rank(row) > border)]
+    elif after is not None:
+        valued, bare = [], [row for row in bare if row.entity_id < after.entity_id]
+    return [*valued, *bare][:limit]
+
+
+def find(
+    scope: Scope,
+    kind: str | None,
+    where: Where | None,
+    order_by: str | None,
+    descending: bool,
+    limit: int,
+    after: str | None,
+    as_of: AsOf | None,
+) -> Found:
+    """See `Client.find`."""
+    try:
+        check_limit(limit)
+    except InvalidReferenceError as error:
+        raise FilterError(str(error)) from None
+    if scope.clock == "occurred":
+        raise MomentError("what fits a filter cannot be read by the producers' clocks: leave out the clock `occurred`")
+    expression = parse(where)
+    order = None if order_by is None else parse_key(order_by)
+    with scope.reader.read():
+        scope = scope if as_of is None else scope.at(scope.moment_of(as_of))
+        position = scope.moment.recorded("what fits a filter")
+        asked = question(scope.project, kind, expression, order, descending, position)
+        row = None if after is None else read_cursor(after, asked)
+        head = scope.head
+        # A position that is not reached yet reads as the latest does, and that is cheaper.
+        search = Search(scope, kind, expression, None if position >= head else position)
+        page = _page(search, order, descending, row, limit + 1)
+        cursor = write_cursor(asked, page[limit - 1]) if len(page) > limit else None
+        entities = entities_of(scope, [row.entity_id for row in page[:limit]])
+        read_names([run for run in entities if isinstance(run, PipelineRun)])
+    return Found(entities, cursor, min(head, position))

@@ -1,0 +1,54 @@
+"""Where an entity's past can be looked at: the event before and after a position, and stops spread over all of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from runlore.query.entity import Entity
+from runlore.query.time.moment import NO_END, NOW
+
+# One seek in the index for each entity.
+_UPTO = """SELECT max((SELECT max(position) FROM mentions WHERE entity_id = value AND position <= ?))
+    FROM json_each(?)"""
+_AFTER = """SELECT min((SELECT min(position) FROM mentions WHERE entity_id = value AND position > ?))
+    FROM json_each(?)"""
+_COUNT = "SELECT count(*) FROM mentions WHERE entity_id IN (SELECT value FROM json_each(?))"
+# Of each entity the first position and then every so many-th: what lies between is passed over in the index alone.
+_EVERY = """WITH RECURSIVE taken (entity, place) AS (
+    SELECT value, (SELECT min(position) FROM mentions WHERE entity_id = value) FROM json_each(:ids)
+    UNION ALL SELECT entity, (SELECT position FROM mentions WHERE entity_id = entity AND position > place
+        ORDER BY position LIMIT 1 OFFSET :every - 1) FROM taken WHERE place IS NOT NULL)
+SELECT DISTINCT place FROM taken WHERE place IS NOT NULL ORDER BY place"""
+
+
+class Stops(NamedTuple):
+    """Positions of the events about an entity, around one position."""
+
+    before: int | None
+    """The event before the one that holds there; None at the first."""
+    after: int | None
+    """The next event; None at the last."""
+    spread: list[int]
+    """All positions in order, or some spread evenly over them, with the first, the last and the one that holds."""
+
+
+def stops(entity: Entity, position: int, limit: int = 1000) -> Stops:
+    """The stops in an entity's past, later than its moment as well; a run's are also those of its steps."""
+    reader = entity.scope.reader
+    with reader.read():
+        ids = str([part.entity_id for _, part in entity.seen_at(NOW).parts()])
+
+        def at(query: str, place: int) -> int | None:
+            row = reader.one(query, (place, ids))
+            return None if row is None else row[0]
+
+        here, last = at(_UPTO, position), at(_UPTO, NO_END)
+        count = reader.one(_COUNT, (ids,))
+        # Room for the two that are always there.
+        every = -(-count[0] // (limit - 2)) if count and count[0] > limit else 1
+        spread = [row[0] for row in reader.rows(_EVERY, {"ids": ids, "every": every})]
+        if len(spread) > limit - 2 and every > 1:  # each of many entities has begun with its first
+            spread = [spread[place * len(spread) // (limit - 2)] for place in range(limit - 2)]
+        ends = {found for found in (here, last) if found is not None}
+        before = None if here is None else at(_UPTO, here - 1)
+        return Stops(before, at(_AFTER, position), sorted({*spread, *ends}))

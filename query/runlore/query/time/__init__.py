@@ -1,0 +1,1 @@
+"""Moments and the texts that mean them."""

@@ -1,0 +1,1 @@
+"""Watching: which changes are wanted, reading them page by page, and following the log."""
