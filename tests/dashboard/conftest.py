@@ -84,7 +84,7 @@ class Server:
         """Its exit code, and all that it ever complained about."""
         self._process.send_signal(number)
         try:
-            _, complaints = self._process.communicate(timeout=10)
+            _, complaints = self._process.communicate(timeout=60)
         finally:
             self._process.kill()
         return self._process.returncode, complaints

@@ -32,8 +32,8 @@ def verify(folder: Path, *options: str) -> int:
 
 @pytest.fixture
 def folder(demo: Client) -> Path:
-    assert demo.reader.data is not None
-    return demo.reader.data.root
+    assert demo.scope.reader.data is not None
+    return demo.scope.reader.data.root
 
 
 def test_an_event_shows_its_bytes_and_a_proof_that_ends_at_the_signed_root(

@@ -122,7 +122,7 @@ def test_the_library_says_what_cannot_be_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["1:1+" * 3000, "yesterday " * 100])
 def test_a_long_moment_is_refused_at_once(tmp_path: Path, text: str) -> None:
     client: Client = client_of(tmp_path, lambda log: log.log("artifact:a@1", {"x": 1}))
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(MomentError, match="neither a position nor a time"):
         client.get("artifact:a@1", as_of=text)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 2  # of CPU; it was minutes

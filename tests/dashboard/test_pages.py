@@ -184,7 +184,7 @@ def test_counts_go_on_from_what_was_counted(demo: Client) -> None:
     counts = KindCounts()
     assert counts.of(demo.scope) == demo.list_kinds()
     assert counts.of(demo.scope) == demo.list_kinds()
-    with Client(demo.reader.data.root if demo.reader.data else None, as_of=20) as then:
+    with Client(demo.scope.reader.data.root if demo.scope.reader.data else None, as_of=20) as then:
         assert counts.of(then.scope) == then.list_kinds() != demo.list_kinds()
 
 

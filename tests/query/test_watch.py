@@ -170,7 +170,7 @@ def test_a_timeout_counts_from_the_last_change(tmp_path: Path) -> None:
     client = client_of(tmp_path, write)
     started = time.monotonic()
     assert len(list(client.watch(since=0, timeout=0.2))) > 10
-    assert 0.2 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.2
 
 
 @pytest.mark.parametrize(
