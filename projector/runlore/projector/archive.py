@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlite_utils import Database
 
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
-from runlore.projector.database import durable, open_writer
+from runlore.projector.database import durable, empty_wal, open_writer
 from runlore.projector.log_tables import log_migrations
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.errors import CorruptLogError, NotFoundError
@@ -25,7 +26,6 @@ PAGE_BYTES = 8192
 """Seven usual events a page; three with the usual 4096, which cost a tenth more time and space."""
 
 _READ_STEP = 256
-_CHECKPOINT_WAIT_MS = 200
 
 
 class Received(NamedTuple):
@@ -48,6 +48,11 @@ class LogRow(NamedTuple):
     subject: str
     payload: bytes
     duplicate_of: int | None
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of what the event says and where: its payload, then its subject."""
+        return sha256(self.payload + self.subject.encode(errors="surrogatepass")).digest()
 
 
 class Gap(NamedTuple):
@@ -158,11 +163,7 @@ class Archive:
 
     def checkpoint(self) -> None:
         """Empty the write-ahead log into the file, unless a reader holds it: then try again later."""
-        connection = self._db.conn
-        before = connection.execute("PRAGMA busy_timeout").fetchone()[0]
-        connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}").fetchall()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        connection.execute(f"PRAGMA busy_timeout = {before}").fetchall()
+        empty_wal(self._db)
 
     def close(self) -> None:
         """Close the file; the write-ahead log goes with the last connection."""
@@ -201,10 +202,7 @@ class ArchiveReader:
         if not path.exists():
             raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
         self._connection = open_reader(path)
-        try:
-            self.epoch = _state(path, self._connection)[1]
-        except sqlite.DatabaseError as error:
-            raise _corrupt(path, error) from error
+        self.epoch = _state(path, self._connection)[1]
 
     @property
     def position(self) -> int:
@@ -227,6 +225,11 @@ class ArchiveReader:
             raise _corrupt(self._path, error) from error
         return rows
 
+    def at(self, position: int) -> LogRow | None:
+        """The message at a position, if the log holds one there."""
+        found = self.read(position - 1, 1)
+        return found[0] if found and found[0].position == position else None
+
     def position_at(self, recorded_us: int) -> int:
         """The last position recorded at or before a time (microseconds since 1970).
 
@@ -248,6 +251,8 @@ def _state(path: Path, connection: sqlite.Connection) -> tuple[int, str]:
         if "no such table" not in str(error):
             raise
         row = None
+    except sqlite.DatabaseError as error:
+        raise _corrupt(path, error) from error
     if row is None:
         if _has_rows(connection):
             raise CorruptLogError(f"{path} has rows and has lost its position: `runlore audit verify` says more")

@@ -14,6 +14,14 @@ from runlore.schemas.sqlite import sqlite
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000
+CHECKPOINT_WAIT_MS = 200
+"""How long emptying a write-ahead log may wait for its readers: its writer stands still meanwhile."""
+
+WAL_BYTES = 48 * 1024 * 1024
+"""A write-ahead log above this size was held by a reader: without one it stays below 32 MiB (4,000 pages of log.db)."""
+
+CHECKPOINT_SECONDS = 5.0
+"""How often that is looked at. SQLite never shrinks the file by itself, however long ago the reader left."""
 
 _libraries = (sqlite, sqlite3)  # the standard one makes the indexes of a bulk file, and a projection may open its own
 
@@ -38,17 +46,29 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     taken again from the hop before, because position and rows commit together.
     """
     connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
-    for pragma in (
-        f"page_size = {page_bytes}",
-        f"journal_mode = {'MEMORY' if bulk else 'WAL'}",
-        f"synchronous = {'OFF' if bulk else 'NORMAL'}",
-        f"cache_size = -{CACHE_KIB}",
-        f"wal_autocheckpoint = {WAL_PAGES}",
-        "temp_store = MEMORY",
-        "busy_timeout = 5000",
-    ):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
+    try:
+        for pragma in (
+            f"page_size = {page_bytes}",
+            f"journal_mode = {'MEMORY' if bulk else 'WAL'}",
+            f"synchronous = {'OFF' if bulk else 'NORMAL'}",
+            f"cache_size = -{CACHE_KIB}",
+            f"wal_autocheckpoint = {WAL_PAGES}",
+            "temp_store = MEMORY",
+            "busy_timeout = 5000",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except sqlite.Error:
+        connection.close()
+        raise
     return Database(connection, execute_plugins=False)
+
+
+def empty_wal(db: Database) -> None:
+    """Move the write-ahead log into the file and cut it to nothing, unless a reader holds it: then try again later."""
+    before = db.conn.execute("PRAGMA busy_timeout").fetchone()[0]
+    db.conn.execute(f"PRAGMA busy_timeout = {CHECKPOINT_WAIT_MS}").fetchall()
+    db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.conn.execute(f"PRAGMA busy_timeout = {before}").fetchall()
 
 
 @contextmanager

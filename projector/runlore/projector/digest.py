@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from runlore.projector.tables import TABLES
+from runlore.schemas.errors import CorruptLogError
 from runlore.schemas.sqlite import open_raw_reader
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -22,6 +23,8 @@ class Snapshot:
         self._connection = open_raw_reader(path)
         self._connection.execute("BEGIN")
         state = self._connection.execute("SELECT position, schema_version, fold_version FROM view_state").fetchone()
+        if state is None:
+            raise CorruptLogError(f"{path} has lost its position")
         self.position: int = state[0]
         self.made_by: tuple[int, int] = state[1:]
         """Version of the tables, and of the fold that filled them."""

@@ -17,6 +17,9 @@ from runlore.schemas.errors import CorruptLogError, EventDecodeError
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 
+_MOVE = """UPDATE view_state SET position = ?, recorded_us = ?, event_id = ?, event_hash = ?
+    WHERE position = ? AND position < ?"""
+
 
 class FoldResult(NamedTuple):
     """What one batch came to."""
@@ -83,7 +86,7 @@ class Fold:
             stand = _stand(self._db)
             recorded_us, result = self._apply(batch, stand[1], fold_error)
             self._write(self._batch.take(), self._take_quarantined())
-            self._move(stand[0], batch[0].position, result.position, recorded_us)
+            self._move(stand[0], batch[0].position, batch[-1], recorded_us)
         self._batch.trim()
         return result
 
@@ -114,12 +117,9 @@ class Fold:
         write(self._db.conn)
         self._db.conn.executemany("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)", quarantined)
 
-    def _move(self, before: int, first: int, last: int, recorded_us: int) -> None:
-        """Move the position, which is the fence: nobody else may have moved it."""
-        moved = self._db.conn.execute(
-            "UPDATE view_state SET position = ?, recorded_us = ? WHERE position = ? AND position < ?",
-            (last, recorded_us, before, first),
-        )
+    def _move(self, before: int, first: int, last: LogRow, recorded_us: int) -> None:
+        """Move the position, which is the fence: nobody else may have moved it. What is there says of which history."""
+        moved = self._db.conn.execute(_MOVE, (last.position, recorded_us, last.event_id, last.digest, before, first))
         if moved.rowcount != 1:
             raise CorruptLogError(f"the view stands at {before}, the batch starts at {first}")
 
