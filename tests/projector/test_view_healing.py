@@ -11,7 +11,7 @@ import pytest
 from folders import EVENTS, append, copy_folder, folding, make_folder, some_log
 from nats_tools import until
 
-from runlore.projector import look_through, rebuild_view
+from runlore.projector import fold_worker, look_through, rebuild_view
 from runlore.projector.digest import view_digest
 from runlore.projector.generations import remove_old_views
 from runlore.query import Client
@@ -105,7 +105,10 @@ STOPPED: dict[str, Callable[[DataDir], object]] = {
 
 
 @pytest.mark.parametrize("damage", STOPPED)
-def test_a_damaged_view_is_rebuilt_at_the_next_start(folder: DataDir, template: DataDir, damage: str) -> None:
+def test_a_damaged_view_is_rebuilt_at_the_next_start(
+    folder: DataDir, template: DataDir, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_worker, "AHEAD_SECONDS", 0.1)
     STOPPED[damage](folder)
     with folding(folder) as fold:
         fold.reached(EVENTS)
@@ -147,6 +150,20 @@ def test_a_view_that_is_damaged_while_it_is_folded_is_rebuilt_and_the_fold_goes_
             assert client.get("model:m1@1").metadata["later"] == MORE - 1
     live = view_digest(folder.current_view())
     assert view_digest(rebuild_view(folder).path) == live
+
+
+def test_a_view_that_waits_for_its_log_is_not_rebuilt(folder: DataDir) -> None:
+    """log.db is copied again from the stream: readers go on with the view they have, and the fold where it was."""
+    view = folder.current_view()
+    folder.log.unlink()
+    half = LogBuilder()
+    half.rows = LOG.rows[: EVENTS // 2]
+    append(folder, half, sign=False)
+    with folding(folder) as fold:
+        assert readable(folder)
+        append(folder, LOG, after=EVENTS // 2, sign=False)
+        fold.reached(EVENTS)
+    assert folder.current_view() == view
 
 
 def readable(data: DataDir) -> bool:

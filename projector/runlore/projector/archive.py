@@ -12,8 +12,9 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
-from runlore.projector.database import durable, empty_wal, open_writer
+from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer
 from runlore.projector.log_tables import log_migrations
+from runlore.projector.saved_log import saved
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.sqlite import open_reader, sqlite
@@ -87,6 +88,7 @@ class Archive:
         self.gaps: int = db.conn.execute("SELECT count(*) FROM gaps").fetchone()[0]
         self.coder = LeafCoder(self.epoch)
         self.tree = caught_up(path, db, self.coder, self.position)
+        self._files = OpenFiles(path)
 
     @classmethod
     def open(cls, path: Path, epoch: str) -> Archive:
@@ -164,6 +166,15 @@ class Archive:
     def checkpoint(self) -> None:
         """Empty the write-ahead log into the file, unless a reader holds it: then try again later."""
         empty_wal(self._db)
+
+    def require_in_place(self) -> None:
+        """Look whether log.db is still where it was opened; if not, save what is in it, and raise what happened.
+
+        Raises RunloreError when it was put back, CorruptLogError when another file is there.
+        """
+        misplaced = self._files.misplaced()
+        if misplaced:
+            raise saved(self._path, self._db, misplaced, self.position)
 
     def close(self) -> None:
         """Close the file; the write-ahead log goes with the last connection."""

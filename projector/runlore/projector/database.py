@@ -63,6 +63,26 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     return Database(connection, execute_plugins=False)
 
 
+class OpenFiles:
+    """The files of an open database as they were found, to notice when somebody removes or replaces one."""
+
+    def __init__(self, path: Path) -> None:
+        self._paths = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        self._held = list(map(_identity, self._paths))
+
+    def misplaced(self) -> list[Path]:
+        """The paths at which no longer lies what is open."""
+        return [path for path, held in zip(self._paths, self._held, strict=True) if _identity(path) != held]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def empty_wal(db: Database) -> None:
     """Move the write-ahead log into the file and cut it to nothing, unless a reader holds it: then try again later."""
     before = db.conn.execute("PRAGMA busy_timeout").fetchone()[0]

@@ -27,6 +27,14 @@ class UnfitError(RunloreError):
     """The file of a projection cannot be folded on; the text says why. Rebuild it from log.db."""
 
 
+class AheadError(UnfitError):
+    """The file knows more than log.db, whose end a power cut took, or which is being copied again from the stream."""
+
+    def __init__(self, what: str, position: int) -> None:
+        self.position = position
+        super().__init__(what)
+
+
 @contextmanager
 def damage_is_unfit() -> Generator[None]:
     """Raise UnfitError for what SQLite finds wrong with the content of a projection's file."""
@@ -46,8 +54,7 @@ def _require_fit(file: ProjectionFile, log: ArchiveReader) -> None:
         raise UnfitError(f"it was folded from stream {file.epoch}, log.db is a copy of {log.epoch}")
     position = file.position
     if position > log.position:
-        # After a power cut the end of log.db may be gone; the stream gives it back.
-        raise UnfitError(f"it is ahead of log.db, which ends at position {log.position}; the view at {position}")
+        raise AheadError(f"it is ahead: at position {position}, and log.db ends at {log.position}", position)
     if position and not file.knows(log.at(position)):
         raise UnfitError(f"it belongs to another history: log.db has another event at position {position}")
 

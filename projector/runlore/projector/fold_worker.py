@@ -21,7 +21,7 @@ import msgspec
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES, MachineErrors
-from runlore.projector.fitness import UnfitError, damage_is_unfit, live_view
+from runlore.projector.fitness import AheadError, UnfitError, damage_is_unfit, live_view
 from runlore.projector.fold_report import FoldReport
 from runlore.projector.generations import make_current, remove_old_views, turn
 from runlore.projector.logs import configure_logs, get_log
@@ -32,6 +32,9 @@ from runlore.schemas.errors import CorruptLogError, FolderBusyError, NotFoundErr
 from runlore.schemas.layout import DataDir, FolderLock
 
 IDLE_SECONDS = 1.0
+AHEAD_SECONDS = 5.0
+"""A view that is ahead of log.db is rebuilt when log.db did not grow for this long."""
+
 SEARCH_SECONDS = 1.0
 """The full-text index follows at this distance."""
 
@@ -97,9 +100,24 @@ class FoldWorker:
                 if self._unfit is not None:
                     raise self._unfit
                 return live_view(self._data, log)
+            except AheadError as error:
+                if not self._caught_up(log, error.position):
+                    self._rebuild(str(error))
             except UnfitError as error:
                 self._unfit = None
                 self._rebuild(str(error))
+
+    def _caught_up(self, log: ArchiveReader, position: int) -> bool:
+        """Wait for as long as log.db grows: when it comes to the view's position, readers need no other view."""
+        before, since = log.position, time.monotonic()
+        while before < position and time.monotonic() - since < AHEAD_SECONDS:
+            self._wake.clear()
+            if self._stopping:
+                raise _StoppedError
+            self._wake.wait(IDLE_SECONDS)
+            if (now := log.position) > before:
+                before, since = now, time.monotonic()
+        return before >= position
 
     def _rebuild(self, reason: str) -> None:
         if self._stopping:

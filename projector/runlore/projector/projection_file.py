@@ -10,7 +10,7 @@ from typing import Any, Self
 from sqlite_utils import Database
 
 from runlore.projector.archive import LogRow
-from runlore.projector.database import empty_wal, open_writer
+from runlore.projector.database import OpenFiles, empty_wal, open_writer
 from runlore.projector.fold import Fold, FoldResult, Projection
 from runlore.projector.tables import STATE_TABLES, run_script
 from runlore.schemas.errors import CorruptLogError
@@ -29,7 +29,7 @@ class ProjectionFile:
         made_by = (state["schema_version"], state["fold_version"])
         self.up_to_date = made_by == (VIEW_SCHEMA, projection.version) and "event_hash" in state
         """Whether this version of the code wrote it; if not, it is rebuilt, never folded on."""
-        self._held = [_identity(file) for file in self._files()]
+        self._files = OpenFiles(path)
 
     @classmethod
     def open_or_make(cls, path: Path, epoch: str, projection: Projection) -> Self:
@@ -45,11 +45,8 @@ class ProjectionFile:
         return event is not None and (event.event_id, event.digest) == (state["event_id"], state["event_hash"])
 
     def in_place(self) -> bool:
-        """Whether what is at the path is still the file that is open here, with its write-ahead log."""
-        return self._held == [_identity(file) for file in self._files()]
-
-    def _files(self) -> list[Path]:
-        return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        """Whether what lies at the path is still the file that is open here, with its write-ahead log."""
+        return not self._files.misplaced()
 
     @property
     def position(self) -> int:
@@ -102,11 +99,3 @@ def _state(path: Path, db: Database) -> dict[str, Any]:
     if row is None:
         raise CorruptLogError(f"{path} has lost its position")
     return dict(zip((column[0] for column in cursor.description), row, strict=True))
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino

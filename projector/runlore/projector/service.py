@@ -102,6 +102,7 @@ class Projector:
         self._loop = asyncio.get_running_loop()
         if self._stop_asked.is_set():
             self._stop()
+        self._archive.look_back()
         self._fold_what_is_there()
         ticks = asyncio.create_task(self._tick(http))
         try:
