@@ -100,6 +100,49 @@ def test_a_row_beyond_the_end_is_named(filled: Folder) -> None:
     assert [problem.position for problem in filled.verify().problems] == [701]
 
 
+STRAYS = {
+    "gap beyond the end": ("INSERT INTO gaps VALUES (701, 800, 1, 'fake')", "log", 701),
+    "gap far beyond the end": ("INSERT INTO gaps VALUES (5000, 5001, 1, 'fake')", "log", 5000),
+    "gap across the end": ("INSERT INTO gaps VALUES (700, 701, 1, 'fake')", "log", 700),
+    "gap across the beginning": ("INSERT INTO gaps VALUES (-3, 4, 1, 'fake')", "log", -3),
+    "gap before the beginning": ("INSERT INTO gaps VALUES (-9, -3, 1, 'fake')", "log", -9),
+    "gap at zero": ("INSERT INTO gaps VALUES (0, 0, 1, 'fake')", "log", 0),
+    "gap that ends before it begins": ("INSERT INTO gaps VALUES (300, 299, 1, 'fake')", "log", 300),
+    "gap that ends before the beginning": ("INSERT INTO gaps VALUES (300, -299, 1, 'fake')", "log", 300),
+    "gap over rows": ("INSERT INTO gaps VALUES (300, 310, 1, 'fake')", "log", 300),
+    "row at zero": ("INSERT INTO log VALUES (0, 'f', 1, 'runlore.default.x', x'', x'', NULL)", "log", 0),
+    "row before the beginning": ("INSERT INTO log VALUES (-7, 'f', 1, 'runlore.default.x', x'', x'', 1)", "log", -7),
+    "leaves beyond the end": ("INSERT INTO tree_leaves VALUES (2, x'00')", "tree", None),
+    "leaves before the beginning": ("INSERT INTO tree_leaves VALUES (-1, x'00')", "tree", None),
+    "node beyond the end": ("INSERT INTO tree_nodes VALUES (8, 2, x'00')", "tree", None),
+    "node of a level that is not there": ("INSERT INTO tree_nodes VALUES (10, 0, x'00')", "tree", None),
+    "node of a level that is not kept": ("INSERT INTO tree_nodes VALUES (3, 0, x'00')", "tree", None),
+    "node of a negative level": ("INSERT INTO tree_nodes VALUES (-1, 0, x'00')", "tree", None),
+    "checkpoint of nothing": ("INSERT INTO checkpoints VALUES (0, 'x', 1)", "checkpoint", None),
+    "checkpoint before the beginning": ("INSERT INTO checkpoints VALUES (-1, 'x', 1)", "checkpoint", None),
+    "checkpoint beyond the end": ("INSERT INTO checkpoints VALUES (701, 'x', 1)", "checkpoint", 701),
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS)
+def test_a_row_that_is_no_part_of_the_log_is_a_problem_in_every_table(filled: Folder, stray: str) -> None:
+    statement, place, position = STRAYS[stray]
+    filled.tamper(statement)
+    [problem] = filled.verify().problems
+    assert (problem.place, problem.position) == (place, position), problem
+
+
+def test_two_gaps_that_overlap_are_a_problem(folder: Folder) -> None:
+    archive = folder.open()
+    archive.append(messages(1, 5))
+    archive.record_gap(6, 9, "gone")
+    archive.append(messages(10, 20))
+    archive.close()
+    folder.tamper("INSERT INTO gaps VALUES (8, 9, 1, 'fake')")
+    [problem] = folder.verify().problems
+    assert (problem.place, problem.position) == ("log", 8)
+
+
 @pytest.mark.parametrize("last", [0, 1, 255, 256, 650, 699])
 def test_a_truncated_log_is_named_at_the_first_missing_row(filled: Folder, last: int) -> None:
     filled.tamper(f"DELETE FROM log WHERE position > {last}")

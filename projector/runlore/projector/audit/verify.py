@@ -17,6 +17,7 @@ from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaves import LeafError, leaves
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CHECKPOINT_SECONDS
+from runlore.projector.audit.strays import StrayError, require_no_strays
 from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.merkle import HASH_BYTES
@@ -69,7 +70,7 @@ def verify_log(
         verification = _Verification(connection, trusted, outside, report, progress or _say_nothing)
         try:
             verification.run()
-        except _WrongError as wrong:
+        except (_WrongError, StrayError) as wrong:
             report.problems.append(wrong.problem)
         except CorruptLogError as error:
             report.problems.append(Problem(place="tree", what=str(error)))
@@ -141,6 +142,7 @@ class _Verification:
             raise _WrongError("log", f"there are rows beyond the log's position {position}", position + 1)
         self._report.position = position
         covered, self._stored = read_tree(connection)
+        require_no_strays(connection, position, self._stored.size)
         connection.execute("COMMIT")
         return covered
 
