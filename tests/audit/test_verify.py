@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from runlore.projector.archive import ArchiveReader
+from runlore.projector.audit import verify
+from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.verify import verify_log
 from runlore.schemas import CorruptLogError, NotFoundError
+from runlore.schemas.audit.tree import Growth, Tree
 from runlore.schemas.sqlite import sqlite
 from tests.audit.logs import Folder, message, messages
 
@@ -234,3 +237,37 @@ def test_a_damaged_page_is_found_without_a_traceback(folder: Folder) -> None:
 def test_a_log_without_even_a_folder_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         verify_log(tmp_path / "nowhere" / "log.db", [])
+
+
+def test_the_work_of_verification_grows_with_the_log_and_no_faster(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instructions of SQLite's machine and hashes of the tree, for four times the events: no clock is asked."""
+    steps = hashes = 0
+
+    def tick() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def counted_open(path: Path) -> sqlite.Connection:
+        connection = open_audited(path)
+        connection.set_progress_handler(tick, 100)
+        return connection
+
+    def counted_grown(tree: Tree, leaves: list[bytes]) -> Growth:
+        nonlocal hashes
+        hashes += len(leaves) + len(tree.tail) // 32
+        return grown(tree, leaves)
+
+    grown = Tree.grown
+    monkeypatch.setattr(verify, "open_audited", counted_open)
+    monkeypatch.setattr(Tree, "grown", counted_grown)
+    work: list[tuple[int, int]] = []
+    for first, last in ((1, 2000), (2001, 8000)):
+        folder.fill([messages(at, at + 99) for at in range(first, last, 100)])
+        steps = hashes = 0
+        assert folder.verify().problems == []
+        work.append((steps, hashes))
+    assert work[1][0] < work[0][0] * 4.4
+    assert work[1][1] < work[0][1] * 4.4

@@ -136,9 +136,9 @@ def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, ful
 
 
 def _compare_view(data: DataDir, report: VerifyReport) -> None:
-    with progress_bar("replaying the log") as progress:
+    with progress_bar("replaying the log") as progress, progress_bar("comparing the view") as tables:
         try:
-            report.view, problems = compare_view(data, progress)
+            report.view, problems = compare_view(data, progress, tables)
         except NotFoundError as error:
             report.not_compared["view"] = str(error)
         else:
