@@ -152,6 +152,7 @@ class ArchiveStage:
     def _say(self, archive: Archive) -> None:
         self._state.archived = archive.position
         self._state.duplicates, self._state.gaps = archive.duplicates, archive.gaps
+        self._state.conflicts = archive.conflicts
 
     def _bound_wal(self, archive: Archive) -> None:
         if time.monotonic() - self._checkpointed > CHECKPOINT_SECONDS and archive.wal_bytes() > WAL_BYTES:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runlore.projector.audit.findings import Place, Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier
-from runlore.projector.audit.leaves import LeafError, leaves
+from runlore.projector.audit.leaves import LeafError, LeafKind, leaves
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CHECKPOINT_SECONDS
 from runlore.projector.audit.strays import StrayError, require_no_strays
@@ -117,8 +117,7 @@ class _Verification:
                 self._positions.append(first)
                 report.leaves += 1
                 if kind != "event":
-                    report.duplicates += kind == "duplicate"
-                    report.gaps += kind == "gap"
+                    self._count(kind, first)
                 while checkpoint is not None and checkpoint.size <= report.leaves:
                     self._check(checkpoint, coder.origin, last)
                     checkpoint = next(checkpoints, None)
@@ -128,6 +127,16 @@ class _Verification:
             self._compare()  # a wrong row before it comes first
             raise _WrongError("log", error.what, error.position) from error
         self._finish(checkpoint, covered)
+
+    def _count(self, kind: LeafKind, position: int) -> None:
+        report = self._report
+        if kind == "gap":
+            report.gaps += 1
+            return
+        report.duplicates += 1
+        if kind == "conflict":
+            report.conflicts += 1
+            report.first_conflict = report.first_conflict or position
 
     def _read_state(self) -> int:
         """Log position, epoch and stored tree, all of one moment; the position that the tree covers."""

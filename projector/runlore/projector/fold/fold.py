@@ -20,6 +20,10 @@ from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 _MOVE = """UPDATE view_state SET position = ?, recorded_us = ?, event_id = ?, event_hash = ?
     WHERE position = ? AND position < ?"""
 
+_CONFLICT = (
+    "event {} is at position {} with other content: this one has no effect. Somebody forged it, or used an ID twice"
+)
+
 
 class FoldResult(NamedTuple):
     """What one batch came to."""
@@ -97,17 +101,20 @@ class Fold:
         for row in batch:
             recorded_us = max(recorded_us, row.recorded_ns // 1000)
             if row.duplicate_of is not None:
+                if row.conflicts:
+                    self._quarantine(row, recorded_us, "conflict", _CONFLICT.format(row.event_id, row.duplicate_of))
                 continue
             event, stage, error = self._decode(row)
             if event is None or fold_error is not None:
-                reason = fold_error if event else error
-                self._quarantined.append(
-                    (row.position, row.event_id, row.subject, recorded_us, stage, reason, row.payload)
-                )
+                reason = (fold_error or "") if event else error
+                self._quarantine(row, recorded_us, stage, reason)
             else:
                 apply(held, Recorded(row.position, recorded_us, event))
                 folded += 1
         return recorded_us, FoldResult(folded, len(self._quarantined), batch[-1].position)
+
+    def _quarantine(self, row: LogRow, recorded_us: int, stage: str, reason: str) -> None:
+        self._quarantined.append((row.position, row.event_id, row.subject, recorded_us, stage, reason, row.payload))
 
     def _take_quarantined(self) -> list[tuple[Any, ...]]:
         taken, self._quarantined = self._quarantined, []
