@@ -162,6 +162,49 @@ def test_a_write_ahead_log_that_is_removed_while_it_is_open_costs_nothing(
     _goes_on(settings, 20)
 
 
+def _fill(path: Path, first: int, last: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(first)
+        file.write(b"\xa5" * (last - first))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda log: _fill(log, 0, 100),
+        lambda log: _fill(log, 8192, log.stat().st_size),
+        lambda log: log.write_bytes(log.read_bytes()[: log.stat().st_size // 3]),
+        lambda log: log.write_bytes(b"no database" * 1000),
+    ],
+    ids=["header", "pages", "truncated", "garbage"],
+)
+def test_a_damaged_log_stops_it_with_advice_that_loses_nothing(
+    damage: Callable[[Path], object], settings: Settings, data: DataDir, server: EmbeddedServer
+) -> None:
+    archive_some(settings)
+    before, digest = log_rows(data.log), view_digest(data.current_view())
+    damage(data.log)
+    error = Running(settings).ended()
+    assert isinstance(error, CorruptLogError)
+    assert "keep a copy, move it away, and start the projector" in str(error)
+    data.log.rename(data.root / "copy")
+    with running(settings) as service:
+        service.folded(20)
+    assert (log_rows(data.log), view_digest(data.current_view())) == (before, digest)
+
+
+def test_a_lock_that_is_removed_while_it_is_held_ends_the_projector(
+    settings: Settings, data: DataDir, server: EmbeddedServer
+) -> None:
+    service = Running(settings)
+    until(lambda: service.state.connected)
+    data.projector_lock.unlink()
+    error = service.ended()
+    assert isinstance(error, RunloreError)
+    assert "it no longer keeps another projector away" in str(error)
+    _goes_on(settings, 0)
+
+
 def _goes_on(settings: Settings, position: int) -> None:
     with running(settings) as service:
         until(lambda: service.state.connected or service.error)

@@ -27,6 +27,7 @@ from runlore.projector.generations import make_current, remove_old_views, turn
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.look_through import LookThrough, Rebuilds
 from runlore.projector.rebuild import BATCH, rebuild_view
+from runlore.projector.standby import end_holder
 from runlore.projector.view import View
 from runlore.schemas.errors import CorruptLogError, FolderBusyError, NotFoundError, RunloreError
 from runlore.schemas.layout import DataDir, FolderLock
@@ -198,11 +199,15 @@ class _StoppedError(Exception):
 
 @contextlib.contextmanager
 def _alone(data: DataDir) -> Generator[None]:
-    lock = FolderLock(data.projection / "fold.lock", "the projector's fold")
+    path = data.projection / "fold.lock"
+    lock = FolderLock(path, "the projector's fold")
     deadline = time.monotonic() + TAKE_OVER_SECONDS
     while not lock.try_acquire():
         if time.monotonic() > deadline:
-            raise FolderBusyError(f"{lock.holder()} still folds into {data.projection}: stop it first")
+            # Whoever started us has the folder, so the projector of that one is gone.
+            if not end_holder(path, "its projector is gone"):
+                raise FolderBusyError(f"{lock.holder()} still folds into {data.projection}: stop it first")
+            deadline = time.monotonic() + TAKE_OVER_SECONDS
         time.sleep(0.02)
     try:
         yield
