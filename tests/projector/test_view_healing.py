@@ -8,9 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from folders import EVENTS, append, copy_folder, folding, make_folder, some_log
 from nats_tools import until
+from starlette.testclient import TestClient
 
+import runlore.producer as producer
+from runlore.cli.app import app
+from runlore.cli.stack import EmbeddedStack
+from runlore.dashboard.app import create_app
 from runlore.projector import fold_worker, look_through, rebuild_view
 from runlore.projector.digest import view_digest
 from runlore.projector.generations import remove_old_views
@@ -213,3 +219,34 @@ def test_errors_of_the_machine_are_no_damage() -> None:
     assert not is_damage(sqlite.OperationalError("disk I/O error"))
     assert not is_damage(sqlite.OperationalError("database is locked"))
     assert is_damage(sqlite.OperationalError("no such table: heads"))
+
+
+def test_a_running_stack_heals_a_deleted_view_and_a_lost_current_by_itself(stack: EmbeddedStack, data: DataDir) -> None:
+    with Client(data.root) as client:
+        for number, damage in enumerate(("deleted", "CURRENT binary", "CURRENT deleted")):
+            client.wait_for(producer.log_metadata({"n": number}, "model:m1@1"), timeout=60)
+            STOPPED[damage](data)
+            receipt = producer.log_metadata({"after": damage}, "model:m1@1")
+            until(lambda receipt=receipt: arrived(client, receipt), 60)
+            assert client.get("model:m1@1").metadata == {"n": number, "after": damage}
+    assert stack.ready()
+    assert rebuild_view(data).differing == ()
+
+
+def arrived(client: Client, receipt: producer.Receipt) -> bool:
+    with contextlib.suppress(RunloreError):
+        return client.wait_for(receipt, timeout=1) > 0
+    return False
+
+
+@pytest.mark.parametrize("damage", ["header", "all pages but the first", "empty", "deleted", "CURRENT binary"])
+def test_the_page_and_the_command_line_say_in_a_sentence_that_the_view_is_damaged(folder: DataDir, damage: str) -> None:
+    STOPPED[damage](folder)
+    with Client(folder.root) as client:
+        page = TestClient(create_app(client, {"testserver"}, None, 5.0)).get("/api/v1/entity?ref=model:m1@1")
+        assert page.status_code in (404, 500)
+        assert "view" in page.json()["error"]
+    shown = CliRunner().invoke(app, ["show", "model:m1@1", "--data-dir", str(folder.root)])
+    assert shown.exit_code in (3, 4)
+    assert shown.output.startswith("Error: ")
+    assert len(shown.output.splitlines()) == 1
