@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from runlore.projector.archive import ArchiveReader
+from runlore.projector.audit import verify
+from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.verify import verify_log
 from runlore.schemas import CorruptLogError, NotFoundError
+from runlore.schemas.audit.tree import Growth, Tree
 from runlore.schemas.sqlite import sqlite
 from tests.audit.logs import Folder, message, messages
 
@@ -98,6 +101,49 @@ def test_a_row_inserted_into_a_gap_is_named(folder: Folder) -> None:
 def test_a_row_beyond_the_end_is_named(filled: Folder) -> None:
     filled.tamper("INSERT INTO log VALUES (701, 'forged', 1, 'runlore.default.x', x'', x'', NULL)")
     assert [problem.position for problem in filled.verify().problems] == [701]
+
+
+STRAYS = {
+    "gap beyond the end": ("INSERT INTO gaps VALUES (701, 800, 1, 'fake')", "log", 701),
+    "gap far beyond the end": ("INSERT INTO gaps VALUES (5000, 5001, 1, 'fake')", "log", 5000),
+    "gap across the end": ("INSERT INTO gaps VALUES (700, 701, 1, 'fake')", "log", 700),
+    "gap across the beginning": ("INSERT INTO gaps VALUES (-3, 4, 1, 'fake')", "log", -3),
+    "gap before the beginning": ("INSERT INTO gaps VALUES (-9, -3, 1, 'fake')", "log", -9),
+    "gap at zero": ("INSERT INTO gaps VALUES (0, 0, 1, 'fake')", "log", 0),
+    "gap that ends before it begins": ("INSERT INTO gaps VALUES (300, 299, 1, 'fake')", "log", 300),
+    "gap that ends before the beginning": ("INSERT INTO gaps VALUES (300, -299, 1, 'fake')", "log", 300),
+    "gap over rows": ("INSERT INTO gaps VALUES (300, 310, 1, 'fake')", "log", 300),
+    "row at zero": ("INSERT INTO log VALUES (0, 'f', 1, 'runlore.default.x', x'', x'', NULL)", "log", 0),
+    "row before the beginning": ("INSERT INTO log VALUES (-7, 'f', 1, 'runlore.default.x', x'', x'', 1)", "log", -7),
+    "leaves beyond the end": ("INSERT INTO tree_leaves VALUES (2, x'00')", "tree", None),
+    "leaves before the beginning": ("INSERT INTO tree_leaves VALUES (-1, x'00')", "tree", None),
+    "node beyond the end": ("INSERT INTO tree_nodes VALUES (8, 2, x'00')", "tree", None),
+    "node of a level that is not there": ("INSERT INTO tree_nodes VALUES (10, 0, x'00')", "tree", None),
+    "node of a level that is not kept": ("INSERT INTO tree_nodes VALUES (3, 0, x'00')", "tree", None),
+    "node of a negative level": ("INSERT INTO tree_nodes VALUES (-1, 0, x'00')", "tree", None),
+    "checkpoint of nothing": ("INSERT INTO checkpoints VALUES (0, 'x', 1)", "checkpoint", None),
+    "checkpoint before the beginning": ("INSERT INTO checkpoints VALUES (-1, 'x', 1)", "checkpoint", None),
+    "checkpoint beyond the end": ("INSERT INTO checkpoints VALUES (701, 'x', 1)", "checkpoint", 701),
+}
+
+
+@pytest.mark.parametrize("stray", STRAYS)
+def test_a_row_that_is_no_part_of_the_log_is_a_problem_in_every_table(filled: Folder, stray: str) -> None:
+    statement, place, position = STRAYS[stray]
+    filled.tamper(statement)
+    [problem] = filled.verify().problems
+    assert (problem.place, problem.position) == (place, position), problem
+
+
+def test_two_gaps_that_overlap_are_a_problem(folder: Folder) -> None:
+    archive = folder.open()
+    archive.append(messages(1, 5))
+    archive.record_gap(6, 9, "gone")
+    archive.append(messages(10, 20))
+    archive.close()
+    folder.tamper("INSERT INTO gaps VALUES (8, 9, 1, 'fake')")
+    [problem] = folder.verify().problems
+    assert (problem.place, problem.position) == ("log", 8)
 
 
 @pytest.mark.parametrize("last", [0, 1, 255, 256, 650, 699])
@@ -191,3 +237,37 @@ def test_a_damaged_page_is_found_without_a_traceback(folder: Folder) -> None:
 def test_a_log_without_even_a_folder_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         verify_log(tmp_path / "nowhere" / "log.db", [])
+
+
+def test_the_work_of_verification_grows_with_the_log_and_no_faster(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Instructions of SQLite's machine and hashes of the tree, for four times the events: no clock is asked."""
+    steps = hashes = 0
+
+    def tick() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    def counted_open(path: Path) -> sqlite.Connection:
+        connection = open_audited(path)
+        connection.set_progress_handler(tick, 100)
+        return connection
+
+    def counted_grown(tree: Tree, leaves: list[bytes]) -> Growth:
+        nonlocal hashes
+        hashes += len(leaves) + len(tree.tail) // 32
+        return grown(tree, leaves)
+
+    grown = Tree.grown
+    monkeypatch.setattr(verify, "open_audited", counted_open)
+    monkeypatch.setattr(Tree, "grown", counted_grown)
+    work: list[tuple[int, int]] = []
+    for first, last in ((1, 2000), (2001, 8000)):
+        folder.fill([messages(at, at + 99) for at in range(first, last, 100)])
+        steps = hashes = 0
+        assert folder.verify().problems == []
+        work.append((steps, hashes))
+    assert work[1][0] < work[0][0] * 4.4
+    assert work[1][1] < work[0][1] * 4.4

@@ -66,6 +66,11 @@ def show_report(report: VerifyReport) -> None:
         click.echo(f"log         {report.events:,} events up to position {report.position:,}, hashed from raw bytes")
         click.echo(f"            {report.duplicates:,} second copies, {report.gaps:,} gaps, {report.leaves:,} leaves")
         click.echo(f"            root {report.root}")
+        if report.first_conflict is not None:
+            click.echo(
+                f"NOTE        {report.conflicts:,} events have an earlier one's ID and other content, the first at "
+                f"position {report.first_conflict:,}: forged, or an ID used twice; quarantined, without effect"
+            )
         outside = f", {report.outside:,} of them from outside" if report.outside else ""
         click.echo(
             f"signed      {report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves"

@@ -165,8 +165,12 @@ def _files(settings: Settings) -> Iterator[Finding]:
         "view of another version", "restart the projector",
     )  # fmt: skip
     yield from _count(
-        "quarantine", view, "SELECT count(*) FROM quarantine",
+        "quarantine", view, "SELECT count(*) FROM quarantine WHERE stage <> 'conflict'",
         "events could not be folded", "look at the view's table quarantine; upgrade runlore",
+    )  # fmt: skip
+    yield from _count(
+        "conflicts", view, "SELECT count(*) FROM quarantine WHERE stage = 'conflict'",
+        "events have the ID of an earlier one and other content", "`runlore audit verify` names the first",
     )  # fmt: skip
     yield from _count(
         "missing events", view, "SELECT coalesce(sum(highest_seq - seen), 0) FROM producers",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from sqlite_utils import Database
 
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
-from runlore.projector.database import durable, open_writer
+from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer
 from runlore.projector.log_tables import log_migrations
+from runlore.projector.logs import get_log
+from runlore.projector.saved_log import saved
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.sqlite import open_reader, sqlite
@@ -25,7 +28,6 @@ PAGE_BYTES = 8192
 """Seven usual events a page; three with the usual 4096, which cost a tenth more time and space."""
 
 _READ_STEP = 256
-_CHECKPOINT_WAIT_MS = 200
 
 
 class Received(NamedTuple):
@@ -48,6 +50,13 @@ class LogRow(NamedTuple):
     subject: str
     payload: bytes
     duplicate_of: int | None
+    conflicts: bool = False
+    """Whether it is no copy of that first one, but has its event ID and says something else: a forgery, or a bug."""
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of what the event says and where: its payload, then its subject."""
+        return sha256(self.payload + self.subject.encode(errors="surrogatepass")).digest()
 
 
 class Gap(NamedTuple):
@@ -60,11 +69,14 @@ class Gap(NamedTuple):
 
 _APPEND = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, NULL)"
 _APPEND_DUPLICATE = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)"
-_FIRST_COPY = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
+_FIRST_COPY = "SELECT position, subject = ? AND payload = ? FROM log WHERE event_id = ? AND duplicate_of IS NULL"
 _ADD_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _MOVE = "UPDATE log_state SET position = ? WHERE id = 1 AND position = ?"
-_READ = """SELECT position, event_id, recorded_ns, subject, payload, duplicate_of
+_CONFLICTS = """duplicate_of IS NOT NULL AND NOT EXISTS (SELECT 1 FROM log AS first
+    WHERE first.position = log.duplicate_of AND first.subject = log.subject AND first.payload = log.payload)"""
+_READ = f"""SELECT position, event_id, recorded_ns, subject, payload, duplicate_of, {_CONFLICTS}
     FROM log WHERE position > ? ORDER BY position LIMIT ?"""
+_COPIES = f"SELECT count(*), coalesce(sum({_CONFLICTS}), 0) FROM log WHERE duplicate_of IS NOT NULL"
 _LAST = """SELECT position, event_id, recorded_ns, subject, payload, duplicate_of
     FROM log ORDER BY position DESC LIMIT 1"""
 
@@ -78,10 +90,13 @@ class Archive:
     def __init__(self, path: Path, db: Database) -> None:
         self._path, self._db = path, db
         self.position, self.epoch = _state(path, db.conn)
-        self.duplicates: int = db.conn.execute("SELECT count(*) FROM log WHERE duplicate_of IS NOT NULL").fetchone()[0]
+        self.duplicates: int
+        self.conflicts: int
+        self.duplicates, self.conflicts = db.conn.execute(_COPIES).fetchone()
         self.gaps: int = db.conn.execute("SELECT count(*) FROM gaps").fetchone()[0]
         self.coder = LeafCoder(self.epoch)
         self.tree = caught_up(path, db, self.coder, self.position)
+        self._files = OpenFiles(path)
 
     @classmethod
     def open(cls, path: Path, epoch: str) -> Archive:
@@ -106,7 +121,8 @@ class Archive:
     def append(self, messages: Sequence[Received]) -> None:
         """Store messages that follow the position without a hole, all or none.
 
-        A second message with an event ID of the log is stored as its duplicate.
+        A second message with an event ID of the log is stored as its duplicate, also when it says something else: then
+        it goes to quarantine when it is folded.
         Raises CorruptLogError when they do not follow, or someone else moved the position.
         """
         if not messages:
@@ -125,8 +141,9 @@ class Archive:
                 self._db.conn.executemany(_APPEND, rows)
         except sqlite.IntegrityError:
             with self._moved_to(last, leaves):
-                duplicates = self._append_one_by_one(messages)
+                duplicates, conflicts = self._append_one_by_one(messages)
             self.duplicates += duplicates
+            self.conflicts += conflicts
 
     def record_gap(self, first: int, last: int, reason: str) -> None:
         """Note that the stream does not hold these positions, and go past them. Raises CorruptLogError."""
@@ -158,11 +175,16 @@ class Archive:
 
     def checkpoint(self) -> None:
         """Empty the write-ahead log into the file, unless a reader holds it: then try again later."""
-        connection = self._db.conn
-        before = connection.execute("PRAGMA busy_timeout").fetchone()[0]
-        connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}").fetchall()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        connection.execute(f"PRAGMA busy_timeout = {before}").fetchall()
+        empty_wal(self._db)
+
+    def require_in_place(self) -> None:
+        """Look whether log.db is still where it was opened; if not, save what is in it, and raise what happened.
+
+        Raises RunloreError when it was put back, CorruptLogError when another file is there.
+        """
+        misplaced = self._files.misplaced()
+        if misplaced:
+            raise saved(self._path, self._db, misplaced, self.position)
 
     def close(self) -> None:
         """Close the file; the write-ahead log goes with the last connection."""
@@ -180,14 +202,19 @@ class Archive:
             tree = append_leaves(self._db.conn, self.tree, leaves, self.position, position)
         self.position, self.tree = position, tree
 
-    def _append_one_by_one(self, messages: Sequence[Received]) -> int:
-        """How many of them were second copies."""
-        duplicates = 0
+    def _append_one_by_one(self, messages: Sequence[Received]) -> tuple[int, int]:
+        """How many of them have the ID of an earlier event, and how many of those say something else."""
+        duplicates = conflicts = 0
         for message in messages:
-            first_copy = self._db.conn.execute(_FIRST_COPY, (message.event_id,)).fetchone()
-            self._db.conn.execute(_APPEND_DUPLICATE, (*message, first_copy[0] if first_copy else None))
-            duplicates += first_copy is not None
-        return duplicates
+            told = (message.subject, message.payload, message.event_id)
+            row = self._db.conn.execute(_FIRST_COPY, told).fetchone()
+            self._db.conn.execute(_APPEND_DUPLICATE, (*message, row[0] if row else None))
+            if row is not None:
+                duplicates += 1
+                if not row[1]:
+                    conflicts += 1
+                    _say_conflict(message, row[0])
+        return duplicates, conflicts
 
 
 class ArchiveReader:
@@ -201,10 +228,7 @@ class ArchiveReader:
         if not path.exists():
             raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
         self._connection = open_reader(path)
-        try:
-            self.epoch = _state(path, self._connection)[1]
-        except sqlite.DatabaseError as error:
-            raise _corrupt(path, error) from error
+        self.epoch = _state(path, self._connection)[1]
 
     @property
     def position(self) -> int:
@@ -227,6 +251,11 @@ class ArchiveReader:
             raise _corrupt(self._path, error) from error
         return rows
 
+    def at(self, position: int) -> LogRow | None:
+        """The message at a position, if the log holds one there."""
+        found = self.read(position - 1, 1)
+        return found[0] if found and found[0].position == position else None
+
     def position_at(self, recorded_us: int) -> int:
         """The last position recorded at or before a time (microseconds since 1970).
 
@@ -248,11 +277,22 @@ def _state(path: Path, connection: sqlite.Connection) -> tuple[int, str]:
         if "no such table" not in str(error):
             raise
         row = None
+    except sqlite.DatabaseError as error:
+        raise _corrupt(path, error) from error
     if row is None:
         if _has_rows(connection):
             raise CorruptLogError(f"{path} has rows and has lost its position: `runlore audit verify` says more")
         raise NotFoundError(f"{path} holds no log yet: start the projector once")
     return int(row[0]), str(row[1])
+
+
+def _say_conflict(message: Received, first: int) -> None:
+    get_log().error(
+        "another event has the ID of an earlier one: it is kept in quarantine, without effect",
+        event_id=message.event_id,
+        position=message.position,
+        first=first,
+    )
 
 
 def _has_rows(connection: sqlite.Connection) -> bool:

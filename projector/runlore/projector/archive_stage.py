@@ -13,8 +13,10 @@ from nats.aio.client import Client as NatsConnection
 from runlore.projector.archive import Archive, Gap, Received
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.checks import check_stream, mismatch
+from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES
 from runlore.projector.intake import Intake
 from runlore.projector.logs import get_log
+from runlore.projector.lost_log import LostLog, lost_log, require_everything
 from runlore.projector.metrics import Metrics
 from runlore.projector.state import ServiceState
 from runlore.projector.stream import StreamInfo, ensure_stream, require_no_drift, stream_info
@@ -24,10 +26,6 @@ from runlore.schemas.settings import Settings
 from runlore.schemas.transport import connect
 
 WATCH_SECONDS = 1.0
-WAL_BYTES = 256 * 1024 * 1024
-"""A write-ahead log above this size (a reader held it) is emptied by force, once in a while."""
-
-CHECKPOINT_SECONDS = 30.0
 
 
 class ArchiveStage:
@@ -41,6 +39,13 @@ class ArchiveStage:
         self._intake: Intake | None = None
         self._stopping = False
         self._checkpointed = time.monotonic()
+        self._lost: LostLog | None = None
+
+    def look_back(self) -> None:
+        """Look for traces of a log that is gone, before status.json is written again: it may be the only one."""
+        self._lost = lost_log(self._data)
+        if self._lost is not None:
+            self._state.archived = self._lost.position
 
     def stop(self) -> None:
         """End the session after the batch in hand. Loop's thread only."""
@@ -78,11 +83,14 @@ class ArchiveStage:
 
     async def _checked(self, connection: NatsConnection) -> int:
         """The position to read on from, after everything that must hold does."""
+        if self._archive is None and self._lost is not None:
+            await require_everything(connection, self._lost)
         if self._archive is not None or self._data.log.exists():
             await _require_stream(connection)  # never make a new stream beside an old log
         identity = await ensure_stream(connection, self._settings)
         if self._archive is None:
-            self._archive = Archive.open(self._data.log, identity.epoch)
+            # Not in the loop's thread: an older log gets its tree first, and a standby takes a silent loop for hung.
+            self._archive = await asyncio.to_thread(Archive.open, self._data.log, identity.epoch)
         archive = self._archive
         self._state.stream_last = identity.last_seq
         self._say(archive)
@@ -124,9 +132,15 @@ class ArchiveStage:
         self._bound_wal(archive)
 
     async def _watch(self, connection: NatsConnection, epoch: str) -> None:
-        """Look at the stream's configuration again and again: an update may delete messages any time."""
+        """Look at the stream's configuration again and again: an update may delete messages any time.
+
+        And at the file: whoever removes it while it is open takes everything along that is written from then on.
+        """
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            assert self._archive is not None
+            self._archive.require_in_place()
+            self._bound_wal(self._archive)
             info = await _require_stream(connection, epoch)
             self._state.stream_last = max(self._state.stream_last, info.last_seq)
             self._sign()
@@ -138,6 +152,7 @@ class ArchiveStage:
     def _say(self, archive: Archive) -> None:
         self._state.archived = archive.position
         self._state.duplicates, self._state.gaps = archive.duplicates, archive.gaps
+        self._state.conflicts = archive.conflicts
 
     def _bound_wal(self, archive: Archive) -> None:
         if time.monotonic() - self._checkpointed > CHECKPOINT_SECONDS and archive.wal_bytes() > WAL_BYTES:

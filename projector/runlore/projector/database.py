@@ -14,6 +14,14 @@ from runlore.schemas.sqlite import sqlite
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000
+CHECKPOINT_WAIT_MS = 200
+"""How long emptying a write-ahead log may wait for its readers: its writer stands still meanwhile."""
+
+WAL_BYTES = 48 * 1024 * 1024
+"""A write-ahead log above this size was held by a reader: without one it stays below 32 MiB (4,000 pages of log.db)."""
+
+CHECKPOINT_SECONDS = 5.0
+"""How often that is looked at. SQLite never shrinks the file by itself, however long ago the reader left."""
 
 _libraries = (sqlite, sqlite3)  # the standard one makes the indexes of a bulk file, and a projection may open its own
 
@@ -38,17 +46,49 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     taken again from the hop before, because position and rows commit together.
     """
     connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
-    for pragma in (
-        f"page_size = {page_bytes}",
-        f"journal_mode = {'MEMORY' if bulk else 'WAL'}",
-        f"synchronous = {'OFF' if bulk else 'NORMAL'}",
-        f"cache_size = -{CACHE_KIB}",
-        f"wal_autocheckpoint = {WAL_PAGES}",
-        "temp_store = MEMORY",
-        "busy_timeout = 5000",
-    ):
-        connection.execute(f"PRAGMA {pragma}").fetchall()
+    try:
+        for pragma in (
+            f"page_size = {page_bytes}",
+            f"journal_mode = {'MEMORY' if bulk else 'WAL'}",
+            f"synchronous = {'OFF' if bulk else 'NORMAL'}",
+            f"cache_size = -{CACHE_KIB}",
+            f"wal_autocheckpoint = {WAL_PAGES}",
+            "temp_store = MEMORY",
+            "busy_timeout = 5000",
+        ):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+    except sqlite.Error:
+        connection.close()
+        raise
     return Database(connection, execute_plugins=False)
+
+
+class OpenFiles:
+    """The files of an open database as they were found, to notice when somebody removes or replaces one."""
+
+    def __init__(self, path: Path) -> None:
+        self._paths = [path.with_name(path.name + suffix) for suffix in ("", "-wal", "-shm")]
+        self._held = list(map(_identity, self._paths))
+
+    def misplaced(self) -> list[Path]:
+        """The paths at which no longer lies what is open."""
+        return [path for path, held in zip(self._paths, self._held, strict=True) if _identity(path) != held]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def empty_wal(db: Database) -> None:
+    """Move the write-ahead log into the file and cut it to nothing, unless a reader holds it: then try again later."""
+    before = db.conn.execute("PRAGMA busy_timeout").fetchone()[0]
+    db.conn.execute(f"PRAGMA busy_timeout = {CHECKPOINT_WAIT_MS}").fetchall()
+    db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.conn.execute(f"PRAGMA busy_timeout = {before}").fetchall()
 
 
 @contextmanager

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from runlore.projector.tables import TABLES
+from runlore.schemas.errors import CorruptLogError
 from runlore.schemas.sqlite import open_raw_reader
 
 _encode = msgspec.msgpack.Encoder().encode
+
+PORTION = 20_000
+"""Rows between two words of progress."""
 
 
 class Snapshot:
@@ -22,20 +27,35 @@ class Snapshot:
         self._connection = open_raw_reader(path)
         self._connection.execute("BEGIN")
         state = self._connection.execute("SELECT position, schema_version, fold_version FROM view_state").fetchone()
+        if state is None:
+            raise CorruptLogError(f"{path} has lost its position")
         self.position: int = state[0]
         self.made_by: tuple[int, int] = state[1:]
         """Version of the tables, and of the fold that filled them."""
 
-    def digest(self) -> dict[str, str]:
-        """SHA-256 (hex) of each table: its rows as MessagePack arrays, in primary key order. Constant memory."""
-        return {table: self._table(table) for table in TABLES}
+    def rows(self) -> int:
+        """How many rows the digest is of."""
+        return sum(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES)
 
-    def _table(self, table: str) -> str:
+    def digest(self, read: Callable[[int], None] | None = None) -> dict[str, str]:
+        """SHA-256 (hex) of each table: its rows as MessagePack arrays, in primary key order. Constant memory.
+
+        `read` hears the number of rows in each portion that was read.
+        """
+        return {table: self._table(table, read) for table in TABLES}
+
+    def _table(self, table: str, read: Callable[[int], None] | None) -> str:
         columns = self._connection.execute(f"SELECT name, pk FROM pragma_table_info('{table}')").fetchall()
         key = ", ".join(name.decode() for name, order in sorted(columns, key=lambda c: c[1]) if order)
         digest = hashlib.sha256()
-        for row in self._connection.execute(f"SELECT * FROM {table} ORDER BY {key}"):
+        cursor = self._connection.execute(f"SELECT * FROM {table} ORDER BY {key}")
+        number = 0
+        for number, row in enumerate(cursor, 1):
             digest.update(_encode(row))
+            if read is not None and number % PORTION == 0:
+                read(PORTION)
+        if read is not None:
+            read(number % PORTION)
         return digest.hexdigest()
 
     def close(self) -> None:

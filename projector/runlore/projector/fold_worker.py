@@ -20,23 +20,24 @@ from pathlib import Path
 import msgspec
 
 from runlore.projector.archive import ArchiveReader
-from runlore.projector.database import MachineErrors
+from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES, MachineErrors
+from runlore.projector.fitness import AheadError, UnfitError, damage_is_unfit, live_view
 from runlore.projector.fold_report import FoldReport
-from runlore.projector.generations import remove_old_views, turn
+from runlore.projector.generations import make_current, remove_old_views, turn
 from runlore.projector.logs import configure_logs, get_log
+from runlore.projector.look_through import LookThrough, Rebuilds
 from runlore.projector.rebuild import BATCH, rebuild_view
+from runlore.projector.standby import end_holder
 from runlore.projector.view import View
-from runlore.schemas.errors import FolderBusyError, RunloreError
+from runlore.schemas.errors import CorruptLogError, FolderBusyError, NotFoundError, RunloreError
 from runlore.schemas.layout import DataDir, FolderLock
 
 IDLE_SECONDS = 1.0
+AHEAD_SECONDS = 5.0
+"""A view that is ahead of log.db is rebuilt when log.db did not grow for this long."""
+
 SEARCH_SECONDS = 1.0
 """The full-text index follows at this distance."""
-WAL_BYTES = 256 * 1024 * 1024
-"""A write-ahead log above this size (a reader held it) is emptied by force, once in a while."""
-
-CHECKPOINT_SECONDS = 30.0
-"""How often that, and old generations, are looked after."""
 
 TAKE_OVER_SECONDS = 20.0
 """The fold of a killed projector finishes its batch before it notices; wait for it this long."""
@@ -54,6 +55,9 @@ class FoldWorker:
         self._stopping = False
         self._indexed = time.monotonic()
         self._checkpointed = 0.0
+        self._unfit: UnfitError | None = None
+        """Why the view that was folded last cannot be folded on."""
+        self._rebuilds = Rebuilds()
 
     def wake(self) -> None:
         """There is more in log.db."""
@@ -77,33 +81,68 @@ class FoldWorker:
                 log.close()
 
     def _fold_generation(self, log: ArchiveReader) -> None:
-        view = self._open_view(log)
+        """Fold into the live view until stopped, until another one is live, or until it cannot be folded on."""
+        view = self._fit_view(log)
+        look = LookThrough(view.path, self._found_damage)
         try:
-            self._fold_all(log, view)
+            with damage_is_unfit():
+                self._fold_all(log, view, look)
+                view.checkpoint()
+        except UnfitError as error:
+            self._unfit = error
         finally:
-            view.checkpoint()
+            look.close()
             view.close()
 
-    def _open_view(self, log: ArchiveReader) -> View:
-        view = View.open_or_create(self._data, log.epoch)
-        ahead = view.position > log.position
-        if view.up_to_date and not ahead:
-            return view
-        # Ahead: a power cut took the end of log.db, and the view can no longer show where it came from.
-        view.close()
-        reason = "ahead of log.db" if ahead else "made by another version"
-        get_log().warning("rebuilding the view", reason=reason)
-        rebuild_view(self._data, self._rebuilt_to, compare=False)
+    def _fit_view(self, log: ArchiveReader) -> View:
+        """Open the live view, rebuilt first for as long as it cannot be folded on."""
+        while True:
+            try:
+                if self._unfit is not None:
+                    raise self._unfit
+                return live_view(self._data, log)
+            except AheadError as error:
+                if not self._caught_up(log, error.position):
+                    self._rebuild(str(error))
+            except UnfitError as error:
+                self._unfit = None
+                self._rebuild(str(error))
+
+    def _caught_up(self, log: ArchiveReader, position: int) -> bool:
+        """Wait for as long as log.db grows: when it comes to the view's position, readers need no other view."""
+        before, since = log.position, time.monotonic()
+        while before < position and time.monotonic() - since < AHEAD_SECONDS:
+            self._wake.clear()
+            if self._stopping:
+                raise _StoppedError
+            self._wake.wait(IDLE_SECONDS)
+            if (now := log.position) > before:
+                before, since = now, time.monotonic()
+        return before >= position
+
+    def _rebuild(self, reason: str) -> None:
+        if self._stopping:
+            raise _StoppedError
+        get_log().warning("rebuilding the view from log.db", reason=reason)
+        try:
+            rebuild_view(self._data, self._rebuilt_to, compare=False)
+        except FolderBusyError:
+            self._wake.wait(IDLE_SECONDS)  # somebody else rebuilds it: look at the result
+            return
+        self._rebuilds.count(reason)
         remove_old_views(self._data)
-        return View.open_or_create(self._data, log.epoch)
+
+    def _found_damage(self, what: str) -> None:
+        self._unfit = UnfitError(what)
+        self._wake.set()
 
     def _rebuilt_to(self, position: int, last: int) -> None:
         self._say(FoldReport(folded=position))
         if self._stopping:
             raise _StoppedError  # the unfinished generation was never live
 
-    def _fold_all(self, log: ArchiveReader, view: View) -> None:
-        """Fold until stopped, or until another generation is live."""
+    def _fold_all(self, log: ArchiveReader, view: View, look: LookThrough) -> None:
+        """Fold until stopped, or until another generation is live. Raises UnfitError."""
         position, quarantined = view.position, view.quarantined
         self._say(FoldReport(folded=position, quarantined=quarantined, running=True))
         while not self._stopping:
@@ -111,10 +150,11 @@ class FoldWorker:
             rows = log.read(position, BATCH)
             started = time.perf_counter()
             with turn(self._data):
-                if self._data.current_view() != view.path:
+                if not self._is_live(view):
                     return
                 result = view.fold(rows) if rows else None
             self._care_for(view)
+            look.take_if_due()
             if result is None:
                 self._wake.wait(IDLE_SECONDS)
                 continue
@@ -123,6 +163,23 @@ class FoldWorker:
             self._say(
                 FoldReport(folded=position, quarantined=quarantined, running=True, events=len(rows), seconds=seconds)
             )
+
+    def _is_live(self, view: View) -> bool:
+        """Whether readers come to this view; if CURRENT names none, it is told so again. Raises UnfitError."""
+        if self._unfit is not None:
+            raise self._unfit
+        if not view.in_place():
+            raise UnfitError(f"{view.path.name} was removed or replaced while it was open")
+        try:
+            current = self._data.current_view()
+            if current.exists():
+                return current == view.path
+            wrong = f"it named {current.name}, which is missing"
+        except (NotFoundError, CorruptLogError) as error:
+            wrong = str(error)
+        get_log().warning("CURRENT was lost; it names the live view again", view=view.path.name, reason=wrong)
+        make_current(self._data, view.path)
+        return True
 
     def _care_for(self, view: View) -> None:
         now = time.monotonic()
@@ -142,11 +199,15 @@ class _StoppedError(Exception):
 
 @contextlib.contextmanager
 def _alone(data: DataDir) -> Generator[None]:
-    lock = FolderLock(data.projection / "fold.lock", "the projector's fold")
+    path = data.projection / "fold.lock"
+    lock = FolderLock(path, "the projector's fold")
     deadline = time.monotonic() + TAKE_OVER_SECONDS
     while not lock.try_acquire():
         if time.monotonic() > deadline:
-            raise FolderBusyError(f"{lock.holder()} still folds into {data.projection}: stop it first")
+            # Whoever started us has the folder, so the projector of that one is gone.
+            if not end_holder(path, "its projector is gone"):
+                raise FolderBusyError(f"{lock.holder()} still folds into {data.projection}: stop it first")
+            deadline = time.monotonic() + TAKE_OVER_SECONDS
         time.sleep(0.02)
     try:
         yield

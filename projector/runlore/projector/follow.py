@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runlore.projector.archive import ArchiveReader
+from runlore.projector.fitness import UnfitError, fit
 from runlore.projector.fold import Projection
 from runlore.projector.generations import remove_view
+from runlore.projector.logs import get_log
 from runlore.projector.projection_file import ProjectionFile
 from runlore.projector.rebuild import BATCH, Progress
 from runlore.schemas.errors import SettingsError
@@ -64,11 +66,10 @@ def follow(
 
 
 def _opened(path: Path, log: ArchiveReader, projection: Projection) -> ProjectionFile:
-    file = ProjectionFile.open_or_make(path, log.epoch, projection)
-    if file.position <= log.position:
-        return file
-    # Ahead: a power cut took the end of log.db, and the file can no longer show where it came from.
-    file.close()
+    try:
+        return fit(lambda: ProjectionFile.open_or_make(path, log.epoch, projection), log)
+    except UnfitError as error:
+        get_log().warning("making the projection again from log.db", file=path.name, reason=str(error))
     remove_view(path)
     return ProjectionFile.open_or_make(path, log.epoch, projection)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.layout import DataDir, FolderLock, write_private
 from runlore.schemas.sqlite import sqlite
 
@@ -15,8 +17,11 @@ _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
 def next_path(data: DataDir) -> Path:
-    """The file of the next generation: above every number in use, live or left over."""
-    return data.view(max(map(_number, _files(data)), default=0) + 1)
+    """The file of the next generation: above every number in use, live, left over or lost."""
+    used = list(map(_number, view_files(data)))
+    with contextlib.suppress(NotFoundError, CorruptLogError):
+        used.append(_number(data.current_view()))  # a file made where a lost one was would be read before it is whole
+    return data.view(max(used, default=0) + 1)
 
 
 def make_current(data: DataDir, path: Path) -> None:
@@ -46,12 +51,15 @@ def rebuild_lock(data: DataDir) -> FolderLock:
 
 def remove_old_views(data: DataDir) -> list[Path]:
     """Remove the generations that nobody can come to any more; those that a reader still has open stay for now."""
-    live = _number(data.current_view())
-    old = [path for path in _files(data) if _number(path) < live and not _in_use(path)]
+    try:
+        live = _number(data.current_view())
+    except (NotFoundError, CorruptLogError):
+        return []  # nobody can say which one is live
+    old = [path for path in view_files(data) if _number(path) < live and not _in_use(path)]
     unfinished = rebuild_lock(data)
     if unfinished.try_acquire():
         try:
-            old += [path for path in _files(data) if _number(path) > live]
+            old += [path for path in view_files(data) if _number(path) > live]
         finally:
             unfinished.release()
     for path in old:
@@ -65,7 +73,8 @@ def remove_view(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _files(data: DataDir) -> list[Path]:
+def view_files(data: DataDir) -> list[Path]:
+    """Every generation in the folder: live, old or unfinished."""
     return [path for path in data.projection.glob("view-[0-9]*.db") if path.stem[5:].isdecimal()]
 
 

@@ -81,6 +81,7 @@ class Health:
             "archived": state.archived,
             "folded": state.folded,
             "quarantined": state.quarantined,
+            "conflicts": state.conflicts,
         }
         return Answer(ready, _json({"ready": ready, **checks, **numbers}))
 

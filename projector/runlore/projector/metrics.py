@@ -22,6 +22,7 @@ _GAUGES = {
     "lag": "Events of the stream that are not folded yet.",
     "quarantined": "Events in quarantine.",
     "duplicates": "Second copies in log.db; never folded.",
+    "conflicts": "Events with the ID of an earlier one and other content; in quarantine.",
     "gaps": "Holes that the stream confirmed.",
 }
 _COUNTERS = {

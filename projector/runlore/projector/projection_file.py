@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from sqlite_utils import Database
 
 from runlore.projector.archive import LogRow
-from runlore.projector.database import open_writer
+from runlore.projector.database import OpenFiles, empty_wal, open_writer
 from runlore.projector.fold import Fold, FoldResult, Projection
 from runlore.projector.tables import STATE_TABLES, run_script
 from runlore.schemas.errors import CorruptLogError
@@ -24,22 +24,29 @@ class ProjectionFile:
         self.path = path
         self._db = db
         self._fold = Fold(db, projection)
-        state = db.conn.execute("SELECT epoch, schema_version, fold_version FROM view_state").fetchone()
-        self.epoch: str = state[0]
-        self.up_to_date: bool = (state[1], state[2]) == (VIEW_SCHEMA, projection.version)
-        """Whether this version of the code wrote it; if not, it is to be made anew, never folded on."""
+        state = _state(path, db)
+        self.epoch = str(state["epoch"])
+        made_by = (state["schema_version"], state["fold_version"])
+        self.up_to_date = made_by == (VIEW_SCHEMA, projection.version) and "event_hash" in state
+        """Whether this version of the code wrote it; if not, it is rebuilt, never folded on."""
+        self._files = OpenFiles(path)
 
     @classmethod
     def open_or_make(cls, path: Path, epoch: str, projection: Projection) -> Self:
-        """The file of a projection, made with its tables if absent. Raises CorruptLogError for another log's."""
+        """The file of a projection, made with its tables if absent. Raises CorruptLogError, sqlite.DatabaseError."""
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             _make(path, epoch, projection)
-        file = cls(path, open_writer(path), projection)
-        if file.epoch != epoch:
-            file.close()
-            raise CorruptLogError(f"{path} was folded from epoch {file.epoch}, the log has {epoch}: move it away")
-        return file
+        return cls(path, open_writer(path), projection)
+
+    def knows(self, event: LogRow | None) -> bool:
+        """Whether an event of the log is the one that was folded last."""
+        state = _state(self.path, self._db)
+        return event is not None and (event.event_id, event.digest) == (state["event_id"], state["event_hash"])
+
+    def in_place(self) -> bool:
+        """Whether what lies at the path is still the file that is open here, with its write-ahead log."""
+        return not self._files.misplaced()
 
     @property
     def position(self) -> int:
@@ -62,7 +69,7 @@ class ProjectionFile:
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, as far as readers allow."""
-        self._db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        empty_wal(self._db)
 
     def close(self) -> None:
         self._db.conn.close()
@@ -82,5 +89,13 @@ def _make(path: Path, epoch: str, projection: Projection) -> None:
 
 def begin(db: Database, epoch: str, projection: Projection) -> None:
     """Write the state of a file in which nothing is folded yet; the caller holds a transaction."""
-    state = (1, 0, 0, epoch, VIEW_SCHEMA, projection.version)
-    db.conn.execute("INSERT INTO view_state VALUES (?, ?, ?, ?, ?, ?)", state)
+    state = (1, 0, 0, epoch, VIEW_SCHEMA, projection.version, None, b"")
+    db.conn.execute("INSERT INTO view_state VALUES (?, ?, ?, ?, ?, ?, ?, ?)", state)
+
+
+def _state(path: Path, db: Database) -> dict[str, Any]:
+    cursor = db.conn.execute("SELECT * FROM view_state")
+    row = cursor.fetchone()
+    if row is None:
+        raise CorruptLogError(f"{path} has lost its position")
+    return dict(zip((column[0] for column in cursor.description), row, strict=True))

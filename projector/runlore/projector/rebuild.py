@@ -12,7 +12,7 @@ from runlore.projector.digest import Snapshot
 from runlore.projector.fold import FOLD_VERSION
 from runlore.projector.generations import make_current, next_path, rebuild_lock, remove_view, turn
 from runlore.projector.view import View
-from runlore.schemas.errors import NotFoundError
+from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir
 from runlore.schemas.sqlite import sqlite
 
@@ -98,7 +98,7 @@ def _standing(data: DataDir) -> int | None:
     try:
         with contextlib.closing(Snapshot(data.current_view())) as live:
             return live.position if live.made_by == (VIEW_SCHEMA, FOLD_VERSION) else None
-    except (NotFoundError, sqlite.DatabaseError):
+    except (NotFoundError, CorruptLogError, sqlite.DatabaseError):
         return None
 
 
@@ -108,7 +108,7 @@ def _compared(data: DataDir, log: ArchiveReader, view: View) -> tuple[str, ...] 
         with turn(data):
             live = Snapshot(data.current_view())
             fold_log(log, view, until=live.position)
-    except (NotFoundError, sqlite.DatabaseError):
+    except (NotFoundError, CorruptLogError, sqlite.DatabaseError):
         return None  # there is none, or it cannot be read: all the better that a new one comes
     with contextlib.closing(live), contextlib.closing(Snapshot(view.path)) as new:
         if live.position != new.position or live.made_by != new.made_by:

@@ -10,11 +10,12 @@ from types import FrameType
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.archive_stage import ArchiveStage
-from runlore.projector.database import MachineErrors
+from runlore.projector.database import MachineErrors, OpenFiles
 from runlore.projector.fold_stage import FoldStage
 from runlore.projector.health import Health
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.metrics import Metrics
+from runlore.projector.standby import taken
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import (
     CorruptLogError,
@@ -25,7 +26,7 @@ from runlore.schemas.errors import (
     StreamDriftError,
     StreamMismatchError,
 )
-from runlore.schemas.layout import DataDir, FolderLock, write_struct
+from runlore.schemas.layout import DataDir, write_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.transport import Backoff
 
@@ -38,8 +39,9 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_VERIFICATION = 0, 1, 2, 4
 class Projector:
     """The service over one data folder. `run` blocks; `stop` may be called from anywhere."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings, self._data = settings, DataDir(settings.data_dir)
+    def __init__(self, settings: Settings, wait: bool = False) -> None:
+        """`wait`: stand by while another projector has the folder, and take over when it dies or hangs."""
+        self._settings, self._data, self._wait = settings, DataDir(settings.data_dir), wait
         self.state = ServiceState()
         self._metrics = Metrics(self.state, self._data)
         self._archive = ArchiveStage(settings, self.state, self._metrics, self._archived)
@@ -49,14 +51,18 @@ class Projector:
         self._stop_asked = threading.Event()
         self._stopping = asyncio.Event()
         self._stopped: str | None = None
+        self._failure: RunloreError | None = None
 
     def run(self) -> None:
         """Archive and fold until `stop`. An outage of NATS is waited out.
 
-        Raises FolderBusyError when another projector has the folder; StreamMismatchError, StreamDriftError,
-        CorruptLogError when going on could lose or mix history; errors of the machine (disk, lock, memory).
+        Raises FolderBusyError when another projector has the folder and this one may not wait; StreamMismatchError,
+        StreamDriftError, CorruptLogError when going on could lose or mix history; errors of the machine (disk, lock,
+        memory).
         """
-        with FolderLock(self._data.projector_lock, "the projector"), contextlib.ExitStack() as closing:
+        with taken(self._data, self._wait, self._stop_asked) as ours, contextlib.ExitStack() as closing:
+            if not ours:
+                return
             health = Health(self._settings, self.state, self._metrics)
             health.start()
             closing.callback(health.close)
@@ -66,8 +72,8 @@ class Projector:
             try:
                 asyncio.run(self._run(health.url))
                 self._stop_fold()
-                if self._fold.failure is not None:
-                    raise self._fold.failure
+                if (failure := self._failure or self._fold.failure) is not None:
+                    raise failure
             except BaseException as error:
                 self._stopped = str(error) or type(error).__name__
                 raise
@@ -102,6 +108,7 @@ class Projector:
         self._loop = asyncio.get_running_loop()
         if self._stop_asked.is_set():
             self._stop()
+        self._archive.look_back()
         self._fold_what_is_there()
         ticks = asyncio.create_task(self._tick(http))
         try:
@@ -132,8 +139,16 @@ class Projector:
                 await self._pause(wait)
 
     async def _tick(self, http: str) -> None:
+        lock = OpenFiles(self._data.projector_lock)
         while not self._stopping.is_set():
             self.state.tick()
+            if lock.misplaced():
+                self._failure = RunloreError(
+                    f"{self._data.projector_lock} was removed or replaced: it no longer keeps another projector away. "
+                    "Nothing is lost; start the projector again"
+                )
+                self.stop()
+                return
             await asyncio.to_thread(self._write_status, http)
             await self._pause(TICK_SECONDS)
 
@@ -145,13 +160,13 @@ class Projector:
             pass
 
 
-def run_projector(settings: Settings) -> int:
-    """Run the projector until SIGTERM or SIGINT; the exit code.
+def run_projector(settings: Settings, wait: bool = False) -> int:
+    """Run the projector until SIGTERM or SIGINT; the exit code. `wait`: stand by while another one has the folder.
 
     0 asked to stop, 1 the machine or another projector, 2 settings, 4 the stream or the files are not right.
     """
     configure_logs()
-    projector = Projector(settings)
+    projector = Projector(settings, wait)
     _stop_on_signals(projector)
     try:
         projector.run()

@@ -23,6 +23,7 @@ class ServiceState:
     folded: int = 0
     quarantined: int = 0
     duplicates: int = 0
+    conflicts: int = 0
     gaps: int = 0
     events_archived: int = 0
     """Since the start of this process, as the next four."""

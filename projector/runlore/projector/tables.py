@@ -36,7 +36,9 @@ CREATE TABLE view_state (
     recorded_us INTEGER NOT NULL,    -- the log's clock at that position, never going back
     epoch TEXT NOT NULL,             -- the stream this view was folded from
     schema_version INTEGER NOT NULL, -- of these tables
-    fold_version INTEGER NOT NULL    -- of the code that filled them
+    fold_version INTEGER NOT NULL,   -- of the code that filled them
+    event_id TEXT,                   -- of the event at that position: a log that has another there is another history
+    event_hash BLOB NOT NULL         -- SHA-256 of its subject and payload
 ) STRICT;
 
 CREATE TABLE quarantine (
@@ -44,7 +46,7 @@ CREATE TABLE quarantine (
     event_id TEXT,
     subject TEXT NOT NULL,
     recorded_us INTEGER NOT NULL,
-    stage TEXT NOT NULL CHECK (stage IN ('decode', 'fold')),
+    stage TEXT NOT NULL CHECK (stage IN ('decode', 'fold', 'conflict')),
     error TEXT NOT NULL,
     payload BLOB NOT NULL
 ) STRICT;

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from sqlite_utils import Database
 
 from runlore.projector.database import end_bulk, open_writer
 from runlore.projector.fold import ReadModel
-from runlore.projector.generations import make_current, next_path
 from runlore.projector.projection_file import ProjectionFile, begin
 from runlore.projector.search_index import sync_search
-from runlore.projector.tables import create_indexes, drop_indexes, view_migrations
-from runlore.schemas.errors import CorruptLogError, NotFoundError, StreamMismatchError
-from runlore.schemas.layout import DataDir
+from runlore.projector.tables import INDEXES, TABLES, create_indexes, drop_indexes, view_migrations
+from runlore.schemas.errors import CorruptLogError, NotFoundError
 
 SEARCH_POSITIONS = 20_000
 """Positions whose texts are indexed in one transaction: about a second of work at most."""
+
+_NEEDED = (*TABLES, "search", "search_docs", "search_state", *INDEXES)
 
 
 class View(ProjectionFile):
@@ -41,29 +42,17 @@ class View(ProjectionFile):
 
     @classmethod
     def open(cls, path: Path) -> View:
-        """Open a view to fold on. Raises NotFoundError when there is none."""
+        """Open a view to fold on. Raises NotFoundError when there is none, CorruptLogError, sqlite.DatabaseError."""
         if not path.exists():
             raise NotFoundError(f"no view at {path}")
-        return cls(path, open_writer(path))
-
-    @classmethod
-    def open_or_create(cls, data: DataDir, epoch: str) -> View:
-        """The live view, or a new first one where there is none.
-
-        Raises StreamMismatchError when the live view was folded from another stream.
-        """
-        try:
-            view = cls.open(data.current_view())
-        except NotFoundError:
-            view = cls.create(next_path(data), epoch)
-            make_current(data, view.path)
-            return view
-        if view.epoch != epoch:
-            view.close()
-            raise StreamMismatchError(
-                f"{view.path} was folded from stream epoch {view.epoch}, log.db has {epoch}: nothing was "
-                f"changed. If log.db is right, remove {data.current} and start the projector again"
-            )
+        with contextlib.ExitStack() as unfit:
+            db = open_writer(path)
+            unfit.callback(db.conn.close)
+            found = {name for (name,) in db.conn.execute("SELECT name FROM sqlite_master")}
+            if missing := [name for name in _NEEDED if name not in found]:
+                raise CorruptLogError(f"{path} has lost {', '.join(missing)}")
+            view = cls(path, db)
+            unfit.pop_all()
         return view
 
     def sync_search(self, most: int | None = SEARCH_POSITIONS) -> bool:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import datetime as dt
 import fcntl
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,10 @@ from runlore.schemas.errors import CorruptLogError, FolderBusyError, NotFoundErr
 
 VIEW_SCHEMA = 2
 """Version of the view's tables; the query library reads no other."""
+
+_VIEW_NAME = re.compile(r"view-[0-9]{1,18}\.db")
+_NAME_BYTES = 100
+"""CURRENT is read no further: a name is far shorter, and whatever else lies there is quoted in an error."""
 
 
 class DataDir(msgspec.Struct, frozen=True):
@@ -88,14 +93,14 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.projection / f"view-{generation:06d}.db"
 
     def current_view(self) -> Path:
-        """The live view. Raises NotFoundError when none was made yet."""
+        """The live view. Raises NotFoundError when none was made yet, CorruptLogError when CURRENT names none."""
         try:
-            name = self.current.read_text().strip()
+            name = self.current.read_bytes()[:_NAME_BYTES].decode(errors="replace").strip()
         except FileNotFoundError:
             raise NotFoundError(
                 f"no view in {self.projection}: start `runlore up` or `runlore projector` on this folder"
             ) from None
-        if not name.startswith("view-") or "/" in name:
+        if not _VIEW_NAME.fullmatch(name):
             raise CorruptLogError(f"{self.current} names {name!r}, which is no view")
         return self.projection / name
 

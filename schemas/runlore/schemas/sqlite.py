@@ -19,10 +19,20 @@ else:
     except ImportError:
         import sqlite3 as sqlite
 
-__all__ = ["BUSY_SECONDS", "open_raw_reader", "open_reader", "sqlite"]
+__all__ = ["BUSY_SECONDS", "is_damage", "open_raw_reader", "open_reader", "sqlite"]
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for the lock of another connection."""
+
+
+_DAMAGED = frozenset({sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB, sqlite.SQLITE_FORMAT})
+_EMPTIED = ("no such table", "no such column")
+
+
+def is_damage(error: sqlite.Error) -> bool:
+    """Return whether an error is about what the file holds, not about the machine: disk, lock or memory."""
+    code = getattr(error, "sqlite_errorcode", None)  # absent where the library itself raises
+    return (code is not None and code & 0xFF in _DAMAGED) or str(error).startswith(_EMPTIED)
 
 
 def open_reader(path: Path, timeout: float = BUSY_SECONDS) -> sqlite.Connection:

@@ -22,7 +22,7 @@ from runlore.cli.output import note, print_json
 from runlore.cli.progress import progress_bar
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import VerifyReport
-from runlore.projector.audit.keys import Verifier, load_signer
+from runlore.projector.audit.keys import Verifier, load_signer, make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import newest_checkpoint
 from runlore.projector.audit.stream_compare import compare_stream
@@ -136,9 +136,9 @@ def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, ful
 
 
 def _compare_view(data: DataDir, report: VerifyReport) -> None:
-    with progress_bar("replaying the log") as progress:
+    with progress_bar("replaying the log") as progress, progress_bar("comparing the view") as tables:
         try:
-            report.view, problems = compare_view(data, progress)
+            report.view, problems = compare_view(data, progress, tables)
         except NotFoundError as error:
             report.not_compared["view"] = str(error)
         else:
@@ -170,11 +170,17 @@ def checkpoint(keys: tuple[Verifier, ...], out: Path | None, force: bool, data_d
 
 
 @audit.command()
+@click.option("--new", is_flag=True, help="Make another key first, because the one that signed is lost.")
 @data_dir_option
-def key(data_dir: Path | None) -> None:
-    """Print the public key of this log's checkpoints; hand it to whoever shall check them."""
+def key(new: bool, data_dir: Path | None) -> None:
+    """Print the public key of this log's checkpoints; hand it to whoever will check them.
+
+    After --new, `runlore audit verify` needs both public keys, the old one for earlier checkpoints:
+    --key OLD --key NEW.
+    """
     data = DataDir(settings_for(data_dir).data_dir)
-    click.echo(load_signer(data.checkpoint_key, origin_of(_epoch(data))).verifier.vkey)
+    signer = (make_signer if new else load_signer)(data.checkpoint_key, origin_of(_epoch(data)))
+    click.echo(signer.verifier.vkey)
 
 
 def _epoch(data: DataDir) -> str:

@@ -44,6 +44,10 @@ class VerifyReport(msgspec.Struct, kw_only=True):
     """Everything up to here was verified."""
     events: int = 0
     duplicates: int = 0
+    conflicts: int = 0
+    """Events with the ID of an earlier one and other content: in the log and in quarantine, without effect."""
+    first_conflict: int | None = None
+    """The position of the first of them."""
     gaps: int = 0
     leaves: int = 0
     root: str = ""

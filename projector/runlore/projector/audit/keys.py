@@ -96,12 +96,22 @@ def load_signer(path: Path, name: str) -> Signer:
 
 
 def load_or_make_signer(path: Path, name: str) -> Signer:
-    """The same, with a new key where there is none; readable by its owner only, and never replaced."""
+    """The same, with a new key where there is none."""
     if not path.exists():
-        fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        write_private(fresh, Ed25519PrivateKey.generate().private_bytes(*_pem()))
-        with contextlib.suppress(FileExistsError):  # then another process was first, and its key holds
-            os.link(fresh, path)
+        with contextlib.suppress(SettingsError):  # another process was first, and its key holds
+            return make_signer(path, name)
+    return load_signer(path, name)
+
+
+def make_signer(path: Path, name: str) -> Signer:
+    """Make a key, readable by its owner only. Raises SettingsError when there is one: a key is never replaced."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write_private(fresh, Ed25519PrivateKey.generate().private_bytes(*_pem()))
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        raise SettingsError(f"there is a key at {path}: move it away first") from None
+    finally:
         fresh.unlink()
     return load_signer(path, name)
 

@@ -12,11 +12,13 @@ from runlore.schemas.sqlite import sqlite
 _ROWS = """SELECT position, event_id, recorded_ns, subject, headers, payload, duplicate_of
     FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
 _GAPS = "SELECT first, last, reason FROM gaps WHERE last > ? AND first <= ? ORDER BY first"
+_FIRST = "SELECT event_id, duplicate_of, subject, payload FROM log WHERE position = ?"
 _STEP = 4096
 """Rows read by one statement: an open one would hold the write-ahead log of a live projector."""
 
 
-LeafKind = Literal["event", "duplicate", "gap"]
+LeafKind = Literal["event", "duplicate", "conflict", "gap"]
+"""A conflict has the event ID of an earlier event, and other content."""
 
 
 class LeafAt(NamedTuple):
@@ -53,8 +55,8 @@ def leaves(connection: sqlite.Connection, coder: LeafCoder, after: int, until: i
             raise _out_of_place(position, expected)
         kind: LeafKind = "event"
         if duplicate_of is not None:
-            kind = "duplicate"
-            _require_first_copy(connection, position, event_id, duplicate_of)
+            same = _is_first_copy(connection, position, event_id, duplicate_of, (subject, payload))
+            kind = "duplicate" if same else "conflict"
         try:
             leaf = coder.event(position, event_id, recorded_ns, subject, headers, payload)
         except (TypeError, ValueError, struct.error) as error:
@@ -92,7 +94,11 @@ def _out_of_place(found: int, expected: int) -> LeafError:
     return LeafError(found, "the row lies in what is recorded as a gap")
 
 
-def _require_first_copy(connection: sqlite.Connection, position: int, event_id: bytes | None, first: int) -> None:
-    found = connection.execute("SELECT event_id, duplicate_of FROM log WHERE position = ?", (first,)).fetchone()
-    if event_id is None or first >= position or found != (event_id, None):
+def _is_first_copy(
+    connection: sqlite.Connection, position: int, event_id: bytes | None, first: int, content: tuple[bytes, bytes]
+) -> bool:
+    """Whether the first event of this ID has the same content. Raises LeafError when it has not even the ID."""
+    found = connection.execute(_FIRST, (first,)).fetchone()
+    if event_id is None or first >= position or found is None or found[:2] != (event_id, None):
         raise LeafError(position, f"the row claims to be a second copy of {first}, and is not")
+    return bool(found[2:] == content)

@@ -10,6 +10,7 @@ from runlore.projector.audit.keys import Signer, load_or_make_signer
 from runlore.schemas.audit.checkpoint import Checkpoint
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.tree import Tree
+from runlore.schemas.errors import CorruptLogError
 
 CHECKPOINT_LEAVES = 1_000
 """New leaves that make a new checkpoint due, at most one a second: each waits for the disk."""
@@ -39,9 +40,16 @@ class CheckpointWriter:
     """
 
     def __init__(self, log: SignedLog, key: Path) -> None:
+        """Raises CorruptLogError when the key that signed before is gone: no other is made in silence."""
         self._log, self._key = log, key
         self._signer: Signer | None = None
         self._size = log.checkpoint_size()
+        if self._size > 0 and not key.exists():
+            raise CorruptLogError(
+                f"{key} is missing, and log.db has checkpoints that were signed with it: put it back from a backup. If "
+                "it is lost for good, `runlore audit key --new` makes another one: hand out its public key; auditors "
+                "need the old one as well, for earlier checkpoints"
+            )
         self._signed = float("-inf")  # the first new leaf is signed at once
 
     def sign_if_due(self) -> bool:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from runlore.projector.audit.findings import Place, Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier
-from runlore.projector.audit.leaves import LeafError, leaves
+from runlore.projector.audit.leaves import LeafError, LeafKind, leaves
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CHECKPOINT_SECONDS
+from runlore.projector.audit.strays import StrayError, require_no_strays
 from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.merkle import HASH_BYTES
@@ -69,7 +70,7 @@ def verify_log(
         verification = _Verification(connection, trusted, outside, report, progress or _say_nothing)
         try:
             verification.run()
-        except _WrongError as wrong:
+        except (_WrongError, StrayError) as wrong:
             report.problems.append(wrong.problem)
         except CorruptLogError as error:
             report.problems.append(Problem(place="tree", what=str(error)))
@@ -116,8 +117,7 @@ class _Verification:
                 self._positions.append(first)
                 report.leaves += 1
                 if kind != "event":
-                    report.duplicates += kind == "duplicate"
-                    report.gaps += kind == "gap"
+                    self._count(kind, first)
                 while checkpoint is not None and checkpoint.size <= report.leaves:
                     self._check(checkpoint, coder.origin, last)
                     checkpoint = next(checkpoints, None)
@@ -127,6 +127,16 @@ class _Verification:
             self._compare()  # a wrong row before it comes first
             raise _WrongError("log", error.what, error.position) from error
         self._finish(checkpoint, covered)
+
+    def _count(self, kind: LeafKind, position: int) -> None:
+        report = self._report
+        if kind == "gap":
+            report.gaps += 1
+            return
+        report.duplicates += 1
+        if kind == "conflict":
+            report.conflicts += 1
+            report.first_conflict = report.first_conflict or position
 
     def _read_state(self) -> int:
         """Log position, epoch and stored tree, all of one moment; the position that the tree covers."""
@@ -141,6 +151,7 @@ class _Verification:
             raise _WrongError("log", f"there are rows beyond the log's position {position}", position + 1)
         self._report.position = position
         covered, self._stored = read_tree(connection)
+        require_no_strays(connection, position, self._stored.size)
         connection.execute("COMMIT")
         return covered
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from runlore.projector.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
-from runlore.projector.digest import view_digest
+from runlore.projector.digest import Snapshot
 from runlore.projector.rebuild import Progress, fold_log
 from runlore.projector.search_index import sync_search
 from runlore.projector.tables import TABLES
@@ -35,11 +35,13 @@ _SEARCH = _Rows(
 )
 
 
-def compare_view(data: DataDir, progress: Progress | None = None) -> tuple[dict[str, str], list[Problem]]:
+def compare_view(
+    data: DataDir, progress: Progress | None = None, tables: Progress | None = None
+) -> tuple[dict[str, str], list[Problem]]:
     """The canonical digest of each table as the log replays it, and the first wrong row of the live view, if any.
 
-    Compares a copy of the live view, so that it may go on meanwhile; both lie in a temporary folder. Raises
-    NotFoundError when none was made yet.
+    Compares a copy of the live view, so that it may go on meanwhile; both lie in a temporary folder. `progress` hears
+    of the replay, `tables` of the comparison. Raises NotFoundError when none was made yet.
     """
     try:
         live = data.current_view()
@@ -58,7 +60,7 @@ def compare_view(data: DataDir, progress: Progress | None = None) -> tuple[dict[
                 if position > log.position:
                     return {}, [_ahead(position, log.position)]
                 _replay(log, scratch, position, progress)
-            wanted, found = view_digest(scratch), view_digest(copy)
+            wanted, found = _digests(scratch, copy, tables)
             wrong = next((table for table in TABLES if wanted[table] != found[table]), None)
             if wrong is not None:
                 problem = _first_difference(scratch, copy, _rows_of(scratch, wrong))
@@ -84,6 +86,20 @@ def _copied(live: Path, copy: Path) -> int:
     ):
         source.backup(target)
         return int(target.execute("SELECT position FROM view_state").fetchone()[0])
+
+
+def _digests(wanted: Path, found: Path, progress: Progress | None) -> tuple[dict[str, str], dict[str, str]]:
+    with contextlib.closing(Snapshot(wanted)) as ours, contextlib.closing(Snapshot(found)) as theirs:
+        total = ours.rows() + theirs.rows()
+        done = 0
+
+        def read(rows: int) -> None:
+            nonlocal done
+            done += rows
+            if progress is not None:
+                progress(done, total)
+
+        return ours.digest(read), theirs.digest(read)
 
 
 def _replay(log: ArchiveReader, path: Path, until: int, progress: Progress | None) -> None:

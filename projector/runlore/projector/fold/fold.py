@@ -17,6 +17,13 @@ from runlore.schemas.errors import CorruptLogError, EventDecodeError
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 
+_MOVE = """UPDATE view_state SET position = ?, recorded_us = ?, event_id = ?, event_hash = ?
+    WHERE position = ? AND position < ?"""
+
+_CONFLICT = (
+    "event {} is at position {} with other content: this one has no effect. Somebody forged it, or used an ID twice"
+)
+
 
 class FoldResult(NamedTuple):
     """What one batch came to."""
@@ -83,7 +90,7 @@ class Fold:
             stand = _stand(self._db)
             recorded_us, result = self._apply(batch, stand[1], fold_error)
             self._write(self._batch.take(), self._take_quarantined())
-            self._move(stand[0], batch[0].position, result.position, recorded_us)
+            self._move(stand[0], batch[0].position, batch[-1], recorded_us)
         self._batch.trim()
         return result
 
@@ -94,17 +101,20 @@ class Fold:
         for row in batch:
             recorded_us = max(recorded_us, row.recorded_ns // 1000)
             if row.duplicate_of is not None:
+                if row.conflicts:
+                    self._quarantine(row, recorded_us, "conflict", _CONFLICT.format(row.event_id, row.duplicate_of))
                 continue
             event, stage, error = self._decode(row)
             if event is None or fold_error is not None:
-                reason = fold_error if event else error
-                self._quarantined.append(
-                    (row.position, row.event_id, row.subject, recorded_us, stage, reason, row.payload)
-                )
+                reason = (fold_error or "") if event else error
+                self._quarantine(row, recorded_us, stage, reason)
             else:
                 apply(held, Recorded(row.position, recorded_us, event))
                 folded += 1
         return recorded_us, FoldResult(folded, len(self._quarantined), batch[-1].position)
+
+    def _quarantine(self, row: LogRow, recorded_us: int, stage: str, reason: str) -> None:
+        self._quarantined.append((row.position, row.event_id, row.subject, recorded_us, stage, reason, row.payload))
 
     def _take_quarantined(self) -> list[tuple[Any, ...]]:
         taken, self._quarantined = self._quarantined, []
@@ -114,12 +124,9 @@ class Fold:
         write(self._db.conn)
         self._db.conn.executemany("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)", quarantined)
 
-    def _move(self, before: int, first: int, last: int, recorded_us: int) -> None:
-        """Move the position, which is the fence: nobody else may have moved it."""
-        moved = self._db.conn.execute(
-            "UPDATE view_state SET position = ?, recorded_us = ? WHERE position = ? AND position < ?",
-            (last, recorded_us, before, first),
-        )
+    def _move(self, before: int, first: int, last: LogRow, recorded_us: int) -> None:
+        """Move the position, which is the fence: nobody else may have moved it. What is there says of which history."""
+        moved = self._db.conn.execute(_MOVE, (last.position, recorded_us, last.event_id, last.digest, before, first))
         if moved.rowcount != 1:
             raise CorruptLogError(f"the view stands at {before}, the batch starts at {first}")
 

@@ -12,12 +12,25 @@ from pathlib import Path
 from typing import Any
 
 from runlore.query.view.functions import register
-from runlore.schemas.errors import CorruptLogError, InvalidReferenceError, NotFoundError, QueryTimeoutError
+from runlore.schemas.errors import (
+    CorruptLogError,
+    InvalidReferenceError,
+    NotFoundError,
+    QueryTimeoutError,
+    RunloreError,
+)
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir
-from runlore.schemas.sqlite import open_reader, sqlite
+from runlore.schemas.sqlite import is_damage, open_reader, sqlite
 
 STEPS_PER_LOOK = 20_000
 """Instructions of SQLite's machine between two looks at the clock: about a millisecond."""
+
+_HEALS = "a running projector rebuilds it from log.db, and so does `runlore rebuild`"
+
+_UNREADABLE = frozenset(
+    (sqlite.SQLITE_BUSY, sqlite.SQLITE_LOCKED, sqlite.SQLITE_IOERR, sqlite.SQLITE_CANTOPEN, sqlite.SQLITE_PROTOCOL)
+)
+"""SQLite's codes for what is about the machine, not about the statement."""
 
 Values = Sequence[Any] | Mapping[str, Any]
 """Parameters of a statement, in order or by name."""
@@ -114,9 +127,7 @@ class ViewReader:
                 held.connection.execute("BEGIN")
             yield held.connection
         except sqlite.DatabaseError as error:
-            if type(error) is not sqlite.DatabaseError:
-                raise
-            raise CorruptLogError(f"the view is damaged ({error}): make it anew with `runlore rebuild`") from error
+            raise _in_words(error) from error
         finally:
             held.depth -= 1
             if held.depth == 0:
@@ -198,12 +209,16 @@ class ViewReader:
         connection.execute("PRAGMA query_only = 1")
         register(connection)
         try:
-            version = connection.execute("SELECT schema_version FROM view_state").fetchone()[0]
+            state = connection.execute("SELECT schema_version FROM view_state").fetchone()
         except sqlite.DatabaseError as error:
             connection.close()
-            if isinstance(error, sqlite.OperationalError) and "no such table" not in str(error):
+            if not is_damage(error):
                 raise
-            raise CorruptLogError(f"{path} is no view: {error}") from error
+            raise CorruptLogError(f"{path} is no view, or damaged ({error}): {_HEALS}") from error
+        if state is None:
+            connection.close()
+            raise CorruptLogError(f"the view {path} has lost its position: {_HEALS}")
+        (version,) = state
         if version != VIEW_SCHEMA:
             connection.close()
             raise CorruptLogError(
@@ -228,6 +243,15 @@ def _text_only() -> Generator[None]:
         raise InvalidReferenceError(
             f"no name and no key holds half a character, as {error.object!r:.80} does"
         ) from error
+
+
+def _in_words(error: sqlite.DatabaseError) -> Exception:
+    """The error that a reader gets for one of SQLite's."""
+    if is_damage(error):
+        return CorruptLogError(f"the view is damaged ({error}): {_HEALS}")
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNREADABLE:
+        return RunloreError(f"the view cannot be read ({error}): look at its disk and permissions, or try again")
+    return error
 
 
 def _too_long(seconds: float) -> QueryTimeoutError:

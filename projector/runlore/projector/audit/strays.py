@@ -1,0 +1,46 @@
+"""Rows of log.db that stand for no position and no leaf of the log: a pass over the log would never come to them."""
+
+from __future__ import annotations
+
+from runlore.projector.audit.findings import Place, Problem
+from runlore.schemas.audit.tree import BLOCK_LEVEL
+from runlore.schemas.sqlite import sqlite
+
+
+class StrayError(Exception):
+    """A row that no log has."""
+
+    def __init__(self, place: Place, what: str, position: int | None = None) -> None:
+        self.problem = Problem(place=place, what=what, position=position)
+        super().__init__(what)
+
+
+_STRAYS: tuple[tuple[Place, str, str], ...] = (
+    ("log", "log", "SELECT position FROM log WHERE position < 1 OR position > :position"),
+    ("log", "gaps", "SELECT first FROM gaps WHERE first < 1 OR last < first OR last > :position ORDER BY first"),
+    ("log", "log_state", "SELECT id FROM log_state WHERE id <> 1 OR position < 0"),
+    ("tree", "tree_leaves", "SELECT block FROM tree_leaves WHERE block < 0 OR block >= :blocks"),
+    ("tree", "tree_state", "SELECT id FROM tree_state WHERE id <> 1"),
+    ("checkpoint", "checkpoints", "SELECT size FROM checkpoints WHERE size < 1"),
+)
+"""Place, table, and the query for a row of it that does not belong to the log."""
+
+_NODES = "SELECT level, idx FROM tree_nodes WHERE idx < 0 OR level < :level OR idx >= (:size >> level) LIMIT 1"
+
+
+def require_no_strays(connection: sqlite.Connection, position: int, size: int) -> None:
+    """Raise StrayError for a row beside the log's positions 1 to `position` or beside its `size` leaves.
+
+    The caller holds a transaction, of which both numbers are. Walks keys only: no payload is read.
+    """
+    values = {"position": position, "blocks": size >> BLOCK_LEVEL, "size": size, "level": BLOCK_LEVEL}
+    for place, table, query in _STRAYS:
+        row = connection.execute(f"{query} LIMIT 1", values).fetchone()
+        if row is not None:
+            what = f"table {table} has a row {row[0]} that is no part of the log, which has positions 1 to {position}"
+            raise StrayError(place, what, row[0] if place == "log" else None)
+    node = connection.execute(_NODES, values).fetchone()
+    if node is not None:
+        raise StrayError(
+            "tree", f"table tree_nodes has a node {node[1]} of level {node[0]} that is no part of the tree"
+        )
