@@ -10,8 +10,9 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar, cast
 
+from runlore.producer.environment import EXPORTED, child_environment, place_variables
 from runlore.producer.lifecycle import default_producer
-from runlore.schemas.errors import MissingContextError
+from runlore.producer.nesting import around, innermost, owner, take_out
 from runlore.schemas.references import EntityRef, check_name, parse_ref
 from runlore.schemas.settings import Settings
 
@@ -37,6 +38,8 @@ class Run:
         self.id, self.pipeline, self.model = run_id, pipeline, model
         self.threads = frozenset(threading.enumerate())
         """The threads that were there before."""
+        self.owner = owner()
+        self.outer = around(RUN.get(), self.owner)
         self.closed = False
         self._lock = threading.Lock()
         self._calls: dict[str, int] = {}
@@ -89,6 +92,8 @@ class Step:
     def __init__(self, name: str, run: Run, model: EntityRef | None, outputs: tuple[str, ...] = ()) -> None:
         self.name, self.run, self.model, self.outputs = name, run, model, outputs
         self.threads = frozenset(threading.enumerate())
+        self.owner = owner()
+        self.outer = around(STEP.get(), self.owner)
         self.closed = False
 
     @property
@@ -98,16 +103,19 @@ class Step:
 
 RUN: contextvars.ContextVar[Run | None] = contextvars.ContextVar("runlore_run", default=None)
 STEP: contextvars.ContextVar[Step | None] = contextvars.ContextVar("runlore_step", default=None)
+Opened = TypeVar("Opened", Run, Step)
 
 
 class _Process:
     """The run and step that the environment names, and what is open here, for threads without a context."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # a signal handler may open a step
         self.ambient: tuple[Run | None, Step | None] = None, None
         self.ambient_of: Settings | None = None
         self.open: list[Run | Step] = []
+        self.opened = False
+        """A run or step was open at some time."""
 
     def read_environment(self) -> tuple[Run | None, Step | None]:
         settings = default_producer().settings
@@ -129,9 +137,28 @@ class _Process:
         found = [item for item in self.open if isinstance(item, kind) and thread not in item.threads]
         return found[0] if len(found) == 1 else None
 
+    def innermost(self) -> tuple[Run | None, Step | None]:
+        """The one place that is open here, seen from outside: by a child process or by a thread without a context.
+
+        That is the only run, or the innermost of runs nested in each other, and such a step of it.
+        """
+        steps = [item for item in self.open if isinstance(item, Step)]
+        runs = [item for item in self.open if isinstance(item, Run)] + [step.run for step in steps]
+        run = innermost(list(dict.fromkeys(runs)))
+        return run, innermost([step for step in steps if step.run is run])
+
+    def export(self) -> None:
+        """Put the open place into the environment, for children."""
+        if not self.open:
+            return EXPORTED.restore()
+        run, step = self.innermost()
+        model = (step.model if step else None) or (run.model if run else None)
+        place = None if run is None else place_variables(run.id, step.name if step else None, run.pipeline, model)
+        EXPORTED.export(place, default_producer().settings)
+
 
 PROCESS = _Process()
-os.register_at_fork(after_in_child=lambda: setattr(PROCESS, "lock", threading.Lock()))
+os.register_at_fork(after_in_child=lambda: setattr(PROCESS, "lock", threading.RLock()))
 
 
 def current_run() -> Run | None:
@@ -139,7 +166,19 @@ def current_run() -> Run | None:
 
     A thread that was started while one run was open, and has no context of its own, belongs to that run.
     """
-    return RUN.get() or PROCESS.only(Run) or PROCESS.read_environment()[0]
+    run = RUN.get()
+    if run is not None:
+        return run
+    step = STEP.get()
+    return step.run if step is not None else PROCESS.only(Run) or PROCESS.read_environment()[0]
+
+
+def run_of_step() -> Run | None:
+    """The run that a step opened here belongs to: the current one, else the only one that is open at all.
+
+    A pool's thread may be older than the run and have no context, yet its step is a part of some run.
+    """
+    return current_run() or PROCESS.innermost()[0]
 
 
 def current_step() -> Step | None:
@@ -168,14 +207,21 @@ def current_model() -> EntityRef | None:
     return (step.model if step else None) or (run.model if run else None)
 
 
+def open_place(item: Run | Step) -> None:
+    """Let threads without a context and child processes find this run or step."""
+    with PROCESS.lock:
+        PROCESS.opened = True
+        PROCESS.open = [*PROCESS.open, item]
+        PROCESS.export()
+
+
 def close_place(item: Run | Step) -> None:
     """Nothing is in this run or step any more."""
     item.closed = True
     with PROCESS.lock:
         PROCESS.open = [other for other in PROCESS.open if other is not item]
-
-
-Opened = TypeVar("Opened", Run, Step)
+        take_out(item, PROCESS.open)
+        PROCESS.export()
 
 
 def still_open(before: Opened | None) -> Opened | None:
@@ -183,18 +229,6 @@ def still_open(before: Opened | None) -> Opened | None:
     return None if before is None or before.closed else before
 
 
-class StepContext(NamedTuple):
-    """What `get_step_context` tells."""
-
-    step_name: str
-    run_id: str
-    pipeline_name: str | None
-    model: EntityRef | None
-
-
-def get_step_context() -> StepContext:
-    """The step this code is in. Raises MissingContextError outside a step."""
-    step = current_step()
-    if step is None:
-        raise MissingContextError("not inside a step: use @step or `with step_context(name):`")
-    return StepContext(step.name, step.run.id, step.run.pipeline, current_model())
+def environment(run: str, step: str | None, pipeline: str | None, model: EntityRef | None) -> dict[str, str]:
+    """Variables with which a child process joins a run or step, and sends to the same log."""
+    return child_environment(place_variables(run, step, pipeline, model), default_producer().settings)
