@@ -87,6 +87,45 @@ def test_in_context_brings_run_and_step_to_a_pool_older_than_the_run(settings: S
     assert {event.project for event in children(settings)} == {"churn"}
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_worker_kept_for_the_next_step_or_run_is_not_in_the_one_that_is_over(settings: Settings, method: str) -> None:
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+        with run_context("nightly", run_id="r1"):
+            with step_context("a"):
+                pool.submit(work, 0).result()
+                with step_context("inside"):
+                    pool.submit(work, 1).result()
+            with step_context("b"):
+                pool.submit(work, 2).result()
+        with run_context("nightly", run_id="r2"), step_context("a"):
+            pool.submit(work, 3).result()
+            pool.submit(in_context(work), 4).result()
+    found = [("process" if target.startswith("process:") else target, data) for target, data in logged(settings)]
+    assert found == [
+        ("step:r1/a", {"n": 0}), ("run:r1", {"r": 0}), ("step:r1/a", {"n": 1}), ("run:r1", {"r": 1}),
+        ("process", {"n": 2}), ("run:r1", {"r": 2}), ("process", {"n": 3}), ("process", {"r": 3}),
+        ("step:r2/a", {"n": 4}), ("run:r2", {"r": 4}),
+    ]  # fmt: skip
+    by_run = [event.run for event in children(settings) if isinstance(event.fact, MetadataLogged)]
+    assert by_run == ["r1"] * 6 + [None, None, "r2", "r2"]
+
+
+def test_a_forked_child_is_where_its_parent_was_and_so_are_its_children(settings: Settings) -> None:
+    with run_context("nightly", run_id="r1"), step_context("train"):
+        child = os.fork()
+        if child == 0:
+            try:
+                work(0)
+                grandchild()
+                subprocess.run([sys.executable, "-c", CODE], check=True)
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    assert sorted(map(str, logged(settings))) == sorted(map(str, [
+        ("step:r1/train", {"n": 0}), ("run:r1", {"r": 0}), ("step:r1/inner", {"n": 1}), ("step:r1/train", {"n": 1}),
+    ]))  # fmt: skip
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_a_worker_older_than_the_run_logs_on_its_process_instead_of_failing(
     settings: Settings, method: str, capfd: pytest.CaptureFixture[str]
@@ -126,7 +165,7 @@ def test_joblib_workers_are_in_the_step_that_started_them(settings: Settings) ->
     with run_context("nightly", run_id="r1"), step_context("train"):
         assert joblib.Parallel(n_jobs=2)(joblib.delayed(work)(number) for number in range(4)) == [0, 1, 2, 3]
     with run_context("nightly", run_id="r2"), step_context("train"):
-        # The workers are kept from one call to the next: `in_context` is for them.
+        # The workers are kept from one call to the next.
         joblib.Parallel(n_jobs=2)(joblib.delayed(in_context(work))(number) for number in range(4, 6))
     joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
     assert sorted(str(where) for where in logged(settings)) == sorted(

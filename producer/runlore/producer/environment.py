@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from runlore.producer.actor import this_process
 from runlore.schemas.references import EntityRef
@@ -37,12 +38,30 @@ def _text(settings: Settings, name: str) -> str:
     return str(getattr(settings, name) or "")
 
 
+class _Outside(NamedTuple):
+    """The environment as others made it, when a run was opened."""
+
+    run: str | None
+    settings: Settings
+    inherited: bool
+    """The process that started this one exported its place: Runlore's own values, which may be replaced."""
+    fixed: dict[str, str]
+    """Variables of the place that somebody else set."""
+    delivery: dict[str, str] | None
+    """What a child has to be told to send to the same log; None if the environment says otherwise."""
+
+    def allows(self, place: Mapping[str, str]) -> bool:
+        own = (name in self.fixed and self.fixed[name] != place[name] for name in ("RUNLORE_RUN_ID", "RUNLORE_STEP"))
+        return self.delivery is not None and not any(own)
+
+
 class Exported:
     """The variables that this process has put into its environment, and what each was before (None: not set)."""
 
     def __init__(self) -> None:
         self._ours: dict[str, str | None] = {}
         self._before: dict[str, str | None] = {}
+        self._outside: _Outside | None = None
 
     def outside(self, name: str) -> str | None:
         """The variable as it is without us."""
@@ -59,25 +78,35 @@ class Exported:
 
         What somebody else set is left alone. If it contradicts the place, the place is not exported.
         """
-        inherited = self.outside(PARENT) is not None
-        delivery = self._missing_delivery(settings)
+        run = None if place is None else place["RUNLORE_RUN_ID"]
+        outside = self._outside  # looked at once a run: a step must stay cheap
+        if outside is None or outside.run != run or outside.settings is not settings:
+            outside = self._outside = self._look(run, settings)
         wanted: dict[str, str | None] = {PARENT: this_process().name}
-        if place is not None and delivery is not None and (inherited or self._agrees(place)):
-            wanted |= delivery
-            wanted |= {name: text or None for name, text in place.items() if inherited or not self.outside(name)}
-        elif inherited:
+        if place is not None and outside.delivery is not None and outside.allows(place):
+            wanted |= outside.delivery
+            wanted |= {name: text or None for name, text in place.items() if name not in outside.fixed}
+        elif outside.inherited:
             wanted |= dict.fromkeys(PLACE)  # the parent's place is not the place of this process's children
         self._set(wanted)
+
+    def inherit(self) -> None:
+        """In a forked child: what the parent exported was there before."""
+        self._ours.clear()
+        self._before.clear()
+        self._outside = None
 
     def restore(self) -> None:
         """Take back every variable of ours."""
         self._set({})
+        self._outside = None
 
-    def _agrees(self, place: Mapping[str, str]) -> bool:
-        return all(self.outside(name) in (None, "", place[name]) for name in ("RUNLORE_RUN_ID", "RUNLORE_STEP"))
+    def _look(self, run: str | None, settings: Settings) -> _Outside:
+        inherited = self.outside(PARENT) is not None
+        found = {} if inherited else {name: text for name in PLACE if (text := self.outside(name))}
+        return _Outside(run, settings, inherited, found, self._missing_delivery(settings))
 
     def _missing_delivery(self, settings: Settings) -> dict[str, str] | None:
-        """What a child has to be told to send to the same log; None if the environment says otherwise."""
         missing: dict[str, str] = {}
         for name, setting in DELIVERY.items():
             text, value = (self.outside(setting.variable) or "").strip(), getattr(settings, name)
@@ -95,17 +124,22 @@ class Exported:
         return missing
 
     def _set(self, wanted: Mapping[str, str | None]) -> None:
-        for name, value in list(self._ours.items()):
-            if os.environ.get(name) != value:  # somebody set it meanwhile: it is theirs now
-                self._forget(name)
-            elif name not in wanted:
+        changed = [name for name in {**self._ours, **wanted} if not self._is_set(name, wanted)]
+        for name in changed:
+            if name in self._ours and os.environ.get(name) != self._ours[name]:
+                self._forget(name)  # somebody set it meanwhile: it is theirs now
+                self._outside = None
+            elif name in wanted:
+                if name not in self._ours:
+                    self._before[name] = os.environ.get(name)
+                self._ours[name] = wanted[name]
+                _put(name, wanted[name])
+            else:
                 _put(name, self._before.get(name))
                 self._forget(name)
-        for name, value in wanted.items():
-            if name not in self._ours:
-                self._before[name] = os.environ.get(name)
-            self._ours[name] = value
-            _put(name, value)
+
+    def _is_set(self, name: str, wanted: Mapping[str, str | None]) -> bool:
+        return name in self._ours and name in wanted and self._ours[name] == wanted[name]
 
     def _forget(self, name: str) -> None:
         self._ours.pop(name, None)
@@ -113,8 +147,6 @@ class Exported:
 
 
 def _put(name: str, value: str | None) -> None:
-    if os.environ.get(name) == value:
-        return
     if value is None:
         os.environ.pop(name, None)
         return

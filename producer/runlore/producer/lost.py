@@ -6,12 +6,11 @@ has no place is logged on this process, ``process:<host>/<pid>/<start>``, linked
 
 from __future__ import annotations
 
-import sys
 import threading
 
 from runlore.producer.actor import this_process
 from runlore.producer.lifecycle import default_producer
-from runlore.producer.place import PROCESS, RUN, Run, current_step
+from runlore.producer.place import PROCESS, RUN, Run, current_step, is_worker
 from runlore.producer.warn import warn_lost
 from runlore.schemas.errors import MissingContextError
 from runlore.schemas.events import AnyFact, MetadataLogged, MetadataRetracted, NoteAdded
@@ -27,15 +26,9 @@ def is_lost() -> bool:
     if RUN.get() is not None or current_step() is not None:
         return False
     settings = default_producer().settings
-    return bool(PROCESS.open or settings.run or settings.parent_process or _is_worker()) or (
-        PROCESS.opened and threading.current_thread() is not threading.main_thread()
-    )
-
-
-def _is_worker() -> bool:
-    """Whether multiprocessing, concurrent.futures or joblib started this process."""
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and process.parent_process() is not None
+    if PROCESS.open or PROCESS.forked_inside or settings.run or settings.parent_process or is_worker():
+        return True
+    return PROCESS.opened and threading.current_thread() is not threading.main_thread()
 
 
 def lost_target(problem: str) -> EntityRef:

@@ -8,8 +8,10 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
+from runlore.producer.board import Board, board_of, own_board
 from runlore.producer.environment import EXPORTED, child_environment, place_variables
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.nesting import around, innermost, owner, take_out
@@ -106,6 +108,16 @@ STEP: contextvars.ContextVar[Step | None] = contextvars.ContextVar("runlore_step
 Opened = TypeVar("Opened", Run, Step)
 
 
+def _shown(step: Step) -> str:
+    return f"{step.run.id}\0{step.name}"
+
+
+def is_worker() -> bool:
+    """Whether multiprocessing, concurrent.futures or joblib started this process."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
 class _Process:
     """The run and step that the environment names, and what is open here, for threads without a context."""
 
@@ -116,18 +128,52 @@ class _Process:
         self.open: list[Run | Step] = []
         self.opened = False
         """A run or step was open at some time."""
+        self.forked_inside = False
+        """This process was forked while one was open."""
+        self.board: Board | None = None
+        """Shows what is open here to this process's workers."""
+        self.board_in: Path | None = None
+        self.parents_board: Board | None = None
 
     def read_environment(self) -> tuple[Run | None, Step | None]:
+        """The ambient run and step: those of the environment, or of the process that this one was forked from."""
         settings = default_producer().settings
         if self.ambient_of is not settings:
-            run = step = None
-            if settings.run:
-                model = parse_ref(settings.model) if settings.model else None
-                run = Run(check_name("RUNLORE_RUN_ID", settings.run), settings.pipeline, model)
-                if settings.step:
-                    step = Step(check_name("RUNLORE_STEP", settings.step), run, model)
-            self.ambient, self.ambient_of = (run, step), settings
-        return self.ambient
+            self._read(settings)
+        return self.ambient if self.parents_board is None else self._still_open(self.parents_board)
+
+    def _read(self, settings: Settings) -> None:
+        run = step = None
+        if settings.run:
+            model = parse_ref(settings.model) if settings.model else None
+            run = Run(check_name("RUNLORE_RUN_ID", settings.run), settings.pipeline, model)
+            if settings.step:
+                step = Step(check_name("RUNLORE_STEP", settings.step), run, model)
+        self.ambient, self.ambient_of = (run, step), settings
+        if run is not None and settings.parent_process is not None and is_worker():
+            self.parents_board = board_of(settings.data_dir, settings.parent_process)
+
+    def _still_open(self, board: Board) -> tuple[Run | None, Step | None]:
+        """A worker is used again after the step or run that it was started in: then it is in neither."""
+        run, step = self.ambient
+        if run is None or not is_worker():
+            return self.ambient
+        if not board.has(run.id):
+            return None, None
+        return run, step if step is None or board.has(_shown(step)) else None
+
+    def become_forked(self) -> None:
+        """In a forked child: what the parent has open here is ambient, as in a child with an environment."""
+        self.lock = threading.RLock()
+        if not self.open and RUN.get() is None:
+            return
+        self.ambient = current_place()
+        self.ambient_of = default_producer().settings
+        self.forked_inside, self.parents_board = True, self.board
+        self.open, self.board, self.board_in = [], None, None
+        RUN.set(None)
+        STEP.set(None)
+        EXPORTED.inherit()
 
     def only(self, kind: type[Run] | type[Step]) -> Any:
         """The one open run or step that was opened before this thread started; None when several were."""
@@ -149,16 +195,26 @@ class _Process:
 
     def export(self) -> None:
         """Put the open place into the environment, for children."""
+        settings = default_producer().settings
+        self._show_workers(settings)
         if not self.open:
             return EXPORTED.restore()
         run, step = self.innermost()
         model = (step.model if step else None) or (run.model if run else None)
         place = None if run is None else place_variables(run.id, step.name if step else None, run.pipeline, model)
-        EXPORTED.export(place, default_producer().settings)
+        EXPORTED.export(place, settings)
+
+    def _show_workers(self, settings: Settings) -> None:
+        if self.board_in != settings.data_dir and settings.mode != "disabled":
+            self.board, self.board_in = own_board(settings.data_dir), settings.data_dir
+        if self.board is not None:
+            steps = [item for item in self.open if isinstance(item, Step)]
+            runs = {item.id for item in self.open if isinstance(item, Run)} | {step.run.id for step in steps}
+            self.board.show([*runs, *map(_shown, steps)])
 
 
 PROCESS = _Process()
-os.register_at_fork(after_in_child=lambda: setattr(PROCESS, "lock", threading.RLock()))
+os.register_at_fork(after_in_child=PROCESS.become_forked)
 
 
 def current_run() -> Run | None:
