@@ -246,6 +246,7 @@ def test_a_step_of_a_program_without_runs_has_its_own_in_silence(
 def test_an_executor_of_an_earlier_run_does_not_fail_the_next(emitted: Read) -> None:
     async def program() -> None:
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1))  # one thread, kept for the second run
         for number in range(2):
             with run_context("nightly", run_id=f"r{number}"):
                 await loop.run_in_executor(None, log_run_metadata, {"n": number})

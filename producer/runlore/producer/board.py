@@ -70,8 +70,10 @@ def own_board(root: Path) -> Board | None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_left(path.parent)
+        path.unlink(missing_ok=True)  # never cut short what a worker has mapped
         with path.open("w+b") as file:
-            file.truncate(SIZE)
+            file.write(bytes(SIZE))  # real blocks: on a full disk this fails here, and not at a write to memory
+            file.flush()
             board = Board(mmap.mmap(file.fileno(), SIZE))
     except OSError:
         return None
@@ -102,5 +104,15 @@ def _remove_left(folder: Path) -> None:
     host = this_process().name.partition("/")[0]
     for path in folder.iterdir():
         parts = unquote(path.name).split("/")
-        if len(parts) == 3 and parts[0] == host and parts[1].isdecimal() and not Path("/proc", parts[1]).exists():
+        if len(parts) == 3 and parts[0] == host and parts[1].isdecimal() and not _is_alive(int(parts[1])):
             path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

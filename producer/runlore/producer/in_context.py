@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from runlore.producer.environment import DELIVERY, EXPORTED
@@ -53,7 +53,7 @@ class _Bound:
             return await self._function(*args, **kwargs)
 
     @contextlib.contextmanager
-    def _inside(self) -> Iterator[None]:
+    def _inside(self) -> Generator[None]:
         if self._run is None:
             yield
             return

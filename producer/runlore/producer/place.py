@@ -206,6 +206,8 @@ class _Process:
 
     def _show_workers(self, settings: Settings) -> None:
         if self.board_in != settings.data_dir and settings.mode != "disabled":
+            if self.board is not None:
+                self.board.show(())
             self.board, self.board_in = own_board(settings.data_dir), settings.data_dir
         if self.board is not None:
             steps = [item for item in self.open if isinstance(item, Step)]
