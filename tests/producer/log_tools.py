@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -113,6 +114,16 @@ def start_python(code: str, *arguments: str, **variables: str) -> subprocess.Pop
     return subprocess.Popen(
         script(code, *arguments), env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
     )
+
+
+def stored_events(settings: Settings) -> list[Event]:
+    """Every event in the outboxes of a folder: those of one process in order."""
+    found: list[Event] = []
+    for path in outbox_files(settings):
+        with sqlite3.connect(path) as connection:
+            rows = connection.execute("SELECT payload FROM outbox ORDER BY seq").fetchall()
+        found += [decode_event(row[0]) for row in rows]
+    return found
 
 
 def outbox_files(settings: Settings) -> list[Path]:

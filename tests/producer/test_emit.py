@@ -234,6 +234,7 @@ def test_the_public_names_are_these() -> None:
             "drain",
             "flush",
             "get_step_context",
+            "in_context",
             "log_artifact_metadata",
             "log_metadata",
             "log_model_metadata",

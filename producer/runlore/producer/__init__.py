@@ -2,6 +2,7 @@
 
 from runlore.producer.context import run_context, step_context
 from runlore.producer.decorators import pipeline, step
+from runlore.producer.in_context import in_context
 from runlore.producer.lifecycle import configure, flush
 from runlore.producer.log import (
     add_note,
@@ -17,10 +18,10 @@ from runlore.producer.log import (
 )
 from runlore.producer.maintenance import DrainReport, OutboxKeeper, OutboxStatus, drain, outbox_status
 from runlore.producer.model import ArtifactConfig, Model
-from runlore.producer.place import get_step_context
 from runlore.producer.producer import Producer
 from runlore.producer.receipts import Receipt
 from runlore.producer.session import FlushReport
+from runlore.producer.step_info import get_step_context
 
 __all__ = [
     "ArtifactConfig",
@@ -37,6 +38,7 @@ __all__ = [
     "drain",
     "flush",
     "get_step_context",
+    "in_context",
     "log_artifact_metadata",
     "log_metadata",
     "log_model_metadata",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import getpass
 import os
 import socket
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from runlore.schemas.events import Actor
+from runlore.schemas.references import EntityRef
 
 
 def this_actor() -> Actor:
@@ -17,6 +20,25 @@ def this_actor() -> Actor:
     except (KeyError, OSError):
         user = str(os.getuid())  # a container's user without a passwd entry
     return Actor(user=user, host=socket.gethostname(), pid=os.getpid(), library=library_version())
+
+
+@lru_cache(maxsize=1)
+def this_process() -> EntityRef:
+    """This process as an entity, ``process:<host>/<pid>/<start>``.
+
+    The start is the UTC second in which Runlore was loaded here or the process was forked: process IDs come again.
+    """
+    return EntityRef("process", f"{socket.gethostname()}/{os.getpid()}/{_start:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _forked() -> None:
+    global _start
+    _start = dt.datetime.now(dt.UTC)
+    this_process.cache_clear()
+
+
+_start = dt.datetime.now(dt.UTC)
+os.register_at_fork(after_in_child=_forked)
 
 
 def library_version() -> str:

@@ -8,8 +8,21 @@ from types import TracebackType
 from typing import Any
 
 from runlore.producer.lifecycle import default_producer
+from runlore.producer.lost import is_lost, log_lost_step
 from runlore.producer.model import Model
-from runlore.producer.place import PROCESS, RUN, STEP, Run, Step, close_place, current_run, still_open
+from runlore.producer.place import (
+    PROCESS,
+    RUN,
+    STEP,
+    Run,
+    Step,
+    close_place,
+    current_run,
+    environment,
+    open_place,
+    run_of_step,
+    still_open,
+)
 from runlore.schemas.errors import MissingContextError, OutboxError
 from runlore.schemas.events import RunFinished, RunStarted, StepFinished, StepStarted
 from runlore.schemas.ids import new_id
@@ -86,8 +99,7 @@ class run_context(_Context):  # noqa: N801 -- used like a function
         self._before = RUN.get(), STEP.get()
         RUN.set(run)
         STEP.set(None)
-        with PROCESS.lock:
-            PROCESS.open.append(run)
+        open_place(run)
         return self
 
     def __exit__(
@@ -106,13 +118,14 @@ class run_context(_Context):  # noqa: N801 -- used like a function
 
     def env(self) -> dict[str, str]:
         """Variables with which a child process joins this run."""
-        return _environment(self.run_id, None, self.pipeline, self.model)
+        return environment(self.run_id, None, self.pipeline, self.model)
 
 
 class step_context(_Context):  # noqa: N801 -- used like a function
     """Open a step of the current run (of this process, or of the one the environment names).
 
-    `run_id`: of another run to join. Outside a run a run of its own is opened, named after the step.
+    `run_id`: of another run to join. Outside a run a run of its own is opened, named after the step. A thread that
+    knows no run belongs to the only one that is open; where several are, the step has its own run, with a warning.
 
         with step_context("train"):
             log_step_metadata({"loss": 0.1})
@@ -147,10 +160,11 @@ class step_context(_Context):  # noqa: N801 -- used like a function
     def __enter__(self) -> step_context:
         if self.step is not None and not self.step.closed:
             raise MissingContextError(f"step {self.step_name!r} is open already: make a new step_context")
-        run = current_run()
+        run, lost = run_of_step(), False
         if self._run_id is not None and (run is None or run.id != self._run_id):
             self._own_run = run_context(run_id=self._run_id, join=True)
         elif run is None:
+            lost = is_lost()
             self._own_run = run_context(self.step_name, model=None)
         if self._own_run is not None:
             self._own_run.__enter__()
@@ -161,6 +175,8 @@ class step_context(_Context):  # noqa: N801 -- used like a function
         except BaseException as error:
             self._close_own_run(error)
             raise
+        if lost:
+            log_lost_step(EntityRef("step", self.step_name, run=run.id))
         return self
 
     def _start(self, run: Run) -> None:
@@ -171,8 +187,7 @@ class step_context(_Context):  # noqa: N801 -- used like a function
         self._before = STEP.get()
         self.step = step
         STEP.set(step)
-        with PROCESS.lock:
-            PROCESS.open.append(step)
+        open_place(step)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -196,7 +211,7 @@ class step_context(_Context):  # noqa: N801 -- used like a function
     def env(self) -> dict[str, str]:
         """Variables with which a child process works inside this step."""
         assert self.step
-        return _environment(self.run_id, self.step_name, self.step.run.pipeline, self.step.model)
+        return environment(self.run_id, self.step_name, self.step.run.pipeline, self.step.model)
 
 
 def _emit_end(fact: RunFinished | StepFinished, run: str, step: str | None, error: BaseException | None) -> None:
@@ -223,20 +238,3 @@ def as_model_ref(model: Model | str | None) -> EntityRef | None:
     if model is None:
         return None
     return (Model(model) if isinstance(model, str) else model).ref()
-
-
-def _environment(run: str, step: str | None, pipeline: str | None, model: EntityRef | None) -> dict[str, str]:
-    settings = default_producer().settings
-    values = {
-        "RUNLORE_RUN_ID": run,
-        "RUNLORE_STEP": step or "",
-        "RUNLORE_PIPELINE": pipeline or "",
-        "RUNLORE_MODEL": "" if model is None else str(model),
-        "RUNLORE_PROJECT": settings.project,
-        "RUNLORE_URL": settings.url or "",
-        "RUNLORE_DATA_DIR": str(settings.data_dir),
-        "RUNLORE_MODE": settings.mode,
-    }
-    if settings.credentials:
-        values["RUNLORE_CREDENTIALS"] = settings.credentials
-    return values

@@ -13,7 +13,7 @@ from runlore.producer.arguments import call_parameters
 from runlore.producer.context import run_context, step_context
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.model import ArtifactConfig, Model
-from runlore.producer.place import Made, Run, current_run
+from runlore.producer.place import Made, Run, current_run, run_of_step
 from runlore.schemas.events import ArtifactVersionConsumed, ArtifactVersionProduced
 from runlore.schemas.references import EntityRef, checked
 
@@ -83,7 +83,7 @@ def step(
 
         def open_step(args: tuple[Any, ...], kwargs: dict[str, Any]) -> step_context:
             outputs = tuple(output.name for output in declared_outputs(target)[0])
-            run = current_run()
+            run = run_of_step()
             # What an earlier step returned is an input, not a parameter.
             made = None if run is None else run.maker
             parameters = call_parameters(target, args, kwargs, made)

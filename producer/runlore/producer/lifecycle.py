@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any
 
+from runlore.producer.environment import EXPORTED
 from runlore.producer.outbox import IMPORT_GATE, OPEN_OUTBOXES, SQLITE_GATE
 from runlore.producer.producer import LIVE, Producer, before_first_session
 from runlore.producer.session import FlushReport
@@ -37,7 +38,7 @@ def default_producer() -> Producer:
     if producer is None:
         with _process.lock:
             if _process.producer is None:
-                _process.producer = Producer()
+                _process.producer = Producer(read_settings(EXPORTED.environ()))
             producer = _process.producer
     return producer
 
@@ -54,7 +55,7 @@ def configure(**settings: Any) -> Settings:
     unknown = sorted(set(settings) - set(Settings.__struct_fields__))
     if unknown:
         raise TypeError(f"no such setting: {', '.join(unknown)}. There are {', '.join(Settings.__struct_fields__)}")
-    producer = Producer(read_settings(**settings))
+    producer = Producer(read_settings(EXPORTED.environ(), **settings))
     with _process.lock:
         before, _process.producer = _process.producer, producer
     if before is not None:

@@ -2,7 +2,8 @@
 
 They never wait for the network and never fail because of an outage. Bad input raises before anything is
 stored: MetadataTypeError, EventTooLargeError, InvalidReferenceError, MissingContextError. OutboxError means that
-the local disk did not take the event.
+the local disk did not take the event. A call that says nothing about its entity in a thread or process that lost its
+run or step is recorded on the process, with one warning (`lost`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runlore.producer.lifecycle import default_producer
-from runlore.producer.place import current_model, current_place, current_run, current_step
+from runlore.producer.lost import lost_target, run_of_lost
+from runlore.producer.place import Step, current_model, current_place, current_run, current_step
 from runlore.producer.receipts import Receipt
 from runlore.schemas.errors import InvalidReferenceError, MissingContextError
 from runlore.schemas.events import (
@@ -33,6 +35,8 @@ Named = str | tuple[str, Version]
 
 def _emit(fact: AnyFact) -> Receipt:
     run, step = current_place()
+    if run is None:
+        run = run_of_lost(fact)
     return default_producer().emit_packed(fact, None if run is None else run.id, None if step is None else step.name)
 
 
@@ -67,7 +71,7 @@ def _targets(entity: Reference | Iterable[Reference] | None) -> tuple[EntityRef,
             return (step.ref,)
         if run is not None:
             return (EntityRef("run", run.id),)
-        raise MissingContextError("not inside a run: pass entity=, for example 'model:churn@3'")
+        return (lost_target("not inside a run: pass entity=, for example 'model:churn@3'"),)
     if isinstance(entity, (str, EntityRef)):
         return (parse_ref(entity),)
     targets = tuple(parse_ref(item) for item in entity)
@@ -119,14 +123,14 @@ def log_artifact_metadata(
         log_artifact_metadata({"rows": 1000}, "processed_data")
     """
     if artifact_name is None:
-        artifact_name = _only_output()
+        step = current_step()
+        if step is None:
+            return _log(metadata, lost_target("outside a step, pass artifact_name="))
+        artifact_name = _only_output(step)
     return _log(metadata, checked_ref("artifact", artifact_name, _version(artifact_version)))
 
 
-def _only_output() -> str:
-    step = current_step()
-    if step is None:
-        raise MissingContextError("outside a step, pass artifact_name=")
+def _only_output(step: Step) -> str:
     if len(step.outputs) != 1:
         what = f"has the outputs {', '.join(step.outputs)}" if step.outputs else "declares no output"
         raise MissingContextError(f"step {step.name!r} {what}: pass artifact_name=")
@@ -146,9 +150,8 @@ def log_model_metadata(
     model = current_model()
     if model_name is None:
         if model is None:
-            raise MissingContextError(
-                "no model in context: pass model_name=, or declare one with @pipeline(model=Model('churn'))"
-            )
+            problem = "no model in context: pass model_name=, or declare one with @pipeline(model=Model('churn'))"
+            return _log(metadata, lost_target(problem))
         model_name = model.name
     if model_version is None and model is not None and model.name == model_name:
         model_version = model.version
@@ -167,21 +170,27 @@ def log_step_metadata(
 
         log_step_metadata({"some_metadata": {"a_number": 3}}, "my_step", run_id="my_step_run_id")
     """
-    step = current_step()
     if step_name is None:
-        if step is None or run_id is not None or pipeline_name_id_or_prefix is not None:
-            raise MissingContextError("pass step_name= with run_id= or pipeline_name_id_or_prefix=")
-        return _log(metadata, step.ref)
+        problem = "pass step_name= with run_id= or pipeline_name_id_or_prefix="
+        if run_id is not None or pipeline_name_id_or_prefix is not None:
+            raise MissingContextError(problem)
+        step = current_step()
+        return _log(metadata, step.ref if step is not None else lost_target(problem))
     if run_id is None and pipeline_name_id_or_prefix is None:
         run = current_run()
         if run is None:
-            raise MissingContextError(
-                f"step {step_name!r} of which run? Outside a run pass run_id= or pipeline_name_id_or_prefix="
-            )
+            check_name("step", step_name)
+            problem = f"step {step_name!r} of which run? Outside a run pass run_id= or pipeline_name_id_or_prefix="
+            return _log(_of_step(step_name, metadata), lost_target(problem))
         run_id = run.id
     if pipeline_name_id_or_prefix is not None:
         check_name("pipeline", pipeline_name_id_or_prefix)
     return _log(metadata, checked(EntityRef("step", step_name, run=run_id, pipeline=pipeline_name_id_or_prefix)))
+
+
+def _of_step(step_name: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metadata of a step on something else, under the keys by which a run shows it."""
+    return {f"{step_name}::{key}": value for key, value in metadata.items()}
 
 
 def log_run_metadata(metadata: Mapping[str, Any], run_id: str | None = None) -> Receipt:
@@ -192,7 +201,7 @@ def log_run_metadata(metadata: Mapping[str, Any], run_id: str | None = None) -> 
     if run_id is None:
         run = current_run()
         if run is None:
-            raise MissingContextError("not inside a run: pass run_id=")
+            return _log(metadata, lost_target("not inside a run: pass run_id="))
         run_id = run.id
     return _log(metadata, checked_ref("run", run_id))
 
@@ -221,9 +230,11 @@ def use_artifact(name: str, version: Version | None = None) -> Receipt:
 
     use_artifact("training_data", 3)
     """
+    artifact = checked(EntityRef("artifact", name, _version(version)))
     if current_step() is None:
-        raise MissingContextError("use_artifact says what a step reads: call it inside one")
-    return _emit(ArtifactVersionConsumed(checked(EntityRef("artifact", name, _version(version)))))
+        process = lost_target("use_artifact says what a step reads: call it inside one")
+        return _log({"consumed": {name: artifact.version or "latest"}}, process, merge=True)
+    return _emit(ArtifactVersionConsumed(artifact))
 
 
 def set_model_stage(

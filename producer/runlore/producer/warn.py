@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from pathlib import Path
 
 logger = logging.getLogger("runlore")
@@ -20,4 +21,18 @@ def warn_dead(outbox: Path, count: int, reason: str) -> None:
         count,
         outbox,
         reason,
+    )
+
+
+def warn_lost(process: str) -> None:
+    """Tell once in each process that a call had no run or step."""
+    if process in _said:
+        return
+    _said.add(process)
+    logger.warning(
+        "runlore: a call in thread %r knows no run or step: pools, executors and worker processes may lose them. It is "
+        "recorded on %s, like all others of this process that know none. To keep the run and step, wrap the function "
+        "in in_context(), start child processes with get_step_context().env(), or open run_context(run_id=...)",
+        threading.current_thread().name,
+        process,
     )

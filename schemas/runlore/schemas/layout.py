@@ -6,6 +6,7 @@
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/nats/                       the embedded server's files
 <data>/outbox/<producer>.db        events not yet on the stream, one file a producer; beside it .lock
+<data>/open/<process>              the runs and steps that a process has open, for its workers
 <data>/projection/log.db           the archive: append-only copy of the stream
 <data>/projection/view-000001.db   a read model; CURRENT names the live one
 <data>/projection/projector.lock   held by the projector
@@ -64,6 +65,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def outboxes(self) -> Path:
         return self.root / "outbox"
+
+    @property
+    def open_places(self) -> Path:
+        return self.root / "open"
 
     @property
     def projection(self) -> Path:

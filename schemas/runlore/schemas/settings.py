@@ -81,6 +81,9 @@ SETTINGS: dict[str, Setting] = {
     "step": Setting("RUNLORE_STEP", "", _optional, "step to join; set by .env()"),
     "pipeline": Setting("RUNLORE_PIPELINE", "", _optional, "pipeline of the run to join; set by .env()"),
     "model": Setting("RUNLORE_MODEL", "", _optional, "model in context, as a reference; set by .env()"),
+    "parent_process": Setting(
+        "RUNLORE_PARENT_PROCESS", "", _optional, "process that set the four above for this one; set by Runlore"
+    ),
     "flush_timeout": Setting("RUNLORE_FLUSH_TIMEOUT", "5", _seconds, "seconds that exit waits for unsent events"),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
@@ -111,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None
     pipeline: str | None
     model: str | None
+    parent_process: str | None
     flush_timeout: float
     max_event_bytes: int
     http_host: str

@@ -58,6 +58,7 @@ class ReadModel(Projection):
     @on(MetadataLogged)
     def metadata_logged(self, rows: Rows, fact: MetadataLogged, event: Event, where: Where) -> None:
         targets = resolve_all(rows, fact.targets, where)
+        _link_processes(rows, targets, where)
         if fact.merge:
             for entity_id in targets:
                 entries.merge(rows, entity_id, fact.metadata, where.position)
@@ -138,7 +139,9 @@ class ReadModel(Projection):
 
     @on(NoteAdded)
     def note_added(self, rows: Rows, fact: NoteAdded, event: Event, where: Where) -> None:
-        for entity_id in resolve_all(rows, fact.targets, where):
+        targets = resolve_all(rows, fact.targets, where)
+        _link_processes(rows, targets, where)
+        for entity_id in targets:
             rows.set_field(entity_id, "note", fact.text, where.position)
 
 
@@ -151,6 +154,17 @@ def _where(rows: Rows, event: Event, position: int) -> Where:
         return Where(event.project, position, run_id, None, 0)
     step_id = rows.entity((event.project, "step", event.run, event.step, ""), position)
     return Where(event.project, position, run_id, step_id, rows.step_since(step_id))
+
+
+def _link_processes(rows: Rows, targets: list[int], where: Where) -> None:
+    """Record the run of a process: code that lost its run or step logs on its process."""
+    if where.run is None:
+        return
+    for entity_id in targets:
+        if rows.entity_key(entity_id)[1] == "process":
+            run = rows.entity_key(where.run)[3]
+            if rows.field(entity_id, "run") != run:
+                rows.set_field(entity_id, "run", run, where.position)
 
 
 def _set_stage(rows: Rows, model_id: int, stage: str, reason: str | None, where: Where) -> None:

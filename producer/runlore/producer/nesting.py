@@ -1,0 +1,55 @@
+"""Which of the open runs, or steps, were opened inside each other."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+Owner = tuple[int, int]
+
+
+class Opened(Protocol):
+    """A run or step."""
+
+    owner: Owner
+    outer: Any
+    """The open one that this one was opened in, by the same thread and task."""
+    closed: bool
+
+
+Item = TypeVar("Item", bound=Opened)
+
+
+def owner() -> Owner:
+    """Thread and task of the calling code: what it opens is nested in what it has open."""
+    return threading.get_ident(), _task("asyncio") or _task("trio.lowlevel")
+
+
+def _task(library: str) -> int:
+    module = sys.modules.get(library)
+    try:
+        return 0 if module is None else id(module.current_task())
+    except RuntimeError:
+        return 0  # no event loop runs in this thread
+
+
+def around(before: Item | None, owner: Owner) -> Item | None:
+    """What a new one is nested in: `before`, where that is open and the owner's own."""
+    return before if before is not None and not before.closed and before.owner == owner else None
+
+
+def innermost(items: Sequence[Item]) -> Item | None:
+    """The one that all others are around; None when there are several such, or none."""
+    outer = {id(item.outer) for item in items}
+    found = [item for item in items if id(item) not in outer]
+    return found[0] if len(found) == 1 else None
+
+
+def take_out(item: Opened, items: Sequence[Opened]) -> None:
+    """Nest what was inside `item` in what is around it: the ends need not come in order."""
+    for other in items:
+        if other.outer is item:
+            other.outer = item.outer
+    item.outer = None
