@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -117,3 +118,10 @@ def start_python(code: str, *arguments: str, **variables: str) -> subprocess.Pop
 
 def outbox_files(settings: Settings) -> list[Path]:
     return sorted((settings.data_dir / "outbox").glob("*.db"))
+
+
+def read_outbox(settings: Settings) -> list[Event]:
+    """All events of this process's outbox, in order."""
+    (path,) = outbox_files(settings)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [decode_event(row[0]) for row in connection.execute("SELECT payload FROM outbox ORDER BY seq")]
