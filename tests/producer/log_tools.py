@@ -128,3 +128,10 @@ def stored_events(settings: Settings) -> list[Event]:
 
 def outbox_files(settings: Settings) -> list[Path]:
     return sorted((settings.data_dir / "outbox").glob("*.db"))
+
+
+def read_outbox(settings: Settings) -> list[Event]:
+    """All events of this process's outbox, in order."""
+    (path,) = outbox_files(settings)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [decode_event(row[0]) for row in connection.execute("SELECT payload FROM outbox ORDER BY seq")]

@@ -412,10 +412,10 @@ def test_plain_arguments_of_pipelines_and_steps_are_their_parameters(emitted: An
     def rows() -> list[int]:
         return [1, 2]
 
-    @step
+    @step(record=True)
     def fit(data: list[int], lr: float = 0.1, callback: Any = print) -> None: ...
 
-    @pipeline
+    @pipeline(record=True)
     def nightly(day: str, *, dry: bool = False) -> None:
         fit(rows(), lr=0.5)
 

@@ -8,6 +8,7 @@ import pytest
 from view_tools import Rows, current, query
 
 from runlore.projector.digest import view_digest
+from runlore.query import Client, StepRun
 from runlore.schemas import (
     ArtifactVersionConsumed,
     ArtifactVersionProduced,
@@ -234,6 +235,38 @@ def test_a_run_has_a_status_and_its_error(log: LogBuilder, tmp_path: Path) -> No
     log.fold_into(path, after=2).close()
     assert current(path, "run:r", "field")["status"] == "running"
     assert "error_type" not in current(path, "run:r", "field")
+
+
+def test_attempts_are_numbered_whether_they_start_again_or_name_the_failed_one(log: LogBuilder, tmp_path: Path) -> None:
+    for _ in range(2):
+        log.add(StepStarted(), run="r", step="train")
+        log.add(StepFinished("failed", "ValueError", "bad"), run="r", step="train")
+    log.add(StepStarted(retry_of=EntityRef("step", "train", run="r")), run="r", step="train_2")
+    log.add(StepStarted(retry_of=EntityRef("step", "train_2", run="r")), run="r", step="train_3")
+    log.add(RunStarted("p", "p-1"), run="r")
+    log.add(RunFinished("failed"), run="r")
+    log.add(RunStarted("p", "p-2", retry_of=EntityRef("run", "r")), run="r2")
+    log.add(RunStarted("p", "p-3", retry_of=EntityRef("run", "unknown")), run="r3")
+    path = folded(log, tmp_path)
+    found = {
+        reference: (fields.get("attempt"), fields.get("retry_of"))
+        for reference in ("step:r/train", "step:r/train_2", "step:r/train_3", "run:r", "run:r2", "run:r3")
+        for fields in (current(path, reference, "field"),)
+    }
+    assert found == {
+        "step:r/train": (2, None),
+        "step:r/train_2": (3, "step:r/train"),
+        "step:r/train_3": (4, "step:r/train_2"),
+        "run:r": (None, None),
+        "run:r2": (2, "run:r"),
+        "run:r3": (2, "run:unknown"),
+    }
+    with Client(path) as client:
+        step = client.get("step:r/train")
+        assert isinstance(step, StepRun)
+        assert (step.attempt, step.retry_of, client.get("run:r").attempt) == (2, None, 1)  # type: ignore[attr-defined]
+        # The failure of the first attempt is in the history of the step.
+        assert [entry.value for entry in step.history("status")] == ["running", "failed", "running", "failed"]
 
 
 def test_poison_is_quarantined_with_its_bytes_and_the_next_event_is_folded(log: LogBuilder, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from runlore.schemas.events import (
     event_type,
 )
 from runlore.schemas.paths import format_path
+from runlore.schemas.references import EntityRef
 
 
 def event_text(row: LogRow) -> str:
@@ -84,9 +85,9 @@ def _what(fact: Fact, where: str) -> str:
         case NoteAdded():
             return f"{_targets(fact.targets)}  note: {fact.text}"
         case RunStarted():
-            return f"run {where} of {fact.pipeline} started"
+            return f"run {where} of {fact.pipeline} started{_retry(fact.retry_of)}"
         case StepStarted():
-            return f"step {where} started"
+            return f"step {where} started{_retry(fact.retry_of)}"
         case RunFinished() | StepFinished():
             kind = "run" if isinstance(fact, RunFinished) else "step"
             error = f": {fact.error_type}: {fact.error_message}" if fact.error_type else ""
@@ -102,6 +103,10 @@ def _what(fact: Fact, where: str) -> str:
             return f"{fact.model}  stage {fact.stage}{reason}"
         case _:
             return event_type(fact)
+
+
+def _retry(failed: EntityRef | None) -> str:
+    return "" if failed is None else f" (retry of {failed})"
 
 
 def _targets(targets: tuple[Any, ...]) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from runlore.producer.arguments import pack_parameters
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.lost import is_lost, log_lost_step
 from runlore.producer.model import Model
+from runlore.producer.outcome import Outcome, outcome
 from runlore.producer.place import (
     PROCESS,
     RUN,
@@ -26,8 +27,7 @@ from runlore.producer.place import (
 from runlore.schemas.errors import MissingContextError, OutboxError
 from runlore.schemas.events import RunFinished, RunStarted, StepFinished, StepStarted
 from runlore.schemas.ids import new_id
-from runlore.schemas.references import EntityRef, check_name
-from runlore.schemas.values import pack_metadata
+from runlore.schemas.references import EntityRef, check_name, checked
 
 
 class _Context:
@@ -54,7 +54,8 @@ class run_context(_Context):  # noqa: N801 -- used like a function
     """Open a run of a pipeline, or join one that another process opened.
 
     `run_id`: of the run; a new one when absent. `join`: do not say that it starts and ends; the default when
-    the environment already names this run. `parameters`: what the run was started with.
+    the environment already names this run. `parameters`: what the run was started with. `retry_of`: ID of the
+    run that failed before and is tried again with this one.
 
         with run_context("nightly", model=Model("churn")) as run:
             subprocess.run(["python", "train.py"], env={**os.environ, **run.env()})
@@ -71,6 +72,7 @@ class run_context(_Context):  # noqa: N801 -- used like a function
         model: Model | str | None = None,
         parameters: Mapping[str, Any] | None = None,
         join: bool | None = None,
+        retry_of: str | None = None,
     ) -> None:
         ambient = PROCESS.read_environment()[0]
         same = ambient if ambient is not None and ambient.id == run_id else None
@@ -84,7 +86,8 @@ class run_context(_Context):  # noqa: N801 -- used like a function
         # The end of a UUIDv7 is random; its start is the time.
         self.name = name or f"{self.pipeline}-{self.run_id[-8:] if run_id is None else self.run_id}"
         self.model = as_model_ref(model) or (same.model if same is not None else None)
-        self._parameters = pack_metadata(parameters) if parameters else {}
+        self._parameters = pack_parameters(parameters) if parameters else {}
+        self._retry_of = None if retry_of is None else checked(EntityRef("run", retry_of))
         self._run: Run | None = None
         self._before: tuple[Run | None, Step | None] = None, None
 
@@ -93,7 +96,7 @@ class run_context(_Context):  # noqa: N801 -- used like a function
             raise MissingContextError(f"run {self.run_id} is open already: make a new run_context for another run")
         run = Run(self.run_id, self.pipeline, self.model)
         if not self._join:
-            fact = RunStarted(self.pipeline or "", self.name, self.model, self._parameters)
+            fact = RunStarted(self.pipeline or "", self.name, self.model, self._parameters, self._retry_of)
             default_producer().emit_packed(fact, self.run_id, None)
         self._run = run
         self._before = RUN.get(), STEP.get()
@@ -140,12 +143,13 @@ class step_context(_Context):  # noqa: N801 -- used like a function
         parameters: Mapping[str, Any] | None = None,
         outputs: tuple[str, ...] = (),
         count_calls: bool = False,
+        retry_of: EntityRef | None = None,
     ) -> None:
         self.step_name = check_name("step", name)
         self._run_id = run_id if run_id is None else check_name("run_id", run_id)
         self.model = as_model_ref(model)
-        self._parameters = pack_metadata(parameters) if parameters else {}
-        self._outputs, self._count_calls = outputs, count_calls
+        self._parameters = pack_parameters(parameters) if parameters else {}
+        self._outputs, self._count_calls, self._retry_of = outputs, count_calls, retry_of
         self._own_run: run_context | None = None
         self._before: Step | None = None
         self.step: Step | None = None
@@ -180,10 +184,9 @@ class step_context(_Context):  # noqa: N801 -- used like a function
         return self
 
     def _start(self, run: Run) -> None:
-        if self._count_calls:
-            self.step_name = run.step_name(self.step_name)
+        self.step_name = run.step_name(self.step_name) if self._count_calls else run.take_name(self.step_name)
         step = Step(self.step_name, run, self.model or run.model, self._outputs)
-        default_producer().emit_packed(StepStarted(self.model, self._parameters), run.id, step.name)
+        default_producer().emit_packed(StepStarted(self.model, self._parameters, self._retry_of), run.id, step.name)
         self._before = STEP.get()
         self.step = step
         STEP.set(step)
@@ -223,14 +226,8 @@ def _emit_end(fact: RunFinished | StepFinished, run: str, step: str | None, erro
         error.add_note(f"runlore could not store that the step or run failed: {failure}")
 
 
-def _outcome(error: BaseException | None) -> tuple[Any, str | None, str | None]:
-    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return "completed", None, None
-    name = type(error).__qualname__
-    # Safe where str(error) itself would raise.
-    text = "".join(traceback.format_exception_only(type(error), error)).strip()
-    message = text.partition(": ")[2] if ": " in text.partition("\n")[0] else ""
-    return "failed", name, message.encode("utf-8", "replace").decode()[:10_000]
+def _outcome(error: BaseException | None) -> Outcome:
+    return outcome(error, redacted=default_producer().settings.redact)
 
 
 def as_model_ref(model: Model | str | None) -> EntityRef | None:

@@ -31,7 +31,8 @@ def child_environment(place: dict[str, str], settings: Settings) -> dict[str, st
     values = {setting.variable: _text(settings, name) for name, setting in DELIVERY.items()}
     if not settings.credentials:
         del values["RUNLORE_CREDENTIALS"]
-    return {**place, **values, PARENT: this_process().name}
+    recording = {"RUNLORE_RECORD": settings.record, "RUNLORE_REDACT": "on" if settings.redact else "off"}
+    return {**place, **values, **recording, PARENT: this_process().name}
 
 
 def _text(settings: Settings, name: str) -> str:

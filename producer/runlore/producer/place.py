@@ -45,13 +45,24 @@ class Run:
         self.closed = False
         self._lock = threading.Lock()
         self._calls: dict[str, int] = {}
+        self._names: set[str] = set()
         self._made: dict[int, tuple[Any, Made]] = {}
 
     def step_name(self, name: str) -> str:
-        """`name` for its first call in this run and process, then `name_2`, …"""
+        """`name` for its first call in this run and process, then `name_2`, … unless another step is called so."""
         with self._lock:
-            count = self._calls[name] = self._calls.get(name, 0) + 1
-        return name if count == 1 else f"{name}_{count}"
+            free = name
+            while free in self._names:
+                count = self._calls[name] = self._calls.get(name, 1) + 1
+                free = f"{name}_{count}"
+            self._names.add(free)
+        return free
+
+    def take_name(self, name: str) -> str:
+        """`name` itself: no other step's later call gets it."""
+        with self._lock:
+            self._names.add(name)
+        return name
 
     def remember(self, value: Any, made: Made) -> None:
         """A later step that takes `value` consumes this artifact."""

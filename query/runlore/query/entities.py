@@ -91,6 +91,17 @@ class _Ran(Entity):
         return f"{fields['error_type']}: {fields.get('error_message', '')}"
 
     @property
+    def attempt(self) -> int:
+        """1, or more where it was started again, or tried after another that failed."""
+        found: int = self.fields.get("attempt", 1)
+        return found
+
+    @property
+    def retry_of(self) -> str | None:
+        """Reference of the run or step that failed and was tried again with this one."""
+        return self.fields.get("retry_of")
+
+    @property
     def parameters(self) -> dict[str, Any]:
         found: dict[str, Any] = self.fields.get("parameters", {})
         return found

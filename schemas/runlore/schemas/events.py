@@ -51,6 +51,8 @@ class RunStarted(Fact, frozen=True, tag="run_started"):
     model: EntityRef | None = None
     """The model in context, if any; without a version the run creates one."""
     parameters: dict[str, Any] = {}
+    retry_of: EntityRef | None = None
+    """The run that failed before and is tried again with this one."""
 
 
 class RunFinished(Fact, frozen=True, tag="run_finished"):
@@ -67,6 +69,8 @@ class StepStarted(Fact, frozen=True, tag="step_started"):
     model: EntityRef | None = None
     """The model in context, if any; without a version the run creates one."""
     parameters: dict[str, Any] = {}
+    retry_of: EntityRef | None = None
+    """The step that failed before and is tried again with this one."""
 
 
 class StepFinished(Fact, frozen=True, tag="step_finished"):

@@ -64,6 +64,22 @@ def _folder(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def _record(text: str) -> str:
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isidentifier() for word in words):
+        raise ValueError("use none, numbers, all, or names of arguments with commas between them")
+    return ",".join(words)
+
+
+_SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCH:
+        raise ValueError("use on or off")
+    return _SWITCH[text.lower()]
+
+
 SETTINGS: dict[str, Setting] = {
     "data_dir": Setting("RUNLORE_DATA_DIR", ".runlore", _folder, "folder for outboxes, log, views and server"),
     "url": Setting(
@@ -86,6 +102,19 @@ SETTINGS: dict[str, Setting] = {
     ),
     "flush_timeout": Setting("RUNLORE_FLUSH_TIMEOUT", "5", _seconds, "seconds that exit waits for unsent events"),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
+    "record": Setting(
+        "RUNLORE_RECORD",
+        "numbers",
+        _record,
+        "arguments of steps and pipelines that are recorded where `record=` says nothing: none, numbers, all, or names "
+        "(`lr,optimizer`; `numbers` may be among them)",
+    ),
+    "redact": Setting(
+        "RUNLORE_REDACT",
+        "on",
+        _switch,
+        "on or off: leave what looks like a secret out of parameters and error messages",
+    ),
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
     "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "events behind the stream at which /readyz says no"),
@@ -117,6 +146,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     parent_process: str | None
     flush_timeout: float
     max_event_bytes: int
+    record: str
+    redact: bool
     http_host: str
     http_port: int
     max_lag: int

@@ -35,6 +35,7 @@ from runlore.schemas.events import (
     StepFinished,
     StepStarted,
 )
+from runlore.schemas.references import EntityRef
 
 FOLD_VERSION = 4
 """Raise it with every change to what the fold writes: views of another version are made anew."""
@@ -174,6 +175,7 @@ def _set_stage(rows: Rows, model_id: int, stage: str, reason: str | None, where:
 
 
 def _started(rows: Rows, entity_id: int, fact: RunStarted | StepStarted, event: Event, where: Where) -> None:
+    _count_attempt(rows, entity_id, fact.retry_of, where)
     rows.set_field(entity_id, "status", "running", where.position)
     rows.set_field(entity_id, "started_at", event.occurred_at, where.position)
     for ended in ("finished_at", "error_type", "error_message"):
@@ -182,6 +184,15 @@ def _started(rows: Rows, entity_id: int, fact: RunStarted | StepStarted, event: 
         rows.set_field(entity_id, "parameters", fact.parameters, where.position)
     if fact.model is not None:
         model_of_run(rows, fact.model, where)
+
+
+def _count_attempt(rows: Rows, entity_id: int, retry_of: EntityRef | None, where: Where) -> None:
+    """Number the attempts of a run or step: it is started again, or another was tried before it."""
+    before = entity_id if retry_of is None else resolve(rows, retry_of, where)
+    if retry_of is not None:
+        rows.set_field(entity_id, "retry_of", str(retry_of), where.position)
+    if retry_of is not None or rows.field(before, "status") is not None:
+        rows.set_field(entity_id, "attempt", (rows.field(before, "attempt") or 1) + 1, where.position)
 
 
 def _finished(rows: Rows, entity_id: int, fact: RunFinished | StepFinished, event: Event, where: Where) -> None:
