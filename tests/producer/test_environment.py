@@ -155,5 +155,7 @@ def test_env_of_the_step_context_is_what_a_child_needs() -> None:
         "RUNLORE_URL": "",
         "RUNLORE_DATA_DIR": os.environ["RUNLORE_DATA_DIR"],
         "RUNLORE_MODE": "offline",
+        "RUNLORE_RECORD": "numbers",
+        "RUNLORE_REDACT": "on",
         "RUNLORE_PARENT_PROCESS": this_process().name,
     }
