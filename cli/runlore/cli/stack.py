@@ -90,9 +90,11 @@ class EmbeddedStack:
         if self._keeping:
             self._keeper.stop()
             self._keeping = False
-        if self._server is not None:
-            self._server.close()
-        self._lock.release()
+        try:
+            if self._server is not None:
+                self._server.close()
+        finally:
+            self._lock.release()
 
     @property
     def address(self) -> str:
@@ -172,8 +174,8 @@ class EmbeddedStack:
             page.start()
 
     def _revive_server(self, server: EmbeddedServer) -> None:
-        server.close()
         try:
+            server.close()
             server.start()
         except RunloreError as error:
             self._note(f"{error}; trying again")
