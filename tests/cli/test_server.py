@@ -82,8 +82,8 @@ def test_a_killed_server_gives_its_store_back_at_once(data: DataDir) -> None:
 
 
 def test_a_server_that_hangs_is_killed_when_its_up_stops(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("STOP_SECONDS", "FOLLOW_SECONDS"):
-        monkeypatch.setattr(f"runlore.cli.server.{name}", 0.2)
+    monkeypatch.setattr("runlore.cli.nats_process.STOP_SECONDS", 0.2)
+    monkeypatch.setattr("runlore.cli.server.FOLLOW_SECONDS", 0.2)
     server = EmbeddedServer(data)
     server.start()
     assert server.pid
