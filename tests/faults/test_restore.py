@@ -8,17 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from nats.aio.client import Client as NatsConnection
 
 from runlore.cli.private_server import STREAMS
+from runlore.cli.remote_stream import ask
 from runlore.cli.restoring import Restore
+from runlore.cli.server import EmbeddedServer
 from runlore.projector.archive import Received
+from runlore.projector.copy_stream import copy_stream
 from runlore.projector.restore import RestorePlan
-from runlore.schemas import read_settings
-from runlore.schemas.layout import DataDir, FolderLock
+from runlore.projector.stream import create_stream, stream_config, stream_info
+from runlore.schemas import ServerUnavailableError, Settings, read_settings
+from runlore.schemas.layout import DataDir, Endpoint, FolderLock, read_struct
 from runlore.schemas.sqlite import open_reader
 from tests.cli.stack_process import run_cli
+from tests.events import EPOCH
 from tests.faults.streams import copied, filled_log, log_rows, messages, publish, store_of, write_store
+from tests.projector.nats_tools import open_server
 
 
 @pytest.fixture
@@ -134,3 +142,44 @@ def test_without_a_log_there_is_nothing_to_restore_from(data: DataDir) -> None:
     refused = run_cli("stream", "restore", "--data-dir", str(data.root))
     assert refused.returncode == 3
     assert "nothing to restore" in refused.stderr
+
+
+def test_the_stream_of_a_server_of_ones_own_is_restored_through_its_api(
+    tmp_path: Path, data: DataDir, log: list[Received]
+) -> None:
+    with open_server(tmp_path) as (_, settings):
+        config = stream_config(EPOCH, 1)
+
+        async def damaged(connection: NatsConnection) -> None:
+            await create_stream(connection, config | {"max_msgs": 5})  # someone changed it
+
+        ask(settings, damaged)
+        ask(settings, lambda connection: publish_rows(connection, 20))
+        with Restore(settings, lambda what, at, of: None) as restoring:
+            plan = restoring.plan()
+            assert (plan.moved, plan.lost + plan.differing, len(plan.drift)) == (5, len(log), 1)
+            backup = restoring.apply(plan)
+        assert backup.stat().st_size > 0
+        copy_stream(settings, tmp_path / "copy.db")
+        restored = messages(tmp_path / "copy.db")
+        assert restored[: len(log)] == log
+        assert [row.position for row in restored[len(log) :]] == list(range(301, 306))
+
+
+def test_a_user_who_may_not_restore_is_told_so_and_nothing_changes(
+    settings: Settings, data: DataDir, server: EmbeddedServer, log: list[Received]
+) -> None:
+    endpoint = read_struct(data.endpoint, Endpoint)
+    assert endpoint is not None
+    ask(settings, lambda connection: create_stream(connection, stream_config(EPOCH, 1)))
+    remote = msgspec.structs.replace(settings, url=endpoint.url)
+    with Restore(remote, lambda what, at, of: None) as restoring:
+        plan = restoring.plan()
+        with pytest.raises(ServerUnavailableError, match="give credentials of a user who may"):
+            restoring.apply(plan)
+    assert ask(settings, stream_info).epoch == EPOCH
+
+
+async def publish_rows(connection: NatsConnection, count: int) -> None:
+    for row in publish([], 1, count, "strange"):
+        await connection.request(row.subject, row.payload)
