@@ -13,9 +13,11 @@ from nats.aio.client import Client as NatsConnection
 from runlore.projector.archive import Archive, Gap, Received
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.checks import check_stream, mismatch
+from runlore.projector.holes import trailing_gap
 from runlore.projector.intake import Intake
 from runlore.projector.logs import get_log
 from runlore.projector.metrics import Metrics
+from runlore.projector.patrol import Patrol
 from runlore.projector.state import ServiceState
 from runlore.projector.stream import StreamInfo, ensure_stream, require_no_drift, stream_info
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError
@@ -94,8 +96,12 @@ class ArchiveStage:
 
     async def _read(self, connection: NatsConnection, intake: Intake) -> None:
         assert self._archive is not None
+        if gap := await trailing_gap(connection, self._archive.position):
+            self._store(self._archive, gap)
+            intake = self._intake = Intake(connection, gap.last)
         watch = asyncio.create_task(self._watch(connection, self._archive.epoch))
         watch.add_done_callback(lambda _: intake.interrupt())
+        patrol = asyncio.create_task(Patrol(self._settings, self._state).walk(connection, self._archive.position))
         try:
             while not self._stopping and (batch := await intake.batch()):
                 self._store(self._archive, batch)
@@ -104,7 +110,8 @@ class ArchiveStage:
                 intake.resume()
         finally:
             watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            patrol.cancel()
+            await asyncio.gather(watch, patrol, return_exceptions=True)
         if not watch.cancelled():
             watch.result()
         if not self._stopping:
@@ -126,10 +133,13 @@ class ArchiveStage:
     async def _watch(self, connection: NatsConnection, epoch: str) -> None:
         """Look at the stream's configuration again and again: an update may delete messages any time."""
         while True:
+            before = self._state.archived
             await asyncio.sleep(WATCH_SECONDS)
             info = await _require_stream(connection, epoch)
             self._state.stream_last = max(self._state.stream_last, info.last_seq)
             self._sign()
+            if before == self._state.archived < info.last_seq and await trailing_gap(connection, before):
+                raise ServerUnavailableError("the stream's last positions hold nothing: reading on after them")
 
     def _sign(self) -> None:
         if self._checkpoints is not None:

@@ -82,7 +82,8 @@ class Health:
             "folded": state.folded,
             "quarantined": state.quarantined,
         }
-        return Answer(ready, _json({"ready": ready, **checks, **numbers}))
+        problems = list(state.problems.values())
+        return Answer(ready, _json({"ready": ready, **checks, **numbers, "problems": problems}))
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -31,6 +31,8 @@ class ServiceState:
     disconnects: int = 0
     consumer_restarts: int = 0
     ticked: float = dataclasses.field(default_factory=time.monotonic)
+    problems: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What is wrong and what to do about it, by what it concerns."""
 
     @property
     def lag(self) -> int:
@@ -57,4 +59,5 @@ class ServiceState:
             quarantined=self.quarantined,
             updated=time.time(),
             stopped=stopped,
+            problems=tuple(self.problems.values()),
         )

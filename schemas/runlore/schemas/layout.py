@@ -136,6 +136,8 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     updated: float
     stopped: str | None = None
     """Why it stopped, if it did."""
+    problems: tuple[str, ...] = ()
+    """What is wrong although it runs, and what to do about it."""
 
 
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
