@@ -74,7 +74,7 @@ def test_the_counts_of_a_stream_tell_of_a_hole(tmp_path: Path, data: DataDir) ->
                 await publish(connection, made_events(1))
                 found.append(await find_holes(connection, log, 200))
                 config = (await js(connection, "STREAM.INFO.RUNLORE"))["config"]
-                await js(connection, "STREAM.UPDATE.RUNLORE", config | {"max_msgs": 190})
+                await js(connection, "STREAM.UPDATE.RUNLORE", config | {"max_msgs": 190, "discard": "old"})
                 while (await stream_info(connection)).messages > 190:  # noqa: ASYNC110 -- the server says nothing
                     await asyncio.sleep(0.01)
                 found.append(await find_holes(connection, log, 200))

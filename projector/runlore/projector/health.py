@@ -71,6 +71,7 @@ class Health:
         checks = {
             "connected": state.connected,
             "fold_running": state.fold_running,
+            "storing": state.storing,
             "lag_ok": lag <= self._max_lag,
         }
         ready = all(checks.values())

@@ -136,6 +136,8 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     updated: float
     stopped: str | None = None
     """Why it stopped, if it did."""
+    restarts: int = 0
+    """How often in a row it was started soon after it had failed."""
     problems: tuple[str, ...] = ()
     """What is wrong although it runs, and what to do about it."""
 
