@@ -106,7 +106,7 @@ class Restore:
             contextlib.suppress(RunloreError, sqlite.Error, OSError),  # a view that cannot be read knows nothing
             contextlib.closing(open_reader(self._data.current_view())) as view,
         ):
-            known.append(view.execute("SELECT position FROM view_state").fetchone()[0])
+            known.append(int(view.execute("SELECT position FROM view_state").fetchone()[0]))
         return max(known)
 
     def _read_stream(self) -> tuple[Path | None, tuple[str, ...]]:

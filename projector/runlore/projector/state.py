@@ -43,7 +43,7 @@ class ServiceState:
     started: float = dataclasses.field(default_factory=time.monotonic)
     restarts: int = 0
     """How often in a row the service was started soon after it had failed."""
-    problems: dict[str, str] = dataclasses.field(default_factory=dict)
+    problems: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     """What is wrong and what to do about it, by what it concerns."""
 
     @property
