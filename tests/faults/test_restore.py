@@ -180,6 +180,20 @@ def test_a_user_who_may_not_restore_is_told_so_and_nothing_changes(
     assert ask(settings, stream_info).epoch == EPOCH
 
 
+def test_a_stream_that_still_grows_is_not_exchanged(tmp_path: Path, data: DataDir, log: list[Received]) -> None:
+    with open_server(tmp_path) as (_, settings):
+        ask(settings, lambda connection: create_stream(connection, stream_config(EPOCH, 1)))
+        with Restore(settings, lambda what, at, of: None) as restoring:
+            plan = restoring.plan()
+            ask(settings, lambda connection: publish_rows(connection, 1))
+            with pytest.raises(ServerUnavailableError, match="stop the producers"):
+                restoring.apply(plan)
+            assert ask(settings, stream_info).config["subjects"] == ["runlore.>"]
+            ask(settings, lambda connection: publish_rows(connection, 1))
+            restoring.apply(restoring.plan())
+        assert ask(settings, stream_info).messages == len(log) + 2
+
+
 async def publish_rows(connection: NatsConnection, count: int) -> None:
     for row in publish([], 1, count, "strange"):
         await connection.request(row.subject, row.payload)

@@ -15,6 +15,7 @@ from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
 from runlore.projector.api import ApiError, api
+from runlore.projector.restore import RestorePlan
 from runlore.projector.stream import stream_config, stream_info
 from runlore.schemas.errors import NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
@@ -23,6 +24,8 @@ from runlore.schemas.transport import connect
 
 CHUNK_BYTES = 128 * 1024
 CHUNK_SECONDS = 30.0
+HELD_SUBJECT = "runlore-is-being-restored"
+"""What the stream listens to while it is exchanged: nothing that anybody sends."""
 
 Result = TypeVar("Result")
 
@@ -41,42 +44,55 @@ def ask(settings: Settings, work: Callable[[NatsConnection], Awaitable[Result]])
 
 
 class RemoteStream:
-    """The stream at RUNLORE_URL. Its user needs the rights to delete and to restore it."""
+    """The stream at RUNLORE_URL. Its user needs the rights to update, delete and restore it."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self._settings, self._folder = settings, folder
 
-    def replace(self, private: Settings, epoch: str) -> Path:
+    def replace(self, private: Settings, plan: RestorePlan) -> Path:
         """Put the stream of a private server in the place of the one there; the backup of what was there.
 
-        Raises ServerUnavailableError when the user may not, before anything is changed.
+        Raises ServerUnavailableError when the user may not, or the stream has grown since the plan was made: nothing
+        is changed then.
         """
         new, old = self._folder / "restore" / "new.snapshot", self._folder / f"stream.before-restore-{_now()}.snapshot"
         ask(private, lambda connection: _save(connection, new))
         old.touch(0o600)  # stays empty when there is no stream
-        ask(self._settings, lambda connection: self._put(connection, new, old, epoch))
+        ask(self._settings, lambda connection: self._put(connection, new, old, plan))
         return old
 
-    async def _put(self, connection: NatsConnection, new: Path, old: Path, epoch: str) -> None:
+    async def _put(self, connection: NatsConnection, new: Path, old: Path, plan: RestorePlan) -> None:
         replicas = self._settings.replicas
         with contextlib.suppress(NotFoundError):
-            replicas = int((await stream_info(connection)).config["num_replicas"])
-            await _save(connection, old)
+            info = await stream_info(connection)
+            replicas = int(info.config["num_replicas"])
             await _require_rights(connection)
+            await _hold(connection, info.config, plan.stream_last)
+            await _save(connection, old)
             await api(connection, f"STREAM.DELETE.{STREAM_NAME}")
-        await _load(connection, new, stream_config(epoch, replicas))
+        await _load(connection, new, stream_config(plan.epoch, replicas))
+
+
+async def _hold(connection: NatsConnection, config: dict[str, Any], last: int) -> None:
+    """Keep new events away (their producers wait), so that none is acknowledged by the stream that goes."""
+    await api(connection, f"STREAM.UPDATE.{STREAM_NAME}", config | {"subjects": [HELD_SUBJECT]})
+    if (await stream_info(connection)).last_seq != last:
+        await api(connection, f"STREAM.UPDATE.{STREAM_NAME}", config)
+        raise ServerUnavailableError(
+            "events arrived since the stream was read: stop the producers, and run it again. Nothing was changed"
+        )
 
 
 async def _require_rights(connection: NatsConnection) -> None:
     """Ask for both in a way that is refused for its form: a user who may not ask gets no answer at all."""
-    for request in ("RESTORE", "DELETE"):
+    for request in ("RESTORE", "UPDATE", "DELETE"):
         try:
             await api(connection, f"STREAM.{request}.{STREAM_NAME}", {"not": "a request"})
         except ApiError:
             continue
         except ServerUnavailableError as error:
             raise ServerUnavailableError(
-                f"{error}. A restore deletes and restores the stream: give credentials of a user who may "
+                f"{error}. A restore updates, deletes and restores the stream: give credentials of a user who may "
                 f"(RUNLORE_CREDENTIALS, or a user in RUNLORE_URL). Nothing was changed"
             ) from error
         raise RunloreError(f"the server took a form of STREAM.{request} that it should refuse: report its version")

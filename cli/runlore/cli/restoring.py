@@ -85,7 +85,7 @@ class Restore:
         else:
             remote = RemoteStream(self._settings, self._data.root)
             with PrivateServer(self._program, store.parent, self._settings) as private:
-                kept = remote.replace(private, plan.epoch)
+                kept = remote.replace(private, plan)
         shutil.rmtree(self._work)
         return kept
 
