@@ -44,6 +44,7 @@ COMMANDS = {
     "replay": "replay:replay_command",
     "audit": "audit:audit",
     "outbox": "outbox:outbox",
+    "stream": "stream:stream",
     "doctor": "doctor:doctor",
 }
 """Commands in the order of `--help`, each as module:attribute below `runlore.cli.commands`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -16,6 +17,9 @@ from runlore.schemas.transport import Backoff
 
 STEADY_SECONDS = 10.0
 """A child that lived this long is steady: its next death is met without delay again."""
+
+KILL_SECONDS = 10.0
+"""How long to wait for a killed process: only one that waits for a disk takes longer."""
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before any fork: between fork and exec only the call itself is safe.
@@ -66,15 +70,22 @@ class Child:
 
     def stop(self, seconds: float) -> None:
         """SIGTERM, then SIGKILL after `seconds`. Harmless when it does not run."""
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            end_process(self._process, seconds)
+
+
+def end_process(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """SIGTERM, then SIGKILL after `seconds`; whether it has ended."""
+    if process.poll() is not None:
+        return True
+    process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+        return True
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(KILL_SECONDS)
+    return process.poll() is not None
 
 
 class Reviver:

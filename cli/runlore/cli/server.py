@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-import json
-import os
+import hashlib
 import secrets
 import shutil
-import signal
 import subprocess
 import sysconfig
-import tempfile
-import time
 from importlib import resources
 from pathlib import Path
 
-from runlore.cli.children import die_with_parent
+from runlore.cli.nats_process import NatsProcess, quoted
 from runlore.schemas.errors import ServerUnavailableError, SettingsError
 from runlore.schemas.layout import DataDir, Endpoint, FolderLock, read_struct, write_struct
 
 MIN_VERSION = (2, 14)
 """Atomic batch publishing with the limits we rely on."""
 
-START_SECONDS = 20.0
-STOP_SECONDS = 10.0
+FOLLOW_SECONDS = 5.0
+"""The server of an `up` that was killed stops by itself: a new one waits for it this long."""
 USER = "runlore"
+
+_TWO_SERVERS = (
+    "A second server on the same store would lose acknowledged events. If no `runlore up` runs on this folder, that "
+    "server hangs: end it with kill -9 and its process number, then start again"
+)
 
 
 class EmbeddedServer:
-    """One nats-server over `<data>/nats`. Start it from the main thread: its death signal hangs on it."""
+    """One nats-server over `<data>/nats`. Start it from the main thread: its death signal depends on it.
+
+    The server process inherits the lock of its store, so that a server which outlives its `up` (it hangs, or was
+    stopped) keeps others away.
+    """
 
     def __init__(self, data: DataDir, program: str | None = None) -> None:
         self._data = data
-        self._program = find_program(program)
-        # Two servers start happily on one store and lose acknowledged messages (measured).
+        self._process = NatsProcess(find_program(program), data.nats)
+        # Two servers start without complaint on one store and lose acknowledged messages (measured).
         self._lock = FolderLock(data.nats / "server.lock", "the embedded NATS server")
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._process.pid
 
     def start(self) -> Endpoint:
         """Start the server and write server.json. The port stays the same between starts if it is free.
@@ -47,7 +51,7 @@ class EmbeddedServer:
         does not start.
         """
         self._data.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock.acquire()
+        self._lock.acquire(FOLLOW_SECONDS, _TWO_SERVERS)
         try:
             return self._start_locked()
         except BaseException:
@@ -60,81 +64,51 @@ class EmbeddedServer:
         password = before.password if before else f"rl{secrets.token_hex(16)}"
         port = int(before.url.rpartition(":")[2]) if before else -1
         try:
-            url = self._spawn(port, password)
+            addresses = self._spawn(port, password)
         except ServerUnavailableError:
             if port == -1:
                 raise
-            url = self._spawn(-1, password)  # someone else took the port meanwhile
+            addresses = self._spawn(-1, password)  # someone else took the port meanwhile
         assert self.pid
-        endpoint = Endpoint(url=url, user=USER, password=password, pid=self.pid)
+        self._lock.name_holder(self.pid)
+        monitor = addresses["monitoring"] + _http_path(password)
+        endpoint = Endpoint(url=addresses["nats"], user=USER, password=password, pid=self.pid, monitor=monitor)
         write_struct(self._data.endpoint, endpoint)
         return endpoint
 
-    def _spawn(self, port: int, password: str) -> str:
-        # A killed server leaves its ports file, so each start gets a fresh folder.
-        run = Path(tempfile.mkdtemp(prefix="run-", dir=self._data.nats))
-        config = resources.files("runlore.cli") / "nats-server.conf"
-        try:
-            with resources.as_file(config) as path, (self._data.nats / "server.log").open("ab") as log:
-                self._process = subprocess.Popen(  # noqa: S603 -- the program is the installed nats-server
-                    [self._program, "-c", str(path), "--ports_file_dir", str(run)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # Ctrl-C reaches us first: we stop things in order
-                    preexec_fn=die_with_parent,
-                    env={
-                        **os.environ,
-                        "RUNLORE_NATS_HOST": "127.0.0.1",
-                        "RUNLORE_NATS_PORT": str(port),
-                        "RUNLORE_NATS_STORE": str(self._data.nats / "store"),
-                        "RUNLORE_NATS_PASSWORD": password,
-                    },
-                )
-                return self._wait_for_port(self._process, run)
-        finally:
-            shutil.rmtree(run, ignore_errors=True)
-
-    def _wait_for_port(self, process: subprocess.Popen[bytes], run: Path) -> str:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            for ports in run.glob("*.ports"):
-                try:
-                    return str(json.loads(ports.read_bytes())["nats"][0])
-                except (ValueError, KeyError, IndexError, OSError):
-                    pass  # partly written: look again
-            if process.poll() is not None:
-                break
-            time.sleep(0.005)
-        self.stop()
-        raise ServerUnavailableError(
-            f"nats-server did not start; its log is {self._data.nats / 'server.log'}: {self._last_log_line()}"
-        )
-
-    def _last_log_line(self) -> str:
-        lines = (self._data.nats / "server.log").read_text(errors="replace").splitlines()
-        return lines[-1] if lines else "(empty)"
+    def _spawn(self, port: int, password: str) -> dict[str, str]:
+        variables = {
+            "RUNLORE_NATS_HOST": "127.0.0.1",
+            "RUNLORE_NATS_PORT": str(port),
+            "RUNLORE_NATS_STORE": quoted(self._data.nats / "store"),
+            "RUNLORE_NATS_PASSWORD": password,
+            "RUNLORE_NATS_HTTP_PATH": _http_path(password),
+        }
+        with resources.as_file(resources.files("runlore.cli") / "nats-server.conf") as config:
+            return self._process.start(config, variables, [self._lock.descriptor])
 
     def running(self) -> bool:
         """Whether the server process is alive."""
-        return self._process is not None and self._process.poll() is None
+        return self._process.running()
 
     def stop(self) -> None:
-        """Stop the server and wait for it; kill it when it does not stop in time."""
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.send_signal(signal.SIGTERM)
-                try:
-                    self._process.wait(STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    self._process.kill()
-            self._process.wait()
-            self._process = None
+        """Stop the server and wait for it; kill it when it does not stop in time.
+
+        Raises ServerUnavailableError when even that does not end it: its disk hangs, and the store stays locked.
+        """
+        self._process.stop()
 
     def close(self) -> None:
-        """Stop the server and let go of the folder."""
-        self.stop()
-        self._lock.release()
+        """Stop the server and let go of the folder. Raises ServerUnavailableError as `stop` does."""
+        try:
+            self.stop()
+        finally:
+            self._lock.release()
+
+
+def _http_path(password: str) -> str:
+    """Where the server's monitoring answers: it asks nobody for a password, and other users may reach the port."""
+    return f"/{hashlib.sha256(password.encode()).hexdigest()[:32]}"
 
 
 def find_program(configured: str | None) -> str:

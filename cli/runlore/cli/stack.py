@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from runlore.cli.children import Child, Reviver, child_environment
 from runlore.cli.server import EmbeddedServer
+from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.producer import OutboxKeeper
 from runlore.projector import ensure_stream
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, StreamMismatchError
@@ -46,6 +47,7 @@ class EmbeddedStack:
         self._data = DataDir(settings.data_dir)
         self._lock = FolderLock(self._data.up_lock, "`runlore up`")
         self._server = None if settings.url else EmbeddedServer(self._data, settings.nats_server)
+        self._watch = ServerWatch(self._data)
         self._keeper = OutboxKeeper(settings)
         self._projector = Child(
             [sys.executable, "-m", "runlore.projector"],
@@ -58,6 +60,7 @@ class EmbeddedStack:
             self._dashboard = Child(command, child_environment(settings_environment(settings)), projector_log)
         self._server_reviver, self._projector_reviver, self._dashboard_reviver = Reviver(), Reviver(), Reviver()
         self._keeping = False
+        self._noted = ""
 
     def __enter__(self) -> EmbeddedStack:
         self._data.root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -73,6 +76,7 @@ class EmbeddedStack:
         if self._server is not None:
             self._server.start()
             asyncio.run(_make_stream(self.settings))
+            self._watch.start()
         self._keeper.start()
         self._keeping = True
         self._projector.start()
@@ -90,9 +94,12 @@ class EmbeddedStack:
         if self._keeping:
             self._keeper.stop()
             self._keeping = False
-        if self._server is not None:
-            self._server.close()
-        self._lock.release()
+        self._watch.stop()
+        try:
+            if self._server is not None:
+                self._server.close()
+        finally:
+            self._lock.release()
 
     @property
     def address(self) -> str:
@@ -151,9 +158,8 @@ class EmbeddedStack:
 
         Raises StreamMismatchError when the projector refuses to go on.
         """
-        if self._server is not None and not self._server.running() and self._server_reviver.due():
-            self._note("nats-server died; starting it again")
-            self._revive_server(self._server)
+        if self._server is not None:
+            self._mind_server(self._server)
         code = self._projector.exit_code()
         if code == VERIFICATION_FAILED:
             raise self._ended(code)
@@ -161,6 +167,28 @@ class EmbeddedStack:
             self._note(f"the projector ended with {code}; starting it again")
             self._projector.start()
         self._mind_dashboard()
+
+    def _mind_server(self, server: EmbeddedServer) -> None:
+        if not server.running():
+            reason = "nats-server died"
+        elif self._watch.hangs():
+            reason = "nats-server does not answer any more"
+        elif (error := self._watch.error) is not None:
+            reason = f"nats-server stores no more events ({error})"
+            if not has_room(self._data.nats):
+                self._note_once(f"{reason}: the disk is full. Free some space; events wait in their outboxes meanwhile")
+                return
+        else:
+            self._noted = ""
+            return
+        if self._server_reviver.due():
+            self._note(f"{reason}; starting it again")
+            self._revive_server(server)
+
+    def _note_once(self, text: str) -> None:
+        if text != self._noted:
+            self._noted = text
+            self._note(text)
 
     def _mind_dashboard(self) -> None:
         page = self._dashboard
@@ -172,9 +200,10 @@ class EmbeddedStack:
             page.start()
 
     def _revive_server(self, server: EmbeddedServer) -> None:
-        server.close()
         try:
+            server.close()
             server.start()
+            self._watch.renew()
         except RunloreError as error:
             self._note(f"{error}; trying again")
 

@@ -8,16 +8,19 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from runlore.producer.outbox import SQLITE_GATE, DeadLetter, Outbox
+from runlore.producer.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
 from runlore.producer.relay import Relay
+from runlore.schemas.codec import decode_head
+from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
 
 STOP_SECONDS = 5.0
 LOOK_SECONDS = 5.0
 LOOK_PAUSE = 0.02
+OTHERS_PAUSE = 0.2
 
-_Found = tuple[int, list[tuple[int, str, str, float]], tuple[int | None, float | None]]
+_Found = tuple[int, list[tuple[int, str, str, float]], tuple[int | None, float | None], bytes | None]
 
 logger = logging.getLogger("runlore")
 
@@ -34,6 +37,15 @@ class OutboxStatus(NamedTuple):
     dead_letters: list[DeadLetter]
     created: float | None
     """Unix seconds."""
+    oldest: float | None = None
+    """When the first waiting event occurred, Unix seconds; None when none waits, or it is damaged."""
+    adopted: bool = False
+    """Whether its own process has ended and another one sends what it left behind."""
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether its own process has ended."""
+        return self.adopted or not self.alive
 
 
 class DrainReport(NamedTuple):
@@ -54,7 +66,7 @@ def _status(path: Path) -> OutboxStatus | None:
     lock = FolderLock(path.with_suffix(".lock"), "a look at the outbox")
     free = lock.try_acquire()
     try:
-        waiting, dead, made = _look_in_turn(path)
+        waiting, dead, made, first = _look_in_turn(path)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             logger.warning("runlore: %s was not free to be read for %g s: try again", path, LOOK_SECONDS)
@@ -66,7 +78,16 @@ def _status(path: Path) -> OutboxStatus | None:
         return None
     finally:
         lock.release()
-    return OutboxStatus(path, path.stem, made[0], not free, waiting, [DeadLetter._make(row) for row in dead], made[1])
+    letters = [DeadLetter._make(row) for row in dead]
+    adopted = not free and lock.holder().startswith(ADOPTED)
+    return OutboxStatus(path, path.stem, made[0], not free, waiting, letters, made[1], _occurred(first), adopted)
+
+
+def _occurred(payload: bytes | None) -> float | None:
+    try:
+        return None if payload is None else decode_head(payload).occurred_at.timestamp()
+    except EventDecodeError:
+        return None
 
 
 def _look_in_turn(path: Path) -> _Found:
@@ -87,7 +108,9 @@ def _look(path: Path) -> _Found:
     try:
         waiting = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
         dead = connection.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq").fetchall()
-        return waiting, dead, connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
+        made = connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
+        first = connection.execute("SELECT payload FROM outbox ORDER BY seq LIMIT 1").fetchone()
+        return waiting, dead, made, first[0] if first else None
     finally:
         connection.close()
 
@@ -105,9 +128,12 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False) 
                 outbox.revive()
                 outbox.close()
     before = _orphaned(data)
+    deadline = time.monotonic() + timeout
     keeper = OutboxKeeper(settings)
     keeper.start()
     keeper.wait_swept(timeout)
+    while _orphaned(data) and time.monotonic() < deadline:
+        time.sleep(OTHERS_PAUSE)  # another process has adopted them, and sends them
     keeper.stop()
     after = _orphaned(data)
     dead = sum(len(status.dead_letters) for status in outbox_status(data) if not status.alive)
@@ -115,7 +141,7 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False) 
 
 
 def _orphaned(data: DataDir) -> int:
-    return sum(status.waiting for status in outbox_status(data) if not status.alive)
+    return sum(status.waiting for status in outbox_status(data) if status.left_behind)
 
 
 class OutboxKeeper:

@@ -20,6 +20,8 @@ from runlore.producer.outbox_file import OutboxFile
 from runlore.schemas.errors import OutboxError
 from runlore.schemas.layout import FolderLock
 
+ADOPTED = "an adopted outbox"
+"""The purpose of the lock of one whose own process has ended."""
 READ_ROWS = 1000
 """Rows read at once: as many as JetStream takes in one atomic batch."""
 READ_BYTES = 8 * 1024 * 1024
@@ -103,7 +105,7 @@ class Outbox:
         """The outbox of a process that has ended; None while it lives or another has adopted it."""
         if not path.exists():
             return None
-        lock = FolderLock(path.with_suffix(".lock"), "an adopted outbox")
+        lock = FolderLock(path.with_suffix(".lock"), ADOPTED)
         if not lock.try_acquire():
             return None
         if not path.exists():  # drained and removed meanwhile

@@ -14,10 +14,12 @@ from runlore.projector.archive import Archive, Gap, Received
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.checks import check_stream, mismatch
 from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES
+from runlore.projector.holes import trailing_gap
 from runlore.projector.intake import Intake
 from runlore.projector.logs import get_log
 from runlore.projector.lost_log import LostLog, lost_log, require_everything
 from runlore.projector.metrics import Metrics
+from runlore.projector.patrol import Patrol
 from runlore.projector.state import ServiceState
 from runlore.projector.stream import StreamInfo, ensure_stream, require_no_drift, stream_info
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError
@@ -102,8 +104,12 @@ class ArchiveStage:
 
     async def _read(self, connection: NatsConnection, intake: Intake) -> None:
         assert self._archive is not None
+        if gap := await trailing_gap(connection, self._archive.position):
+            self._store(self._archive, gap)
+            intake = self._intake = Intake(connection, gap.last)
         watch = asyncio.create_task(self._watch(connection, self._archive.epoch))
         watch.add_done_callback(lambda _: intake.interrupt())
+        patrol = asyncio.create_task(Patrol(self._settings, self._state).walk(connection, self._archive.position))
         try:
             while not self._stopping and (batch := await intake.batch()):
                 self._store(self._archive, batch)
@@ -112,7 +118,8 @@ class ArchiveStage:
                 intake.resume()
         finally:
             watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            patrol.cancel()
+            await asyncio.gather(watch, patrol, return_exceptions=True)
         if not watch.cancelled():
             watch.result()
         if not self._stopping:
@@ -137,6 +144,7 @@ class ArchiveStage:
         And at the file: whoever removes it while it is open takes everything along that is written from then on.
         """
         while True:
+            before = self._state.archived
             await asyncio.sleep(WATCH_SECONDS)
             assert self._archive is not None
             self._archive.require_in_place()
@@ -144,6 +152,8 @@ class ArchiveStage:
             info = await _require_stream(connection, epoch)
             self._state.stream_last = max(self._state.stream_last, info.last_seq)
             self._sign()
+            if before == self._state.archived < info.last_seq and await trailing_gap(connection, before):
+                raise ServerUnavailableError("the stream's last positions hold nothing: reading on after them")
 
     def _sign(self) -> None:
         if self._checkpoints is not None:

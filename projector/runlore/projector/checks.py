@@ -16,9 +16,9 @@ from runlore.projector.stream import StoredMessage, StreamIdentity, get_message
 from runlore.schemas.errors import StreamMismatchError
 
 _WHAT_TO_DO = (
-    "Nothing was overwritten: log.db holds what was archived. Stop the producers, then either bring "
-    "the stream back (its store folder, or a backup) or, to begin a new history, move the projection "
-    "folder away"
+    "Nothing was overwritten: log.db holds what was archived. Stop the producers and `runlore up`; then `runlore "
+    "stream restore` says what it would write back into the stream, and with --apply does it. Nothing else brings "
+    "back what the stream lost; moving log.db away begins a new history without it"
 )
 
 

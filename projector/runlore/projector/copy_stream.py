@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from runlore.projector.archive import Archive, Gap
+from nats.aio.client import Client as NatsConnection
+
+from runlore.projector.archive import Archive, Gap, Received
+from runlore.projector.holes import trailing_gap
 from runlore.projector.intake import Intake
 from runlore.projector.rebuild import Progress
 from runlore.projector.stream import require_no_drift, stream_info
@@ -13,17 +16,27 @@ from runlore.schemas.errors import ServerUnavailableError, StreamDriftError
 from runlore.schemas.settings import Settings
 from runlore.schemas.transport import connect
 
+IDLE_SECONDS = 2.0
+"""After this long without a message the stream is asked whether it has any more."""
 
-def copy_stream(settings: Settings, path: Path, until: int | None = None, progress: Progress | None = None) -> int:
+
+def copy_stream(
+    settings: Settings,
+    path: Path,
+    until: int | None = None,
+    progress: Progress | None = None,
+    drifted: bool = False,
+) -> int:
     """Archive the stream at `settings.url` into a new log.db, up to `until` or where it ends now; the position reached.
 
-    Raises ServerUnavailableError when nobody answers or the connection is lost on the way, NotFoundError when there
-    is no such stream, StreamDriftError when its configuration may have deleted events.
+    `drifted`: also one whose configuration is no longer ours. Raises ServerUnavailableError when nobody answers or the
+    connection is lost on the way, NotFoundError when there is no such stream, StreamDriftError when its configuration
+    may have deleted events.
     """
-    return asyncio.run(_copy(settings, path, until, progress))
+    return asyncio.run(_copy(settings, path, until, progress, drifted))
 
 
-async def _copy(settings: Settings, path: Path, until: int | None, progress: Progress | None) -> int:
+async def _copy(settings: Settings, path: Path, until: int | None, progress: Progress | None, drifted: bool) -> int:
     closed = asyncio.Event()
 
     async def on_closed() -> None:
@@ -32,7 +45,8 @@ async def _copy(settings: Settings, path: Path, until: int | None, progress: Pro
     connection = await connect(settings, "runlore replay", _ignore, on_closed)
     try:
         info = await stream_info(connection)
-        require_no_drift(info)
+        if not drifted:
+            require_no_drift(info)
         if info.epoch is None:
             raise StreamDriftError("the stream has no epoch: it was not made by Runlore")
         last = info.last_seq if until is None else min(until, info.last_seq)
@@ -40,11 +54,11 @@ async def _copy(settings: Settings, path: Path, until: int | None, progress: Pro
         try:
             intake = Intake(connection, archive.position)
             while archive.position < last:
-                batch = await intake.batch()
+                batch = await _next(intake, connection, archive.position)
                 if closed.is_set() or not batch:
                     raise ServerUnavailableError(f"the connection to NATS was lost at position {archive.position}")
                 if isinstance(batch, Gap):
-                    archive.record_gap(*batch)
+                    archive.record_gap(batch.first, min(batch.last, last), batch.reason)
                 else:
                     archive.append([message for message in batch if message.position <= last])
                 if progress is not None:
@@ -55,6 +69,18 @@ async def _copy(settings: Settings, path: Path, until: int | None, progress: Pro
             archive.close()
     finally:
         await connection.close()
+
+
+async def _next(intake: Intake, connection: NatsConnection, position: int) -> list[Received] | Gap:
+    """What follows; a Gap up to the end when no message does."""
+    waiting = asyncio.ensure_future(intake.batch())
+    try:
+        while not (await asyncio.wait({waiting}, timeout=IDLE_SECONDS))[0]:
+            if gap := await trailing_gap(connection, position):
+                return gap
+        return waiting.result()
+    finally:
+        waiting.cancel()
 
 
 async def _ignore(error: Exception) -> None:

@@ -71,6 +71,7 @@ class Health:
         checks = {
             "connected": state.connected,
             "fold_running": state.fold_running,
+            "storing": state.storing,
             "lag_ok": lag <= self._max_lag,
         }
         ready = all(checks.values())
@@ -83,7 +84,8 @@ class Health:
             "quarantined": state.quarantined,
             "conflicts": state.conflicts,
         }
-        return Answer(ready, _json({"ready": ready, **checks, **numbers}))
+        problems = list(state.problems.values())
+        return Answer(ready, _json({"ready": ready, **checks, **numbers, "problems": problems}))
 
 
 def _json(value: dict[str, Any]) -> bytes:

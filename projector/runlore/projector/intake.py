@@ -21,6 +21,9 @@ BUFFER_BYTES = 16 * 1024 * 1024
 
 RESTART_PAUSE = 0.1
 
+NOT_HELD = "the stream no longer holds these positions"
+"""The reason of a gap, as log.db and its tree keep it."""
+
 
 class Intake:
     """Reads on after `position`, over one connection. Single use.
@@ -125,7 +128,7 @@ class Intake:
         if following is None or following <= first:
             raise ServerUnavailableError(f"the stream holds position {first} but does not deliver it")
         self._next = following
-        return Gap(first, following - 1, "the stream no longer holds these positions")
+        return Gap(first, following - 1, NOT_HELD)
 
     def _receive(self, row: Received, pending: int) -> None:
         if row.position != self._next:

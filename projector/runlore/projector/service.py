@@ -16,7 +16,8 @@ from runlore.projector.health import Health
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.metrics import Metrics
 from runlore.projector.standby import taken
-from runlore.projector.state import ServiceState
+from runlore.projector.state import ASKED, ServiceState
+from runlore.projector.surroundings import watch_surroundings
 from runlore.schemas.errors import (
     CorruptLogError,
     NotFoundError,
@@ -26,12 +27,11 @@ from runlore.schemas.errors import (
     StreamDriftError,
     StreamMismatchError,
 )
-from runlore.schemas.layout import DataDir, write_struct
+from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct, write_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.transport import Backoff
 
 TICK_SECONDS = 1.0
-ASKED = "asked to stop"
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_VERIFICATION = 0, 1, 2, 4
 
@@ -63,6 +63,7 @@ class Projector:
         with taken(self._data, self._wait, self._stop_asked) as ours, contextlib.ExitStack() as closing:
             if not ours:
                 return
+            self.state.follow(read_struct(self._data.status, ProjectorStatus))
             health = Health(self._settings, self.state, self._metrics)
             health.start()
             closing.callback(health.close)
@@ -111,11 +112,12 @@ class Projector:
         self._archive.look_back()
         self._fold_what_is_there()
         ticks = asyncio.create_task(self._tick(http))
+        watch = asyncio.create_task(watch_surroundings(self._settings, self.state, self._stopping))
         try:
             await self._follow()
         finally:
             self._stopping.set()
-            await ticks
+            await asyncio.gather(ticks, watch)
 
     def _fold_what_is_there(self) -> None:
         """Catch up from log.db without waiting for NATS."""

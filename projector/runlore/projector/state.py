@@ -8,8 +8,15 @@ import time
 
 from runlore.schemas.layout import ProjectorStatus
 
+ASKED = "asked to stop"
+"""Why a service stopped that did not fail."""
+
 LIVE_SECONDS = 15.0
 """The loop ticks every second; it counts as stuck after this long."""
+
+
+STEADY_SECONDS = 60.0
+"""A service that has run for this long has not failed again."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -18,6 +25,8 @@ class ServiceState:
 
     connected: bool = False
     fold_running: bool = False
+    storing: bool = True
+    """Whether the server stores events, as far as it can be asked."""
     stream_last: int = 0
     archived: int = 0
     folded: int = 0
@@ -32,11 +41,21 @@ class ServiceState:
     disconnects: int = 0
     consumer_restarts: int = 0
     ticked: float = dataclasses.field(default_factory=time.monotonic)
+    started: float = dataclasses.field(default_factory=time.monotonic)
+    restarts: int = 0
+    """How often in a row the service was started soon after it had failed."""
+    problems: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """What is wrong and what to do about it, by what it concerns."""
 
     @property
     def lag(self) -> int:
         """Events of the stream that are not folded yet."""
         return max(0, max(self.stream_last, self.archived) - self.folded)
+
+    def follow(self, before: ProjectorStatus | None) -> None:
+        """Count on from the service that ran before, if it failed just now."""
+        if before is not None and before.stopped not in (None, ASKED) and time.time() - before.updated < STEADY_SECONDS:
+            self.restarts = before.restarts + 1
 
     def tick(self) -> None:
         """Say that the loop is alive."""
@@ -58,4 +77,6 @@ class ServiceState:
             quarantined=self.quarantined,
             updated=time.time(),
             stopped=stopped,
+            restarts=self.restarts if time.monotonic() - self.started < STEADY_SECONDS else 0,
+            problems=tuple(self.problems.values()),
         )

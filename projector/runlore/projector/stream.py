@@ -199,16 +199,26 @@ def _normal(field: str, found: Any, wanted: Any) -> Any:
     return found
 
 
-async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
-    config = {
+def stream_config(epoch: str, replicas: int) -> dict[str, Any]:
+    """The configuration that a stream of this epoch is made with."""
+    return {
         "name": STREAM_NAME,
         **_CONFIG,
         "duplicate_window": DUPLICATE_WINDOW_NS,
-        "num_replicas": settings.replicas,
-        "metadata": {EPOCH_KEY: str(uuid.uuid4()), VERSION_KEY: version("runlore")},
+        "num_replicas": replicas,
+        "metadata": {EPOCH_KEY: epoch, VERSION_KEY: version("runlore")},
     }
+
+
+async def create_stream(connection: NatsConnection, config: dict[str, Any]) -> StreamInfo:
+    """Make the stream. Raises ApiError, ServerUnavailableError."""
+    return _info(await api(connection, f"STREAM.CREATE.{STREAM_NAME}", config))
+
+
+async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
+    config = stream_config(str(uuid.uuid4()), settings.replicas)
     try:
-        return _info(await api(connection, f"STREAM.CREATE.{STREAM_NAME}", config))
+        return await create_stream(connection, config)
     except ApiError as error:
         if error.err_code == _NAME_IN_USE:  # someone else made it meanwhile, with another epoch
             return await stream_info(connection)

@@ -22,12 +22,15 @@ import fcntl
 import os
 import re
 import stat
+import time
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from runlore.schemas.errors import CorruptLogError, FolderBusyError, NotFoundError
+
+_LOCK_PAUSE = 0.05
 
 VIEW_SCHEMA = 2
 """Version of the view's tables; the query library reads no other."""
@@ -117,6 +120,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     user: str
     password: str
     pid: int
+    monitor: str = ""
+    """Base address of the server's own health endpoint; empty in files of older versions."""
 
 
 class DashboardStatus(msgspec.Struct, frozen=True):
@@ -141,6 +146,10 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     updated: float
     stopped: str | None = None
     """Why it stopped, if it did."""
+    restarts: int = 0
+    """How often in a row it was started soon after it had failed."""
+    problems: tuple[str, ...] = ()
+    """What is wrong although it runs, and what to do about it."""
 
 
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +220,10 @@ def read_struct(path: Path, kind: type[AnyStruct]) -> AnyStruct | None:
 
 
 class FolderLock:
-    """An advisory lock on a file that names its holder; released when the process ends."""
+    """An advisory lock on a file that names its holder; released when the process ends.
+
+    A child that inherits `descriptor` holds the lock too: it is free when the last of them has ended.
+    """
 
     def __init__(self, path: Path, purpose: str) -> None:
         self._path = path
@@ -227,18 +239,33 @@ class FolderLock:
         except BlockingIOError:
             os.close(descriptor)
             return False
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{self._purpose}, process {os.getpid()}".encode())
         self._descriptor = descriptor
+        self.name_holder(os.getpid())
         return True
 
-    def acquire(self) -> None:
-        """Take the lock, or raise FolderBusyError naming the holder."""
-        if not self.try_acquire():
-            raise FolderBusyError(f"{self._path.parent} is in use by {self.holder()} (lock {self._path.name})")
+    def acquire(self, seconds: float = 0.0, advice: str = "") -> None:
+        """Take the lock within `seconds`, or raise FolderBusyError naming the holder, followed by `advice`."""
+        deadline = time.monotonic() + seconds
+        while not self.try_acquire():
+            if time.monotonic() >= deadline:
+                busy = f"{self._path.parent} is in use by {self.holder()} (lock {self._path.name})"
+                raise FolderBusyError(f"{busy}. {advice}" if advice else busy)
+            time.sleep(_LOCK_PAUSE)
+
+    @property
+    def descriptor(self) -> int:
+        """The open lock file, for a child to inherit. Only while held."""
+        assert self._descriptor is not None
+        return self._descriptor
+
+    def name_holder(self, pid: int) -> None:
+        """Write into the file that this process holds the lock, and since when. Only while held."""
+        since = dt.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, f"{self._purpose}, process {pid}, since {since}".encode(), 0)
 
     def holder(self) -> str:
-        """What the holder wrote: purpose and process."""
+        """What the holder wrote: purpose, process, and since when."""
         try:
             return self._path.read_text() or "another process"
         except OSError:

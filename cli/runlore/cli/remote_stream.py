@@ -1,0 +1,157 @@
+"""The stream of a server that is not ours: backed up, deleted, and restored through JetStream's own API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client as NatsConnection
+from nats.aio.msg import Msg
+
+from runlore.projector.api import ApiError, api
+from runlore.projector.restore import RestorePlan
+from runlore.projector.stream import stream_config, stream_info
+from runlore.schemas.errors import NotFoundError, RunloreError, ServerUnavailableError
+from runlore.schemas.settings import Settings
+from runlore.schemas.subjects import STREAM_NAME
+from runlore.schemas.transport import connect
+
+CHUNK_BYTES = 128 * 1024
+CHUNK_SECONDS = 30.0
+HELD_SUBJECT = "runlore-is-being-restored"
+"""What the stream listens to while it is exchanged: nothing that anybody sends."""
+
+Result = TypeVar("Result")
+
+
+def ask(settings: Settings, work: Callable[[NatsConnection], Awaitable[Result]]) -> Result:
+    """Run `work` over one connection. Raises ServerUnavailableError when there is none."""
+
+    async def run() -> Result:
+        connection = await connect(settings, "runlore stream", _ignore, _closed)
+        try:
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+class RemoteStream:
+    """The stream at RUNLORE_URL. Its user needs the rights to update, delete and restore it."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings, self._folder = settings, folder
+
+    def replace(self, private: Settings, plan: RestorePlan) -> Path:
+        """Put the stream of a private server in the place of the one there; the backup of what was there.
+
+        Raises ServerUnavailableError when the user may not, or the stream has grown since the plan was made: nothing
+        is changed then.
+        """
+        new, old = self._folder / "restore" / "new.snapshot", self._folder / f"stream.before-restore-{_now()}.snapshot"
+        ask(private, lambda connection: _save(connection, new))
+        old.touch(0o600)  # stays empty when there is no stream
+        ask(self._settings, lambda connection: self._put(connection, new, old, plan))
+        return old
+
+    async def _put(self, connection: NatsConnection, new: Path, old: Path, plan: RestorePlan) -> None:
+        replicas = self._settings.replicas
+        with contextlib.suppress(NotFoundError):
+            info = await stream_info(connection)
+            replicas = int(info.config["num_replicas"])
+            await _require_rights(connection)
+            await _hold(connection, info.config, plan.stream_last)
+            await _save(connection, old)
+            await api(connection, f"STREAM.DELETE.{STREAM_NAME}")
+        await _load(connection, new, stream_config(plan.epoch, replicas))
+
+
+async def _hold(connection: NatsConnection, config: dict[str, Any], last: int) -> None:
+    """Keep new events away (their producers wait), so that none is acknowledged by the stream that goes."""
+    await api(connection, f"STREAM.UPDATE.{STREAM_NAME}", config | {"subjects": [HELD_SUBJECT]})
+    if (await stream_info(connection)).last_seq != last:
+        await api(connection, f"STREAM.UPDATE.{STREAM_NAME}", config)
+        raise ServerUnavailableError(
+            "events arrived since the stream was read: stop the producers, and run it again. Nothing was changed"
+        )
+
+
+async def _require_rights(connection: NatsConnection) -> None:
+    """Ask for both in a way that is refused for its form: a user who may not ask gets no answer at all."""
+    for request in ("RESTORE", "UPDATE", "DELETE"):
+        try:
+            await api(connection, f"STREAM.{request}.{STREAM_NAME}", {"not": "a request"})
+        except ApiError:
+            continue
+        except ServerUnavailableError as error:
+            raise ServerUnavailableError(
+                f"{error}. A restore updates, deletes and restores the stream: give credentials of a user who may "
+                f"(RUNLORE_CREDENTIALS, or a user in RUNLORE_URL). Nothing was changed"
+            ) from error
+        raise RunloreError(f"the server took a form of STREAM.{request} that it should refuse: report its version")
+
+
+async def _save(connection: NatsConnection, path: Path) -> None:
+    """Write the server's own backup of the stream into a file."""
+    inbox = connection.new_inbox()
+    chunks: asyncio.Queue[Msg] = asyncio.Queue()
+
+    async def take(message: Msg) -> None:
+        chunks.put_nowait(message)
+
+    subscription = await connection.subscribe(inbox, cb=take)  # pyright: ignore[reportUnknownMemberType] -- Future without its type
+    body = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": True}
+    await api(connection, f"STREAM.SNAPSHOT.{STREAM_NAME}", body)
+    with path.open("wb") as file:
+        while (chunk := await asyncio.wait_for(chunks.get(), CHUNK_SECONDS)).data:
+            file.write(chunk.data)
+            if chunk.reply:
+                await connection.publish(chunk.reply, b"")
+    if (chunk.headers or {}).get("Status", "204") not in ("", "204"):
+        raise ServerUnavailableError(f"the server did not finish the backup: {chunk.headers}")
+    await subscription.unsubscribe()
+
+
+async def _load(connection: NatsConnection, path: Path, config: dict[str, Any]) -> None:
+    """Have the server restore a stream from its backup."""
+    target = (await api(connection, f"STREAM.RESTORE.{STREAM_NAME}", {"config": config, "state": {}}))[
+        "deliver_subject"
+    ]
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            _heed(await _asked(connection, target, chunk))
+    _heed(await _asked(connection, target, b""))
+
+
+async def _asked(connection: NatsConnection, subject: str, data: bytes) -> bytes:
+    try:
+        return (await connection.request(subject, data, timeout=CHUNK_SECONDS)).data
+    except nats.errors.Error as error:
+        raise ServerUnavailableError(
+            f"the server stopped the restore ({type(error).__name__}): run `runlore stream restore --apply` again"
+        ) from error
+
+
+def _heed(answer: bytes) -> None:
+    error = msgspec.json.decode(answer).get("error") if answer else None
+    if error is not None:
+        raise RunloreError(f"the server refuses the restored stream: {error.get('description')}. Its backup is kept")
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+async def _ignore(error: Exception) -> None:
+    """What fails is raised by the request itself."""
+
+
+async def _closed() -> None:
+    """We close it ourselves."""

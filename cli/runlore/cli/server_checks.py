@@ -1,0 +1,125 @@
+"""What `runlore doctor` asks the server: its stream, what it would take, and what it lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import nats.errors
+from nats.aio.client import Client as NatsConnection
+
+from runlore.cli.finding import Finding
+from runlore.cli.stack import public_address
+from runlore.projector import stream_drift, stream_info
+from runlore.projector.api import api
+from runlore.projector.holes import find_holes
+from runlore.projector.patrol import WHAT_TO_DO
+from runlore.projector.stream import StreamInfo
+from runlore.projector.surroundings import RESTART, write_error
+from runlore.schemas.errors import NotFoundError, RunloreError
+from runlore.schemas.layout import DataDir, Endpoint, read_struct
+from runlore.schemas.settings import Settings
+from runlore.schemas.sqlite import open_reader, sqlite
+from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
+from runlore.schemas.transport import connect
+
+ASK_SECONDS = 5.0
+NEARLY_FULL = 0.9
+"""Share of an account's storage above which it is nearly full."""
+
+_WRONG_SEQUENCE = 10071
+_NEVER = str(2**63)
+
+
+def check_server(settings: Settings) -> Iterator[Finding]:
+    """Findings about the server and the stream, as far as it answers."""
+    errors: list[str] = []
+    try:
+        info, findings = asyncio.run(_ask(settings, errors))
+    except NotFoundError as error:
+        yield Finding("stream", "warn", str(error), "start the projector")
+    except RunloreError as error:
+        advice = "start `runlore up`" if not settings.url else "check RUNLORE_URL and the server's log"
+        yield Finding("server", "fail", "; ".join([str(error), *errors]), advice)
+    else:
+        yield Finding("server", "ok", public_address(settings))
+        drift = stream_drift(info.config)
+        listed = "; ".join(map(str, drift)) or f"{info.messages:,} events, last position {info.last_seq:,}"
+        advice = "set it back, after making sure that no event was deleted" if drift else ""
+        yield Finding("stream", "fail" if drift else "ok", listed, advice)
+        yield from findings
+    yield from _storing(settings)
+
+
+async def _ask(settings: Settings, errors: list[str]) -> tuple[StreamInfo, list[Finding]]:
+    async def hear(error: Exception) -> None:
+        errors.append(str(error))
+
+    async def closed() -> None:
+        """We close it ourselves."""
+
+    connection = await connect(settings, "runlore doctor", hear, closed)
+    try:
+        info = await stream_info(connection)
+        findings = [
+            await _publishing(connection, settings, errors),
+            *await _storage(connection),
+            *await _holes(connection, DataDir(settings.data_dir)),
+        ]
+        return info, findings
+    finally:
+        await connection.close()
+
+
+async def _publishing(connection: NatsConnection, settings: Settings, errors: list[str]) -> Finding:
+    """Publish in a way that the stream must refuse: only who may publish hears that."""
+    subject = f"{SUBJECT_PREFIX}.{subject_token(settings.project)}.doctor"
+    headers = {"Nats-Expected-Last-Sequence": _NEVER}
+    try:
+        answer = (await connection.request(subject, b"", timeout=ASK_SECONDS, headers=headers)).data
+    except nats.errors.Error as error:
+        detail = "; ".join([f"no answer to a message on {subject} ({type(error).__name__})", *errors])
+        return Finding("publish", "fail", detail, "give the user of RUNLORE_URL the right to publish on runlore.>")
+    refusal = msgspec.json.decode(answer).get("error", {})
+    if refusal.get("err_code") == _WRONG_SEQUENCE:
+        return Finding("publish", "ok", f"{subject} reaches the stream")
+    return Finding("publish", "fail", f"refused: {refusal.get('description')}", "raise the limits of the account")
+
+
+async def _storage(connection: NatsConnection) -> list[Finding]:
+    account: dict[str, Any] = await api(connection, "INFO")
+    limit, used = int(account.get("limits", {}).get("max_storage", -1)), int(account.get("storage", 0))
+    if limit <= 0 or used < limit * NEARLY_FULL:
+        return []
+    detail = f"{used / 1e6:,.0f} of the account's {limit / 1e6:,.0f} MB are used"
+    return [Finding("storage", "fail", detail, "raise the account's limit: at the limit the server refuses events")]
+
+
+async def _holes(connection: NatsConnection, data: DataDir) -> list[Finding]:
+    if not data.log.exists():
+        return []
+    try:
+        with contextlib.closing(open_reader(data.log)) as log:
+            position = log.execute("SELECT position FROM log_state").fetchone()[0]
+            found = await find_holes(connection, log, position)
+    except (sqlite.Error, TypeError):
+        return []  # the finding about the file says so
+    return [Finding("holes", "fail", found, WHAT_TO_DO) if found else Finding("holes", "ok", "none seen")]
+
+
+def _storing(settings: Settings) -> Iterator[Finding]:
+    endpoint = None if settings.url else read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+    if endpoint is None or not endpoint.monitor:
+        return
+    try:
+        error = write_error(endpoint)
+    except (OSError, http.client.HTTPException):
+        return  # the server's own finding says that it is away
+    if error:
+        yield Finding("storing", "fail", f"nats-server stores no more events: {error}", RESTART)
+    else:
+        yield Finding("storing", "ok", "the server stores events")
