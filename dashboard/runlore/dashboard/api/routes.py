@@ -18,6 +18,7 @@ from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import Visit
 from runlore.query.differences import Difference
 from runlore.query.moments import NO_END, Moment
+from runlore.query.numbers import Number
 from runlore.query.series import sketch
 from runlore.query.trail import projects
 from runlore.schemas.errors import InvalidReferenceError
@@ -177,7 +178,7 @@ def quarantine(visit: Visit) -> QuarantinePage:
     return QuarantinePage([types.Quarantined(**row) for row in rows])
 
 
-def _finite(value: int | float) -> float | None:
+def _finite(value: Number) -> float | None:
     try:
         number = float(value)
     except OverflowError:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
-from runlore.query.comparison import is_number
+from runlore.query.numbers import is_number
 from runlore.query.trail import recent
 from runlore.schemas.cells import from_cell
 
