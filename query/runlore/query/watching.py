@@ -142,12 +142,17 @@ def _below(leaf: PathParts, wanted: PathParts) -> bool:
     return leaf[: len(wanted)] == wanted
 
 
+def is_filter(text: str) -> bool:
+    """Whether a text to watch is a filter; else it begins as a reference does."""
+    return not _REFERENCE.match(text)
+
+
 def select(client: Lookup, what: str | EntityRef | None, key: str | PathParts | None, kind: str | None) -> Selection:
     """What to watch. Raises InvalidReferenceError or, for what does not begin as a reference does, FilterError."""
     found = Selection(client.project, kind, key=None if key is None else _paths(key))
     if what is None:
         return found
-    if isinstance(what, str) and not _REFERENCE.match(what):
+    if isinstance(what, str) and is_filter(what):
         filtered = compile_filter(client, what)
         return msgspec.structs.replace(
             found, mentioned=filtered.paths or None, fields=filtered.fields, matches=filtered.matches

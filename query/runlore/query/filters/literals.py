@@ -75,6 +75,7 @@ def time(text: str) -> Time | None:
         moment = read_datetime(text)
     except ValueError:
         return None
-    if moment.tzinfo is None:
+    zoned = moment.tzinfo is not None
+    if not zoned:
         moment = moment.replace(tzinfo=dt.UTC)
-    return Time((moment - _EPOCH) // _MICROSECOND)
+    return Time((moment - _EPOCH) // _MICROSECOND, zoned)
