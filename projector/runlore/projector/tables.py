@@ -145,7 +145,7 @@ CREATE TABLE search_docs (           -- one document of the full-text index
     path_id INTEGER NOT NULL,        -- 0: the entity's name and version
     UNIQUE (entity_id, path_id)
 ) STRICT;
-CREATE VIRTUAL TABLE search USING fts5(key, text, tokenize = 'unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE search USING fts5(key, text, grams, tokenize = 'unicode61 remove_diacritics 2');
 CREATE TABLE search_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     position INTEGER NOT NULL        -- the full-text index is complete up to here
