@@ -237,7 +237,7 @@ def test_characters_that_do_not_follow_each_other_are_not_found(unsegmented: Cli
     assert unsegmented.search(text) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([*UNSEGMENTED]), st.data())
 def test_every_part_of_a_text_without_blanks_finds_it(unsegmented: Client, name: str, data: st.DataObject) -> None:
     run = max(UNSEGMENTED[name].split(), key=len) if name != "en" else "churn"

@@ -59,7 +59,7 @@ CREATE TABLE entities (
     run TEXT NOT NULL,               -- the run a step belongs to, else ''
     name TEXT NOT NULL,              -- a run's name is its ID
     version TEXT NOT NULL,           -- '' for kinds without, and for the name that groups versions
-    version_number INTEGER,          -- the order of the versions of a name; the highest is the latest
+    version_number INTEGER,          -- the order of the versions of a name
     reference TEXT NOT NULL,         -- the text form, such as model:churn@3
     created_position INTEGER NOT NULL,
     UNIQUE (project, kind, run, name, version)

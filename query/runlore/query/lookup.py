@@ -130,12 +130,19 @@ class Lookup(ClientCore):
             return self._found(kind, "", name, selected, moment)
 
     def _highest(self, kind: str, name: str, moment: Moment) -> Entity:
-        """The highest version mentioned by then; the field `latest` is kept in the order of the log."""
+        """The highest version mentioned by then; the field `latest` is kept in the order of the log.
+
+        As in the fold, one that a failed run left empty counts only where there is no other.
+        """
         known, values = moment.knows()
+        seen, more = moment.sees("h.position")
         row = self.reader.one(
             f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = ? AND run = '' AND name = ?"
-            f" AND version != '' AND {known} ORDER BY version_number DESC, entity_id DESC LIMIT 1",
-            (self.project, kind, name, *values),
+            f" AND version != '' AND {known} ORDER BY coalesce((SELECT h.type NOT IN ('removed', 'retracted')"
+            " FROM history h WHERE h.entity_id = entities.entity_id AND h.path_id ="
+            " (SELECT path_id FROM paths WHERE scope = 'field' AND key = 'left_empty_by')"
+            f" AND {seen} ORDER BY h.position DESC LIMIT 1), 0), version_number DESC, entity_id DESC LIMIT 1",
+            (self.project, kind, name, *values, *more),
         )
         if row is None:
             raise NotFoundError(f"no {kind} named {name!r} had been mentioned by then in project {self.project!r}")

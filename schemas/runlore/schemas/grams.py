@@ -1,7 +1,7 @@
 """Words of scripts that put no blanks between them: indexed and searched for by pairs of characters.
 
-A full-text index takes such a sentence for one word. Here each run of those characters becomes all its pairs and its
-last character (`客户流失` gives `客户 户流 流失 失`), so that any part of it is a phrase of pairs that follow each other.
+A full-text index takes such a sentence for one word. Here each run of those characters becomes all its pairs and
+its last character (`客户流失` gives `客户 户流 流失 失`): any part of it is a phrase of pairs that follow each other.
 """
 
 from __future__ import annotations
