@@ -18,7 +18,8 @@ from runlore.cli.stack import public_address, readyz
 from runlore.producer import outbox_status
 from runlore.projector import stream_drift, stream_info
 from runlore.projector.stream import StreamInfo
-from runlore.schemas.errors import NotFoundError, RunloreError
+from runlore.schemas.access import check_readable, may
+from runlore.schemas.errors import FolderError, NotFoundError, RunloreError
 from runlore.schemas.layout import VIEW_SCHEMA, DataDir, ProjectorStatus, read_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.sqlite import open_reader, sqlite
@@ -43,6 +44,11 @@ class Finding(msgspec.Struct, frozen=True):
 def check_up(settings: Settings) -> Iterator[Finding]:
     """All findings, as they come."""
     yield from _versions(settings)
+    try:
+        check_readable(settings.data_dir)
+    except FolderError as error:
+        yield Finding("data folder", "fail", str(error))
+        return  # everything else is in there
     yield from _folders(settings)
     yield from _server(settings)
     yield from _projector(settings)
@@ -76,7 +82,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
     if not data.root.is_dir():
         yield Finding("data folder", "warn", f"{data.root} does not exist", "`runlore up` makes it")
         return
-    if not os.access(data.root, os.R_OK | os.W_OK | os.X_OK):
+    if not may(data.root, os.R_OK | os.W_OK | os.X_OK):
         yield Finding("data folder", "fail", f"{data.root} cannot be written", "set RUNLORE_DATA_DIR, or chown it")
         return
     yield Finding("data folder", "ok", str(data.root))
@@ -139,7 +145,11 @@ def _projector(settings: Settings) -> Iterator[Finding]:
 
 
 def _outboxes(settings: Settings) -> Iterator[Finding]:
-    found = outbox_status(DataDir(settings.data_dir))
+    try:
+        found = outbox_status(DataDir(settings.data_dir))
+    except FolderError as error:
+        yield Finding("outbox", "fail", str(error))
+        return
     waiting = sum(one.waiting for one in found)
     refused = sum(len(one.dead_letters) for one in found)
     orphaned = sum(one.waiting for one in found if not one.alive)
@@ -180,6 +190,9 @@ def _count(check: str, path: Path, query: str, problem: str, advice: str) -> Ite
     try:
         with contextlib.closing(open_reader(path)) as connection:
             count = int(connection.execute(query).fetchone()[0])
+    except FolderError as error:
+        yield Finding(check, "fail", str(error))
+        return
     except sqlite.Error as error:
         yield Finding(check, "fail", f"{path}: {error}", "restart the projector")
         return

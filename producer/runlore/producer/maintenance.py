@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from runlore.producer.outbox import SQLITE_GATE, DeadLetter, Outbox
 from runlore.producer.relay import Relay
+from runlore.schemas.access import check_readable
 from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
 
@@ -45,7 +46,8 @@ class DrainReport(NamedTuple):
 
 
 def outbox_status(data: DataDir) -> list[OutboxStatus]:
-    """Every outbox of a data folder, oldest first."""
+    """Every outbox of a data folder, oldest first. Raises FolderError where this user may not look."""
+    check_readable(data.outboxes)
     found = [_status(path) for path in sorted(data.outboxes.glob("*.db"))]
     return [status for status in found if status is not None]
 

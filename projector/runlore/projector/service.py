@@ -18,6 +18,7 @@ from runlore.projector.metrics import Metrics
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import (
     CorruptLogError,
+    NewerSchemaError,
     NotFoundError,
     RunloreError,
     ServerUnavailableError,
@@ -25,7 +26,7 @@ from runlore.schemas.errors import (
     StreamDriftError,
     StreamMismatchError,
 )
-from runlore.schemas.layout import DataDir, FolderLock, write_struct
+from runlore.schemas.layout import PUBLIC, DataDir, FolderLock, write_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.transport import Backoff
 
@@ -57,7 +58,7 @@ class Projector:
         CorruptLogError when going on could lose or mix history; errors of the machine (disk, lock, memory).
         """
         with FolderLock(self._data.projector_lock, "the projector"), contextlib.ExitStack() as closing:
-            health = Health(self._settings, self.state, self._metrics)
+            health = self._health()
             health.start()
             closing.callback(health.close)
             closing.callback(self._write_status, health.url)
@@ -72,6 +73,14 @@ class Projector:
                 self._stopped = str(error) or type(error).__name__
                 raise
             self._stopped = ASKED
+
+    def _health(self) -> Health:
+        try:
+            return Health(self._settings, self.state, self._metrics)
+        except SettingsError as error:
+            self._stopped = str(error)
+            self._write_status("")
+            raise
 
     def stop(self) -> None:
         """Finish the batch in hand and return from `run`. Thread-safe, and may be called again."""
@@ -96,7 +105,7 @@ class Projector:
             self._fold.stop()
 
     def _write_status(self, http: str) -> None:
-        write_struct(self._data.status, self.state.status(http, self._stopped))
+        write_struct(self._data.status, self.state.status(http, self._stopped), PUBLIC)
 
     async def _run(self, http: str) -> None:
         self._loop = asyncio.get_running_loop()
@@ -148,7 +157,7 @@ class Projector:
 def run_projector(settings: Settings) -> int:
     """Run the projector until SIGTERM or SIGINT; the exit code.
 
-    0 asked to stop, 1 the machine or another projector, 2 settings, 4 the stream or the files are not right.
+    0 asked to stop, 1 the machine or another projector, 2 settings or a newer log, 4 the stream or the files are wrong.
     """
     configure_logs()
     projector = Projector(settings)
@@ -157,7 +166,7 @@ def run_projector(settings: Settings) -> int:
         projector.run()
     except (StreamMismatchError, StreamDriftError, CorruptLogError) as error:
         return _stopped(error, EXIT_VERIFICATION)
-    except SettingsError as error:
+    except (SettingsError, NewerSchemaError) as error:
         return _stopped(error, EXIT_USAGE)
     except RunloreError as error:
         return _stopped(error, EXIT_FAILED)

@@ -27,7 +27,7 @@ from runlore.query.moments import (
 from runlore.query.reader import ViewReader
 from runlore.schemas.errors import MomentError, SettingsError
 from runlore.schemas.layout import ProjectorStatus, read_struct
-from runlore.schemas.settings import read_settings
+from runlore.schemas.settings import read_settings, user_path
 
 STATUS_SECONDS = 10.0
 """A projector's word older than this counts as none."""
@@ -43,10 +43,12 @@ class ClientCore:
         as_of: AsOf | None = None,
         clock: Clock = "recorded",
     ) -> None:
-        settings = read_settings(project=project)
+        # A folder that is given says where to read: then RUNLORE_DATA_DIR need make no sense.
+        where = None if data_dir_or_url is None else _path(data_dir_or_url)
+        settings = read_settings(project=project, data_dir=where)
         self.project = settings.project
         self.clock: Clock = check_clock(clock)
-        self.reader = ViewReader(settings.data_dir if data_dir_or_url is None else _path(data_dir_or_url))
+        self.reader = ViewReader(settings.data_dir)
         self.moment: Moment = NOW
         """What is read may know no more than this."""
         if as_of is not None:
@@ -147,7 +149,10 @@ class ClientCore:
 def _path(data_dir_or_url: str | Path) -> Path:
     text = str(data_dir_or_url)
     if "://" not in text:
-        return Path(text).expanduser().absolute()
+        try:
+            return user_path(text)
+        except ValueError as error:
+            raise SettingsError(f"{text!r}: {error}") from error
     parts = urlsplit(text)
     if parts.scheme != "file":
         raise SettingsError(
