@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,48 @@ def test_compare_marks_the_best_when_asked(folder: Path) -> None:
     text = run(folder / "two", "compare", "model:m@1", "model:m@2", "--best", "min").stdout
     assert "1 *" in text
     assert "2 *" not in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "model:m@1", "--as-of", "2030-03-01T18:00"),
+        ("list", "model", "--as-of", "2030-03-01"),
+        ("show", "model:m@1", "--as-of", "march 3 2026 18:00"),
+        ("history", "model:m@1", "loss", "--until", "2030-03-01T18:00"),
+        ("diff", "model:m@1", "--from", "2020-03-01T18:00"),
+    ],
+)
+def test_a_time_without_a_zone_says_in_which_it_was_read(
+    folder: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        said = run(folder, *words).stderr
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert f"{words[-1]} was read as 20" in said
+    assert "+05:30 (IST" in said
+
+
+@pytest.mark.parametrize("when", ["3", "2030-03-01T18:00Z", "2030-03-01T18:00+02:00", "1s ago"])
+def test_a_moment_that_needs_no_zone_is_not_remarked_on(folder: Path, when: str) -> None:
+    assert "was read as" not in run(folder, "list", "--as-of", when).stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("created > 2020-03-01", True),
+        ("not (loss = 1 or created > 2020-03-01T12:00)", True),
+        ("when in ('2020-03-01', 'x')", True),
+        ("created > 2020-03-01T12:00Z and loss > 0", False),
+        ("loss > 0", False),
+    ],
+)
+def test_a_filters_times_without_a_zone_are_said_to_be_utc(folder: Path, where: str, said: bool) -> None:
+    done = run(folder, "find", "model", where)
+    assert done.exit_code == 0, done.output
+    assert ("read as UTC" in done.stderr) is said

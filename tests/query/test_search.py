@@ -178,3 +178,73 @@ def test_no_text_is_syntax_and_none_raises(shared: Client, text: str) -> None:
 @pytest.mark.parametrize("text", ['churn OR ada', 'churn NOT nothing', "NEAR(churn ada)", "text : churn", "^churn ada", '"churn" OR "ada"'])  # fmt: skip
 def test_operators_are_words(shared: Client, text: str) -> None:
     assert shared.search(text) == []
+
+
+UNSEGMENTED = {
+    "zh": "客户流失模型v2评估报告",
+    "ja": "顧客データの解約予測モデル",
+    "ko": "고객이탈 데이터가 준비되었다",
+    "th": "โมเดลทำนายลูกค้า",
+    "en": "customer churn",
+}
+
+
+@pytest.fixture(scope="module")
+def unsegmented(tmp_path_factory: pytest.TempPathFactory) -> Client:
+    def write(log: LogBuilder) -> None:
+        for name, text in UNSEGMENTED.items():
+            log.log(f"model:{name}@1", {"note": text})
+        log.log("model:名前付き@1", {"正解率": 0.9})
+
+    folder = tmp_path_factory.mktemp("unsegmented")
+    client = client_of(folder, write)
+    sync(folder)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("客户", "zh"),
+        ("流失", "zh"),
+        ("评估", "zh"),
+        ("失", "zh"),
+        ("告", "zh"),
+        ("流失模型v2评", "zh"),
+        ("模型v2", "zh"),
+        ("v2评估", "zh"),
+        ("客户 报告", "zh"),
+        ("データ", "ja"),
+        ("ﾃﾞｰﾀ", "ja"),  # the same in half width
+        ("解約", "ja"),
+        ("이탈", "ko"),
+        ("데이터", "ko"),
+        ("ลูกค้า", "th"),
+        ("名前", "名前付き"),
+        ("前付", "名前付き"),
+        ("正解", "名前付き"),
+        ("解率", "名前付き"),
+        ("名前 1", "名前付き"),
+        ("churn", "en"),
+    ],
+)
+def test_any_part_of_a_text_without_blanks_is_found(unsegmented: Client, text: str, name: str) -> None:
+    assert [hit.entity.name for hit in unsegmented.search(text)] == [name]
+
+
+@pytest.mark.parametrize("text", ["客流", "户客", "告报", "模型v3", "v2流失", "客户 churn", "客户数"])
+def test_characters_that_do_not_follow_each_other_are_not_found(unsegmented: Client, text: str) -> None:
+    assert unsegmented.search(text) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([*UNSEGMENTED]), st.data())
+def test_every_part_of_a_text_without_blanks_finds_it(unsegmented: Client, name: str, data: st.DataObject) -> None:
+    run = max(UNSEGMENTED[name].split(), key=len) if name != "en" else "churn"
+    start = 0 if name == "en" else data.draw(st.integers(0, len(run) - 1))
+    part = run[start : data.draw(st.integers(start + 1, len(run)))]
+    if name == "zh" and part[0] == "2":
+        return  # Latin words are found from their beginning, as everywhere
+    if not any(char.isalpha() for char in part):
+        return  # a mark alone is no word
+    assert name in [hit.entity.name for hit in unsegmented.search(part)]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
+from runlore.schemas.access import REFUSED, unusable
 from runlore.schemas.errors import (
     CorruptLogError,
     FilterError,
     InvalidReferenceError,
     MomentError,
+    NewerSchemaError,
     NotFoundError,
     RunloreError,
     SettingsError,
@@ -53,6 +57,7 @@ EXIT_CODES: tuple[tuple[type[RunloreError], int], ...] = (
     (InvalidReferenceError, 2),
     (MomentError, 2),
     (SettingsError, 2),
+    (NewerSchemaError, 2),
     (FilterError, 2),
     (NotFoundError, 3),
     (CorruptLogError, 4),
@@ -98,6 +103,10 @@ class Application(click.Group):
             return super().invoke(ctx)
         except RunloreError as error:
             raise Failure(error) from error
+        except OSError as error:
+            if error.errno not in REFUSED or error.filename is None:
+                raise
+            raise Failure(unusable(Path(os.fsdecode(error.filename)), error)) from error
 
 
 def _missing_extra(command: str, error: ModuleNotFoundError) -> click.ClickException:

@@ -3,6 +3,9 @@
 A value is JSON where it parses as JSON, else text. A type in front says otherwise: `Uri:gs://b/x`,
 `StorageSize:1.5MB`, `str:007`; the names are those that `runlore show` prints. A dot in the key
 makes a group, as in paths everywhere: `metrics.accuracy=0.9`; `'"train.loss"=0.1'` is one key.
+
+A number that no float can hold is text, as a commit's hash `12e4567` is; inside JSON it is refused. Where text and
+number differ in meaning (`1.10`, `296e115`, `007`), a remark says how it was read.
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from runlore.cli.json_text import LossyJSONError, read_json, shortened
 from runlore.schemas.errors import InvalidReferenceError
 from runlore.schemas.paths import parse_path
 from runlore.schemas.special import DType, Path, StorageSize, Uri
@@ -48,8 +52,22 @@ TYPES: dict[str, Callable[[str], Any]] = {
 """What may stand before a value, and how the rest is read."""
 
 
-def parse_assignments(assignments: Iterable[str], base: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The metadata that `key=value` texts stand for, on top of `base`.
+_PLAIN_FLOAT = re.compile(r"-?\d(\.\d+)?[eE][+-]?\d{1,2}\Z")
+"""A number as scientists write it, which nobody takes for a name: `1e-3`, but not `1234e56`."""
+_WORDS = {"True": "true", "False": "false", "None": "null"}
+
+
+class Read(NamedTuple):
+    """A value, and how its text was read where it may have been meant otherwise."""
+
+    value: Any
+    remark: str | None = None
+
+
+def parse_assignments(
+    assignments: Iterable[str], base: dict[str, Any] | None = None, say: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """The metadata that `key=value` texts stand for, on top of `base`. `say` hears how doubtful values were read.
 
     Raises ValueError naming the text that cannot be read or contradicts another.
     """
@@ -60,22 +78,55 @@ def parse_assignments(assignments: Iterable[str], base: dict[str, Any] | None = 
             key, equals, text = _split_quoted(assignment)
         if not equals or not key:
             raise ValueError(f"{assignment!r}: write key=value")
-        _assign(metadata, _path(key), parse_value(text), assignment)
+        read = read_value(text)
+        if say is not None and read.remark is not None:
+            say(f"{key}={shortened(text)} {read.remark}")
+        _assign(metadata, _path(key), read.value, assignment)
     return metadata
 
 
-def parse_value(text: str) -> Any:
-    """The value of one text. Raises ValueError when it does not fit the type in front of it."""
+def read_value(text: str) -> Read:
+    """The value of one text.
+
+    Raises ValueError when it does not fit the type in front of it, or is JSON of which a part would be lost.
+    """
     name, colon, rest = text.partition(":")
     if colon and name in TYPES:
         try:
-            return TYPES[name](rest)
+            return Read(TYPES[name](rest))
         except (ValueError, decimal.InvalidOperation) as error:
             raise ValueError(f"{text!r} is no {name}: {error}") from error
     try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        return text
+        value = read_json(text)
+    except LossyJSONError as error:
+        if text.lstrip()[0] in "[{":
+            raise ValueError(
+                f"{shortened(text)}: {error}; what is no JSON value is written as text, in quotes"
+            ) from error
+        return Read(text, f"was read as text: {error}; decimal:{shortened(text)} makes it a number")
+    except ValueError:
+        return Read(text, _of_text(text))
+    return Read(value, _of_number(text, value) if type(value) in (int, float) else None)
+
+
+def _of_text(text: str) -> str | None:
+    """A remark on a text that looks like a number, or like Python's true, false and null."""
+    meant = _WORDS.get(text)
+    if meant is None:
+        try:
+            meant = json.dumps(int(text) if text.strip("+-0123456789") == "" else float(text))
+        except (ValueError, OverflowError):
+            return None
+        if meant in ("Infinity", "-Infinity") and not text.strip("+-").lower().startswith("inf"):
+            return None  # a number in no notation of ours, and larger than every float
+    return f"was read as text; write {meant} if that is meant"
+
+
+def _of_number(text: str, value: float) -> str | None:
+    """A remark on a number that would not be shown as it was typed: it may have been meant as a name."""
+    if json.dumps(value) == text.strip() or _PLAIN_FLOAT.match(text):
+        return None
+    return f"was read as the number {json.dumps(value)}; str:{shortened(text)} makes it text"
 
 
 def _split_quoted(assignment: str) -> tuple[str, str, str]:

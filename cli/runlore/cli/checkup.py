@@ -14,7 +14,8 @@ from runlore.cli.outbox_checks import check_outboxes
 from runlore.cli.server import MIN_VERSION, find_program, server_version
 from runlore.cli.server_checks import check_server
 from runlore.cli.stack import readyz
-from runlore.schemas.errors import RunloreError
+from runlore.schemas.access import check_readable, may
+from runlore.schemas.errors import FolderError, RunloreError
 from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.sqlite import sqlite
@@ -33,6 +34,11 @@ STATUS_SECONDS = 10.0
 def check_up(settings: Settings) -> Iterator[Finding]:
     """All findings, as they come."""
     yield from _versions(settings)
+    try:
+        check_readable(settings.data_dir)
+    except FolderError as error:
+        yield Finding("data folder", "fail", str(error))
+        return  # everything else is in there
     yield from _folders(settings)
     yield from check_server(settings)
     yield from _projector(settings)
@@ -70,7 +76,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
     if not data.root.is_dir():
         yield Finding("data folder", "warn", f"{data.root} does not exist", "`runlore up` makes it")
         return
-    if not os.access(data.root, os.R_OK | os.W_OK | os.X_OK):
+    if not may(data.root, os.R_OK | os.W_OK | os.X_OK):
         yield Finding("data folder", "fail", f"{data.root} cannot be written", "set RUNLORE_DATA_DIR, or chown it")
         return
     yield Finding("data folder", "ok", str(data.root))

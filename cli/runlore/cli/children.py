@@ -20,6 +20,8 @@ STEADY_SECONDS = 10.0
 
 KILL_SECONDS = 10.0
 """How long to wait for a killed process: only one that waits for a disk takes longer."""
+MOST_STARTS = 10
+"""Starts in a row after which one that never becomes steady is given up: about a minute."""
 
 _PR_SET_PDEATHSIG = 1
 # Looked up before any fork: between fork and exec only the call itself is safe.
@@ -93,7 +95,13 @@ class Reviver:
 
     def __init__(self) -> None:
         self._backoff = Backoff(first=0.2, most=10.0)
+        self._starts = 0
         self._started = self._next = time.monotonic()
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it was started MOST_STARTS times in a row and never became steady. Ask only while it is dead."""
+        return self._starts >= MOST_STARTS and time.monotonic() - self._started <= STEADY_SECONDS
 
     def due(self) -> bool:
         """Whether to start it now. Ask only while it is dead; a yes counts as a start."""
@@ -102,6 +110,8 @@ class Reviver:
             return False
         if now - self._started > STEADY_SECONDS:
             self._backoff.reset()
+            self._starts = 0
+        self._starts += 1
         self._started = now
         self._next = now + self._backoff.wait()
         return True

@@ -74,6 +74,7 @@ def require_new(path: Path, force: bool) -> None:
 
 def settings_for(data_dir: Path | None = None, project: str | None = None, **overrides: Any) -> Settings:
     """The settings of a command: its options, else the environment. Raises SettingsError."""
-    if data_dir is not None and data_dir.is_file():
-        raise SettingsError(f"{data_dir} is a file: this command needs a data folder")
-    return read_settings(data_dir=data_dir, project=project, **overrides)
+    settings = read_settings(data_dir=data_dir, project=project, **overrides)
+    if settings.data_dir.is_file():
+        raise SettingsError(f"{settings.data_dir} is a file: this command needs a data folder")
+    return settings

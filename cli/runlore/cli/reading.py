@@ -12,8 +12,11 @@ import click
 
 from runlore.cli.output import note
 from runlore.cli.render import text
-from runlore.query import Client, Entity, parse_when
+from runlore.query import Client, Entity
+from runlore.query.find import ast, literals
+from runlore.query.find.parse import Where, parse
 from runlore.query.time.moment import Clock
+from runlore.query.time.parse import read_when
 from runlore.schemas.errors import MomentError
 from runlore.schemas.references import EntityRef
 
@@ -23,7 +26,7 @@ _CLOCK = "runlore.clock"
 
 
 class WhenType(click.ParamType["int | dt.datetime"]):
-    """A position, an ISO 8601 time, or a phrase; a time without a zone is local."""
+    """A position, an ISO 8601 time, or a phrase; a time without a zone is local, and it is said how it was read."""
 
     name = "when"
 
@@ -31,9 +34,12 @@ class WhenType(click.ParamType["int | dt.datetime"]):
         if isinstance(value, (int, dt.datetime)):
             return value
         try:
-            return parse_when(str(value))
+            moment, local = read_when(str(value))
         except MomentError as error:
             self.fail(str(error), param, ctx)
+        if local and isinstance(moment, dt.datetime):
+            note(f"{value} was read as {moment.isoformat()} ({moment.tzname()}, local time); for UTC put Z behind it")
+        return moment
 
 
 WHEN = WhenType()
@@ -78,6 +84,17 @@ def open_client(data_dir: Path | None, project: str | None, as_of: When | None =
         told = f", of what had occurred by {as_of}" if client.scope.moment.occurred_us is not None else ""
         note(f"complete to position {client.position}{told}")
     return client
+
+
+def note_zone(where: Where | None) -> None:
+    """Say on stderr how the times of a filter are read that name no zone. Raises FilterError."""
+    expression = parse(where)
+    if expression is None:
+        return
+    # A text compares with times, too, where it is one.
+    found = (literals.time(it) if isinstance(it, str) else it for it in ast.literals_of(expression))
+    if any(isinstance(it, ast.Time) and not it.zoned for it in found):
+        note("times without a zone in the filter were read as UTC")
 
 
 def note_unknown_kind(client: Client, kind: str) -> None:

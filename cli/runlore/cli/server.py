@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from runlore.cli.nats_process import NatsProcess, quoted
+from runlore.schemas.access import make_folder
 from runlore.schemas.errors import ServerUnavailableError, SettingsError
 from runlore.schemas.layout import DataDir, Endpoint, FolderLock, read_struct, write_struct
 
@@ -50,7 +51,7 @@ class EmbeddedServer:
         Raises FolderBusyError when another server holds the store, ServerUnavailableError when it
         does not start.
         """
-        self._data.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._data.root)
         self._lock.acquire(FOLLOW_SECONDS, _TWO_SERVERS)
         try:
             return self._start_locked()

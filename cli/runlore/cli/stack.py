@@ -16,7 +16,8 @@ from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.producer import OutboxKeeper
 from runlore.projector import ensure_stream
-from runlore.schemas.errors import RunloreError, ServerUnavailableError, StreamMismatchError
+from runlore.schemas.access import make_folder
+from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
 from runlore.schemas.layout import DashboardStatus, DataDir, FolderLock, ProjectorStatus, read_struct
 from runlore.schemas.settings import SETTINGS, Settings
 from runlore.schemas.transport import connect, server_options
@@ -25,8 +26,8 @@ READY_SECONDS = 60.0
 PROJECTOR_STOP_SECONDS = 20.0
 DASHBOARD_STOP_SECONDS = 5.0
 DASHBOARD_START_SECONDS = 10.0
-VERIFICATION_FAILED = 4
-"""The projector's exit code when log and stream contradict each other: never restart it blindly."""
+USAGE, VERIFICATION_FAILED = 2, 4
+"""Exit codes of a child that starting it again cannot change: wrong settings; log and stream contradict each other."""
 
 _POLL_SECONDS = 0.05
 
@@ -63,7 +64,7 @@ class EmbeddedStack:
         self._noted = ""
 
     def __enter__(self) -> EmbeddedStack:
-        self._data.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(self._data.root)
         self._lock.acquire()
         try:
             self._start()
@@ -110,21 +111,25 @@ class EmbeddedStack:
     def http(self) -> str | None:
         """Base address of the projector's health endpoints, once it has said it."""
         status = self._status()
-        return status.http if status else None
+        return status.http or None if status else None
 
     @property
     def page(self) -> str | None:
         """Address of the web page, once it has said it; None without one."""
         said = read_struct(self._data.dashboard, DashboardStatus)
         ours = said is not None and self._dashboard is not None and said.pid == self._dashboard.pid
-        return said.http if said is not None and ours else None
+        return said.http or None if said is not None and ours else None
 
     def wait_page(self, stop: Callable[[float], bool]) -> str | None:
-        """The address of the page, waited for a little; None without one, or when it does not start."""
+        """The address of the page, waited for a little; None without one, or when it does not start.
+
+        Raises SettingsError when its address cannot be had.
+        """
         late = time.monotonic() + DASHBOARD_START_SECONDS
         while self._dashboard is not None and self.page is None and time.monotonic() < late:
             if self._dashboard.exit_code() is not None or stop(_POLL_SECONDS):
                 break
+        self._require_page_settings()
         return self.page
 
     def wait_ready(self, stop: Callable[[float], bool], seconds: float | None = READY_SECONDS) -> bool:
@@ -156,12 +161,13 @@ class EmbeddedStack:
     def mind(self) -> None:
         """Start again what has died, with back-off. Call it now and then, from the main thread.
 
-        Raises StreamMismatchError when the projector refuses to go on.
+        Raises StreamMismatchError when the projector refuses to go on, SettingsError when a child's settings are
+        wrong, RunloreError when the projector keeps ending.
         """
         if self._server is not None:
             self._mind_server(self._server)
         code = self._projector.exit_code()
-        if code == VERIFICATION_FAILED:
+        if code in (USAGE, VERIFICATION_FAILED) or (code is not None and self._projector_reviver.hopeless):
             raise self._ended(code)
         if code is not None and self._projector_reviver.due():
             self._note(f"the projector ended with {code}; starting it again")
@@ -194,10 +200,22 @@ class EmbeddedStack:
         page = self._dashboard
         if page is None:
             return
+        self._require_page_settings()
         code = page.exit_code()
-        if code is not None and self._dashboard_reviver.due():
+        if code is not None and self._dashboard_reviver.hopeless:
+            # It only reads: the log must not stop for it.
+            self._note(f"the page ended with {code} once more and is given up; all else goes on without it")
+            self._dashboard = None
+        elif code is not None and self._dashboard_reviver.due():
             self._note(f"the page ended with {code}; starting it again")
             page.start()
+
+    def _require_page_settings(self) -> None:
+        if self._dashboard is not None and self._dashboard.exit_code() == USAGE:
+            said = read_struct(self._data.dashboard, DashboardStatus)
+            ours = said is not None and said.pid == self._dashboard.pid
+            reason = said.stopped if said is not None and ours else None
+            raise SettingsError(f"the page cannot start: {reason or 'its log says why'}")
 
     def _revive_server(self, server: EmbeddedServer) -> None:
         try:
@@ -215,7 +233,7 @@ class EmbeddedStack:
     def _ended(self, code: int) -> RunloreError:
         status = self._status()
         reason = status.stopped if status and status.stopped else f"exit code {code}; its log says why"
-        kind = StreamMismatchError if code == VERIFICATION_FAILED else RunloreError
+        kind = {USAGE: SettingsError, VERIFICATION_FAILED: StreamMismatchError}.get(code, RunloreError)
         return kind(f"the projector stopped: {reason}")
 
 

@@ -20,10 +20,8 @@ PATIENCE_SECONDS = 1.0
 
 def note_if_new(settings: Settings, ref: EntityRef) -> None:
     """Say on stderr that the view does not know the entity yet; nothing where there is no view."""
-    if not _can_tell(settings, ref):
-        return
     try:
-        _entity(settings, ref)
+        known(settings, ref)
     except NotFoundError:
         # A stage that no version holds is never made into a version.
         unmade = ref.kind == "model" and ref.version in RESERVED_STAGES
@@ -44,6 +42,11 @@ def check_retracted(settings: Settings, ref: EntityRef, keys: Iterable[str]) -> 
         # A key may hold dots itself, such as train.loss.
         if not _holds(metadata, parts) and not _holds(metadata, (".".join(parts),)):
             note(f"{format_path(parts)} does not hold on {entity.reference}: there is nothing to retract")
+
+
+def known(settings: Settings, ref: EntityRef) -> Entity | None:
+    """The entity as the view knows it, None where no view can tell. Raises NotFoundError."""
+    return _entity(settings, ref) if _can_tell(settings, ref) else None
 
 
 def _can_tell(settings: Settings, ref: EntityRef) -> bool:

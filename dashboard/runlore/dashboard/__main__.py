@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from runlore.dashboard.serving import run_dashboard, say_where
+import sys
+
+from runlore.dashboard.serving import run_dashboard, say_where, say_why_not
+from runlore.schemas.errors import RunloreError, SettingsError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import read_settings
 
 
-def main() -> None:
-    """Settings from the environment."""
+def main() -> int:
+    """Serve by the settings of the environment; the exit code: 2 for wrong settings, 1 for other reasons."""
     settings = read_settings()
-    run_dashboard(settings, lambda url: say_where(DataDir(settings.data_dir), url))
+    data = DataDir(settings.data_dir)
+    try:
+        run_dashboard(settings, lambda url: say_where(data, url))
+    except RunloreError as error:
+        say_why_not(data, str(error))
+        return 2 if isinstance(error, SettingsError) else 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

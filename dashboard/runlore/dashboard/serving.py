@@ -14,6 +14,7 @@ import uvicorn
 from runlore.dashboard.app import create_app
 from runlore.dashboard.safety import check_binding, is_loopback
 from runlore.query import Client
+from runlore.schemas.access import check_readable
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.hosts import has_port
 from runlore.schemas.layout import DashboardStatus, DataDir, write_struct
@@ -27,10 +28,12 @@ ANY = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
 def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is told the address once it can be asked.
 
-    Raises SettingsError for an address that cannot be had, or that is open to others without a token.
+    Raises SettingsError for an address that cannot be had, or that is open to others without a token, and FolderError
+    for a data folder that this user may not read.
     """
     host, token = settings.dashboard_host, settings.dashboard_token
     check_binding(host, token)
+    check_readable(DataDir(settings.data_dir).projection)
     listening = _listen(host, settings.dashboard_port)
     port = listening.getsockname()[1]
     url = f"http://{_bracketed(host)}:{port}"
@@ -81,6 +84,11 @@ def _ended_by_signals(server: uvicorn.Server) -> Generator[None]:
 def say_where(data: DataDir, url: str) -> None:
     """Leave the address where `runlore up` finds it."""
     write_struct(data.dashboard, DashboardStatus(os.getpid(), url))
+
+
+def say_why_not(data: DataDir, reason: str) -> None:
+    """Leave there why the page cannot start."""
+    write_struct(data.dashboard, DashboardStatus(os.getpid(), "", reason))
 
 
 def allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> set[str]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from runlore.producer.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
 from runlore.producer.relay import Relay
+from runlore.schemas.access import check_readable
 from runlore.schemas.codec import decode_head
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.layout import DataDir, FolderLock
@@ -57,7 +58,8 @@ class DrainReport(NamedTuple):
 
 
 def outbox_status(data: DataDir) -> list[OutboxStatus]:
-    """Every outbox of a data folder, oldest first."""
+    """Every outbox of a data folder, oldest first. Raises FolderError where this user may not look."""
+    check_readable(data.outboxes)
     found = [_status(path) for path in sorted(data.outboxes.glob("*.db"))]
     return [status for status in found if status is not None]
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runlore.producer.outbox_file import OutboxFile
-from runlore.schemas.errors import OutboxError
+from runlore.schemas.access import make_folder
+from runlore.schemas.errors import FolderError, OutboxError
 from runlore.schemas.layout import FolderLock
 
 ADOPTED = "an adopted outbox"
@@ -91,8 +92,10 @@ class Outbox:
         path = folder.absolute() / f"{producer_id}.db"
         lock = FolderLock(path.with_suffix(".lock"), "a producer")
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder)
             lock.acquire()
+        except FolderError as error:
+            raise OutboxError(f"{error}; RUNLORE_MODE=disabled logs nothing") from error
         except OSError as error:
             raise OutboxError(
                 f"cannot write to {folder}: {error}. Set RUNLORE_DATA_DIR to a folder that can be written, "

@@ -17,7 +17,7 @@ def warn_dead(outbox: Path, count: int, reason: str) -> None:
     _said.add(reason)
     logger.warning(
         "runlore: %d event(s) cannot be sent and are kept as dead letters in %s: %s. "
-        "See `runlore outbox status`; `runlore outbox drain --retry` sends them again",
+        "See `runlore outbox status`; `runlore outbox drain --retry-dead` sends them again",
         count,
         outbox,
         reason,

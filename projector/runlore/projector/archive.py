@@ -13,9 +13,10 @@ from sqlite_utils import Database
 
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
 from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer
-from runlore.projector.log_tables import log_migrations
+from runlore.projector.log_tables import log_migrations, require_known_tables
 from runlore.projector.logs import get_log
 from runlore.projector.saved_log import saved
+from runlore.schemas.access import check_readable
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.sqlite import open_reader, sqlite
@@ -102,11 +103,12 @@ class Archive:
     def open(cls, path: Path, epoch: str) -> Archive:
         """Open the log, or make it for the stream of this epoch. A log without a single row adopts it.
 
-        An older log keeps its own epoch: compare. Raises CorruptLogError.
+        An older log keeps its own epoch: compare. Raises CorruptLogError, NewerSchemaError, FolderError.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             db = open_writer(path, page_bytes=PAGE_BYTES)
+            require_known_tables(path, db.conn)
             log_migrations.apply(db)
             with db.atomic():
                 db.conn.execute(
@@ -220,15 +222,20 @@ class Archive:
 class ArchiveReader:
     """Reads log.db beside its writer, from any process. Use one instance in one thread.
 
-    Raises NotFoundError when there is no log yet, CorruptLogError when the file is damaged.
+    Raises NotFoundError when there is no log yet, CorruptLogError when the file is damaged, NewerSchemaError.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         if not path.exists():
+            check_readable(path.parent)
             raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
         self._connection = open_reader(path)
-        self.epoch = _state(path, self._connection)[1]
+        try:
+            require_known_tables(path, self._connection)
+            self.epoch = _state(path, self._connection)[1]
+        except sqlite.DatabaseError as error:
+            raise _corrupt(path, error) from error
 
     @property
     def position(self) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from runlore.schemas.sqlite import sqlite
+from runlore.schemas.access import unusable, why_refused
+from runlore.schemas.sqlite import is_refusal, sqlite
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000
@@ -43,8 +44,14 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     write-ahead log and without waiting for the disk. `end_bulk` makes it a file like the others.
 
     NORMAL keeps the file consistent through a power cut; the last commits may be lost then, and are
-    taken again from the hop before, because position and rows commit together.
+    taken again from the hop before, because position and rows commit together. Raises FolderError where this user may
+    not write.
     """
+    with _refusals_named(path):
+        return _open_writer(path, bulk, page_bytes)
+
+
+def _open_writer(path: Path, bulk: bool, page_bytes: int) -> Database:
     connection = sqlite.connect(str(path), check_same_thread=False, isolation_level=None)
     try:
         for pragma in (
@@ -89,6 +96,16 @@ def empty_wal(db: Database) -> None:
     db.conn.execute(f"PRAGMA busy_timeout = {CHECKPOINT_WAIT_MS}").fetchall()
     db.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     db.conn.execute(f"PRAGMA busy_timeout = {before}").fetchall()
+
+
+@contextmanager
+def _refusals_named(path: Path) -> Generator[None]:
+    try:
+        yield
+    except sqlite.OperationalError as error:
+        if not is_refusal(error):
+            raise
+        raise unusable(path, why_refused(path)) from error
 
 
 @contextmanager

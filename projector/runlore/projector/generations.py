@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runlore.schemas.errors import CorruptLogError, NotFoundError
-from runlore.schemas.layout import DataDir, FolderLock, write_private
+from runlore.schemas.layout import PUBLIC, DataDir, FolderLock, write_private
 from runlore.schemas.sqlite import sqlite
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -26,7 +26,7 @@ def next_path(data: DataDir) -> Path:
 
 def make_current(data: DataDir, path: Path) -> None:
     """Make a view the live one: readers follow at their next read."""
-    write_private(data.current, f"{path.name}\n".encode())
+    write_private(data.current, f"{path.name}\n".encode(), PUBLIC)
 
 
 @contextmanager

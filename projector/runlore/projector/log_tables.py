@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
+
+from runlore.schemas.errors import NewerSchemaError
+from runlore.schemas.sqlite import sqlite
 
 log_migrations = Migrations("runlore_log")
 
@@ -83,3 +88,22 @@ def log_v2(db: Database) -> None:
     """The Merkle tree over the log, and its signed checkpoints."""
     for statement in _LOG_V2:
         db.conn.execute(statement)
+
+
+def require_known_tables(path: Path, connection: sqlite.Connection) -> None:
+    """Raises NewerSchemaError for a log.db in which a newer version has made tables: this one may misread it."""
+    table = Migrations.migrations_table
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone() is None:
+        return
+    known = {migration.name for migration in log_migrations._migrations}  # pyright: ignore[reportPrivateUsage] -- no other list
+    applied = connection.execute(f"SELECT name FROM {table} WHERE migration_set = ?", (log_migrations.name,))
+    newer = sorted({_text(row[0]) for row in applied} - known)
+    if newer:
+        raise NewerSchemaError(
+            f"{path} was written by a newer version of Runlore ({', '.join(newer)}): install that version, or a later "
+            "one. Nothing was changed"
+        )
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else name

@@ -6,6 +6,7 @@ of a key that changes all the time only the last text is worth it. `search_state
 
 from __future__ import annotations
 
+from runlore.schemas.grams import grams
 from runlore.schemas.sqlite import sqlite
 
 TEXT_CHARACTERS = 2000
@@ -43,7 +44,7 @@ INSERT OR IGNORE INTO search_docs (entity_id, path_id)
 SELECT entity_id, path_id FROM texts WHERE text IS NOT NULL ORDER BY entity_id, path_id
 """
 _INDEX = """
-INSERT INTO search (rowid, key, text) SELECT doc_id, path, texts.text
+INSERT INTO search (rowid, key, text, grams) SELECT doc_id, path, texts.text, grams(path, texts.text)
 FROM texts JOIN search_docs USING (entity_id, path_id) WHERE texts.text IS NOT NULL ORDER BY doc_id
 """
 _MOVE = "UPDATE search_state SET position = :upto WHERE position = :after"
@@ -54,6 +55,7 @@ def sync_search(connection: sqlite.Connection, most: int | None = None) -> bool:
 
     The caller holds a transaction.
     """
+    connection.create_function("grams", 2, grams, deterministic=True)
     (after,) = connection.execute("SELECT position FROM search_state").fetchone()
     (folded,) = connection.execute("SELECT position FROM view_state").fetchone()
     upto = folded if most is None else min(folded, after + most)

@@ -20,6 +20,7 @@ from runlore.projector.state import ASKED, ServiceState
 from runlore.projector.surroundings import watch_surroundings
 from runlore.schemas.errors import (
     CorruptLogError,
+    NewerSchemaError,
     NotFoundError,
     RunloreError,
     ServerUnavailableError,
@@ -27,7 +28,7 @@ from runlore.schemas.errors import (
     StreamDriftError,
     StreamMismatchError,
 )
-from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct, write_struct
+from runlore.schemas.layout import PUBLIC, DataDir, ProjectorStatus, read_struct, write_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.transport import Backoff
 
@@ -64,7 +65,7 @@ class Projector:
             if not ours:
                 return
             self.state.follow(read_struct(self._data.status, ProjectorStatus))
-            health = Health(self._settings, self.state, self._metrics)
+            health = self._health()
             health.start()
             closing.callback(health.close)
             closing.callback(self._write_status, health.url)
@@ -79,6 +80,14 @@ class Projector:
                 self._stopped = str(error) or type(error).__name__
                 raise
             self._stopped = ASKED
+
+    def _health(self) -> Health:
+        try:
+            return Health(self._settings, self.state, self._metrics)
+        except SettingsError as error:
+            self._stopped = str(error)
+            self._write_status("")
+            raise
 
     def stop(self) -> None:
         """Finish the batch in hand and return from `run`. Thread-safe, and may be called again."""
@@ -103,7 +112,7 @@ class Projector:
             self._fold.stop()
 
     def _write_status(self, http: str) -> None:
-        write_struct(self._data.status, self.state.status(http, self._stopped))
+        write_struct(self._data.status, self.state.status(http, self._stopped), PUBLIC)
 
     async def _run(self, http: str) -> None:
         self._loop = asyncio.get_running_loop()
@@ -165,7 +174,7 @@ class Projector:
 def run_projector(settings: Settings, wait: bool = False) -> int:
     """Run the projector until SIGTERM or SIGINT; the exit code. `wait`: stand by while another one has the folder.
 
-    0 asked to stop, 1 the machine or another projector, 2 settings, 4 the stream or the files are not right.
+    0 asked to stop, 1 the machine or another projector, 2 settings or a newer log, 4 the stream or the files are wrong.
     """
     configure_logs()
     projector = Projector(settings, wait)
@@ -174,7 +183,7 @@ def run_projector(settings: Settings, wait: bool = False) -> int:
         projector.run()
     except (StreamMismatchError, StreamDriftError, CorruptLogError) as error:
         return _stopped(error, EXIT_VERIFICATION)
-    except SettingsError as error:
+    except (SettingsError, NewerSchemaError) as error:
         return _stopped(error, EXIT_USAGE)
     except RunloreError as error:
         return _stopped(error, EXIT_FAILED)

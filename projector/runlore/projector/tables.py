@@ -61,7 +61,7 @@ CREATE TABLE entities (
     run TEXT NOT NULL,               -- the run a step belongs to, else ''
     name TEXT NOT NULL,              -- a run's name is its ID
     version TEXT NOT NULL,           -- '' for kinds without, and for the name that groups versions
-    version_number INTEGER,          -- the order of the versions of a name; the highest is the latest
+    version_number INTEGER,          -- the order of the versions of a name
     reference TEXT NOT NULL,         -- the text form, such as model:churn@3
     created_position INTEGER NOT NULL,
     UNIQUE (project, kind, run, name, version)
@@ -147,7 +147,7 @@ CREATE TABLE search_docs (           -- one document of the full-text index
     path_id INTEGER NOT NULL,        -- 0: the entity's name and version
     UNIQUE (entity_id, path_id)
 ) STRICT;
-CREATE VIRTUAL TABLE search USING fts5(key, text, tokenize = 'unicode61 remove_diacritics 2');
+CREATE VIRTUAL TABLE search USING fts5(key, text, grams, tokenize = 'unicode61 remove_diacritics 2');
 CREATE TABLE search_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     position INTEGER NOT NULL        -- the full-text index is complete up to here

@@ -30,7 +30,7 @@ from runlore.schemas.errors import SettingsError
 from runlore.schemas.layout import ProjectorStatus, read_struct
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
-from runlore.schemas.settings import read_settings
+from runlore.schemas.settings import read_settings, user_path
 
 __all__ = ["Client", "HasEventId"]
 
@@ -60,9 +60,10 @@ class Client:
         as_of: AsOf | None = None,
         clock: Clock = "recorded",
     ) -> None:
-        settings = read_settings(project=project)
-        reader = ViewReader(settings.data_dir if data_dir_or_url is None else _path(data_dir_or_url))
-        self.scope = Scope(reader, settings.project, clock=check_clock(clock))
+        # A folder that is given says where to read: then RUNLORE_DATA_DIR need make no sense.
+        where = None if data_dir_or_url is None else _path(data_dir_or_url)
+        settings = read_settings(project=project, data_dir=where)
+        self.scope = Scope(ViewReader(settings.data_dir), settings.project, clock=check_clock(clock))
         """What every read of this client takes."""
         if as_of is not None:
             self.scope = self.scope.at(self.scope.moment_of(as_of))
@@ -334,7 +335,10 @@ class Client:
 def _path(data_dir_or_url: str | Path) -> Path:
     text = str(data_dir_or_url)
     if "://" not in text:
-        return Path(text).expanduser().absolute()
+        try:
+            return user_path(text)
+        except ValueError as error:
+            raise SettingsError(f"{text!r}: {error}") from error
     parts = urlsplit(text)
     if parts.scheme != "file":
         raise SettingsError(

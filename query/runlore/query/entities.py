@@ -61,6 +61,11 @@ class ModelVersion(Entity, kind="model"):
         return self.fields.get("run")
 
     @property
+    def left_empty_by(self) -> str | None:
+        """ID of the failed run that left it without metadata: then it is the latest only where there is no other."""
+        return self.fields.get("left_empty_by")
+
+    @property
     def runs(self) -> list[PipelineRun]:
         """Runs that made or used it, in the order in which it was said."""
         return cast("list[PipelineRun]", self._sources("made", "used"))

@@ -11,7 +11,7 @@ from runlore.query.entity_rows import COLUMNS, EntityRow
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW
 from runlore.query.view.leaves import leaves
-from runlore.query.view.value_index import INDEXED, SHORT
+from runlore.query.view.value_index import ENDED_SQL, INDEXED, SHORT
 from runlore.schemas.errors import AmbiguousError, NotFoundError
 from runlore.schemas.references import UNVERSIONED_KINDS, EntityRef, parse_ref
 
@@ -77,12 +77,19 @@ def _fields(scope: Scope, row: EntityRow) -> dict[str, Any]:
 
 
 def _highest(scope: Scope, kind: str, name: str) -> Entity:
-    """The highest version mentioned by then; the field `latest` is kept in the order of the log."""
+    """The highest version mentioned by then; the field `latest` is kept in the order of the log.
+
+    As in the fold, one that a failed run left empty counts only where there is no other.
+    """
     known, values = scope.moment.knows()
+    seen, more = scope.moment.sees("h.position")
     row = scope.reader.one(
         f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = ? AND run = '' AND name = ?"
-        f" AND version != '' AND {known} ORDER BY version_number DESC, entity_id DESC LIMIT 1",
-        (scope.project, kind, name, *values),
+        f" AND version != '' AND {known} ORDER BY coalesce((SELECT h.type NOT IN {ENDED_SQL}"
+        " FROM history h WHERE h.entity_id = entities.entity_id AND h.path_id ="
+        " (SELECT path_id FROM paths WHERE scope = 'field' AND key = 'left_empty_by')"
+        f" AND {seen} ORDER BY h.position DESC LIMIT 1), 0), version_number DESC, entity_id DESC LIMIT 1",
+        (scope.project, kind, name, *values, *more),
     )
     if row is None:
         raise NotFoundError(f"no {kind} named {name!r} had been mentioned by then in project {scope.project!r}")

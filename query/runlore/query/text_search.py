@@ -19,6 +19,7 @@ from runlore.query.time.moment import NOW, check_limit
 from runlore.query.view.kinds import is_instance
 from runlore.schemas.cells import SHORT_CELL, from_cell, readable
 from runlore.schemas.errors import InvalidReferenceError, LatestOnlyError
+from runlore.schemas.grams import gram_phrase
 
 MAX_WORDS = 20
 MAX_CHARACTERS = 1000
@@ -126,8 +127,14 @@ def _words(text: str) -> list[str]:
 
 
 def _match(words: list[str]) -> str:
-    quoted = ['"' + word.replace('"', '""') + '"' for word in words]
-    return " AND ".join(quoted) + " *"
+    return " AND ".join([*(_phrase(word, False) for word in words[:-1]), _phrase(words[-1], True)])
+
+
+def _phrase(word: str, last: bool) -> str:
+    """A word as FTS5 reads it; the last one typed may be cut short, and so may a word of a script without blanks."""
+    apart = gram_phrase(word)
+    quoted = (word if apart is None else apart).replace('"', '""')
+    return f'"{quoted}"' + (" *" if last or apart is not None else "")
 
 
 def _snippet(text: str, words: list[str]) -> str:
@@ -141,9 +148,10 @@ def _snippet(text: str, words: list[str]) -> str:
 
 def _other_keys(scope: Scope, words: list[str], wanted: dict[str, Any], limit: int) -> list[Row]:
     """Leaves of numbers, times and such whose path holds the words; the newest entities of each path first."""
-    tokens = [token for word in words for token in _tokens(word)]
+    parts = [_composed(word) for word in words if gram_phrase(word) is not None]
+    tokens = [token for word in words if gram_phrase(word) is None for token in _tokens(word)]
     found: list[Row] = []
-    for path_id, path in _paths(scope, tokens):
+    for path_id, path in _paths(scope, tokens, parts):
         values = {**wanted, "path_id": path_id, "texts": _NO_OTHERS, "limit": limit - len(found)}
         for entity_id, type_, cell in _read(scope, _OTHERS, values):
             found.append((entity_id, "metadata", path, readable(from_cell(type_, cell))[:SNIPPET_CHARACTERS], 0.0))
@@ -152,22 +160,31 @@ def _other_keys(scope: Scope, words: list[str], wanted: dict[str, Any], limit: i
     return found
 
 
-def _paths(scope: Scope, tokens: list[str]) -> list[tuple[int, str]]:
-    if not tokens:
+def _paths(scope: Scope, tokens: list[str], parts: list[str]) -> list[tuple[int, str]]:
+    if not tokens and not parts:
         return []
     # LIKE folds ASCII alone: it chooses among the paths of nothing else, all others are folded here.
     rows = scope.reader.rows(_ODD_PATHS)
-    if all(map(str.isascii, tokens)):
+    if not parts and all(map(str.isascii, tokens)):
         likes = " AND ".join(["path LIKE ? ESCAPE '\\'"] * len(tokens))
         patterns = [f"%{_escaped(token)}%" for token in tokens]
         rows = sorted(rows + scope.reader.rows(_PATHS.format(words=likes), patterns))
-    return list(itertools.islice((row for row in rows if _holds(row[1], tokens)), MAX_PATHS))
+    return list(itertools.islice((row for row in rows if _holds(row[1], tokens, parts)), MAX_PATHS))
 
 
-def _holds(path: str, tokens: list[str]) -> bool:
-    """Whether a path has all words, the last one perhaps by its beginning only."""
-    there = _tokens(path)
-    return all(token in there for token in tokens[:-1]) and any(token.startswith(tokens[-1]) for token in there)
+def _holds(path: str, tokens: list[str], parts: list[str]) -> bool:
+    """Whether a path has all words, the last one perhaps by its beginning only, and all parts anywhere."""
+    there, whole = _tokens(path), _composed(path)
+    cut = tokens[-1:]
+    return (
+        all(part in whole for part in parts)
+        and all(token in there for token in tokens[:-1])
+        and all(any(token.startswith(beginning) for token in there) for beginning in cut)
+    )
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
 
 
 def _tokens(text: str) -> list[str]:

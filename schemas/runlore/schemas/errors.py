@@ -17,6 +17,8 @@ RunloreError
 ├── StreamDriftError                       the stream's configuration is not ours
 ├── StreamMismatchError                    the stream is not the one this folder archived
 ├── FolderBusyError                        another process holds the folder
+├── NewerSchemaError                       a file that a newer version of Runlore wrote
+├── FolderError            (OSError)       a data folder that this user may not use, or that is none
 ├── LatestOnlyError                        what only the latest can tell was asked of an earlier position
 ├── CorruptLogError                        log.db or a view contradicts itself
 └── NotFoundError          (LookupError)   no such entity, version, key, run or view
@@ -135,6 +137,14 @@ class LatestOnlyError(RunloreError):
 
 class FolderBusyError(RunloreError):
     """Another process holds the lock of a folder only one may write."""
+
+
+class NewerSchemaError(RunloreError):
+    """A file was written by a newer version of Runlore, and this one may not know what it means."""
+
+
+class FolderError(RunloreError, OSError):
+    """A data folder, or a file in it, that this user may not use so, or that is no folder at all."""
 
 
 class CorruptLogError(RunloreError):

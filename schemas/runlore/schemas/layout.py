@@ -21,13 +21,13 @@ import datetime as dt
 import fcntl
 import os
 import re
-import stat
 import time
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
+from runlore.schemas.access import using
 from runlore.schemas.errors import CorruptLogError, FolderBusyError, NotFoundError
 
 _LOCK_PAUSE = 0.05
@@ -103,7 +103,8 @@ class DataDir(msgspec.Struct, frozen=True):
     def current_view(self) -> Path:
         """The live view. Raises NotFoundError when none was made yet, CorruptLogError when CURRENT names none."""
         try:
-            name = self.current.read_bytes()[:_NAME_BYTES].decode(errors="replace").strip()
+            with using(self.current):
+                name = self.current.read_bytes()[:_NAME_BYTES].decode(errors="replace").strip()
         except FileNotFoundError:
             raise NotFoundError(
                 f"no view in {self.projection}: start `runlore up` or `runlore projector` on this folder"
@@ -129,6 +130,9 @@ class DashboardStatus(msgspec.Struct, frozen=True):
 
     pid: int
     http: str
+    """Its address; empty while there is none."""
+    stopped: str | None = None
+    """Why it could not start."""
 
 
 class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +140,7 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     http: str
-    """Base address of the health endpoints."""
+    """Base address of the health endpoints; empty when they could not start."""
     connected: bool
     stream_last: int
     """Last sequence of the stream when last asked."""
@@ -183,18 +187,22 @@ class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
         return dt.datetime.fromtimestamp(self.at, dt.UTC)
 
 
+PRIVATE, PUBLIC = 0o600, 0o644
+"""Who may read a small file: its owner, or everybody whom the folder and the umask let, as they may read the views."""
+
 AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
 
 
-def write_struct(path: Path, value: msgspec.Struct) -> None:
-    """Replace a small JSON file whole and durably, readable by its owner only."""
-    write_private(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+def write_struct(path: Path, value: msgspec.Struct, mode: int = PRIVATE) -> None:
+    """Replace a small JSON file whole and durably."""
+    write_private(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n", mode)
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Replace a small file whole: write beside it, fsync, rename, fsync the folder."""
+def write_private(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+    """Replace a small file whole: write beside it, fsync, rename, fsync the folder. Raises FolderError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, stat.S_IRUSR | stat.S_IWUSR)
+    with using(beside):
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
@@ -212,10 +220,10 @@ def write_private(path: Path, data: bytes) -> None:
 
 
 def read_struct(path: Path, kind: type[AnyStruct]) -> AnyStruct | None:
-    """The content of a small JSON file; None when it is absent or not readable as `kind`."""
+    """The content of a small JSON file; None when it is absent or not readable as `kind`, or by this user."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError, msgspec.MsgspecError):
         return None
 
 
@@ -231,9 +239,10 @@ class FolderLock:
         self._descriptor: int | None = None
 
     def try_acquire(self) -> bool:
-        """Take the lock if nobody holds it."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        """Take the lock if nobody holds it. Raises FolderError where it cannot be made."""
+        with using(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

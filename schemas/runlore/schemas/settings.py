@@ -58,10 +58,26 @@ def _project(text: str) -> str:
         raise ValueError(str(error)) from error
 
 
-def _folder(text: str) -> Path:
-    if not text:
-        raise ValueError("use a folder's path")
-    return Path(text).expanduser()
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """An absolute path; a `~` at its beginning is a home folder. Raises ValueError saying what to write instead."""
+    if not os.fspath(path):
+        raise ValueError("use a path")
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError:  # as pathlib says it
+        raise ValueError("this user has no home folder for ~ to mean: use an absolute path") from None
+    try:
+        return expanded.absolute()
+    except FileNotFoundError:
+        raise ValueError("the working folder was removed: use an absolute path") from None
+
+
+def _file(text: str) -> str | None:
+    return str(user_path(text)) if text else None
+
+
+def _program(text: str) -> str | None:
+    return _file(text) if text.startswith("~") else text or None
 
 
 def _record(text: str) -> str:
@@ -81,11 +97,11 @@ def _switch(text: str) -> bool:
 
 
 SETTINGS: dict[str, Setting] = {
-    "data_dir": Setting("RUNLORE_DATA_DIR", ".runlore", _folder, "folder for outboxes, log, views and server"),
+    "data_dir": Setting("RUNLORE_DATA_DIR", ".runlore", user_path, "folder for outboxes, log, views and server"),
     "url": Setting(
         "RUNLORE_URL", "", _optional, "NATS server(s), comma-separated; unset: the one `runlore up` started"
     ),
-    "credentials": Setting("RUNLORE_CREDENTIALS", "", _optional, "NATS credentials file for RUNLORE_URL"),
+    "credentials": Setting("RUNLORE_CREDENTIALS", "", _file, "NATS credentials file for RUNLORE_URL"),
     "project": Setting("RUNLORE_PROJECT", "default", _project, "namespace that separates teams"),
     "mode": Setting(
         "RUNLORE_MODE",
@@ -127,7 +143,7 @@ SETTINGS: dict[str, Setting] = {
         "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "more names the page answers to, as a proxy in front sends them"
     ),
     "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
-    "nats_server": Setting("RUNLORE_NATS_SERVER", "", _optional, "nats-server program for the embedded server"),
+    "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
 
@@ -160,20 +176,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-    """Settings from the environment; `overrides` that are not None win.
+    """Settings from the environment; `overrides` that are not None win. Texts and paths are read the same in both.
 
-    Raises SettingsError naming the variable.
+    Raises SettingsError naming the variable, or the override.
     """
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
-        if overrides.get(name) is not None:
-            values[name] = overrides[name]
-            continue
-        text = environ.get(setting.variable, "").strip() or setting.default
+        given = overrides.get(name)
+        source = setting.variable if given is None else name
+        value = environ.get(setting.variable, "").strip() or setting.default if given is None else given
         try:
-            values[name] = setting.cast(text)
+            values[name] = setting.cast(os.fspath(value)) if isinstance(value, (str, os.PathLike)) else value
         except ValueError as error:
-            raise SettingsError(f"{setting.variable}={text!r}: {error}") from error
-    values["data_dir"] = Path(values["data_dir"]).absolute()
+            raise SettingsError(f"{source}={os.fspath(value)!r}: {error}") from error
     return Settings(**values)

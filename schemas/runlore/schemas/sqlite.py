@@ -8,8 +8,13 @@ which writes. See "How To Corrupt An SQLite Database File", section 2.2.1, in SQ
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from runlore.schemas.access import may, using
+from runlore.schemas.errors import FolderError
 
 if TYPE_CHECKING:
     import sqlite3 as sqlite  # pysqlite3 has no types; its names are those of the standard library
@@ -19,7 +24,7 @@ else:
     except ImportError:
         import sqlite3 as sqlite
 
-__all__ = ["BUSY_SECONDS", "is_damage", "open_raw_reader", "open_reader", "sqlite"]
+__all__ = ["BUSY_SECONDS", "is_damage", "is_refusal", "open_raw_reader", "open_reader", "sqlite"]
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for the lock of another connection."""
@@ -38,10 +43,38 @@ def is_damage(error: sqlite.Error) -> bool:
 def open_reader(path: Path, timeout: float = BUSY_SECONDS) -> sqlite.Connection:
     """A read-only connection without implicit transactions; any thread may use it, one at a time.
 
-    Raises sqlite.OperationalError when the file is not there.
+    Raises sqlite.OperationalError when the file is not there, FolderError when it may not be read.
     """
+    with using(path):
+        # SQLite would say that it is unable to open the file, whatever the reason.
+        if path.exists() and not may(path, os.R_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    return sqlite.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    connection = sqlite.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
+    if not may(path.parent, os.W_OK):
+        _require_shared_memory(connection, path)
+    return connection
+
+
+def is_refusal(error: sqlite.OperationalError) -> bool:
+    """Whether SQLite was not let at the file: it may be another user's, or lie on a read-only file system."""
+    return error.sqlite_errorcode & 0xFF in (sqlite.SQLITE_READONLY, sqlite.SQLITE_CANTOPEN, sqlite.SQLITE_PERM)
+
+
+def _require_shared_memory(connection: sqlite.Connection, path: Path) -> None:
+    """Where this user cannot make the file's shared memory, it is there only while a writer has the file open."""
+    try:
+        connection.execute("PRAGMA schema_version")
+    except sqlite.OperationalError as error:
+        if not path.exists() or not is_refusal(error):
+            return  # whoever reads hears of it
+        connection.close()
+        raise FolderError(
+            f"{path} can be read by users who may not write to its folder only while a projector runs: start it, ask "
+            f"for write access to {path.parent}, or copy the file"
+        ) from error
+    except sqlite.DatabaseError:
+        return  # damaged: as above
 
 
 def open_raw_reader(path: Path) -> sqlite.Connection:

@@ -6,15 +6,18 @@ new connection needs its checks. Whoever uses it loops around `connect` with a `
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import nats
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas.errors import ServerUnavailableError
+from runlore.schemas.access import using
+from runlore.schemas.errors import FolderError, ServerUnavailableError
 from runlore.schemas.layout import DataDir, Endpoint, read_struct
 from runlore.schemas.settings import Settings
 
@@ -57,12 +60,23 @@ def server_options(settings: Settings) -> dict[str, Any]:
         elif endpoint is not None and [_address(url) for url in options["servers"]] == [_address(endpoint.url)]:
             options |= {"user": endpoint.user, "password": endpoint.password}
         return options
-    endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+    data = DataDir(settings.data_dir)
+    endpoint = read_struct(data.endpoint, Endpoint)
     if endpoint is None:
+        try:
+            _look_at(data.endpoint)
+        except FolderError as error:
+            raise ServerUnavailableError(f"no server: {error}") from error
         raise ServerUnavailableError(
             f"no server: RUNLORE_URL is not set and no `runlore up` serves {settings.data_dir}"
         )
     return {"servers": [endpoint.url], "user": endpoint.user, "password": endpoint.password}
+
+
+def _look_at(path: Path) -> None:
+    """Raises FolderError for a file that is there, and another user's."""
+    with using(path), contextlib.suppress(FileNotFoundError):
+        path.open().close()
 
 
 def _address(url: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json, print_table
-from runlore.cli.reading import When, as_of_option, note_unknown_kind, open_client
+from runlore.cli.reading import When, as_of_option, note_unknown_kind, note_zone, open_client
 from runlore.cli.render import json_entity, text, when
 from runlore.query import Entity
 from runlore.query.find.ast import Key, keys_of
@@ -51,6 +51,7 @@ def find(
       runlore find artifact "size > 1.5MB" --order-by size --desc -n 5
       runlore find model accuracy:gte:0.9 name:contains:churn
     """
+    note_zone(filters)
     shown = _columns(filters, order_by, columns)
     with open_client(data_dir, project, as_of) as client, client.scope.reader.read():
         found = client.find(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,9 @@ import click
 
 from runlore.cli.assignments import parse_assignments
 from runlore.cli.emitting import emit
+from runlore.cli.json_text import LossyJSONError, read_json
 from runlore.cli.options import REFERENCE, data_dir_option, project_option, settings_for
+from runlore.cli.output import note
 from runlore.producer import log_metadata
 from runlore.schemas.references import EntityRef
 
@@ -38,7 +39,8 @@ def log(
     """Log metadata on ENTITY, such as model:churn@3, run:nightly or dataset:sales.
 
     A value is JSON where it parses, else text; a type in front decides otherwise: str, Uri, Path,
-    DType, StorageSize, datetime, date, decimal, uuid. A dot in a key makes a group; without --merge
+    DType, StorageSize, datetime, date, decimal, uuid. What may be meant otherwise (version=1.10, a commit's hash)
+    is remarked on. A dot in a key makes a group; without --merge
     the group replaces the one before. All of one call is stored together or not at all. It works
     while NATS is down: the event waits in the outbox. Prints the event's ID.
 
@@ -58,12 +60,14 @@ def log(
 
 def _metadata(assignments: tuple[str, ...], document: str | None) -> dict[str, Any]:
     try:
-        base: Any = json.loads(sys.stdin.read() if document == "-" else document) if document is not None else {}
-    except (ValueError, RecursionError) as error:
+        base: Any = {} if document is None else read_json(sys.stdin.read() if document == "-" else document)
+    except LossyJSONError as error:
+        raise click.UsageError(f"--json: {error}") from error
+    except ValueError as error:
         raise click.UsageError(f"--json: not JSON: {error}") from error
     if not isinstance(base, dict):
         raise click.UsageError("--json: give an object, such as '{\"accuracy\": 0.93}'")
     try:
-        return parse_assignments(assignments, cast(dict[str, Any], base))
+        return parse_assignments(assignments, cast(dict[str, Any], base), note)
     except ValueError as error:
         raise click.UsageError(str(error)) from error

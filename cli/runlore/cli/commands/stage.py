@@ -8,10 +8,17 @@ import click
 
 from runlore.cli.emitting import emit
 from runlore.cli.options import REFERENCE, data_dir_option, project_option, settings_for
-from runlore.cli.typos import note_if_new
+from runlore.cli.output import note
+from runlore.cli.typos import known, note_if_new
 from runlore.producer import set_model_stage
 from runlore.producer.log import check_stage
+from runlore.query import Client, ModelVersion
+from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
+from runlore.schemas.settings import Settings
+
+_LISTED, _LOOKED_AT = 3, 50
+"""Versions that were passed over: how many are named, and among how many of the newest they are looked for."""
 
 
 @click.command()
@@ -21,9 +28,10 @@ from runlore.schemas.references import EntityRef
 @project_option
 @data_dir_option
 def stage(model: EntityRef, stage: str, reason: str | None, project: str | None, data_dir: Path | None) -> None:
-    """Give the version MODEL (without one: the latest) the stage STAGE.
+    """Give the version MODEL the stage STAGE.
 
-    The version that held the stage becomes `archived`.
+    Without a version it is the latest, and it is said which that is; one whose run failed or is still running must be
+    named. The version that held the stage becomes `archived`.
 
     \b
     Example:
@@ -35,5 +43,53 @@ def stage(model: EntityRef, stage: str, reason: str | None, project: str | None,
         raise click.UsageError("--reason is empty: leave it out, or say why")
     settings = settings_for(data_dir, project)
     check_stage(stage)
-    note_if_new(settings, model)
-    emit(settings, lambda: set_model_stage(model.name, stage, model.version, reason))
+    # Inside a run a model without a version is the run's own, for the log to find.
+    if model.version in (None, "latest") and settings.run is None:
+        version = _chosen(settings, model)
+    else:
+        note_if_new(settings, model)
+        version = model.version
+    emit(settings, lambda: set_model_stage(model.name, stage, version, reason))
+
+
+def _chosen(settings: Settings, model: EntityRef) -> str | None:
+    """The latest version, said on stderr with why it is; None where the log must find it.
+
+    Raises UsageError for one whose run failed or is running: that is hardly the one that is meant.
+    """
+    try:
+        found = known(settings, model)
+    except NotFoundError:
+        note_if_new(settings, model)
+        return model.version
+    if found is None:
+        note(f"there is no view here to say which version is the latest: the log takes the one of {model} by then")
+        return model.version
+    assert isinstance(found, ModelVersion)
+    with Client(settings.data_dir, settings.project) as client:
+        if (why := _unfit(client, found)) is not None:
+            raise click.UsageError(
+                f"{found.reference} is the latest, but {why}: write {found.reference} if it is meant"
+            )
+        note(f"{found.reference} (the latest{_passed_over(client, found)})")
+    return found.version
+
+
+def _unfit(client: Client, model: ModelVersion) -> str | None:
+    """Why a version is hardly one to give a stage without being named."""
+    run = None if model.run is None else client.get(EntityRef("run", model.run))
+    match None if run is None else run.fields.get("status"):
+        case "failed":
+            return f"run {model.run} failed"
+        case "running":
+            return f"run {model.run} is still running"
+        case _:
+            return None
+
+
+def _passed_over(client: Client, model: ModelVersion) -> str:
+    """The later versions that failed runs left empty."""
+    later = client.list_model_versions(model.name, limit=_LOOKED_AT)
+    runs = {version.version: version.left_empty_by for version in later if version.place > model.place}
+    said = [f"; @{version} was left empty by run {run}, which failed" for version, run in runs.items() if run]
+    return "".join(said[:_LISTED]) + (f"; so were {len(said) - _LISTED} more" if len(said) > _LISTED else "")

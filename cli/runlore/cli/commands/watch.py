@@ -9,10 +9,11 @@ import click
 from runlore.cli.options import data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json
 from runlore.cli.reaction import StateFile, change_json, change_line, run_command
-from runlore.cli.reading import WHEN, When, open_client
+from runlore.cli.reading import WHEN, When, note_zone, open_client
 from runlore.cli.render import text
 from runlore.cli.stop_signals import StopSignals
 from runlore.query import Change
+from runlore.query.watch.selection import is_filter
 
 
 @click.command()
@@ -58,6 +59,8 @@ def watch(
       runlore watch model:churn@production --state watch.json --json
     """
     kept = None if state is None else StateFile(state)
+    if what is not None and is_filter(what):
+        note_zone(what)
     with open_client(data_dir, project) as client:
         start = None if kept is None else kept.read()
         feed = client.watch(what, key=key, kind=kind, since=since if start is None else start).feed

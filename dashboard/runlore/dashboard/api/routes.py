@@ -18,6 +18,7 @@ from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import Visit
 from runlore.query.activity import projects
 from runlore.query.compare.diff import Difference
+from runlore.query.numbers import Number
 from runlore.query.page.sketch import sketch
 from runlore.query.time.moment import NO_END, Moment
 from runlore.schemas.errors import InvalidReferenceError
@@ -177,7 +178,7 @@ def quarantine(visit: Visit) -> QuarantinePage:
     return QuarantinePage([types.Quarantined(**row) for row in rows])
 
 
-def _finite(value: int | float) -> float | None:
+def _finite(value: Number) -> float | None:
     try:
         number = float(value)
     except OverflowError:

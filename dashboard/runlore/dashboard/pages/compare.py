@@ -16,7 +16,8 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit, as_of_text
 from runlore.query import Comparison, Entity
-from runlore.query.compare.comparison import Row, best_columns, is_number
+from runlore.query.compare.comparison import Row, best_columns
+from runlore.query.numbers import is_number
 from runlore.query.plain import plain
 from runlore.query.time.moment import NO_END, NOW, utc
 from runlore.schemas.cells import readable
@@ -183,7 +184,7 @@ def cell(value: Any) -> str:
     """A value for a spreadsheet: numbers as they are, anything else as text that is no formula."""
     if not is_number(value):
         return inert(readable(value))
-    return repr(value) if isinstance(value, float) else str(plain(int(value)))
+    return str(plain(int(value))) if isinstance(value, int) else str(value)
 
 
 def inert(text: str) -> str:

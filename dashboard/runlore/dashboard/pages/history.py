@@ -12,8 +12,9 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
-from runlore.query.compare.comparison import is_number
+from runlore.query.numbers import difference
 from runlore.query.page.sketch import Sketch, sketch
+from runlore.schemas.cells import nearest_float
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.values import encode_value
 
@@ -78,12 +79,8 @@ def numbers(shown: Entity, path: str) -> Sketch | None:
 
 
 def _line(entry: Entry) -> Line:
-    delta = None
-    if is_number(entry.value) and is_number(entry.previous):
-        try:
-            delta = float(entry.value - entry.previous)
-        except OverflowError:
-            delta = None
+    change, _ = difference(entry.previous, entry.value)
+    delta = None if change is None else nearest_float(change)
     return Line(entry, None if entry.ended else show(entry.value), delta or None, _changed_keys(entry))
 
 

@@ -11,7 +11,7 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
 from runlore.query.activity import project_activity
-from runlore.query.compare.comparison import is_number
+from runlore.query.numbers import is_number
 from runlore.schemas.cells import from_cell
 
 RUNS, MODELS, EVENTS, RUNNING, HEADLINES = 8, 8, 12, 8, 3

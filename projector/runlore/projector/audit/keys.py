@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -22,11 +22,18 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from runlore.schemas.access import using
 from runlore.schemas.errors import NotFoundError, SettingsError
 from runlore.schemas.layout import write_private
 
 _ED25519 = b"\1"
 """The signature type of C2SP signed-note, "Signature types"."""
+
+
+_RESTORE = (
+    "restore it from a backup, or move it away: then a new key signs from here on, and auditors must be given it "
+    "(`runlore audit key`)"
+)
 
 
 class Verifier(NamedTuple):
@@ -85,13 +92,14 @@ class Signer:
 def load_signer(path: Path, name: str) -> Signer:
     """The key at `path`, to sign under `name`. Raises NotFoundError, SettingsError."""
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        with using(path):
+            key = load_pem_private_key(path.read_bytes(), password=None)
     except FileNotFoundError:
         raise NotFoundError(f"no key at {path}: the projector makes it with its first checkpoint") from None
-    except ValueError as error:
-        raise SettingsError(f"{path} holds no key: {error}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is locked with a password
+        raise SettingsError(f"{path} holds no key that can be read: {_RESTORE}") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"{path} holds another kind of key than Ed25519")
+        raise SettingsError(f"{path} holds another kind of key than Ed25519: {_RESTORE}")
     return Signer(name, key)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from runlore.projector.log_tables import require_known_tables
+from runlore.schemas.access import check_readable
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.sqlite import open_raw_reader, sqlite
 
@@ -13,13 +15,15 @@ _TABLES = ("log", "log_state", "gaps", *_TREE_TABLES)
 
 
 def open_audited(path: Path) -> sqlite.Connection:
-    """A raw reader of a log that has a tree. Raises NotFoundError, CorruptLogError when tables are gone."""
+    """A raw reader of a log that has a tree. Raises NotFoundError, NewerSchemaError, CorruptLogError (no tables)."""
     if not path.exists():
+        check_readable(path.parent)
         raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
     with contextlib.ExitStack() as unfit:
         connection = open_raw_reader(path)
         unfit.callback(connection.close)
         _require_tables(connection, path)
+        require_known_tables(path, connection)
         unfit.pop_all()
     return connection
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from runlore.projector.audit.keys import Signer, load_or_make_signer
+from runlore.projector.audit.keys import Signer, load_or_make_signer, load_signer
 from runlore.schemas.audit.checkpoint import Checkpoint
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.audit.tree import Tree
@@ -40,9 +40,10 @@ class CheckpointWriter:
     """
 
     def __init__(self, log: SignedLog, key: Path) -> None:
-        """Raises CorruptLogError when the key that signed before is gone: no other is made in silence."""
+        """Raises SettingsError where the key's file holds none, CorruptLogError where the key that signed is gone."""
         self._log, self._key = log, key
-        self._signer: Signer | None = None
+        # A key that cannot sign is said at the start, not when the first event has come.
+        self._signer: Signer | None = load_signer(key, log.coder.origin) if key.exists() else None
         self._size = log.checkpoint_size()
         if self._size > 0 and not key.exists():
             raise CorruptLogError(

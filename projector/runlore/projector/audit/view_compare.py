@@ -29,9 +29,9 @@ class _Rows(NamedTuple):
 
 _SEARCH = _Rows(
     "search",
-    ["entity_id", "path_id", "key", "text"],
+    ["entity_id", "path_id", "key", "text", "grams"],
     ["entity_id", "path_id"],
-    "SELECT entity_id, path_id, key, text FROM search_docs JOIN search ON search.rowid = doc_id ORDER BY 1, 2",
+    "SELECT entity_id, path_id, key, text, grams FROM search_docs JOIN search ON search.rowid = doc_id ORDER BY 1, 2",
 )
 
 

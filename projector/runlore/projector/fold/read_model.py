@@ -5,13 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from runlore.projector.fold import entries
+from runlore.projector.fold.latest import counts_again, latest, run_became
 from runlore.projector.fold.projection import Projection, Reads, Recorded, on
 from runlore.projector.fold.rows import Rows
 from runlore.projector.fold.targets import (
     SHARED_STAGES,
     FoldError,
-    Where,
-    latest,
     model_of_run,
     name_pipeline,
     produce,
@@ -20,6 +19,7 @@ from runlore.projector.fold.targets import (
     resolve_known,
     version,
 )
+from runlore.projector.fold.where import Where
 from runlore.projector.tables import TABLES_SQL
 from runlore.schemas.events import (
     ArtifactVersionConsumed,
@@ -60,6 +60,9 @@ class ReadModel(Projection):
     def metadata_logged(self, rows: Rows, fact: MetadataLogged, event: Event, where: Where) -> None:
         targets = resolve_all(rows, fact.targets, where)
         _link_processes(rows, targets, where)
+        for entity_id in targets:
+            if fact.metadata and rows.entity_key(entity_id)[1] == "model":
+                counts_again(rows, entity_id, where)
         if fact.merge:
             for entity_id in targets:
                 entries.merge(rows, entity_id, fact.metadata, where.position)
@@ -78,6 +81,7 @@ class ReadModel(Projection):
         run_id = _needed(where.run, "run")
         name_pipeline(rows, run_id, rows.entity_key(run_id)[3], fact.pipeline, where, last=True)
         rows.set_field(run_id, "name", fact.name, where.position)
+        run_became(rows, run_id, "running", where)
         _started(rows, run_id, fact, event, where)
 
     @on(StepStarted)
@@ -89,7 +93,9 @@ class ReadModel(Projection):
 
     @on(RunFinished)
     def run_finished(self, rows: Rows, fact: RunFinished, event: Event, where: Where) -> None:
-        _finished(rows, _needed(where.run, "run"), fact, event, where)
+        run_id = _needed(where.run, "run")
+        run_became(rows, run_id, fact.status, where)
+        _finished(rows, run_id, fact, event, where)
 
     @on(StepFinished)
     def step_finished(self, rows: Rows, fact: StepFinished, event: Event, where: Where) -> None:

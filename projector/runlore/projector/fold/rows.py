@@ -53,10 +53,15 @@ class Rows:
         self._group_ids: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._path_parts: dict[int, PathParts] = {}
         self._starts: dict[int, int] = {}
+        self._begin_batch()
         self._next = {
             "entities": next_id(self._reads, "entities", "entity_id"),
             "paths": next_id(self._reads, "paths", "path_id"),
         }
+
+    def _begin_batch(self) -> None:
+        self._new_versions: dict[tuple[str, str, str], list[tuple[int, int, str]]] = {}
+        self._new_made: dict[int, list[int]] = {}
 
     def _one(self, sql: str, values: Sequence[Any]) -> Any:
         return self._reads.execute(sql, values).fetchone()
@@ -80,6 +85,7 @@ class Rows:
 
     def take(self) -> Callable[[sqlite.Connection], None]:
         """What is pending, as a function that writes it."""
+        self._begin_batch()
         return self.pending.take(self.said.take_touched()).write
 
     # -- entities ----------------------------------------------------------------------------------
@@ -122,6 +128,8 @@ class Rows:
             (entity_id, project, kind, run, name, version, number, reference, position)
         )
         self._leaves[entity_id] = {}
+        if number is not None:
+            self._new_versions.setdefault((project, kind, name), []).append((number, entity_id, version))
         return self._remember(key, entity_id)
 
     def highest_number(self, project: str, kind: str, name: str) -> int:
@@ -138,6 +146,16 @@ class Rows:
 
     def set_highest_number(self, project: str, kind: str, name: str, number: int) -> None:
         self._numbers[project, kind, name] = number
+
+    def versions(self, project: str, kind: str, name: str) -> list[tuple[int, str]]:
+        """Entity ID and version of all versions of a name, the highest number first."""
+        rows = self._reads.execute(
+            "SELECT version_number, entity_id, version FROM entities"
+            " WHERE project = ? AND kind = ? AND run = '' AND name = ? AND version <> ''",
+            (project, kind, name),
+        )
+        found = sorted([*rows, *self._new_versions.get((project, kind, name), ())], reverse=True)
+        return [(entity_id, version) for _, entity_id, version in found]
 
     def runs_starting_with(self, project: str, prefix: str) -> list[str]:
         """Up to two run IDs that begin with `prefix`."""
@@ -233,6 +251,15 @@ class Rows:
             self.pending.rows["links"].append((source, relation, target, position))
             self.pending.links.append((position, target))
             self._linked.setdefault(source, {})[relation, kind, name] = target
+            if relation == "made":
+                self._new_made.setdefault(source, []).append(target)
+
+    def made_by(self, run: int) -> list[int]:
+        """The model versions that a run made, in the order in which it did."""
+        rows = self._reads.execute(
+            "SELECT target_id FROM links WHERE source_id = ? AND relation = 'made' ORDER BY position, target_id", (run,)
+        )
+        return list(dict.fromkeys([*(int(row[0]) for row in rows), *self._new_made.get(run, ())]))
 
     def linked(self, source: int, relation: str, kind: str, name: str, since: int = 0) -> int | None:
         """The version of `kind`:`name` last said to relate to `source`, at position `since` or later."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from runlore.projector.fold.latest import latest, version_made
 from runlore.projector.fold.rows import Rows
+from runlore.projector.fold.where import Where
 from runlore.schemas.references import RESERVED_STAGES, EntityRef
 
 SHARED_STAGES = frozenset({"none", "archived"})
@@ -14,17 +14,6 @@ UNVERSIONED = frozenset({"run", "step", "pipeline"})
 
 class FoldError(Exception):
     """The event contradicts the log or refers to what the log does not know."""
-
-
-class Where(msgspec.Struct, frozen=True):
-    """Where an event stands: its project, position, and the run and step that emitted it."""
-
-    project: str
-    position: int
-    run: int | None
-    step: int | None
-    step_since: int
-    """Position of the step's last start: what it made before that was another attempt."""
 
 
 def resolve(rows: Rows, ref: EntityRef, where: Where) -> int:
@@ -147,13 +136,6 @@ def produce(rows: Rows, ref: EntityRef, where: Where) -> int:
     return made
 
 
-def latest(rows: Rows, kind: str, name: str, where: Where) -> int | None:
-    """The version with the highest number, if the name has any."""
-    group = rows.find_entity((where.project, kind, "", name, ""))
-    newest = None if group is None else rows.field(group, "latest")
-    return None if newest is None else rows.find_entity((where.project, kind, "", name, newest))
-
-
 def version(rows: Rows, kind: str, name: str, wanted: str | None, where: Where) -> int:
     """A version by its name, made with the next number if it is new; without a name always new.
 
@@ -167,12 +149,12 @@ def version(rows: Rows, kind: str, name: str, wanted: str | None, where: Where) 
     number = highest + 1
     if wanted is not None and wanted.isascii() and wanted.isdecimal() and len(wanted) <= 15:
         number = int(wanted)
-    group = rows.entity((where.project, kind, "", name, ""), where.position)
+    rows.entity((where.project, kind, "", name, ""), where.position)
     called = str(number) if wanted is None else wanted
     made = rows.entity((where.project, kind, "", name, called), where.position, number)
     if number >= highest:
         rows.set_highest_number(where.project, kind, name, number)
-        rows.set_field(group, "latest", called, where.position)
+    version_made(rows, kind, name, called, number >= highest, where)
     return made
 
 

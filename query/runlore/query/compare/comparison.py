@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple
 
 from runlore.query.entity import Entity
 from runlore.query.frames import frame
+from runlore.query.numbers import is_number
 from runlore.query.view.leaves import Cells
 from runlore.schemas.cells import from_cell, readable
 from runlore.schemas.paths import parse_path
 
 Best = Literal["max", "min"]
-Number = int | float
 
 
 class Row(NamedTuple):
@@ -113,8 +113,3 @@ def best_columns(values: tuple[Any, ...], best: Best) -> tuple[int, ...]:
         return ()  # nothing to be better than
     winner = max(numbers.values()) if best == "max" else min(numbers.values())
     return tuple(column for column, value in numbers.items() if value == winner)
-
-
-def is_number(value: Any) -> TypeGuard[Number]:
-    """Whether a value counts as a number: int, float and sizes, not bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
-from runlore.query.compare.comparison import Comparison, is_number
+from runlore.query.compare.comparison import Comparison
 from runlore.query.entity import Entity
-from runlore.schemas.special import StorageSize
+from runlore.query.numbers import Number, difference
 
 Change = Literal["added", "removed", "changed", "equal"]
 
@@ -19,8 +19,8 @@ class Difference(NamedTuple):
     change: Change
     before: Any
     after: Any
-    delta: int | float | None = None
-    """`after` minus `before` where both are numbers; a StorageSize where both are sizes."""
+    delta: Number | None = None
+    """`after` minus `before` where both are numbers; a StorageSize where both are sizes, a Decimal between Decimals."""
     relative: float | None = None
     """`delta` as a share of the size of `before`; None where that is 0, or the share is no finite number."""
 
@@ -45,18 +45,5 @@ def differences(before: Entity, after: Entity) -> Differences:
     for row in Comparison((before, after)).rows:
         was, is_now = row.present
         change: Change = "added" if not was else "removed" if not is_now else "changed" if row.differs else "equal"
-        found.append(Difference(row.path, change, *row.values, *(_delta(*row.values) if was and is_now else ())))
+        found.append(Difference(row.path, change, *row.values, *(difference(*row.values) if was and is_now else ())))
     return Differences(found, before, after)
-
-
-def _delta(before: Any, after: Any) -> tuple[int | float | None, float | None]:
-    if not (is_number(before) and is_number(after)):
-        return None, None
-    try:
-        delta = after - before
-        share = delta / abs(before) if before else None
-    except OverflowError:  # an integer beyond every float
-        return None, None
-    if isinstance(before, StorageSize) and isinstance(after, StorageSize):
-        delta = StorageSize(delta)
-    return delta, share if share is not None and abs(share) < float("inf") else None

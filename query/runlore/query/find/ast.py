@@ -21,6 +21,8 @@ class Time(msgspec.Struct, frozen=True):
     """A moment, in microseconds since 1970 UTC."""
 
     micros: int
+    zoned: bool = True
+    """Whether its text named a zone; if not, UTC was taken."""
 
 
 class Duration(msgspec.Struct, frozen=True):
@@ -123,6 +125,21 @@ def keys_of(expression: Expression) -> list[Key]:
             return keys_of(inner)
         case _:
             return [expression.key]
+
+
+def literals_of(expression: Expression) -> list[Literal]:
+    """Every literal of a filter, in the order of the text."""
+    match expression:
+        case And(items) | Or(items):
+            return [literal for item in items for literal in literals_of(item)]
+        case Not(inner) | Ever(inner):
+            return literals_of(inner)
+        case In(values=values):
+            return list(values)
+        case Compare(value=value) | Contains(value=value):
+            return [value]
+        case _:
+            return []
 
 
 def count(expression: Expression) -> int:

@@ -8,7 +8,7 @@ import math
 import re
 
 from runlore.query.find.ast import Duration, Literal, Number, Time
-from runlore.query.time.iso import iso_micros
+from runlore.query.time.iso import iso_time
 
 _SIZES = {
     prefix + infix + "B": base**power
@@ -63,5 +63,5 @@ def unquoted(text: str) -> str:
 
 def time(text: str) -> Time | None:
     """The moment an ISO 8601 text says, None when it is none; without a zone it is UTC."""
-    micros = iso_micros(text)
-    return None if micros is None else Time(micros)
+    found = iso_time(text)
+    return None if found is None else Time(*found)

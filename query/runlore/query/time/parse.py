@@ -6,7 +6,7 @@ import datetime as dt
 import importlib
 import itertools
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from runlore.schemas.errors import MomentError, RunloreError
 
@@ -28,23 +28,36 @@ _OPEN = tuple(
 """Ways to read what a date leaves open; where they disagree, it is ambiguous."""
 
 
+class Reading(NamedTuple):
+    """What a text means."""
+
+    moment: int | dt.datetime
+    local: bool
+    """Whether it named no zone, and the one of this machine was taken."""
+
+
 def parse_when(text: str, now: dt.datetime | None = None) -> int | dt.datetime:
     """The position or time that a text means: digits are a position, then ISO 8601, then an English phrase.
 
     A time without a zone is local. `now` (with a zone) is what phrases count from. Raises MomentError for
     what is not understood, may mean several moments, or is a phrase for the future.
     """
+    return read_when(text, now).moment
+
+
+def read_when(text: str, now: dt.datetime | None = None) -> Reading:
+    """The same, and whether the zone of this machine was taken for want of another."""
     text = text.strip()
     if text.isascii() and text.isdecimal():
         # Python refuses to read thousands of digits.
-        return bounded_position(int(text) if len(text) <= 100 else LAST_POSITION + 1)
+        return Reading(bounded_position(int(text) if len(text) <= 100 else LAST_POSITION + 1), False)
     if len(text) > _LONGEST or _NUMBER.fullmatch(text):
         raise _neither(text)
     try:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
         return _phrase(text, now or dt.datetime.now(dt.UTC))
-    return _zoned(moment, text)
+    return Reading(_zoned(moment, text), moment.tzinfo is None)
 
 
 def bounded_position(position: int) -> int:
@@ -64,11 +77,12 @@ def _neither(text: str) -> MomentError:
     )
 
 
-def _phrase(text: str, now: dt.datetime) -> dt.datetime:
+def _phrase(text: str, now: dt.datetime) -> Reading:
     # "2h ago" counts real hours, also over a change of clocks; "yesterday 18:00" is what the clock on the wall said.
     zone = dt.UTC if _SPAN_AGO.fullmatch(text) else None
     base = now.astimezone(zone).replace(tzinfo=None)
-    found = sorted({_zoned(moment, text, zone) for moment in _readings(text, base)})
+    readings = _readings(text, base)
+    found = sorted({_zoned(moment, text, zone) for moment in readings})
     if not found:
         raise _neither(text)
     if len(found) > 1:
@@ -77,7 +91,7 @@ def _phrase(text: str, now: dt.datetime) -> dt.datetime:
         )
     if found[0] > now:
         raise MomentError(f"{text!r} is in the future ({found[0].isoformat()}): the log knows only the past")
-    return found[0]
+    return Reading(found[0], zone is None and readings[0].tzinfo is None)
 
 
 def _readings(text: str, base: dt.datetime) -> list[dt.datetime]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runlore.query.view.functions import register
+from runlore.schemas.access import using
 from runlore.schemas.errors import (
     CorruptLogError,
     InvalidReferenceError,
@@ -97,7 +98,8 @@ class ViewReader:
 
     def __init__(self, path: Path) -> None:
         """`path` is a data folder, whose live view is followed, or one view file."""
-        self._data = None if path.is_file() else DataDir(path)
+        with using(path):
+            self._data = None if path.is_file() else DataDir(path)
         self._file = path
         self._local = threading.local()
         self._connections: weakref.WeakValueDictionary[int, _Open] = weakref.WeakValueDictionary()
@@ -183,7 +185,8 @@ class ViewReader:
         if self._data is None:
             return None
         try:
-            status = self._data.current.stat()
+            with using(self._data.current):
+                status = self._data.current.stat()
         except FileNotFoundError:
             self._data.current_view()  # raises, saying what to do
             raise

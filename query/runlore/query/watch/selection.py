@@ -138,12 +138,17 @@ def _below(leaf: PathParts, wanted: PathParts) -> bool:
     return leaf[: len(wanted)] == wanted
 
 
+def is_filter(text: str) -> bool:
+    """Whether a text to watch is a filter; else it begins as a reference does."""
+    return not _REFERENCE.match(text)
+
+
 def select(scope: Scope, what: str | EntityRef | None, key: str | PathParts | None, kind: str | None) -> Selection:
     """What to watch. Raises InvalidReferenceError or, for what does not begin as a reference does, FilterError."""
     found = Selection(scope.project, kind, key=None if key is None else _paths(key))
     if what is None:
         return found
-    if isinstance(what, str) and not _REFERENCE.match(what):
+    if isinstance(what, str) and is_filter(what):
         filtered = compile_filter(scope, what)
         return msgspec.structs.replace(
             found, mentioned=filtered.paths or None, fields=filtered.fields, matches=filtered.matches

@@ -1,0 +1,106 @@
+"""What the system refuses about a file or folder of ours, as a sentence that says whose it is and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from runlore.schemas.errors import FolderError
+
+_ELSEWHERE = "set RUNLORE_DATA_DIR (or --data-dir) to a folder of your own"
+
+REFUSED = frozenset(
+    (
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+    )
+)
+"""Errors about who may use a path and what it is; all others (a full disk, a file that is not there) are not."""
+
+
+@contextmanager
+def using(path: Path) -> Generator[None]:
+    """Raise FolderError, which says what to do, where the system refuses the path."""
+    try:
+        yield
+    except FolderError:
+        raise
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        raise unusable(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for its owner alone, where there is none. Raises FolderError."""
+    with using(path):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def check_readable(path: Path) -> None:
+    """Raises FolderError for a folder that this user may not look into; one that is not there is no error."""
+    with using(path), suppress(FileNotFoundError):
+        os.scandir(path).close()
+
+
+def unusable(path: Path, error: OSError) -> FolderError:
+    """The error about a path that the system refused with `error`."""
+    if error.errno == errno.EROFS:
+        return FolderError(f"{path} is on a read-only file system: {_ELSEWHERE}")
+    found = _nearest(path)
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        if found is not None and not stat.S_ISDIR(found[1].st_mode) and error.errno != errno.EISDIR:
+            return FolderError(f"{found[0]} is a file, where a folder is needed: {_ELSEWHERE}")
+        return FolderError(f"{path}: {os.strerror(error.errno or 0)}: {_ELSEWHERE}")
+    if found is None:
+        return FolderError(f"{path} cannot be used by {_user(os.geteuid())}: {_ELSEWHERE}")
+    place, status = found
+    mode = f"mode {stat.S_IMODE(status.st_mode):o}"
+    if status.st_uid == os.geteuid():
+        return FolderError(f"{place} does not let its owner do this ({mode}): chmod u+rwX {place}, or {_ELSEWHERE}")
+    return FolderError(
+        f"{place} belongs to {_user(status.st_uid)} ({mode}), and {_user(os.geteuid())} may not use it so: ask for "
+        f"access, or {_ELSEWHERE}"
+    )
+
+
+def may(path: Path, mode: int) -> bool:
+    """Whether this process may read (`os.R_OK`) or write (`os.W_OK`) a path: by the user it acts as."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def why_refused(path: Path) -> OSError:
+    """The error behind a library's "cannot open", found without opening the file: that could drop its locks."""
+    folder = path.parent
+    read_only = folder.is_dir() and os.statvfs(folder).f_flag & os.ST_RDONLY
+    number = errno.EROFS if read_only else errno.EACCES
+    return OSError(number, os.strerror(number))
+
+
+def _nearest(path: Path) -> tuple[Path, os.stat_result] | None:
+    """The path, or the first folder above it that can be looked at: there the permission is missing."""
+    for place in (path, *path.parents):
+        try:
+            return place, place.stat()
+        except OSError:
+            continue
+    return None
+
+
+def _user(number: int) -> str:
+    import pwd  # rarely needed: a step's import stays light
+
+    try:
+        return f"user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"user {number}"
