@@ -8,6 +8,7 @@ import socket
 from importlib.metadata import PackageNotFoundError, version
 
 from runlore.schemas.events import Actor
+from runlore.schemas.names import check_text
 
 
 def this_actor() -> Actor:
@@ -16,6 +17,7 @@ def this_actor() -> Actor:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())  # a container's user without a passwd entry
+    user = check_text("user", user)  # from the environment, where it need not be valid Unicode
     return Actor(user=user, host=socket.gethostname(), pid=os.getpid(), library=library_version())
 
 

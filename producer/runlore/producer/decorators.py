@@ -15,7 +15,7 @@ from runlore.producer.lifecycle import default_producer
 from runlore.producer.model import ArtifactConfig, Model
 from runlore.producer.place import Made, Run, current_run
 from runlore.schemas.events import ArtifactVersionConsumed, ArtifactVersionProduced
-from runlore.schemas.references import EntityRef, checked
+from runlore.schemas.references import EntityRef, checked_ref
 
 logger = logging.getLogger("runlore")
 
@@ -218,8 +218,8 @@ def _without_annotated(annotation: Any) -> Any:
 def _output(annotation: Any, default: str) -> Output:
     config = next(_configs(annotation), ArtifactConfig())
     name = config.name or default
-    checked(EntityRef("artifact", name, config.version))
-    return Output(name, config.version, config.is_model_artifact)
+    ref = checked_ref("artifact", name, config.version)
+    return Output(ref.name, ref.version, config.is_model_artifact)
 
 
 def _configs(annotation: Any) -> Iterator[ArtifactConfig]:

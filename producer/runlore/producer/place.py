@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from runlore.producer.lifecycle import default_producer
 from runlore.schemas.errors import MissingContextError
-from runlore.schemas.references import EntityRef, check_name, parse_ref
+from runlore.schemas.limits import MAX_STEP_BYTES
+from runlore.schemas.names import check_name
+from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
 
 MAX_KEPT = 256
@@ -117,7 +119,7 @@ class _Process:
                 model = parse_ref(settings.model) if settings.model else None
                 run = Run(check_name("RUNLORE_RUN_ID", settings.run), settings.pipeline, model)
                 if settings.step:
-                    step = Step(check_name("RUNLORE_STEP", settings.step), run, model)
+                    step = Step(check_name("RUNLORE_STEP", settings.step, MAX_STEP_BYTES), run, model)
             self.ambient, self.ambient_of = (run, step), settings
         return self.ambient
 

@@ -13,6 +13,7 @@ from runlore.query.entries import Entry, MissingKeyError, entries
 from runlore.query.leaves import Cells, step_keys
 from runlore.query.moments import Moment
 from runlore.schemas.cells import to_cell
+from runlore.schemas.names import exact_text
 from runlore.schemas.paths import PathParts, format_path, parse_path
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Steps(Mapping[str, StepRun]):
         self._steps, self._run = {step.name: step for step in steps}, run
 
     def __getitem__(self, name: str) -> StepRun:
+        name = exact_text(name)
         if name not in self._steps:
             near = difflib.get_close_matches(name, self._steps, 3) or list(self._steps)
             raise MissingKeyError(f"run {self._run} has no step {name!r}; it has {', '.join(near) or 'none'}")

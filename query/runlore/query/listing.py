@@ -7,6 +7,7 @@ from typing import Any, cast
 from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, PipelineRun, StepRun
 from runlore.query.lookup import COLUMNS, UNVERSIONED, Lookup
 from runlore.query.moments import asked_position, check_limit
+from runlore.schemas.names import exact_text
 
 Before = Entity | int | None
 PAGE = 200
@@ -33,7 +34,7 @@ class Listing(Lookup):
             conditions.append("version != ''")
         if name is not None:
             conditions.append("name = ?")
-            values.append(name)
+            values.append(exact_text(name))
             if kind not in UNVERSIONED:
                 conditions.append("run = ''")  # true anyway; with it the index by name serves, however many others
         rows = self.reader.rows(

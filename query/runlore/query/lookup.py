@@ -10,6 +10,7 @@ from runlore.query.entities import ArtifactVersion, Entity, ModelVersion, Pipeli
 from runlore.query.filters.conditions import INDEXED, SHORT
 from runlore.query.moments import NOW, AsOf, Moment
 from runlore.schemas.errors import AmbiguousError, NotFoundError
+from runlore.schemas.names import check_version, exact_text
 from runlore.schemas.references import EntityRef, parse_ref
 
 UNVERSIONED = ("run", "step", "pipeline")
@@ -18,6 +19,12 @@ COLUMNS = (
     " entities.reference, entities.created_position"
 )
 """The row that an entity is made from."""
+
+
+def _selector(version: Any) -> str | None:
+    """A version as text, by the rules of `log_*`; which texts are versions is for the view to say."""
+    plain = exact_text(version)
+    return plain if plain is None or type(plain) is str else check_version(plain)
 
 
 class Lookup(ClientCore):
@@ -36,12 +43,12 @@ class Lookup(ClientCore):
 
     def get_artifact_version(self, name: str, version: str | int | None = None) -> ArtifactVersion:
         """A version of an artifact; without one, the latest. Raises NotFoundError."""
-        found = self._version("artifact", name, None if version is None else str(version), self.moment)
+        found = self._version("artifact", exact_text(name), _selector(version), self.moment)
         return cast(ArtifactVersion, found)
 
     def get_model_version(self, name: str, version: str | int | None = None) -> ModelVersion:
         """A version of a model: by its name, a stage, or ``latest`` (the default). Raises NotFoundError."""
-        found = self._version("model", name, None if version is None else str(version), self.moment)
+        found = self._version("model", exact_text(name), _selector(version), self.moment)
         return cast(ModelVersion, found)
 
     def get_pipeline_run(self, name_id_or_prefix: str | None = None) -> PipelineRun:
@@ -50,7 +57,8 @@ class Lookup(ClientCore):
         Raises NotFoundError, or AmbiguousError listing what fits.
         """
         with self.reader.read():
-            return cast(PipelineRun, self._last_run() if name_id_or_prefix is None else self._run(name_id_or_prefix))
+            wanted = exact_text(name_id_or_prefix)
+            return cast(PipelineRun, self._last_run() if wanted is None else self._run(wanted))
 
     def first_version(self, kind: str, name: str) -> int | None:
         """The position at which the log named the first version, whatever the moment; None if it never did."""

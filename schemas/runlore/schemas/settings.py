@@ -11,7 +11,7 @@ import msgspec
 
 from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.hosts import parse_hosts
-from runlore.schemas.references import check_name
+from runlore.schemas.names import check_name
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -132,10 +132,11 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
-        if overrides.get(name) is not None:
-            values[name] = overrides[name]
+        given = overrides.get(name)
+        if given is not None and setting.cast is not _project:
+            values[name] = given
             continue
-        text = environ.get(setting.variable, "").strip() or setting.default
+        text = given if given is not None else environ.get(setting.variable, "").strip() or setting.default
         try:
             values[name] = setting.cast(text)
         except ValueError as error:

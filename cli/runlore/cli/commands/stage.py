@@ -10,8 +10,7 @@ from runlore.cli.emitting import emit
 from runlore.cli.options import REFERENCE, data_dir_option, project_option, settings_for
 from runlore.cli.typos import note_if_new
 from runlore.producer import set_model_stage
-from runlore.producer.log import check_stage
-from runlore.schemas.references import EntityRef
+from runlore.schemas.references import EntityRef, check_stage
 
 
 @click.command()

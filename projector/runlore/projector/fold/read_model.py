@@ -36,7 +36,7 @@ from runlore.schemas.events import (
     StepStarted,
 )
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 """Raise it with every change to what the fold writes: views of another version are made anew."""
 
 

@@ -10,7 +10,7 @@ import math
 import re
 
 from runlore.query.filters.ast import Duration, Literal, Number, Time
-from runlore.schemas.values import read_datetime
+from runlore.schemas.extensions import read_datetime
 
 _SIZES = {
     prefix + infix + "B": base**power

@@ -18,7 +18,7 @@ import msgspec
 from runlore.query.filters.functions import exact
 from runlore.query.filters.literals import time
 from runlore.schemas.errors import FilterError
-from runlore.schemas.values import read_datetime
+from runlore.schemas.extensions import read_datetime
 
 Cell = int | float | str | bytes
 NUMERIC = ("int", "float", "StorageSize", "timedelta", "decimal")
