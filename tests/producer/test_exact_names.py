@@ -58,68 +58,68 @@ def test_names_of_numpy_and_enums_are_written_and_read_as_the_texts_they_are(sta
     churn: Any = Name.CHURN
 
     @step(name=np.str_("fit"))
-    def fit() -> Annotated[list[int], ArtifactConfig(name=np.str_("weights"), version=np.int64(4))]:  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    def fit() -> Annotated[list[int], ArtifactConfig(name=np.str_("weights"), version=np.int64(4))]:  # type: ignore[arg-type]
         return [1]
 
     for name in np.unique(names):
         log_artifact_metadata({"rows": 1}, name, np.int64(2))
-    with run_context(np.str_("nightly"), run_id=np.str_("r1"), name=np.str_("a\nb"), model=Model(churn, Name.SECOND)):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        with step_context(Name.TRAIN):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with run_context(np.str_("nightly"), run_id=np.str_("r1"), name=np.str_("a\nb"), model=Model(churn, Name.SECOND)):  # type: ignore[arg-type]
+        with step_context(Name.TRAIN):  # type: ignore[arg-type]
             use_artifact(names[0], np.int64(2))
             log_step_metadata({"a": {0: 1, True: 2}})
             log_model_metadata({"in_context": 1})
         fit()
-    log_model_metadata({"b": 1}, churn, Name.SECOND)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    set_model_stage(churn, Stage.PRODUCTION, np.int64(2), reason=np.str_("best"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    log_model_metadata({"b": 1}, churn, Name.SECOND)  # type: ignore[arg-type]
+    set_model_stage(churn, Stage.PRODUCTION, np.int64(2), reason=np.str_("best"))  # type: ignore[arg-type]
     log_model_metadata({"c": 1}, churn, Stage.PRODUCTION)
-    bulk_log_metadata({"d": 1}, model_versions=[(churn, Name.SECOND), np.str_("churn@2")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
-    retract_metadata("step:r1/train", [("a", 0)], reason=Name.TRAIN)  # type: ignore[arg-type, list-item]  # pyright: ignore[reportArgumentType]
-    log_metadata({"odd": 1}, EntityRef(np.str_("data"), names[1], Name.SECOND), merge=np.bool_(False))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    bulk_log_metadata({"d": 1}, model_versions=[(churn, Name.SECOND), np.str_("churn@2")])  # type: ignore[list-item]
+    retract_metadata("step:r1/train", [("a", 0)], reason=Name.TRAIN)  # type: ignore[arg-type, list-item]
+    log_metadata({"odd": 1}, EntityRef(np.str_("data"), names[1], Name.SECOND), merge=np.bool_(False))  # type: ignore[arg-type]
     receipt = add_note(np.str_("done"), np.str_("run:r1"))
 
     client = Client()
     client.wait_for(receipt, 60)
     assert client.quarantine() == []
-    assert client.get_artifact_version(names[0], np.int64(2)).metadata == {"rows": 1}  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert client.get_artifact_version(names[0], np.int64(2)).metadata == {"rows": 1}  # type: ignore[arg-type]
     found = client.get_model_version(churn, Stage.PRODUCTION)
     assert (found.version, found.metadata) == ("2", {"in_context": 1, "b": 1, "c": 1, "d": 1})
-    assert client.get_model_version(churn, Name.SECOND).stage == "production"  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert client.get_model_version(churn, Name.SECOND).stage == "production"  # type: ignore[arg-type]
     assert [one.version for one in client.list_model_versions(churn)] == ["2"]
     run = client.get_pipeline_run(np.str_("nightly"))
     assert (run.fields["name"], set(run.steps)) == ("a\nb", {"train", "fit"})
-    assert run.steps[Name.TRAIN].metadata == {"a": {"true": 2}}  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+    assert run.steps[Name.TRAIN].metadata == {"a": {"true": 2}}  # type: ignore[index]
     assert [output.reference for output in run.steps["fit"].outputs] == ["artifact:weights@4"]
-    assert [entry.value for entry in run.steps["train"].history(("a", 0))] == [1, None]  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert [entry.value for entry in run.steps["train"].history(("a", 0))] == [1, None]  # type: ignore[arg-type]
     assert client.get(np.str_("data:right@2")).metadata == {"odd": 1}
 
 
 REFUSED: list[Callable[[], object]] = [
-    lambda: log_model_metadata({"a": 1}, "m", 2.0),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    lambda: log_model_metadata({"a": 1}, "m", 2.0),  # type: ignore[arg-type]
     lambda: log_model_metadata({"a": 1}, "m", True),
-    lambda: log_model_metadata({"a": 1}, 5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    lambda: log_model_metadata({"a": 1}, 5),  # type: ignore[arg-type]
     lambda: log_artifact_metadata({"a": 1}, "\ud800"),
-    lambda: log_step_metadata({"a": 1}, 5, run_id="r"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    lambda: log_step_metadata({"a": 1}, "s", pipeline_name_id_or_prefix=b"p"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    lambda: log_step_metadata({"a": 1}, 5, run_id="r"),  # type: ignore[arg-type]
+    lambda: log_step_metadata({"a": 1}, "s", pipeline_name_id_or_prefix=b"p"),  # type: ignore[arg-type]
     lambda: log_run_metadata({"a": 1}, "\x00"),
-    lambda: log_metadata({"a": 1}, 5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    lambda: log_metadata({"a": 1}, [5]),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
-    lambda: bulk_log_metadata({"a": 1}, pipeline_runs=[5]),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
-    lambda: bulk_log_metadata({"a": 1}, model_versions=[("m", 1, 2)]),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
-    lambda: bulk_log_metadata({"a": 1}, model_versions=[5]),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+    lambda: log_metadata({"a": 1}, 5),  # type: ignore[arg-type]
+    lambda: log_metadata({"a": 1}, [5]),  # type: ignore[list-item]
+    lambda: bulk_log_metadata({"a": 1}, pipeline_runs=[5]),  # type: ignore[list-item]
+    lambda: bulk_log_metadata({"a": 1}, model_versions=[("m", 1, 2)]),  # type: ignore[list-item]
+    lambda: bulk_log_metadata({"a": 1}, model_versions=[5]),  # type: ignore[list-item]
     lambda: set_model_stage("m", "latest"),
-    lambda: set_model_stage("m", 5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    lambda: set_model_stage("m", "production", reason=5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    lambda: add_note(5, "model:m"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    lambda: retract_metadata("model:m", 5, "why"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    lambda: set_model_stage("m", 5),  # type: ignore[arg-type]
+    lambda: set_model_stage("m", "production", reason=5),  # type: ignore[arg-type]
+    lambda: add_note(5, "model:m"),  # type: ignore[arg-type]
+    lambda: retract_metadata("model:m", 5, "why"),  # type: ignore[arg-type]
     lambda: retract_metadata("model:m", [()], "why"),
     lambda: retract_metadata("model:m", "", "why"),
-    lambda: retract_metadata("model:m", ["a", b"b"], "why"),  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
-    lambda: retract_metadata("model:m", "a", 5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    lambda: run_context("p", name=5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    lambda: retract_metadata("model:m", ["a", b"b"], "why"),  # type: ignore[list-item]
+    lambda: retract_metadata("model:m", "a", 5),  # type: ignore[arg-type]
+    lambda: run_context("p", name=5),  # type: ignore[arg-type]
     lambda: run_context("p", name="\ud800"),
-    lambda: run_context(5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    lambda: run_context("p", model=5),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    lambda: run_context("p", model=Model("m", 2.0)),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    lambda: run_context(5),  # type: ignore[arg-type]
+    lambda: run_context("p", model=5),  # type: ignore[arg-type]
+    lambda: run_context("p", model=Model("m", 2.0)),  # type: ignore[arg-type]
     lambda: step_context(""),
     lambda: Producer(project="a\nb"),
     lambda: configure(project=""),
@@ -138,8 +138,8 @@ def test_a_name_that_cannot_be_stored_is_an_error_of_ours(settings: Settings, ca
     [
         NoteAdded((EntityRef("<script>", "m"),), "x"),
         RunStarted("p", "\ud800"),
-        RunFinished("done"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- what an untyped caller writes
-        MetadataLogged((EntityRef("model", "m", run="\ud800", version=2.0),), {"a": 1}),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        RunFinished("done"),  # type: ignore[arg-type]
+        MetadataLogged((EntityRef("model", "m", run="\ud800", version=2.0),), {"a": 1}),  # type: ignore[arg-type]
     ],
     ids=lambda fact: type(fact).__name__,
 )

@@ -72,7 +72,7 @@ MlType = of_module("ml_dtypes.bfloat16", (np.generic,))
         (collections.defaultdict(list, a=[1]), {"a": [1]}),
         (Pair(1, "x"), (1, "x")),
         (
-            Source(url="http://a.b/c", database="postgres://u@h/d"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- pydantic converts
+            Source(url="http://a.b/c", database="postgres://u@h/d"),  # type: ignore[arg-type]
             {"url": Uri("http://a.b/c"), "database": Uri("postgres://u@h/d")},
         ),
         (np.array(5), 5),

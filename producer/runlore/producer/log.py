@@ -102,7 +102,7 @@ def _named(kind: str, item: Named) -> EntityRef:
     if isinstance(item, tuple) and len(item) == 2:
         name, version = item
         return checked_ref(kind, name, version)
-    return parse_ref(f"{kind}:{text}" if isinstance(text := exact_text(item), str) else item)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- refused there
+    return parse_ref(f"{kind}:{text}" if isinstance(text := exact_text(item), str) else item)
 
 
 def log_artifact_metadata(
@@ -147,10 +147,10 @@ def log_model_metadata(
                 "no model in context: pass model_name=, or declare one with @pipeline(model=Model('churn'))"
             )
         model_name = model.name
-    model_name = exact_text(model_name)
-    if model_version is None and model is not None and model.name == model_name:
+    name: str = exact_text(model_name)
+    if model_version is None and model is not None and model.name == name:
         model_version = model.version
-    return _log(metadata, checked_ref("model", model_name, model_version))
+    return _log(metadata, checked_ref("model", name, model_version))
 
 
 def log_step_metadata(
@@ -200,7 +200,7 @@ def retract_metadata(
 
     retract_metadata("model:churn@3", ["evaluation_metrics.accuracy"], reason="leaked test data")
     """
-    reason = check_text("reason", reason)
+    reason = check_text("reason", reason or "")
     if not reason.strip():
         raise MissingContextError("reason is empty: say why the metadata no longer holds")
     paths = tuple([keys] if isinstance(keys, str) or not isinstance(keys, Iterable) else keys)  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
@@ -235,7 +235,7 @@ def add_note(text: str, entity: Reference | Iterable[Reference] | None = None) -
 
     add_note("trained on the repaired data", "model:churn@3")
     """
-    text = check_text("note", text)
+    text = check_text("note", text or "")
     if not text.strip():
         raise MissingContextError("the note is empty")
     return _emit(NoteAdded(_targets(entity), text))

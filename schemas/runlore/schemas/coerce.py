@@ -8,12 +8,12 @@ A step pays nothing for libraries it does not use: `libraries` knows theirs by t
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import datetime as dt
 import decimal
 import enum
 import pathlib
+import sys
 import types
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -88,7 +88,8 @@ def _record(value: Any) -> Any:
         return _read([field.name for field in dataclasses.fields(kind)], lambda name: getattr(value, name))
     if hasattr(kind, "__attrs_attrs__"):
         return _read([field.name for field in kind.__attrs_attrs__], lambda name: getattr(value, name))
-    if isinstance(value, (argparse.Namespace, types.SimpleNamespace)):
+    argparse = sys.modules.get("argparse")  # not imported for this: it would cost every step
+    if isinstance(value, types.SimpleNamespace) or (argparse is not None and isinstance(value, argparse.Namespace)):
         return dict(vars(value))
     # Array-likes of other libraries (jax, cupy, ...) that follow numpy's protocol. Asked of the class: a mock has
     # every attribute.

@@ -46,8 +46,9 @@ def _text(key: Any) -> str:
         text = float.__repr__(key)
         return _NAMES_OF_FLOATS.get(text, text)
     if type(key).__module__ == "numpy" and getattr(getattr(key, "dtype", None), "kind", "") in ("b", "i", "u", "f"):
-        plain = key.item()
-        return _text(float(key) if type(plain) is type(key) else plain)  # longdouble: item() gives itself
+        scalar: Any = key
+        plain = scalar.item()
+        return _text(float(scalar) if type(plain) is type(scalar) else plain)  # longdouble: item() gives itself
     raise UnsupportedError(f"keys must be strings, not {type(key).__name__}")
 
 

@@ -176,7 +176,7 @@ def _text(what: str, text: str | None) -> str | None:
     return None if text is None else check_text(what, text)
 
 
-_EXACT: dict[type, Callable[[Any], Any]] = {
+_EXACT: dict[type, Callable[[Any], AnyFact]] = {
     MetadataLogged: _logged,
     MetadataRetracted: _retracted,
     RunStarted: _run_started,

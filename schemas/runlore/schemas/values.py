@@ -232,7 +232,7 @@ def _offences_of_items(
 def _shown(key: Any) -> str:
     """A key of any type in an error's text."""
     try:
-        return guarded(ascii, key)[:_LONGEST_SHOWN]
+        return str(guarded(ascii, key))[:_LONGEST_SHOWN]
     except UnsupportedError:
         return type(key).__name__
 
