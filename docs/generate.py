@@ -10,6 +10,7 @@ import msgspec
 
 from runlore.schemas import SETTINGS
 from runlore.schemas import events as events_module
+from runlore.schemas import limits as limits_module
 from runlore.schemas import values as values_module
 from runlore.schemas.events import Actor, Event, fact_tag, fact_types
 from runlore.schemas.references import EntityRef
@@ -28,6 +29,7 @@ def events_page() -> str:
         _section("References (`EntityRef`)", EntityRef),
         "## Facts\n\nThe envelope's `fact` is one of these; its `type` says which.",
         *(_section(f"`{fact_tag(fact)}`", fact, "###") for fact in fact_types()),
+        limits_section(),
         "## Values\n\n```text\n" + inspect.cleandoc(values_module.__doc__ or "") + "\n```",
         "## Subjects and headers\n\nSee `schemas/runlore/schemas/subjects.py`. Headers: `Nats-Msg-Id` "
         "(the event's `id`), `Content-Type: application/msgpack`, and CloudEvents 1.0 attributes "
@@ -35,6 +37,15 @@ def events_page() -> str:
         "`ce-type` (`runlore.<fact>`), `ce-source` (`/runlore/<project>`), `ce-time`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def limits_section() -> str:
+    """The limits of one event, from the constants and their docstrings."""
+    source = inspect.getsource(limits_module)
+    rows = ["| limit | value | of what |", "|---|---|---|"]
+    for name, note in re.findall(r'^(MAX_\w+) = [^\n]*\n"""(.+?)"""', source, re.MULTILINE | re.DOTALL):
+        rows.append(f"| `{name}` | {getattr(limits_module, name):,} | {' '.join(note.split())} |")
+    return f"## Limits\n\n{inspect.getdoc(limits_module)}\n\n" + "\n".join(rows)
 
 
 def _section(title: str, struct: type[msgspec.Struct], level: str = "##") -> str:

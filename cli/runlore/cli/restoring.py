@@ -107,7 +107,8 @@ class Restore:
             contextlib.closing(open_reader(self._data.current_view())) as view,
         ):
             known.append(int(view.execute("SELECT position FROM view_state").fetchone()[0]))
-        return max(known)
+        highest: int = max(known)
+        return highest
 
     def _read_stream(self) -> tuple[Path | None, tuple[str, ...]]:
         """A copy of what the stream holds, and what of its configuration is not ours."""

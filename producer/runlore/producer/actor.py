@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from runlore.schemas.events import Actor
+from runlore.schemas.names import check_text
 from runlore.schemas.references import EntityRef
 
 
@@ -19,6 +20,7 @@ def this_actor() -> Actor:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())  # a container's user without a passwd entry
+    user = check_text("user", user)  # from the environment, where it need not be valid Unicode
     return Actor(user=user, host=socket.gethostname(), pid=os.getpid(), library=library_version())
 
 

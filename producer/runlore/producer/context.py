@@ -27,7 +27,8 @@ from runlore.producer.place import (
 from runlore.schemas.errors import MissingContextError, OutboxError
 from runlore.schemas.events import RunFinished, RunStarted, StepFinished, StepStarted
 from runlore.schemas.ids import new_id
-from runlore.schemas.references import EntityRef, check_name, checked
+from runlore.schemas.names import check_label, check_name
+from runlore.schemas.references import EntityRef, checked
 
 
 class _Context:
@@ -84,7 +85,11 @@ class run_context(_Context):  # noqa: N801 -- used like a function
         self.run_id = check_name("run_id", run_id) if run_id is not None else new_id()
         self.pipeline = pipeline if pipeline is None else check_name("pipeline", pipeline)
         # The end of a UUIDv7 is random; its start is the time.
-        self.name = name or f"{self.pipeline}-{self.run_id[-8:] if run_id is None else self.run_id}"
+        self.name = (
+            check_label("run name", name)
+            if name is not None and name != ""
+            else f"{self.pipeline}-{self.run_id[-8:] if run_id is None else self.run_id}"
+        )
         self.model = as_model_ref(model) or (same.model if same is not None else None)
         self._parameters = pack_parameters(parameters) if parameters else {}
         self._retry_of = None if retry_of is None else checked(EntityRef("run", retry_of))
@@ -234,4 +239,4 @@ def as_model_ref(model: Model | str | None) -> EntityRef | None:
     """The reference of a Model or a model's name."""
     if model is None:
         return None
-    return (Model(model) if isinstance(model, str) else model).ref()
+    return (model if isinstance(model, Model) else Model(model)).ref()

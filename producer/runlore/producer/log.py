@@ -15,7 +15,7 @@ from runlore.producer.lifecycle import default_producer
 from runlore.producer.lost import lost_target, run_of_lost
 from runlore.producer.place import Step, current_model, current_place, current_run, current_step
 from runlore.producer.receipts import Receipt
-from runlore.schemas.errors import InvalidReferenceError, MissingContextError
+from runlore.schemas.errors import MissingContextError
 from runlore.schemas.events import (
     AnyFact,
     ArtifactVersionConsumed,
@@ -24,8 +24,9 @@ from runlore.schemas.events import (
     ModelStageChanged,
     NoteAdded,
 )
-from runlore.schemas.paths import parse_path
-from runlore.schemas.references import EntityRef, check_name, checked, checked_ref, parse_ref
+from runlore.schemas.names import check_name, check_text, exact_text
+from runlore.schemas.references import EntityRef, check_stage, checked, checked_ref, parse_ref
+from runlore.schemas.validity import exact_paths
 from runlore.schemas.values import pack_metadata
 
 Reference = str | EntityRef
@@ -44,10 +45,6 @@ def _log(metadata: Mapping[str, Any], *targets: EntityRef, merge: bool = False) 
     return _emit(MetadataLogged(targets, pack_metadata(metadata), merge))
 
 
-def _version(version: Version | None) -> str | None:
-    return None if version is None else str(version)
-
-
 def log_metadata(
     metadata: Mapping[str, Any],
     entity: Reference | Iterable[Reference] | None = None,
@@ -61,7 +58,7 @@ def log_metadata(
 
         log_metadata({"owner": "ada"}, "dataset:reviews@2")
     """
-    return _log(metadata, *_targets(entity), merge=merge)
+    return _log(metadata, *_targets(entity), merge=bool(merge))
 
 
 def _targets(entity: Reference | Iterable[Reference] | None) -> tuple[EntityRef, ...]:
@@ -72,7 +69,7 @@ def _targets(entity: Reference | Iterable[Reference] | None) -> tuple[EntityRef,
         if run is not None:
             return (EntityRef("run", run.id),)
         return (lost_target("not inside a run: pass entity=, for example 'model:churn@3'"),)
-    if isinstance(entity, (str, EntityRef)):
+    if isinstance(entity, (str, EntityRef)) or not isinstance(entity, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
         return (parse_ref(entity),)
     targets = tuple(parse_ref(item) for item in entity)
     if not targets:
@@ -106,10 +103,10 @@ def bulk_log_metadata(
 
 
 def _named(kind: str, item: Named) -> EntityRef:
-    if isinstance(item, str):
-        return parse_ref(f"{kind}:{item}")
-    name, version = item
-    return checked(EntityRef(kind, name, str(version)))
+    if isinstance(item, tuple) and len(item) == 2:
+        name, version = item
+        return checked_ref(kind, name, version)
+    return parse_ref(f"{kind}:{text}" if isinstance(text := exact_text(item), str) else item)
 
 
 def log_artifact_metadata(
@@ -127,7 +124,7 @@ def log_artifact_metadata(
         if step is None:
             return _log(metadata, lost_target("outside a step, pass artifact_name="))
         artifact_name = _only_output(step)
-    return _log(metadata, checked_ref("artifact", artifact_name, _version(artifact_version)))
+    return _log(metadata, checked_ref("artifact", artifact_name, artifact_version))
 
 
 def _only_output(step: Step) -> str:
@@ -153,9 +150,10 @@ def log_model_metadata(
             problem = "no model in context: pass model_name=, or declare one with @pipeline(model=Model('churn'))"
             return _log(metadata, lost_target(problem))
         model_name = model.name
-    if model_version is None and model is not None and model.name == model_name:
+    name: str = exact_text(model_name)
+    if model_version is None and model is not None and model.name == name:
         model_version = model.version
-    return _log(metadata, checked_ref("model", model_name, _version(model_version)))
+    return _log(metadata, checked_ref("model", name, model_version))
 
 
 def log_step_metadata(
@@ -179,12 +177,10 @@ def log_step_metadata(
     if run_id is None and pipeline_name_id_or_prefix is None:
         run = current_run()
         if run is None:
-            check_name("step", step_name)
+            step_name = check_name("step", step_name)
             problem = f"step {step_name!r} of which run? Outside a run pass run_id= or pipeline_name_id_or_prefix="
             return _log(_of_step(step_name, metadata), lost_target(problem))
         run_id = run.id
-    if pipeline_name_id_or_prefix is not None:
-        check_name("pipeline", pipeline_name_id_or_prefix)
     return _log(metadata, checked(EntityRef("step", step_name, run=run_id, pipeline=pipeline_name_id_or_prefix)))
 
 
@@ -213,16 +209,13 @@ def retract_metadata(
 
     retract_metadata("model:churn@3", ["evaluation_metrics.accuracy"], reason="leaked test data")
     """
-    if not reason or not reason.strip():
+    reason = check_text("reason", reason or "")
+    if not reason.strip():
         raise MissingContextError("reason is empty: say why the metadata no longer holds")
-    paths = tuple(parse_path(key) for key in ([keys] if isinstance(keys, str) else keys))
+    paths = tuple([keys] if isinstance(keys, str) or not isinstance(keys, Iterable) else keys)  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
     if not paths:
         raise MissingContextError("keys is empty: say what no longer holds")
-    return _emit(MetadataRetracted(_targets(entity), paths, _text(reason)))
-
-
-def _text(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
+    return _emit(MetadataRetracted(_targets(entity), exact_paths(paths), reason))
 
 
 def use_artifact(name: str, version: Version | None = None) -> Receipt:
@@ -230,10 +223,10 @@ def use_artifact(name: str, version: Version | None = None) -> Receipt:
 
     use_artifact("training_data", 3)
     """
-    artifact = checked(EntityRef("artifact", name, _version(version)))
+    artifact = checked_ref("artifact", name, version)
     if current_step() is None:
         process = lost_target("use_artifact says what a step reads: call it inside one")
-        return _log({"consumed": {name: artifact.version or "latest"}}, process, merge=True)
+        return _log({"consumed": {artifact.name: artifact.version or "latest"}}, process, merge=True)
     return _emit(ArtifactVersionConsumed(artifact))
 
 
@@ -244,17 +237,8 @@ def set_model_stage(
 
     set_model_stage("churn", "production", 3, reason="best recall so far")
     """
-    check_stage(stage)
-    model = checked(EntityRef("model", model_name, _version(model_version)))
-    return _emit(ModelStageChanged(model, stage, reason if reason is None else _text(reason)))
-
-
-def check_stage(stage: str) -> str:
-    """The same stage, if `model:name@stage` can mean it. Raises InvalidReferenceError."""
-    check_name("stage", stage)
-    if stage == "latest" or (stage.isascii() and stage.isdecimal()):
-        raise InvalidReferenceError(f"{stage!r} is no stage: as a version it has a meaning of its own")
-    return stage
+    reason = reason if reason is None else check_text("reason", reason)
+    return _emit(ModelStageChanged(checked_ref("model", model_name, model_version), check_stage(stage), reason))
 
 
 def add_note(text: str, entity: Reference | Iterable[Reference] | None = None) -> Receipt:
@@ -262,6 +246,7 @@ def add_note(text: str, entity: Reference | Iterable[Reference] | None = None) -
 
     add_note("trained on the repaired data", "model:churn@3")
     """
-    if not text or not text.strip():
+    text = check_text("note", text or "")
+    if not text.strip():
         raise MissingContextError("the note is empty")
-    return _emit(NoteAdded(_targets(entity), _text(text)))
+    return _emit(NoteAdded(_targets(entity), text))

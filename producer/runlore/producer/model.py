@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from runlore.schemas.references import EntityRef, check_name
+from runlore.schemas.references import EntityRef, checked_ref
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -14,19 +14,16 @@ class Model(msgspec.Struct, frozen=True):
     """
 
     name: str
-    version: str | None = None
+    version: str | int | None = None
 
     def ref(self) -> EntityRef:
         """Raises InvalidReferenceError."""
-        check_name("model name", self.name)
-        if self.version is not None:
-            check_name("model version", self.version)
-        return EntityRef("model", self.name, self.version)
+        return checked_ref("model", self.name, self.version)
 
 
 class ArtifactConfig(msgspec.Struct, frozen=True):
     """How a step's output is stored: ``Annotated[DataFrame, ArtifactConfig(name="cleaned")]``."""
 
     name: str | None = None
-    version: str | None = None
+    version: str | int | None = None
     is_model_artifact: bool = False

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple, cast
 
 from runlore.producer.model import ArtifactConfig
-from runlore.schemas.references import EntityRef, checked
+from runlore.schemas.references import checked_ref
 
 _UNRESOLVED = (NameError, TypeError, AttributeError, SyntaxError)
 """What an annotation raises whose names are not there (yet)."""
@@ -90,8 +90,8 @@ def _parts(annotation: Any) -> list[tuple[str, Any]] | None:
 def _output(annotation: Any, default: str) -> Output:
     config = next(_configs(annotation), ArtifactConfig())
     name = config.name or default
-    checked(EntityRef("artifact", name, config.version))
-    return Output(name, config.version, config.is_model_artifact)
+    ref = checked_ref("artifact", name, config.version)
+    return Output(ref.name, ref.version, config.is_model_artifact)
 
 
 def _configs(annotation: Any) -> Iterator[ArtifactConfig]:

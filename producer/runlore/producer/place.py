@@ -15,7 +15,9 @@ from runlore.producer.board import Board, board_of, own_board
 from runlore.producer.environment import EXPORTED, child_environment, place_variables
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.nesting import around, innermost, owner, take_out
-from runlore.schemas.references import EntityRef, check_name, parse_ref
+from runlore.schemas.limits import MAX_STEP_BYTES
+from runlore.schemas.names import check_name
+from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
 
 MAX_KEPT = 256
@@ -159,7 +161,7 @@ class _Process:
             model = parse_ref(settings.model) if settings.model else None
             run = Run(check_name("RUNLORE_RUN_ID", settings.run), settings.pipeline, model)
             if settings.step:
-                step = Step(check_name("RUNLORE_STEP", settings.step), run, model)
+                step = Step(check_name("RUNLORE_STEP", settings.step, MAX_STEP_BYTES), run, model)
         self.ambient, self.ambient_of = (run, step), settings
         if run is not None and settings.parent_process is not None and is_worker():
             self.parents_board = board_of(settings.data_dir, settings.parent_process)

@@ -30,9 +30,12 @@ from runlore.schemas.events import (
     StepStarted,
 )
 from runlore.schemas.ids import new_id
-from runlore.schemas.references import EntityRef, check_name, checked
+from runlore.schemas.limits import COUNTED_BYTES, MAX_STEP_BYTES
+from runlore.schemas.names import check_name, check_text
+from runlore.schemas.references import EntityRef, checked
 from runlore.schemas.settings import Settings, read_settings
 from runlore.schemas.subjects import subject_for
+from runlore.schemas.validity import check_size, exact_fact
 from runlore.schemas.values import pack_metadata
 
 LIVE: weakref.WeakSet[Producer] = weakref.WeakSet()
@@ -55,7 +58,7 @@ class Producer:
 
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         self.settings = settings if settings is not None and not overrides else _merged(settings, overrides)
-        self._traceparent = os.environ.get("TRACEPARENT") or None
+        self._traceparent = check_text("TRACEPARENT", os.environ.get("TRACEPARENT", "")) or None
         self._session: Session | None = None
         self._opening = threading.Lock()
         LIVE.add(self)
@@ -84,9 +87,8 @@ class Producer:
         Raises MetadataTypeError, EventTooLargeError, InvalidReferenceError or MissingContextError for a fact that
         cannot be stored, OutboxError when the disk does not take it. Then nothing is emitted.
         """
-        for what, name in (("run", run), ("step", step)):
-            if name is not None:
-                check_name(what, name)
+        run = run if run is None else check_name("run", run)
+        step = step if step is None else check_name("step", step, MAX_STEP_BYTES)
         return self.emit_packed(_checked_fact(fact, run, step), run, step, causation_id)
 
     def emit_packed(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> Receipt:
@@ -97,6 +99,8 @@ class Producer:
             size = len(_encode(fact))
             if size > settings.max_event_bytes:
                 raise too_large(fact, size, settings.max_event_bytes)
+            if size > COUNTED_BYTES:
+                check_size(fact)
             return Receipt(new_id())
         while True:
             session = self._session or self._open()
@@ -209,16 +213,14 @@ def _run_ref(run: str | None) -> EntityRef:
 
 def _checked_fact(fact: AnyFact, run: str | None, step: str | None) -> AnyFact:
     """The fact with its references checked and its values packed."""
-    if isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded)):
-        if not fact.targets:
-            raise MissingContextError("targets is empty: say which entities the event is about")
-        for ref in fact.targets:
-            checked(ref)
+    if isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded)) and not fact.targets:
+        raise MissingContextError("targets is empty: say which entities the event is about")
     if isinstance(fact, (ArtifactVersionProduced, ArtifactVersionConsumed)) and step is None:
         raise MissingContextError("artifact versions are produced and consumed by steps: pass run= and step=")
     checked(subject_of(fact, run, step))
-    if isinstance(fact, MetadataLogged):
-        return msgspec.structs.replace(fact, metadata=pack_metadata(fact.metadata))
-    if isinstance(fact, (RunStarted, StepStarted)) and fact.parameters:
-        return msgspec.structs.replace(fact, parameters=pack_metadata(fact.parameters))
-    return fact
+    exact = exact_fact(fact)
+    if isinstance(exact, MetadataLogged):
+        return msgspec.structs.replace(exact, metadata=pack_metadata(exact.metadata))
+    if isinstance(exact, (RunStarted, StepStarted)) and exact.parameters:
+        return msgspec.structs.replace(exact, parameters=pack_metadata(exact.parameters))
+    return exact

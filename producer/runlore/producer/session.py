@@ -17,7 +17,9 @@ from runlore.schemas.errors import EventTooLargeError
 from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
 from runlore.schemas.ids import new_id
 from runlore.schemas.layout import DataDir
+from runlore.schemas.limits import COUNTED_BYTES
 from runlore.schemas.settings import Settings
+from runlore.schemas.validity import check_size
 
 STOP_SECONDS = 1.0
 FIRST_ATTEMPT_SECONDS = 1.0
@@ -98,6 +100,8 @@ class Session:
             )
             if len(payload) > self.settings.max_event_bytes:
                 raise too_large(fact, len(payload), self.settings.max_event_bytes)
+            if len(payload) > COUNTED_BYTES:
+                check_size(fact)
             self.outbox.insert(seq, subject, payload)
             self.last_seq = seq
         relay = self.relay

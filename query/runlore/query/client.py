@@ -131,12 +131,12 @@ class Client:
 
     def get_artifact_version(self, name: str, version: str | int | None = None) -> ArtifactVersion:
         """A version of an artifact; without one, the latest. Raises NotFoundError."""
-        found = lookup.version_of(self.scope, "artifact", name, None if version is None else str(version))
+        found = lookup.version_named(self.scope, "artifact", name, version)
         return cast(ArtifactVersion, found)
 
     def get_model_version(self, name: str, version: str | int | None = None) -> ModelVersion:
         """A version of a model: by its name, a stage, or ``latest`` (the default). Raises NotFoundError."""
-        found = lookup.version_of(self.scope, "model", name, None if version is None else str(version))
+        found = lookup.version_named(self.scope, "model", name, version)
         return cast(ModelVersion, found)
 
     def get_pipeline_run(self, name_id_or_prefix: str | None = None) -> PipelineRun:

@@ -15,6 +15,7 @@ from runlore.query.history import was_logged
 from runlore.query.scope import Scope
 from runlore.query.view.leaves import Cells, field_of_many, step_keys
 from runlore.schemas.cells import to_cell
+from runlore.schemas.names import exact_text
 from runlore.schemas.paths import PathParts, format_path, parse_path
 
 
@@ -141,6 +142,8 @@ class Steps(Mapping[str, StepRun]):
         self._steps, self._run = {step.name: step for step in steps}, run
 
     def __getitem__(self, name: str) -> StepRun:
+        name = exact_text(name)
+        name = exact_text(name)
         if name not in self._steps:
             near = difflib.get_close_matches(name, self._steps, 3) or list(self._steps)
             raise MissingKeyError(f"run {self._run} has no step {name!r}; it has {', '.join(near) or 'none'}")

@@ -11,6 +11,7 @@ from runlore.query.entity_rows import COLUMNS
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment, check_limit, checked_position
 from runlore.query.view.kinds import is_instance
+from runlore.schemas.names import exact_text
 
 Before = Entity | int | None
 
@@ -19,7 +20,7 @@ def list_entities(scope: Scope, kind: str, name: str | None, limit: int, before:
     """See `Client.list_entities`."""
     check_limit(limit)
     with scope.reader.read():
-        found = made_of(scope, entity_rows.newest(scope, kind, limit, name, _place(before)))
+        found = made_of(scope, entity_rows.newest(scope, kind, limit, exact_text(name), _place(before)))
         read_names([run for run in found if isinstance(run, PipelineRun)])
     return found
 
@@ -32,7 +33,7 @@ def list_runs(scope: Scope, pipeline: str | None, status: str | None, limit: int
     if (place := _place(before)) is not None:
         conditions.append("(created_position, entity_id) < (?, ?)")
         bound += place
-    for field, wanted in (("pipeline", pipeline), ("status", status)):
+    for field, wanted in (("pipeline", exact_text(pipeline)), ("status", exact_text(status))):
         if wanted is not None:
             test, more = _field_is(field, wanted, scope.moment)
             conditions.append(test)

@@ -13,6 +13,7 @@ from runlore.query.time.moment import NOW
 from runlore.query.view.leaves import leaves
 from runlore.query.view.value_index import ENDED_SQL, INDEXED, SHORT
 from runlore.schemas.errors import AmbiguousError, NotFoundError
+from runlore.schemas.names import check_version, exact_text
 from runlore.schemas.references import UNVERSIONED_KINDS, EntityRef, parse_ref
 
 
@@ -22,6 +23,15 @@ def entity_at(scope: Scope, reference: str | EntityRef) -> Entity:
     if ref.kind in UNVERSIONED_KINDS:
         return _existing(scope, ref.kind, ref.run or "", ref.name, "")
     return version_of(scope, ref.kind, ref.name, ref.version)
+
+
+def version_named(scope: Scope, kind: str, name: Any, version: Any) -> Entity:
+    """`version_of` for what callers give: texts of numpy, Enums, whole numbers. Raises InvalidReferenceError."""
+    plain = exact_text(version)
+    # Which texts are versions is for the view to say.
+    return version_of(
+        scope, kind, exact_text(name), plain if plain is None or type(plain) is str else check_version(plain)
+    )
 
 
 def version_of(scope: Scope, kind: str, name: str, version: str | None) -> Entity:
@@ -50,7 +60,8 @@ def run_of(scope: Scope, name_id_or_prefix: str | None) -> PipelineRun:
     Raises NotFoundError, or AmbiguousError listing what fits.
     """
     with scope.reader.read():
-        row = _last_run(scope) if name_id_or_prefix is None else _run(scope, name_id_or_prefix)
+        wanted = exact_text(name_id_or_prefix)
+        row = _last_run(scope) if wanted is None else _run(scope, wanted)
     return PipelineRun(scope, row)
 
 

@@ -30,8 +30,9 @@ from typing import Any
 
 import msgspec
 
+from runlore.schemas.extensions import read_datetime
 from runlore.schemas.special import DType, Path, StorageSize, Uri
-from runlore.schemas.values import decode_value, encode_value, read_datetime
+from runlore.schemas.values import decode_value, encode_value
 
 Scalar = str | int | float | bytes | None
 Cell = tuple[str, Scalar, str | None]

@@ -10,7 +10,7 @@ import msgspec
 
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import SCHEMA_VERSION, Event
-from runlore.schemas.values import unpack_extension
+from runlore.schemas.extensions import unpack_extension
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns an event of schema n, as plain maps, into schema n + 1. Pure."""

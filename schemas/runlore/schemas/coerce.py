@@ -3,8 +3,7 @@
 # The values are whatever callers pass: their static types are unknown by nature.
 """Turn what people log into the closed set of types Runlore stores, without importing their libraries.
 
-Values of numpy, pandas, torch and pydantic are recognised by the module of their class, so a step
-pays nothing for libraries it does not use.
+A step pays nothing for libraries it does not use: `libraries` knows theirs by the module of their class.
 """
 
 from __future__ import annotations
@@ -14,21 +13,17 @@ import datetime as dt
 import decimal
 import enum
 import pathlib
+import sys
+import types
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from runlore.schemas.libraries import LIBRARIES, array_list, class_dtype, plain_datetime
+from runlore.schemas.refusal import Unreadable, UnsupportedError, read_part
 from runlore.schemas.special import DType, Path, StorageSize, Uri
-
-MAX_ARRAY_ELEMENTS = 1000
-"""Arrays up to this many elements become lists; larger ones belong in an artifact."""
-
-
-class UnsupportedError(Exception):
-    """Why one value cannot be stored; `pack_metadata` adds the path."""
-
 
 _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     # Order matters: the first base that matches wins (datetime is a date, bool is an int).
@@ -50,95 +45,58 @@ _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (frozenset, frozenset),
     (set, set),
     (pathlib.PurePath, lambda v: Path(str(v))),
+    (dt.datetime, plain_datetime),
+    (dt.date, lambda v: dt.date(v.year, v.month, v.day)),
 )
 
 
 def coerce(value: Any) -> Any:
     """One step towards a stored type; the result may need another.
 
-    Raises UnsupportedError when there is no way.
+    Raises UnsupportedError when there is no way, and whatever the value's own code raises.
     """
-    library = type(value).__module__.partition(".")[0]
-    if library in _LIBRARIES:
-        return _LIBRARIES[library](value)
+    kind: type = type(value)
+    if kind is Unreadable:
+        raise UnsupportedError(value.reason)
+    if isinstance(value, type):
+        return class_dtype(value)
+    library = LIBRARIES.get(kind.__module__.partition(".")[0])
+    if library is not None:
+        converted = library(value)
+        if converted is not value:
+            return converted
     if isinstance(value, enum.Enum):
         return value.value
     for base, convert in _BASES:
         if isinstance(value, base):
             return convert(value)
-    if isinstance(value, dt.datetime):
-        return _plain_datetime(value)
-    if isinstance(value, dt.date):
-        return dt.date(value.year, value.month, value.day)
     return _record(value)
-
-
-def _plain_datetime(value: dt.datetime) -> dt.datetime:
-    return dt.datetime.combine(value.date(), value.timetz())
 
 
 def _record(value: Any) -> Any:
     """Objects with named fields become groups."""
+    kind: type = type(value)
     if isinstance(value, Mapping):
-        return dict(value)
+        return _read(value, value.__getitem__)
     if isinstance(value, msgspec.Struct):
-        return {name: getattr(value, name) for name in value.__struct_fields__}
-    if hasattr(type(value), "model_fields") and hasattr(value, "model_dump"):
+        return _read(value.__struct_fields__, lambda name: getattr(value, name))
+    if hasattr(kind, "model_fields") and hasattr(kind, "model_dump"):
         return value.model_dump()  # pydantic.BaseModel
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    # Array-likes of other libraries (jax, cupy, ...) that follow numpy's protocol for scalars.
-    if hasattr(value, "tolist") and hasattr(value, "size"):
-        return _array(value)
-    raise UnsupportedError(f"type {type(value).__module__}.{type(value).__qualname__} is not supported")
+    if hasattr(kind, "__fields__") and hasattr(kind, "parse_obj"):
+        return value.dict()  # the same before pydantic 2
+    if dataclasses.is_dataclass(kind):
+        return _read([field.name for field in dataclasses.fields(kind)], lambda name: getattr(value, name))
+    if hasattr(kind, "__attrs_attrs__"):
+        return _read([field.name for field in kind.__attrs_attrs__], lambda name: getattr(value, name))
+    argparse = sys.modules.get("argparse")  # not imported for this: it would cost every step
+    if isinstance(value, types.SimpleNamespace) or (argparse is not None and isinstance(value, argparse.Namespace)):
+        return dict(vars(value))
+    # Array-likes of other libraries (jax, cupy, ...) that follow numpy's protocol. Asked of the class: a mock has
+    # every attribute.
+    if hasattr(kind, "tolist") and hasattr(value, "size"):
+        return array_list(value)
+    raise UnsupportedError(f"type {kind.__module__}.{kind.__qualname__} is not supported")
 
 
-def _array(value: Any) -> Any:
-    # torch has numel(), numpy and pandas have the property size
-    count = int(value.numel() if hasattr(value, "numel") else value.size)
-    if count > MAX_ARRAY_ELEMENTS:
-        raise UnsupportedError(
-            f"an array of {count:,} elements; up to {MAX_ARRAY_ELEMENTS:,} become a list, "
-            "store larger ones as an artifact and log its Uri"
-        )
-    return value.tolist()
-
-
-def _numpy(value: Any) -> Any:
-    kind = getattr(getattr(value, "dtype", None), "kind", None)
-    if kind is None:
-        return DType(str(value)) if hasattr(value, "itemsize") else _record(value)
-    if kind == "c":
-        raise UnsupportedError("complex numbers are not supported; log real and imaginary parts")
-    if kind in "mM":
-        # datetime64[ns].tolist() gives bare integers; microseconds is what Python's types hold.
-        value = value.astype(f"{value.dtype.char}8[us]")
-    plain = _array(value)
-    if type(plain) is type(value):  # longdouble: item() gives itself
-        return float(value)
-    return plain
-
-
-def _torch(value: Any) -> Any:
-    if not hasattr(value, "numel"):
-        return DType(str(value)) if type(value).__name__ == "dtype" else _record(value)
-    if value.is_complex():
-        raise UnsupportedError("complex numbers are not supported; log real and imaginary parts")
-    return _array(value.detach())
-
-
-def _pandas(value: Any) -> Any:
-    if type(value).__name__ in ("NaTType", "NAType"):
-        return None
-    if hasattr(value, "to_pydatetime") and isinstance(value, dt.datetime):
-        return _plain_datetime(value.to_pydatetime(warn=False))  # type: ignore[attr-defined]
-    if isinstance(value, dt.timedelta):
-        return dt.timedelta(value.days, value.seconds, value.microseconds)
-    if hasattr(value, "numpy_dtype") or type(value).__name__.endswith("Dtype"):
-        return DType(str(value))
-    if getattr(value, "ndim", 0) == 1:  # Series and Index; a frame is data, not metadata
-        return _array(value)
-    return _record(value)
-
-
-_LIBRARIES: dict[str, Callable[[Any], Any]] = {"numpy": _numpy, "torch": _torch, "pandas": _pandas}
+def _read(names: Iterable[Any], read: Callable[[Any], Any]) -> dict[Any, Any]:
+    return {name: read_part(read, name) for name in names}

@@ -3,7 +3,8 @@
 RunloreError
 ├── MetadataTypeError      (TypeError)     a value that cannot be stored; names every path
 ├── EventTooLargeError     (ValueError)    one event over the size limit; names the largest keys
-├── InvalidReferenceError  (ValueError)    an entity reference that does not parse
+├── EventLimitError        (ValueError)    one event nests too deep, or is about too much at once
+├── InvalidReferenceError  (ValueError)    a reference, name, version or path that does not parse
 ├── MomentError            (ValueError)    a position or time that names no moment of the log
 ├── MissingContextError    (ValueError)    a call that does not say what it is about
 ├── SettingsError          (ValueError)    a RUNLORE_* variable that makes no sense
@@ -61,8 +62,12 @@ class EventTooLargeError(RunloreError, ValueError):
         )
 
 
+class EventLimitError(RunloreError, ValueError):
+    """One event is beyond a limit of docs/events.md: depth, keys, entities, leaves. Nothing was emitted."""
+
+
 class InvalidReferenceError(RunloreError, ValueError):
-    """An entity reference, project or path that does not parse."""
+    """An entity reference, name, version, project, path or text that cannot be stored."""
 
 
 class MomentError(RunloreError, ValueError):

@@ -7,8 +7,12 @@ or starts with a double quote is written as a JSON string: ``("a.b", "c")`` is `
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.keys import key_text
+from runlore.schemas.names import exact_text
+from runlore.schemas.refusal import UnsupportedError
 
 PathParts = tuple[str, ...]
 
@@ -29,8 +33,9 @@ def parse_path(path: str | PathParts) -> PathParts:
 
     Raises InvalidReferenceError when a quoted part does not end, or is followed by anything but a dot.
     """
+    path = exact_text(path)
     if not isinstance(path, str):
-        return tuple(path)
+        return _exact_parts(path)
     if '"' not in path:
         return tuple(path.split("."))
     parts: list[str] = []
@@ -54,3 +59,27 @@ def _take_part(rest: str, whole: str) -> tuple[str, str]:
     if rest[end : end + 1] not in ("", "."):
         raise InvalidReferenceError(f"path {whole!r}: a dot must follow the quoted part {part!r}")
     return str(part), rest[end:]
+
+
+def check_path(path: Any) -> PathParts:
+    """The parts of a path that a caller gives, as exact texts; numbers as `json.dumps` writes them as keys.
+
+    Raises InvalidReferenceError for what is no path, and for an empty one: `""` as text is the empty key only when it
+    is quoted, or the one part of a tuple.
+    """
+    plain = exact_text(path)
+    if type(plain) is str:
+        if not plain:
+            raise InvalidReferenceError("a path is empty: name a key; the empty key is written ('',)")
+        plain = parse_path(plain)
+    return _exact_parts(plain)
+
+
+def _exact_parts(path: Any) -> PathParts:
+    if not isinstance(path, (tuple, list)) or not path:
+        given = "an empty one" if isinstance(path, (tuple, list)) else type(path).__name__
+        raise InvalidReferenceError(f"a path is text or a tuple of keys that is not empty, not {given}")
+    try:
+        return tuple(map(key_text, path))  # pyright: ignore[reportUnknownArgumentType] -- a caller's value
+    except UnsupportedError as error:
+        raise InvalidReferenceError(f"path: {error}") from None

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from runlore.schemas.errors import InvalidReferenceError
-
-MAX_NAME_BYTES = 200
-"""UTF-8 bytes of one name, version or run ID: subjects stay far below NATS's 4,096-byte line."""
+from runlore.schemas.limits import MAX_STEP_BYTES
+from runlore.schemas.names import check_name, check_version, exact_text
 
 RESERVED_STAGES = frozenset({"none", "staging", "production", "archived"})
 """Names that are stages even before a version holds them; never made into versions."""
@@ -64,8 +62,14 @@ def parse_ref(text: str | EntityRef) -> EntityRef:
     """
     if isinstance(text, EntityRef):
         return checked(text)
-    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
+    plain = exact_text(text)
+    if type(plain) is not str:
         raise InvalidReferenceError(f"a reference is text such as 'model:churn@3', not {type(text).__name__}")
+    return _parsed(plain)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> EntityRef:
     kind, colon, rest = text.partition(":")
     if not colon:
         raise InvalidReferenceError(f"{text!r} has no kind: write for example 'artifact:{text}'")
@@ -79,26 +83,39 @@ def parse_ref(text: str | EntityRef) -> EntityRef:
 
 
 def checked(ref: EntityRef) -> EntityRef:
-    """The same reference, if its parts can be stored. Raises InvalidReferenceError."""
-    if not _KIND.match(ref.kind):
-        raise InvalidReferenceError(f"kind {ref.kind!r}: use lower-case letters, digits and _, at most 40")
-    check_name("name", ref.name)
-    if ref.version is not None:
-        check_name("version", ref.version)
-    if ref.kind in UNVERSIONED_KINDS and ref.version is not None:
-        raise InvalidReferenceError(f"a {ref.kind} has no version: {ref.version!r}")
-    if ref.kind == "step":
-        if not (ref.run or ref.pipeline):
-            raise InvalidReferenceError(f"step {ref.name!r} needs a run: 'step:<run id>/{ref.name}'")
-        check_name("run", ref.run or ref.pipeline)
-    return ref
+    """The reference with exact texts, if its parts can be stored. Raises InvalidReferenceError."""
+    kind = exact_text(ref.kind)
+    if type(kind) is not str or not _KIND.match(kind):
+        raise InvalidReferenceError(f"kind {_cut(kind)!r}: use lower-case letters, digits and _, at most 40")
+    if kind == "step":
+        exact = _checked_step(ref)
+    else:
+        version = None if ref.version is None else check_version(ref.version)
+        exact = EntityRef(kind, check_name("name", ref.name), version)
+    if exact.version is not None and kind in UNVERSIONED_KINDS:
+        raise InvalidReferenceError(f"a {kind} has no version: {exact.version!r}")
+    return exact
 
 
-def checked_ref(kind: str, name: str, version: str | None = None) -> EntityRef:
+def _checked_step(ref: EntityRef) -> EntityRef:
+    name = check_name("name", ref.name, MAX_STEP_BYTES)
+    if not (ref.run or ref.pipeline):
+        raise InvalidReferenceError(f"step {name!r} needs a run: 'step:<run id>/{name}'")
+    run = check_name("run", ref.run) if ref.run else None
+    pipeline = check_name("pipeline", ref.pipeline) if ref.pipeline else None
+    version = None if ref.version is None else check_version(ref.version)  # refused by the caller
+    return EntityRef("step", name, version, run, pipeline)
+
+
+def _cut(kind: object) -> object:
+    return kind[:40] if isinstance(kind, str) else type(kind).__name__
+
+
+def checked_ref(kind: str, name: str, version: str | int | None = None) -> EntityRef:
     """A reference whose parts can be stored; the same ones come again and again. Raises InvalidReferenceError."""
-    if type(name) is str:
+    if type(name) is str and (version is None or type(version) is str):
         return _known(kind, name, version)
-    return checked(EntityRef(kind, name, version))  # anything else may not even have a hash
+    return checked(EntityRef(kind, name, version))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] -- becomes text here
 
 
 @lru_cache(maxsize=1024)
@@ -106,16 +123,9 @@ def _known(kind: str, name: str, version: str | None) -> EntityRef:
     return checked(EntityRef(kind, name, version))
 
 
-def check_name(what: str, name: Any) -> str:
-    """`name` itself, if it can be stored as a name. Raises InvalidReferenceError."""
-    if not isinstance(name, str) or not name:
-        raise InvalidReferenceError(f"{what} must be a non-empty string, not {name!r}")
-    try:
-        size = len(name) if name.isascii() else len(name.encode())
-    except UnicodeEncodeError:
-        raise InvalidReferenceError(f"{what} {name!r} is not valid Unicode") from None
-    if size > MAX_NAME_BYTES:
-        raise InvalidReferenceError(f"{what} of {size} bytes; at most {MAX_NAME_BYTES} are allowed")
-    if not name.isprintable() and any(ord(char) < 32 or ord(char) == 127 for char in name):
-        raise InvalidReferenceError(f"{what} {name!r} holds control characters")
-    return name
+def check_stage(stage: str) -> str:
+    """The stage as exact text, if `model:name@stage` can mean it. Raises InvalidReferenceError."""
+    text = check_name("stage", stage)
+    if text == "latest" or (text.isascii() and text.isdecimal()):
+        raise InvalidReferenceError(f"{text!r} is no stage: as a version it has a meaning of its own")
+    return text

@@ -11,7 +11,7 @@ import msgspec
 
 from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.hosts import parse_hosts
-from runlore.schemas.references import check_name
+from runlore.schemas.names import check_name
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -186,8 +186,11 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
         given = overrides.get(name)
         source = setting.variable if given is None else name
         value = environ.get(setting.variable, "").strip() or setting.default if given is None else given
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
         try:
-            values[name] = setting.cast(os.fspath(value)) if isinstance(value, (str, os.PathLike)) else value
+            # A project is a name whatever it was given as; other values of code are taken as they are.
+            values[name] = setting.cast(value) if isinstance(value, str) or setting.cast is _project else value
         except ValueError as error:
-            raise SettingsError(f"{source}={os.fspath(value)!r}: {error}") from error
+            raise SettingsError(f"{source}={value!r}: {error}") from error
     return Settings(**values)

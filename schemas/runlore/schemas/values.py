@@ -3,7 +3,7 @@
 # The values are whatever callers pass: their static types are unknown by nature.
 """Metadata values on the wire: MessagePack, with an extension type for what it lacks.
 
-`pack_metadata` checks and packs what a caller logs; `unpack_extension` is the decoder's half.
+`pack_metadata` checks and packs what a caller logs; `extensions` is the decoder's half.
 Every supported value comes back equal and of the same type. The extension codes are part of the
 stored format and never change:
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -24,15 +23,17 @@ from typing import Any
 import msgspec
 from msgspec.msgpack import Ext
 
-from runlore.schemas.coerce import UnsupportedError, coerce
+from runlore.schemas.coerce import coerce
 from runlore.schemas.errors import MetadataTypeError
+from runlore.schemas.extensions import decode_plain, unpack_extension
+from runlore.schemas.keys import KNOWN_KEYS, key_text
+from runlore.schemas.limits import MAX_DEPTH
 from runlore.schemas.paths import PathParts, format_path
+from runlore.schemas.refusal import UnsupportedError, guarded
 from runlore.schemas.special import DType, Path, StorageSize, Uri
 
-MAX_DEPTH = 32
-"""Containers nest at most this deep."""
-
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+_LONGEST_SHOWN = 200
 _AS_IS = frozenset({type(None), bool, float, bytes})
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -40,20 +41,28 @@ _encode = msgspec.msgpack.Encoder().encode
 def pack_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Check one call's metadata and turn it into what the event encoder takes.
 
-    Raises MetadataTypeError naming the path of every value that cannot be stored.
+    A dict, any other Mapping, or an object that becomes a group (a config, a dataclass). Raises MetadataTypeError
+    naming the path of every value that cannot be stored.
     """
-    if type(metadata) is not dict and not isinstance(metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
-        raise MetadataTypeError([("metadata", f"must be a dict, not {type(metadata).__name__}")])
     try:
-        return _pack_items(metadata, MAX_DEPTH)
-    except UnsupportedError:
-        raise MetadataTypeError(
-            [(format_path(path), reason) for path, reason in _offences(metadata, (), MAX_DEPTH)]
-        ) from None
+        return _pack_items(metadata if type(metadata) is dict else _group_of(metadata), MAX_DEPTH)
+    except UnsupportedError as error:
+        paths = [(format_path(path), reason) for path, reason in offences(metadata)]
+        raise MetadataTypeError(paths or [("metadata", str(error))]) from None
+
+
+def _group_of(metadata: Any) -> dict[Any, Any]:
+    try:
+        group = guarded(coerce, metadata)
+    except UnsupportedError as error:
+        raise MetadataTypeError([("metadata", f"must be a dict: {error}")]) from None
+    if type(group) is not dict:
+        raise MetadataTypeError([("metadata", f"must be a dict, not {type(metadata).__name__}")])
+    return group
 
 
 def pack(value: Any) -> Any:
-    """Pack one value; see `pack_metadata`. Raises coerce.UnsupportedError."""
+    """Pack one value; see `pack_metadata`. Raises UnsupportedError."""
     return _pack(value, MAX_DEPTH)
 
 
@@ -65,9 +74,13 @@ def _pack(value: Any, depth: int) -> Any:
     packer = _PACKERS.get(kind)
     if packer is not None:
         return packer(value, depth)
-    if depth == 0:
+    _check_depth(depth)
+    return _pack(guarded(coerce, value), depth - 1)
+
+
+def _check_depth(depth: int) -> None:
+    if depth <= 0:
         raise UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
-    return _pack(coerce(value), depth - 1)
 
 
 def _pack_str(value: str, depth: int) -> Any:
@@ -86,33 +99,26 @@ def _int_bytes(value: int) -> bytes:
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
 
 
-def _pack_items(group: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+def _pack_items(group: dict[Any, Any], depth: int) -> dict[str, Any]:
     packed: dict[str, Any] = {}
+    known = KNOWN_KEYS
     # What _pack does, without a call for each plain key and value: half the time of a usual call's metadata.
     for key, item in group.items():
-        name = key if type(key) is str and key.isascii() else _pack_key(key)
+        name = known[key] if key in known else key_text(key)
         kind = type(item)
         if kind in _AS_IS or (kind is str and item.isascii()):
             packed[name] = item
         else:
             packer = _PACKERS.get(kind, _pack)
             packed[name] = packer(item, depth)
+    if len(packed) != len(group):
+        raise UnsupportedError("two keys become the same text")
     return packed
 
 
-def _pack_key(name: Any) -> str:
-    if not isinstance(name, str):
-        raise UnsupportedError(f"keys must be strings, not {type(name).__name__}")
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise UnsupportedError("keys must be valid Unicode (no lone surrogates)") from None
-    return str.__str__(name)
-
-
 def _pack_list(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
-    if depth == 0:
-        raise UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
+    if depth <= 0:
+        _check_depth(depth)
     return [
         item if (kind := type(item)) in _AS_IS or (kind is str and item.isascii()) else _pack(item, depth - 1)
         for item in value
@@ -120,8 +126,8 @@ def _pack_list(value: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
 
 
 def _pack_dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
-    if depth == 0:
-        raise UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
+    if depth <= 0:
+        _check_depth(depth)
     return _pack_items(value, depth - 1)
 
 
@@ -131,17 +137,17 @@ def _pack_tuple(value: tuple[Any, ...], depth: int) -> Ext:
 
 def _pack_set(code: int) -> Callable[[Any, int], Ext]:
     def pack_set(value: set[Any] | frozenset[Any], depth: int) -> Ext:
+        _check_depth(depth)
         # Sorted by their bytes, so that equal sets have equal bytes in every process.
-        packed = [_pack(item, depth - 1) for item in value]
-        if any(_unhashable(item) for item in packed):
-            raise UnsupportedError("a set whose elements become lists, dicts or sets cannot be read back")
-        return Ext(code, _encode([msgspec.Raw(raw) for raw in sorted({_encode(item) for item in packed})]))
+        raws = sorted({_encode(_pack(item, depth - 1)) for item in value})
+        data = _encode([msgspec.Raw(raw) for raw in raws])
+        try:
+            unpack_extension(code, memoryview(data))
+        except TypeError:
+            raise UnsupportedError("a set whose elements become lists, dicts or sets cannot be read back") from None
+        return Ext(code, data)
 
     return pack_set
-
-
-def _unhashable(packed: Any) -> bool:
-    return isinstance(packed, (list, dict)) or (isinstance(packed, Ext) and packed.code == 3)
 
 
 def _pack_text(code: int) -> Callable[[str, int], Ext]:
@@ -160,7 +166,8 @@ _PACKERS: dict[type, Callable[[Any, int], Any]] = {
     tuple: _pack_tuple,
     set: _pack_set(3),
     frozenset: _pack_set(4),
-    dt.datetime: lambda value, depth: Ext(5, value.isoformat().encode()),
+    # The text holds the zone's own code.
+    dt.datetime: lambda value, depth: Ext(5, guarded(dt.datetime.isoformat, value).encode()),
     dt.date: lambda value, depth: Ext(6, value.isoformat().encode()),
     dt.timedelta: _pack_timedelta,
     decimal.Decimal: lambda value, depth: Ext(8, str(value).encode()),
@@ -172,76 +179,69 @@ _PACKERS: dict[type, Callable[[Any, int], Any]] = {
 }
 
 
-def _offences(value: Any, path: PathParts, depth: int) -> Iterator[tuple[PathParts, str]]:
-    """Every value below `path` that cannot be packed, with the reason."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            try:
-                yield from _offences(item, (*path, _pack_key(key)), depth - 1)
-            except UnsupportedError as reason:
-                yield (*path, ascii(key)), str(reason)
-    elif isinstance(value, (list, tuple)) and depth:
-        for index, item in enumerate(value):
-            yield from _offences(item, (*path[:-1], f"{path[-1]}[{index}]"), depth - 1)
-    else:
+def offences(metadata: Any) -> Iterator[tuple[PathParts, str]]:
+    """Every value of a call's metadata that cannot be packed: its path and the reason."""
+    return _offences(metadata, (), MAX_DEPTH + 1, ())
+
+
+def _offences(value: Any, path: PathParts, depth: int, above: tuple[int, ...]) -> Iterator[tuple[PathParts, str]]:
+    if id(value) in above:
+        yield path, "it holds itself: nested deeper than any limit"
+        return
+    try:
+        plain, left = _plain(value, depth)
+        if not isinstance(plain, (dict, list, tuple)):
+            _pack(plain, left)
+            return
+        _check_depth(left)
+    except UnsupportedError as error:
+        yield path, str(error)
+        return
+    inside = (*above, id(value))
+    if isinstance(plain, dict):
+        yield from _offences_of_items(plain, path, left - 1, inside)
+        return
+    for index, item in enumerate(plain):
+        yield from _offences(item, (*path[:-1], f"{path[-1]}[{index}]"), left - 1, inside)
+
+
+def _plain(value: Any, depth: int) -> tuple[Any, int]:
+    """What `_pack` makes of a value before it looks into it, and the depth that is left."""
+    while type(value) not in _PACKERS and type(value) not in _AS_IS:
+        _check_depth(depth)
+        value, depth = guarded(coerce, value), depth - 1
+    return value, depth
+
+
+def _offences_of_items(
+    group: dict[Any, Any], path: PathParts, depth: int, above: tuple[int, ...]
+) -> Iterator[tuple[PathParts, str]]:
+    seen: dict[str, Any] = {}
+    for key, item in group.items():
         try:
-            _pack(value, max(depth, 0))
-        except UnsupportedError as reason:
-            yield path, str(reason)
+            name = key_text(key)
+        except UnsupportedError as error:
+            yield (*path, _shown(key)), str(error)
+            continue
+        if name in seen:
+            yield (*path, name), f"the keys {_shown(seen[name])} and {_shown(key)} become the same text"
+        seen[name] = key
+        yield from _offences(item, (*path, name), depth, above)
 
 
-def unpack_extension(code: int, data: memoryview) -> Any:
-    """The decoder's `ext_hook`: turn an extension back into its value."""
-    unpacker = _UNPACKERS.get(code)
-    if unpacker is None:
-        raise ValueError(f"unknown value extension {code}: written by a newer Runlore")
-    return unpacker(bytes(data))
-
-
-_decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ext_hook=unpack_extension).decode
-
-
-_FRACTION_OF_OFFSET = re.compile(r"(.+)([+-])(\d\d):(\d\d):(\d\d)\.(\d{6})\Z")
-
-
-def read_datetime(text: str) -> dt.datetime:
-    """The inverse of `isoformat`, also for offsets below a second, which `fromisoformat` drops (Python 3.11)."""
-    odd = _FRACTION_OF_OFFSET.match(text)
-    if odd is None or odd[1].count(":") < 2:
-        return dt.datetime.fromisoformat(text)
-    hours, minutes, seconds, micros = map(int, odd.groups()[2:])
-    offset = dt.timedelta(hours=hours, minutes=minutes, seconds=seconds, microseconds=micros)
-    zone = dt.timezone(offset if odd[2] == "+" else -offset)
-    return dt.datetime.fromisoformat(odd[1]).replace(tzinfo=zone)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")
-
-
-_UNPACKERS: dict[int, Callable[[bytes], Any]] = {
-    1: lambda data: int.from_bytes(data, "big", signed=True),
-    2: lambda data: tuple(_decode(data)),
-    3: lambda data: set(_decode(data)),
-    4: lambda data: frozenset(_decode(data)),
-    5: lambda data: read_datetime(data.decode()),
-    6: lambda data: dt.date.fromisoformat(data.decode()),
-    7: lambda data: dt.timedelta(*_decode(data)),
-    8: lambda data: decimal.Decimal(data.decode()),
-    9: lambda data: uuid.UUID(bytes=data),
-    10: lambda data: Uri(_text(data)),
-    11: lambda data: Path(_text(data)),
-    12: lambda data: DType(_text(data)),
-    13: lambda data: StorageSize(int.from_bytes(data, "big", signed=True)),
-    14: _text,
-}
+def _shown(key: Any) -> str:
+    """A key of any type in an error's text."""
+    try:
+        return str(guarded(ascii, key))[:_LONGEST_SHOWN]
+    except UnsupportedError:
+        return type(key).__name__
 
 
 def encode_value(value: Any) -> bytes:
-    """One value in its stored MessagePack form. Raises coerce.UnsupportedError."""
+    """One value in its stored MessagePack form. Raises UnsupportedError."""
     return _encode(pack(value))
 
 
 def decode_value(data: bytes) -> Any:
     """The inverse of `encode_value`."""
-    return _decode(data)
+    return decode_plain(data)

@@ -11,10 +11,9 @@ from runlore.cli.options import REFERENCE, data_dir_option, project_option, sett
 from runlore.cli.output import note
 from runlore.cli.typos import known, note_if_new
 from runlore.producer import set_model_stage
-from runlore.producer.log import check_stage
 from runlore.query import Client, ModelVersion
 from runlore.schemas.errors import NotFoundError
-from runlore.schemas.references import EntityRef
+from runlore.schemas.references import EntityRef, check_stage
 from runlore.schemas.settings import Settings
 
 _LISTED, _LOOKED_AT = 3, 50

@@ -13,9 +13,10 @@ from runlore.projector.archive import LogRow
 from runlore.projector.database import DataErrors, MachineErrors
 from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.codec import decode_event
-from runlore.schemas.errors import CorruptLogError, EventDecodeError
+from runlore.schemas.errors import CorruptLogError, EventDecodeError, RunloreError
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
+from runlore.schemas.validity import check_event
 
 _MOVE = """UPDATE view_state SET position = ?, recorded_us = ?, event_id = ?, event_hash = ?
     WHERE position = ? AND position < ?"""
@@ -142,6 +143,10 @@ class Fold:
             prefix = self._prefixes[event.project] = f"{SUBJECT_PREFIX}.{subject_token(event.project)}."
         if not row.subject.startswith(prefix):
             return None, "decode", f"project {event.project!r} came on subject {row.subject!r}"
+        try:
+            check_event(event)
+        except RunloreError as error:
+            return None, "fold", str(error)
         return event, "fold", ""
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from runlore.projector.fold.latest import latest, version_made
 from runlore.projector.fold.rows import Rows
 from runlore.projector.fold.where import Where
-from runlore.schemas.references import RESERVED_STAGES, EntityRef
+from runlore.schemas.references import RESERVED_STAGES, UNVERSIONED_KINDS, EntityRef
 
 SHARED_STAGES = frozenset({"none", "archived"})
 """Stages any number of versions may be in; they select nothing."""
-UNVERSIONED = frozenset({"run", "step", "pipeline"})
 
 
 class FoldError(Exception):
@@ -20,7 +19,7 @@ def resolve(rows: Rows, ref: EntityRef, where: Where) -> int:
     """The entity ID of a reference, made now if the log has not named it. Raises FoldError."""
     if ref.kind == "step":
         return _step(rows, ref, where)
-    if ref.kind in UNVERSIONED:
+    if ref.kind in UNVERSIONED_KINDS:
         return rows.entity((where.project, ref.kind, "", ref.name, ""), where.position)
     if ref.kind == "model":
         return _model_version(rows, ref, where)
@@ -50,7 +49,7 @@ def _is_known(rows: Rows, ref: EntityRef, where: Where) -> bool:
     if ref.kind == "step":
         run = ref.run or _last_run(rows, ref, where)
         return rows.find_entity((project, "step", run, ref.name, "")) is not None
-    if ref.kind in UNVERSIONED:
+    if ref.kind in UNVERSIONED_KINDS:
         return rows.find_entity((project, ref.kind, "", ref.name, "")) is not None
     if ref.version is None and _of_context(rows, ref, where) is not None:
         return True

@@ -18,7 +18,7 @@ import msgspec
 from runlore.query.time.iso import iso_micros
 from runlore.query.view.functions import exact
 from runlore.schemas.errors import FilterError
-from runlore.schemas.values import read_datetime
+from runlore.schemas.extensions import read_datetime
 
 Cell = int | float | str | bytes
 NUMERIC = ("int", "float", "StorageSize", "timedelta", "decimal")

@@ -8,7 +8,7 @@ import re
 from typing import NamedTuple
 
 from runlore.query.time.moment import EPOCH
-from runlore.schemas.values import read_datetime
+from runlore.schemas.extensions import read_datetime
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?\Z")
 _MICROSECOND = dt.timedelta(microseconds=1)

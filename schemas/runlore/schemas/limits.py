@@ -1,0 +1,39 @@
+"""Limits of one event. The producer raises beyond them, the fold quarantines.
+
+An event of the default size (``RUNLORE_MAX_EVENT_BYTES``, 1 MB) has no room for more entities or leaves than these.
+"""
+
+from __future__ import annotations
+
+MAX_NAME_BYTES = 200
+"""UTF-8 bytes of a name, version, stage, run ID, pipeline or project: subjects stay far below NATS's 4,096."""
+
+MAX_STEP_BYTES = 220
+"""UTF-8 bytes of a step's name with the number of its call, such as ``train_2``."""
+
+MAX_LABEL_BYTES = 10_000
+"""UTF-8 bytes of a run's own name (`run_started.name`), which identifies nothing and may hold any character."""
+
+MAX_KEY_BYTES = 65_536
+"""UTF-8 bytes of one metadata key, at any depth."""
+
+MAX_DEPTH = 32
+"""Levels of dicts, lists, tuples and sets below a metadata key."""
+
+MAX_TARGETS = 50_000
+"""Entities of one event."""
+
+MAX_PATHS = 10_000
+"""Paths of one retraction."""
+
+MAX_LEAVES = 200_000
+"""Leaves of one event: values that are no group."""
+
+MAX_ROWS = 1_000_000
+"""Leaves of one event times its entities; for a retraction, its paths times its entities."""
+
+MAX_PATH_CHARACTERS = 50_000_000
+"""Characters of all leaves' paths of one event: a long group key counts once for each of its leaves."""
+
+COUNTED_BYTES = 10_000
+"""An event of fewer encoded bytes has no room to exceed the counts above, so the producer does not count."""

@@ -1,0 +1,191 @@
+"""One validator of facts and events: what the producer refuses to emit, the fold refuses to take.
+
+The producer calls `exact_fact` and stores what it returns; values are `pack_metadata`'s. The fold calls `check_event`
+on what it has decoded: the same functions, remembered for names and references that come again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, get_args
+
+from msgspec.structs import replace
+
+from runlore.schemas.errors import EventLimitError, InvalidReferenceError
+from runlore.schemas.events import (
+    AnyFact,
+    ArtifactVersionConsumed,
+    ArtifactVersionProduced,
+    Event,
+    MetadataLogged,
+    MetadataRetracted,
+    ModelStageChanged,
+    ModelVersionCreated,
+    NoteAdded,
+    RunFinished,
+    RunStarted,
+    RunStatus,
+    StepFinished,
+    StepStarted,
+)
+from runlore.schemas.limits import MAX_PATHS, MAX_STEP_BYTES
+from runlore.schemas.names import check_label, check_name, check_text, exact_text
+from runlore.schemas.paths import PathParts, check_path
+from runlore.schemas.references import EntityRef, check_stage, checked
+from runlore.schemas.shape import check_counts, check_shape
+
+_REMEMBERED = 65_536
+_STATUSES: tuple[str, ...] = get_args(RunStatus)
+
+_known_ref = lru_cache(maxsize=_REMEMBERED)(checked)
+_known_names: set[str] = set()
+
+
+def check_event(event: Event) -> None:
+    """Raise InvalidReferenceError where a decoded event holds a name or reference that no producer can emit.
+
+    Raises EventLimitError where it is beyond a limit of `limits`.
+    """
+    _check_envelope(event)
+    fact = event.fact
+    if type(fact) is MetadataLogged:
+        # The commonest fact; what `exact_fact` does, without a new one.
+        for ref in fact.targets or exact_targets(()):
+            _known_ref(ref)
+    else:
+        exact_fact(fact)
+    check_size(fact)
+
+
+def _check_envelope(event: Event) -> None:
+    known = _known_names
+    if event.project not in known:
+        _learn("project", event.project)
+    if event.producer_id not in known:
+        _learn("producer", event.producer_id)
+    if event.run is not None and event.run not in known:
+        _learn("run", event.run)
+    if event.step is not None and event.step not in known:
+        check_name("step", event.step, MAX_STEP_BYTES)
+
+
+def _learn(what: str, name: str) -> None:
+    check_name(what, name)
+    if len(_known_names) >= _REMEMBERED:
+        _known_names.clear()
+    _known_names.add(name)
+
+
+def check_size(fact: AnyFact) -> None:
+    """Raise EventLimitError where a fact with packed or decoded values is about too much at once."""
+    if isinstance(fact, MetadataLogged):
+        check_shape(len(fact.targets), fact.metadata)
+    elif isinstance(fact, MetadataRetracted):
+        check_counts(len(fact.targets), len(fact.paths), "paths")
+    elif isinstance(fact, (RunStarted, StepStarted)):
+        check_shape(1, fact.parameters)
+    elif isinstance(fact, NoteAdded):
+        check_counts(len(fact.targets), 1, "notes")
+
+
+def exact_fact(fact: AnyFact) -> AnyFact:
+    """The fact with exact names, references and texts; its values stay as they are.
+
+    Raises InvalidReferenceError for a part that cannot be stored, EventLimitError for too many of them.
+    """
+    return _EXACT[type(fact)](fact)
+
+
+def exact_targets(refs: Iterable[EntityRef]) -> tuple[EntityRef, ...]:
+    """The references of an event, checked. Raises InvalidReferenceError, also when there is none."""
+    targets = tuple([_known_ref(ref) if _is_plain(ref) else checked(ref) for ref in refs])
+    if not targets:
+        raise InvalidReferenceError("no entities: say what the event is about")
+    return targets
+
+
+def _is_plain(ref: EntityRef) -> bool:
+    """Whether a reference has a hash, and equals only references of the same texts."""
+    return all(part is None or type(part) is str for part in (ref.kind, ref.name, ref.version, ref.run, ref.pipeline))
+
+
+def exact_paths(paths: Iterable[Any]) -> tuple[PathParts, ...]:
+    """The paths of a retraction, checked. Raises InvalidReferenceError, EventLimitError for too many."""
+    exact = tuple(map(check_path, paths))
+    if not exact:
+        raise InvalidReferenceError("no paths: say what no longer holds")
+    if len(exact) > MAX_PATHS:
+        raise EventLimitError(f"{len(exact):,} paths; one retraction has at most {MAX_PATHS:,}: split the call")
+    return exact
+
+
+def _logged(fact: MetadataLogged) -> MetadataLogged:
+    return replace(fact, targets=exact_targets(fact.targets), merge=bool(fact.merge))
+
+
+def _retracted(fact: MetadataRetracted) -> MetadataRetracted:
+    reason = check_text("reason", fact.reason)
+    return replace(fact, targets=exact_targets(fact.targets), paths=exact_paths(fact.paths), reason=reason)
+
+
+def _run_started(fact: RunStarted) -> RunStarted:
+    pipeline, name = check_name("pipeline", fact.pipeline), check_label("run name", fact.name)
+    return replace(fact, pipeline=pipeline, name=name, model=_ref(fact.model), retry_of=_ref(fact.retry_of))
+
+
+def _step_started(fact: StepStarted) -> StepStarted:
+    return replace(fact, model=_ref(fact.model), retry_of=_ref(fact.retry_of))
+
+
+def _finished(fact: RunFinished | StepFinished) -> RunFinished | StepFinished:
+    status = exact_text(fact.status)
+    if status not in _STATUSES:
+        raise InvalidReferenceError(f"status must be one of {', '.join(_STATUSES)}, not {ascii(status)[:40]}")
+    kind, message = _text("error type", fact.error_type), _text("error message", fact.error_message)
+    return replace(fact, status=status, error_type=kind, error_message=message)
+
+
+def _produced(fact: ArtifactVersionProduced) -> ArtifactVersionProduced:
+    artifact, kind = checked(fact.artifact), _text("data type", fact.data_type)
+    return replace(fact, artifact=artifact, data_type=kind, is_model_artifact=bool(fact.is_model_artifact))
+
+
+def _consumed(fact: ArtifactVersionConsumed) -> ArtifactVersionConsumed:
+    return replace(fact, artifact=checked(fact.artifact), produced_by=_ref(fact.produced_by))
+
+
+def _version_created(fact: ModelVersionCreated) -> ModelVersionCreated:
+    return replace(fact, model=checked(fact.model))
+
+
+def _stage_changed(fact: ModelStageChanged) -> ModelStageChanged:
+    stage, reason = check_stage(fact.stage), _text("reason", fact.reason)
+    return replace(fact, model=checked(fact.model), stage=stage, reason=reason)
+
+
+def _noted(fact: NoteAdded) -> NoteAdded:
+    return replace(fact, targets=exact_targets(fact.targets), text=check_text("note", fact.text))
+
+
+def _ref(ref: EntityRef | None) -> EntityRef | None:
+    return None if ref is None else checked(ref)
+
+
+def _text(what: str, text: str | None) -> str | None:
+    return None if text is None else check_text(what, text)
+
+
+_EXACT: dict[type, Callable[[Any], AnyFact]] = {
+    MetadataLogged: _logged,
+    MetadataRetracted: _retracted,
+    RunStarted: _run_started,
+    RunFinished: _finished,
+    StepStarted: _step_started,
+    StepFinished: _finished,
+    ArtifactVersionProduced: _produced,
+    ArtifactVersionConsumed: _consumed,
+    ModelVersionCreated: _version_created,
+    ModelStageChanged: _stage_changed,
+    NoteAdded: _noted,
+}
