@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runlore.projector.view import View, make_current
+from runlore.projector.generations import make_current
+from runlore.projector.view import View
 from runlore.query import Client, Entity, Entry
 from runlore.schemas import MetadataRetracted, ModelStageChanged, NoteAdded, NotFoundError, StorageSize, parse_ref
 from runlore.schemas.layout import DataDir

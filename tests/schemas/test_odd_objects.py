@@ -262,7 +262,9 @@ def test_what_ends_the_process_passes_through_a_users_object() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [argparse.Namespace(lr=0.1), Config(), ConfigDict(), types.SimpleNamespace(lr=0.1)], ids=repr
+    "config",
+    [argparse.Namespace(lr=0.1), Config(), ConfigDict(), types.SimpleNamespace(lr=0.1)],
+    ids=lambda config: type(config).__name__,
 )
 def test_a_config_may_be_all_of_a_calls_metadata(config: Any) -> None:
     assert "lr" in pack_metadata(config)
