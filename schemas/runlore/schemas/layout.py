@@ -32,7 +32,7 @@ from runlore.schemas.errors import CorruptLogError, FolderBusyError, NotFoundErr
 
 _LOCK_PAUSE = 0.05
 
-VIEW_SCHEMA = 3
+VIEW_SCHEMA = 2
 """Version of the view's tables; the query library reads no other."""
 
 _VIEW_NAME = re.compile(r"view-[0-9]{1,18}\.db")
