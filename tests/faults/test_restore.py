@@ -197,3 +197,11 @@ def test_a_stream_that_still_grows_is_not_exchanged(tmp_path: Path, data: DataDi
 async def publish_rows(connection: NatsConnection, count: int) -> None:
     for row in publish([], 1, count, "strange"):
         await connection.request(row.subject, row.payload)
+
+
+def test_the_command_says_what_is_wrong_and_what_it_would_do(data: DataDir, log: list[Received]) -> None:
+    write_store(data, [row for row in log if row.position < 200])
+    done = run_cli("stream", "restore", "--data-dir", str(data.root))
+    assert done.returncode == 0, done.stderr
+    assert "It lost 101 events of log.db, between 200 and 300." in done.stdout
+    assert "Nothing was changed. To do it: runlore stream restore --apply" in done.stdout

@@ -101,7 +101,9 @@ class Restore:
     def _given(self) -> int:
         """The highest position that this folder knows of, whether its event is still there or not."""
         status = read_struct(self._data.status, ProjectorStatus)
-        known = [self._skip_to, *((status.archived, status.folded, status.stream_last) if status else ())]
+        known = [self._skip_to]
+        if status is not None:
+            known += [status.archived, status.folded, status.stream_last]
         with (
             contextlib.suppress(RunloreError, sqlite.Error, OSError),  # a view that cannot be read knows nothing
             contextlib.closing(open_reader(self._data.current_view())) as view,
