@@ -19,16 +19,18 @@ from typing import TYPE_CHECKING, Any
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 
-from runlore.producer.message import broken
-from runlore.producer.outbox import Row
-from runlore.producer.sender import (
+from runlore.producer.acks import (
     ForbiddenError,
     NoAnswerError,
     NoStreamError,
     RefusedError,
-    Sender,
     SendError,
+    WrongStreamError,
 )
+from runlore.producer.identity import KnownStream, identify
+from runlore.producer.message import broken
+from runlore.producer.outbox import Row
+from runlore.producer.sender import Sender
 from runlore.producer.warn import warn_dead
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings
@@ -47,23 +49,30 @@ class DeliveryError(Exception):
 
     def __init__(self, cause: SendError) -> None:
         super().__init__(str(cause))
-        self.worth_telling = isinstance(cause, RefusedError)
-        """Whether a person may have to act: the server is there, and refuses."""
+        self.worth_telling = cause.worth_telling
+        self.no_stream = isinstance(cause, NoStreamError)
+        """Usual for a moment while a server starts, worth telling when it lasts."""
 
 
 class Delivery:
     """One connection to the server, for as long as it lasts."""
 
-    def __init__(self, settings: Settings, on_lost: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, on_lost: Callable[[], None], connect_seconds: float) -> None:
         self._settings = settings
+        self._connect_seconds = connect_seconds
         self._on_lost = on_lost
         self._sender = Sender()
         self._connection: NatsConnection | None = None
         self._forbidden: set[str] = set()
         self._singles_until = 0.0
+        self._highest = 0
+        """The highest position that the stream has shown on this connection."""
 
     async def __aenter__(self) -> Delivery:
-        self._connection = await connect(self._settings, "runlore producer", self._sender.on_error, self._on_closed)
+        on_error, on_closed = self._sender.on_error, self._on_closed
+        self._connection = await connect(
+            self._settings, "runlore producer", on_error, on_closed, timeout=self._connect_seconds
+        )
         await self._sender.open(self._connection)
         return self
 
@@ -75,6 +84,19 @@ class Delivery:
         assert self._connection
         with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # it is gone already
             await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
+
+    async def identify(self) -> KnownStream | None:
+        """The stream that this connection publishes on; None where the server does not tell. Raises DeliveryError."""
+        try:
+            stream = await identify(self._sender)
+        except TimeoutError:
+            raise DeliveryError(NoAnswerError("JetStream does not answer: busy, or without a leader")) from None
+        except SendError as error:
+            raise DeliveryError(error) from error
+        if stream is not None:
+            self._sender.domains = frozenset((stream.domain,))
+            self._highest = stream.last_seq or 0
+        return stream
 
     def check(self) -> None:
         """Raises DeliveryError when the connection is lost."""
@@ -93,7 +115,7 @@ class Delivery:
                     alone = await self._send_one(source, rows[0])
                     rows = rows[1:]
                 else:
-                    position = await self._sender.send_batch(rows)
+                    position = self._risen(await self._sender.send_batch(rows))
                     _tell(source, rows, position)
                     rows = []
             except ForbiddenError as error:
@@ -108,15 +130,24 @@ class Delivery:
                     self._singles_until = time.monotonic() + SINGLES_SECONDS
             except EventDecodeError:
                 rows = self._without_broken(source, rows)
-            except (NoAnswerError, NoStreamError) as error:
+            except (NoAnswerError, NoStreamError, WrongStreamError) as error:
                 raise DeliveryError(error) from error
         source.finish(last)
 
     async def _send_one(self, source: Source, row: Row) -> bool:
         """Store one row; whether the next one should go alone too, because this one was there already."""
         ack = await self._sender.send_one(row)
+        if not ack.duplicate:
+            self._risen(ack.seq)
         source.stored(row.seq, row.seq, ack.seq)
         return ack.duplicate
+
+    def _risen(self, position: int) -> int:
+        """A new event's position. Raises NoAnswerError when the stream was made again beneath this connection."""
+        if position <= self._highest:
+            raise NoAnswerError(f"position {position} was handed out again: the stream may be another one")
+        self._highest = position
+        return position
 
     def _refused(self, source: Source, rows: list[Row], error: RefusedError) -> list[Row]:
         if not error.permanent:

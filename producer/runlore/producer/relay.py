@@ -31,6 +31,8 @@ POLL_SECONDS = 0.005
 LINGER_SECONDS = 1.0
 """After this long without events it parks, and the next emit wakes it."""
 ADOPT_SECONDS = 10.0
+NO_STREAM_SECONDS = 5.0
+"""A server without a stream for so long is told to a person; one that just starts has none for a moment."""
 
 logger = logging.getLogger("runlore")
 
@@ -78,6 +80,7 @@ class Relay:
         self._adopted: list[Source] = []
         self._next_scan = 0.0
         self._stopping = False
+        self._connecting = False
         self._warned: set[str] = set()
         self._loop = _RelayLoop()
         self._signal = asyncio.Event()
@@ -113,6 +116,8 @@ class Relay:
         """Stop and close the outboxes; False when the thread needs longer (it goes on stopping)."""
         self._stopping = True
         self.wake()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the relay has stopped
+            self._loop.call_soon_threadsafe(self._stop_connecting)
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -123,7 +128,10 @@ class Relay:
     def _run(self) -> None:
         try:
             # The runner ends what nats-py leaves running when a connection breaks.
-            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            with (
+                contextlib.suppress(asyncio.CancelledError),  # stopped while it was connecting
+                asyncio.Runner(loop_factory=lambda: self._loop) as runner,
+            ):
                 runner.run(self._serve_for_ever())
         finally:
             self._close_outboxes()
@@ -134,27 +142,42 @@ class Relay:
         for source in [*self._adopted, *([self._own] if self._own else [])]:
             source.outbox.close()
 
+    def _stop_connecting(self) -> None:
+        if self._connecting:  # there may be nobody to answer for a long time
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+
     async def _serve_for_ever(self) -> None:
         with IMPORT_GATE:
             # Here, not at the top: a step that imports the producer does not pay for nats-py.
             from runlore.producer.delivery import Delivery, DeliveryError
-            from runlore.schemas.transport import Backoff
+            from runlore.schemas.transport import Backoff, patience
 
         backoff = Backoff()
+        no_stream_since: float | None = None
+        failures = 0
         while not self._stopping:
+            self._connecting = True
             try:
-                async with Delivery(self._settings, self._wake_from_loop) as delivery:
-                    self.reachable = True
+                connect_seconds = patience(self._settings, failures)
+                async with Delivery(self._settings, self._wake_from_loop, connect_seconds) as delivery:
+                    self._connecting, self.reachable, failures = False, True, 0
+                    await delivery.identify()
                     backoff.reset()
+                    no_stream_since = None
                     try:
                         await self._serve(delivery)
                     finally:
                         self._end_lease()
             except ServerUnavailableError as error:
                 self.reachable = False
+                failures += 1
                 self._warn_if_refused(error)
             except DeliveryError as error:
-                self._warn(str(error)) if error.worth_telling else None
+                no_stream_since = (no_stream_since or time.monotonic()) if error.no_stream else None
+                lasts = no_stream_since is not None and time.monotonic() - no_stream_since > NO_STREAM_SECONDS
+                if error.worth_telling or lasts:
+                    self._warn(f"{error}. Events wait in {self._data.outboxes}")
             except Exception:  # the supervised boundary: the outbox keeps the events whatever it was
                 self.reachable = False
                 logger.warning("the relay of runlore failed and tries again; nothing is lost", exc_info=True)

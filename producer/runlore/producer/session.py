@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from runlore.producer.actor import this_actor
+from runlore.producer.allowance import LOOK_SECONDS, Allowance
 from runlore.producer.outbox import Outbox
 from runlore.producer.receipts import AckBook, Receipt
 from runlore.producer.relay import Relay, Source
@@ -20,8 +21,6 @@ from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
 
 STOP_SECONDS = 1.0
-FIRST_ATTEMPT_SECONDS = 1.0
-"""How long exit waits for a connection attempt that is still the first."""
 _LARGEST_KEYS = 5
 _encode = msgspec.msgpack.Encoder().encode
 _UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
@@ -105,15 +104,25 @@ class Session:
             relay.wake()
         return Receipt(event_id, seq, self.book)
 
-    def flush(self, timeout: float) -> FlushReport:
-        """Wait until everything emitted so far is stored or refused, at most `timeout` seconds."""
+    def flush(self, timeout: float | None) -> FlushReport:
+        """Wait until everything emitted so far is stored or refused, at most `timeout` seconds.
+
+        None: as long as the setting says.
+        """
         if self.relay is not None and self.book is not None:
             target, book = self.last_seq, self.book
             if self.relay.parked:
                 self.relay.wake()
+            allowance = self._allowance(timeout)
             with book.changed:
-                book.changed.wait_for(lambda: book.settled(target), timeout)
+                while not book.settled(target) and (left := allowance.left()) > 0:
+                    book.changed.wait(min(left, LOOK_SECONDS))
         return self.report()
+
+    def _allowance(self, timeout: float | None = None) -> Allowance:
+        relay = self.relay
+        seconds = self.settings.flush_timeout if timeout is None else timeout
+        return Allowance(seconds, lambda: None if relay is None else relay.reachable)
 
     def report(self) -> FlushReport:
         if self.book is None:
@@ -121,15 +130,16 @@ class Session:
         return FlushReport(self.book.open_count(self.last_seq), self.book.dead_count())
 
     def flush_at_exit(self) -> FlushReport:
-        """Send what can be sent before the process ends; leaves at once when the server is away."""
+        """Send what can be sent before the process ends.
+
+        Leaves at once when the server is away, unless someone set how long to wait.
+        """
         if self.relay is None:
             return self.report()
-        now = time.monotonic()
-        deadline = now + self.settings.flush_timeout
-        grace = min(deadline, now + FIRST_ATTEMPT_SECONDS)
+        allowance = self._allowance()
         ticket = self.relay.sweep()
-        while not self.relay.swept(ticket) and self.relay.alive and time.monotonic() < deadline:
-            if self.relay.reachable is False or (self.relay.reachable is None and time.monotonic() > grace):
+        while not self.relay.swept(ticket) and self.relay.alive and allowance.left() > 0:
+            if allowance.pointless():
                 break
             time.sleep(0.002)
         return self.report()

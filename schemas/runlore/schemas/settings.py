@@ -44,6 +44,10 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _optional_seconds(text: str) -> float | None:
+    return _seconds(text) if text else None
+
+
 def _count(text: str) -> int:
     count = int(text)
     if count < 0:
@@ -81,7 +85,13 @@ SETTINGS: dict[str, Setting] = {
     "step": Setting("RUNLORE_STEP", "", _optional, "step to join; set by .env()"),
     "pipeline": Setting("RUNLORE_PIPELINE", "", _optional, "pipeline of the run to join; set by .env()"),
     "model": Setting("RUNLORE_MODEL", "", _optional, "model in context, as a reference; set by .env()"),
-    "flush_timeout": Setting("RUNLORE_FLUSH_TIMEOUT", "5", _seconds, "seconds that exit waits for unsent events"),
+    "flush_timeout": Setting(
+        "RUNLORE_FLUSH_TIMEOUT",
+        "",
+        _optional_seconds,
+        "seconds that exit waits for unsent events, connecting included; unset: 10 for a first connection, then 5; "
+        "none when the server is away",
+    ),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
@@ -111,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None
     pipeline: str | None
     model: str | None
-    flush_timeout: float
+    flush_timeout: float | None
     max_event_bytes: int
     http_host: str
     http_port: int
