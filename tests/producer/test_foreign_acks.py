@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from log_tools import connected, logged, make_stream
-from open_servers import OpenServer, js, open_server, until
+from log_tools import ask, connected, logged, make_stream, waiting
+from open_servers import OpenServer, open_server, until
 
-from runlore.producer import Producer, outbox_status
+from runlore.producer import Producer
+from runlore.projector.service import Projector
 from runlore.schemas import EntityRef, MetadataLogged, ReceiptTimeoutError, Settings, read_settings
-from runlore.schemas.layout import DataDir
 
 EVENTS = {"name": "EVENTS", "subjects": ["runlore.>"], "allow_atomic": True}
 
@@ -24,20 +24,8 @@ def fact(**metadata: object) -> MetadataLogged:
     return MetadataLogged((EntityRef("model", "churn"),), metadata)
 
 
-def ask(settings: Settings, request: str, body: Any = None) -> dict[str, Any]:
-    async def work() -> dict[str, Any]:
-        async with connected(settings) as connection:
-            return await js(connection, request, body)
-
-    return asyncio.run(work())
-
-
 def warnings(caplog: pytest.LogCaptureFixture, text: str) -> list[str]:
     return [record.message for record in caplog.records if text in record.message]
-
-
-def waiting(settings: Settings) -> int:
-    return sum(status.waiting for status in outbox_status(DataDir(settings.data_dir)))
 
 
 @pytest.mark.parametrize("count", [1, 40])
@@ -179,3 +167,21 @@ def test_another_domains_stream_alone_gets_no_event_out_of_the_outbox(tmp_path: 
             assert waiting(at_hub) == 1
             make_stream(at_hub)
             assert receipt.wait(30) == 1
+
+
+def test_at_a_leaf_node_the_stream_that_is_archived_counts_and_not_a_namesake_there(tmp_path: Path) -> None:
+    with hub_and_leaf(tmp_path) as (at_hub, at_leaf):
+        projector = Projector(at_hub)
+        thread = threading.Thread(target=projector.run)
+        thread.start()
+        try:
+            until(lambda: projector.state.connected)
+            ask(at_leaf, "STREAM.CREATE.RUNLORE", EVENTS | {"name": "RUNLORE"})  # not of Runlore's making
+            with Producer(at_leaf) as producer:
+                receipts = [producer.emit_nowait(fact(n=number)) for number in range(40)]
+                assert producer.flush(60).unsent == 0
+                assert {receipt.wait(1) for receipt in receipts} == set(range(1, 41))
+            assert logged(at_hub) == list(range(40))
+        finally:
+            projector.stop()
+            thread.join(60)

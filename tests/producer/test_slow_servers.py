@@ -54,7 +54,10 @@ def slow_to_accept(data: DataDir, seconds: float) -> Iterator[str]:
 
     def serve(client: socket.socket) -> None:
         time.sleep(seconds)
-        server = socket.create_connection((host, int(port)))
+        try:
+            server = socket.create_connection((host, int(port)))
+        except OSError:
+            return client.close()  # the server is not there, or no longer
         threading.Thread(target=_pump, args=(client, server), daemon=True).start()
         _pump(server, client)
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from runlore.cli.children import Child, Reviver, child_environment
 from runlore.cli.server import EmbeddedServer
 from runlore.producer import OutboxKeeper
-from runlore.projector import ensure_stream
+from runlore.projector import open_stream
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, StreamMismatchError
 from runlore.schemas.layout import DashboardStatus, DataDir, FolderLock, ProjectorStatus, read_struct
 from runlore.schemas.settings import SETTINGS, Settings
@@ -227,6 +227,6 @@ async def _make_stream(settings: Settings) -> None:
 
     connection = await connect(settings, "runlore up", ignore, closed)
     try:
-        await ensure_stream(connection, settings)
+        await open_stream(connection, settings, DataDir(settings.data_dir).log)
     finally:
         await connection.close()

@@ -1,4 +1,4 @@
-"""Acknowledgements: what JetStream answers to a publish, and whether it is our stream that says so.
+"""Acknowledgements: what JetStream answers to a publish, from which stream, and what can go wrong on the way.
 
 Another stream may take the same subject: one of another name where ours is missing, or one of our own name in another
 JetStream domain, behind a leaf node. What such a stream acknowledges has not reached Runlore.
@@ -6,10 +6,14 @@ JetStream domain, behind a leaf node. What such a stream acknowledges has not re
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
-from nats.aio.msg import Msg
 
 from runlore.schemas.subjects import STREAM_NAME
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
 
 _TOO_LARGE, _DUPLICATE_IN_BATCH = 10054, 10201
 
@@ -57,6 +61,23 @@ class RefusedError(SendError):
         self.permanent = code == _TOO_LARGE
         self.duplicate = code == _DUPLICATE_IN_BATCH
         self.stream = stream
+
+
+class DeliveryError(Exception):
+    """The rows could not be stored now; they wait in the outbox."""
+
+    def __init__(self, cause: SendError) -> None:
+        super().__init__(str(cause))
+        self.worth_telling = cause.worth_telling
+        self.no_stream = isinstance(cause, NoStreamError)
+        """Usual for a moment while a server starts, worth telling when it lasts."""
+
+
+class NotOursError(Exception):
+    """This user may not send the events of another project; whoever may can find them in their outbox."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(f"this user may not send events of the project {project}")
 
 
 class Ack(msgspec.Struct, frozen=True):

@@ -13,16 +13,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.producer.acks import (
+    DeliveryError,
     ForbiddenError,
     NoAnswerError,
+    NobodyError,
     NoStreamError,
+    NotOursError,
     RefusedError,
     SendError,
     WrongStreamError,
@@ -32,26 +36,18 @@ from runlore.producer.message import broken
 from runlore.producer.outbox import Row
 from runlore.producer.sender import Sender
 from runlore.producer.warn import warn_dead
+from runlore.schemas.archived import ArchiveAnswer, ArchiveQuestion, Fate, StoredRange
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings
+from runlore.schemas.subjects import ARCHIVE_SUBJECT
 from runlore.schemas.transport import connect
 
 if TYPE_CHECKING:
-    from runlore.producer.relay import Source
+    from runlore.producer.source import Source
 
 CLOSE_SECONDS = 1.0
 SINGLES_SECONDS = 30.0
 """How long batches are not tried after the server refused one for another reason than a duplicate."""
-
-
-class DeliveryError(Exception):
-    """The rows could not be stored now; they wait in the outbox."""
-
-    def __init__(self, cause: SendError) -> None:
-        super().__init__(str(cause))
-        self.worth_telling = cause.worth_telling
-        self.no_stream = isinstance(cause, NoStreamError)
-        """Usual for a moment while a server starts, worth telling when it lasts."""
 
 
 class Delivery:
@@ -98,6 +94,23 @@ class Delivery:
             self._highest = stream.last_seq or 0
         return stream
 
+    async def ask_archive(self, epoch: str, ranges: Sequence[StoredRange]) -> tuple[Fate, ...] | None:
+        """What became of these in the archive of the stream of `epoch`.
+
+        () when none answers, None when asking is not permitted. Raises DeliveryError when the connection is lost.
+        """
+        question = msgspec.json.encode(ArchiveQuestion(tuple(ranges)))
+        try:
+            data = await self._sender.ask(f"{ARCHIVE_SUBJECT}.{epoch}", question)
+            fates = msgspec.json.decode(data, type=ArchiveAnswer).fates
+        except (NobodyError, TimeoutError, msgspec.MsgspecError):
+            return ()
+        except ForbiddenError:
+            return None
+        except SendError as error:
+            raise DeliveryError(error) from error
+        return fates if len(fates) == len(ranges) else ()
+
     def check(self) -> None:
         """Raises DeliveryError when the connection is lost."""
         if self._sender.trouble is not None:
@@ -115,10 +128,11 @@ class Delivery:
                     alone = await self._send_one(source, rows[0])
                     rows = rows[1:]
                 else:
-                    position = self._risen(await self._sender.send_batch(rows))
-                    _tell(source, rows, position)
+                    source.stored(rows, self._risen(await self._sender.send_batch(rows)))
                     rows = []
             except ForbiddenError as error:
+                if source.destination.project not in (None, self._settings.project):
+                    raise NotOursError(source.destination.project or "") from error
                 self._forbidden.add(error.subject)
                 rows = self._without_forbidden(source, rows)
             except RefusedError as error:
@@ -139,7 +153,7 @@ class Delivery:
         ack = await self._sender.send_one(row)
         if not ack.duplicate:
             self._risen(ack.seq)
-        source.stored(row.seq, row.seq, ack.seq)
+        source.stored([row], ack.seq)
         return ack.duplicate
 
     def _risen(self, position: int) -> int:
@@ -183,21 +197,3 @@ class Delivery:
 def _bury(source: Source, rows: list[Row], reason: str) -> None:
     source.bury(rows, reason)
     warn_dead(source.outbox.path, len(rows), reason)
-
-
-def _tell(source: Source, rows: Sequence[Row], position: int) -> None:
-    """Give each unbroken run of numbers its positions; the last row has `position`."""
-    left = len(rows)
-    for first, last in _runs(rows):
-        left -= last - first + 1
-        source.stored(first, last, position - left)
-
-
-def _runs(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
-    first = last = rows[0].seq
-    for row in rows[1:]:
-        if row.seq != last + 1:
-            yield first, last
-            first = row.seq
-        last = row.seq
-    yield first, last

@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from runlore.producer.ledger import NOWHERE, Destination, read_destination
 from runlore.producer.outbox import SQLITE_GATE, DeadLetter, Outbox
+from runlore.producer.outbox_file import WAITING
 from runlore.producer.relay import Relay
+from runlore.schemas.destinations import server_key
 from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
 
@@ -17,7 +20,15 @@ STOP_SECONDS = 5.0
 LOOK_SECONDS = 5.0
 LOOK_PAUSE = 0.02
 
-_Found = tuple[int, list[tuple[int, str, str, float]], tuple[int | None, float | None]]
+
+class _Found(NamedTuple):
+    waiting: int
+    kept: int
+    dead: list[tuple[int, str, str, float]]
+    pid: int | None
+    created: float | None
+    destination: Destination
+
 
 logger = logging.getLogger("runlore")
 
@@ -34,6 +45,10 @@ class OutboxStatus(NamedTuple):
     dead_letters: list[DeadLetter]
     created: float | None
     """Unix seconds."""
+    kept: int = 0
+    """Events that the stream has acknowledged, kept until they are archived."""
+    destination: Destination = NOWHERE
+    """For whom the events are."""
 
 
 class DrainReport(NamedTuple):
@@ -54,7 +69,7 @@ def _status(path: Path) -> OutboxStatus | None:
     lock = FolderLock(path.with_suffix(".lock"), "a look at the outbox")
     free = lock.try_acquire()
     try:
-        waiting, dead, made = _look_in_turn(path)
+        found = _look_in_turn(path)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             logger.warning("runlore: %s was not free to be read for %g s: try again", path, LOOK_SECONDS)
@@ -66,7 +81,10 @@ def _status(path: Path) -> OutboxStatus | None:
         return None
     finally:
         lock.release()
-    return OutboxStatus(path, path.stem, made[0], not free, waiting, [DeadLetter._make(row) for row in dead], made[1])
+    dead = [DeadLetter._make(row) for row in found.dead]
+    return OutboxStatus(
+        path, path.stem, found.pid, not free, found.waiting, dead, found.created, found.kept, found.destination
+    )
 
 
 def _look_in_turn(path: Path) -> _Found:
@@ -85,19 +103,26 @@ def _look_in_turn(path: Path) -> _Found:
 def _look(path: Path) -> _Found:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
     try:
-        waiting = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        rows = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}  # fewer in older versions
+        waiting = connection.execute(WAITING).fetchone()[0] if "acknowledged" in tables else rows
         dead = connection.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq").fetchall()
-        return waiting, dead, connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
+        pid, created = connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
+        destination = read_destination(connection) if "destination" in tables else NOWHERE
+        return _Found(waiting, rows - waiting, dead, pid, created, destination)
     finally:
         connection.close()
 
 
-def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False) -> DrainReport:
+def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, take_over: bool = False) -> DrainReport:
     """Send what ended processes left in the folder, for at most `timeout` seconds.
 
-    Outboxes of living processes are left to them.
+    Outboxes of living processes are left to them, and so are those for another server, or for a stream that was
+    replaced, unless `take_over`.
     """
     data = DataDir(settings.data_dir)
+    if take_over:
+        _take_over(settings)
     if retry_dead_letters:
         for status in outbox_status(data):
             outbox = None if status.alive or not status.dead_letters else Outbox.adopt(status.path)
@@ -112,6 +137,16 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False) 
     after = _orphaned(data)
     dead = sum(len(status.dead_letters) for status in outbox_status(data) if not status.alive)
     return DrainReport(max(0, before - after), after, dead)
+
+
+def _take_over(settings: Settings) -> None:
+    """Make every outbox of an ended process one for this server, and its stream as it is now."""
+    for status in outbox_status(DataDir(settings.data_dir)):
+        outbox = None if status.alive else Outbox.adopt(status.path)
+        if outbox is not None:
+            outbox.ledger.set_destination(Destination(server_key(settings), status.destination.project))
+            outbox.ledger.rewind(0)  # what another stream acknowledged is not on this one
+            outbox.close()
 
 
 def _orphaned(data: DataDir) -> int:

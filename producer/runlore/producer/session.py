@@ -10,10 +10,13 @@ import msgspec
 
 from runlore.producer.actor import this_actor
 from runlore.producer.allowance import LOOK_SECONDS, Allowance
+from runlore.producer.ledger import Destination
 from runlore.producer.outbox import Outbox
 from runlore.producer.receipts import AckBook, Receipt
-from runlore.producer.relay import Relay, Source
+from runlore.producer.relay import Relay
+from runlore.producer.source import Source
 from runlore.schemas.codec import encode_event
+from runlore.schemas.destinations import server_key
 from runlore.schemas.errors import EventTooLargeError
 from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
 from runlore.schemas.ids import new_id
@@ -47,7 +50,7 @@ class Session:
         self.last_seq = 0
         self._traceparent = traceparent
         self._actor = this_actor()
-        self.outbox = Outbox.create(DataDir(settings.data_dir).outboxes, new_id())
+        self.outbox = Outbox.create(DataDir(settings.data_dir).outboxes, new_id(), _destination(settings))
         self._lock = self.outbox.lock
         self._producer_id = self.outbox.producer_id
         self._closed = False
@@ -58,7 +61,7 @@ class Session:
 
     def _start_relay(self) -> None:
         self.book = AckBook()
-        relay = Relay(self.settings, Source(self.outbox, self.book), lambda: self.last_seq)
+        relay = Relay(self.settings, Source(self.outbox, self.settings, self.book), lambda: self.last_seq)
         try:
             relay.start()
         except RuntimeError:
@@ -154,6 +157,12 @@ class Session:
             self.outbox.close()
         else:
             self.relay.stop(STOP_SECONDS)
+
+
+def _destination(settings: Settings) -> Destination:
+    # Offline and without a URL nobody knows yet who will send the events.
+    known = settings.mode == "online" or settings.url is not None
+    return Destination(server_key(settings) if known else None, settings.project)
 
 
 def too_large(fact: AnyFact, size: int, limit: int) -> EventTooLargeError:

@@ -74,6 +74,9 @@ class StreamInfo(NamedTuple):
     last_seq: int
     messages: int
     bytes: int
+    replicas: int = 1
+    domain: str | None = None
+    """JetStream domain."""
 
     @property
     def epoch(self) -> str | None:
@@ -234,7 +237,9 @@ async def _taken(connection: NatsConnection) -> StreamDriftError:
 
 def _info(answer: dict[str, Any]) -> StreamInfo:
     field: Callable[[str], int] = answer["state"].__getitem__
-    return StreamInfo(answer["config"], field("first_seq"), field("last_seq"), field("messages"), field("bytes"))
+    config = answer["config"]
+    numbers = field("first_seq"), field("last_seq"), field("messages"), field("bytes")
+    return StreamInfo(config, *numbers, config["num_replicas"], answer.get("domain"))
 
 
 def _drift_message(drift: list[Drift]) -> str:

@@ -14,6 +14,7 @@ from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.references import check_name
 
 Mode = Literal["online", "offline", "disabled"]
+Confirm = Literal["auto", "always", "never"]
 
 
 class Setting(NamedTuple):
@@ -31,6 +32,14 @@ def _mode(text: str) -> Mode:
         if text == mode:
             return mode
     raise ValueError("use online, offline or disabled")
+
+
+def _confirm(text: str) -> Confirm:
+    choices: tuple[Confirm, ...] = ("auto", "always", "never")
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise ValueError("use auto, always or never")
 
 
 def _optional(text: str) -> str | None:
@@ -92,6 +101,14 @@ SETTINGS: dict[str, Setting] = {
         "seconds that exit waits for unsent events, connecting included; unset: 10 for a first connection, then 5; "
         "none when the server is away",
     ),
+    "confirm": Setting(
+        "RUNLORE_CONFIRM",
+        "auto",
+        _confirm,
+        "keep events that the stream has in the outbox until they are archived: auto (for one replica), always, never",
+    ),
+    "keep_bytes": Setting("RUNLORE_KEEP_BYTES", "67108864", _count, "most bytes of such events in one outbox"),
+    "keep_seconds": Setting("RUNLORE_KEEP_SECONDS", "604800", _seconds, "how long they are kept"),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
@@ -122,6 +139,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str | None
     model: str | None
     flush_timeout: float | None
+    confirm: Confirm
+    keep_bytes: int
+    keep_seconds: float
     max_event_bytes: int
     http_host: str
     http_port: int
