@@ -14,6 +14,7 @@ from open_servers import OpenServer, open_server, until
 from runlore.producer import OutboxKeeper, Producer, drain, outbox_status
 from runlore.schemas import EntityRef, MetadataLogged, ReceiptTimeoutError, Settings, read_settings
 from runlore.schemas.layout import ArchivedStream, DataDir, ProjectorStatus, write_struct
+from runlore.schemas.subjects import EPOCH_KEY, FORMER_EPOCHS_KEY
 
 
 def fact(**metadata: object) -> MetadataLogged:
@@ -195,3 +196,19 @@ def test_an_outbox_of_an_older_version_is_sent_by_a_process_of_its_folder(tmp_pa
         with Producer(settings) as producer:
             producer.emit_nowait(fact(n=3))
         assert sorted(logged(settings)) == [1, 2, 3]
+
+
+def test_a_stream_that_goes_on_from_another_gets_what_waits_for_that_one(tmp_path: Path) -> None:
+    with open_server(tmp_path) as (server, settings):
+        make_stream(settings)
+        with Producer(settings, flush_timeout=0.0) as producer:
+            producer.emit_nowait(fact(n=1)).wait(30)
+            server.kill()
+            producer.emit_nowait(fact(n=2))
+        server.start()
+        config = ask(settings, "STREAM.INFO.RUNLORE")["config"]
+        ask(settings, "STREAM.DELETE.RUNLORE")
+        config["metadata"] = {FORMER_EPOCHS_KEY: f"x,{config['metadata'][EPOCH_KEY]}", EPOCH_KEY: "new"}
+        ask(settings, "STREAM.CREATE.RUNLORE", config)
+        assert drain(settings, 30).unsent == 0
+        assert logged(settings) == [1, 2]

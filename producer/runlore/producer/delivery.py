@@ -89,8 +89,8 @@ class Delivery:
             raise DeliveryError(NoAnswerError("JetStream does not answer: busy, or without a leader")) from None
         except SendError as error:
             raise DeliveryError(error) from error
+        self._sender.stream = stream
         if stream is not None:
-            self._sender.domains = frozenset((stream.domain,))
             self._highest = stream.last_seq or 0
         return stream
 

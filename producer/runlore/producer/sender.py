@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nats.errors
 from nats.aio.client import Client as NatsConnection
@@ -30,6 +30,9 @@ from runlore.producer.message import HEADER_ROOM, batch_headers, broken, command
 from runlore.producer.outbox import Row
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
+
+if TYPE_CHECKING:
+    from runlore.producer.identity import KnownStream
 
 ACK_SECONDS = 5.0
 """After this long without an answer the connection is given up and the same rows are sent again."""
@@ -60,8 +63,8 @@ class Sender:
         self._others = ""
         """Another stream that has answered in place of ours."""
         self.trouble: SendError | None = None
-        self.domains: frozenset[str | None] | None = None
-        """JetStream domains whose stream may acknowledge; None: not known."""
+        self.stream: KnownStream | None = None
+        """The stream whose acknowledgements count, told by its JetStream domain; None: not known."""
 
     async def open(self, connection: NatsConnection) -> None:
         """Use this connection, whose callbacks are `on_error` and `on_closed`."""
@@ -84,7 +87,7 @@ class Sender:
         except RefusedError as error:
             if error.stream not in ("", STREAM_NAME):
                 self._others = error.stream
-            elif self.domains and self.domains != {None}:
+            elif self.stream is not None and self.stream.domain is not None:
                 # A refusal does not say from which domain it comes.
                 asyncio.get_running_loop().call_later(REFUSAL_SECONDS, _settle, answer, error)
             else:
@@ -92,7 +95,7 @@ class Sender:
         except SendError as error:
             _settle(answer, error)
         else:
-            if ack.stream != STREAM_NAME or (self.domains is not None and ack.domain not in self.domains):
+            if ack.stream != STREAM_NAME or (self.stream is not None and ack.domain != self.stream.domain):
                 self._others = ack.source
             else:
                 _settle(answer, ack)

@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 
 from runlore.projector.archive import Archive
 from runlore.projector.stream import StreamInfo
-from runlore.schemas.archived import ArchiveAnswer, ArchiveQuestion
+from runlore.schemas.archived import ArchiveAnswer, ArchiveQuestion, Fate
 from runlore.schemas.subjects import ARCHIVE_SUBJECT
 
 MOST_RANGES = 1024
@@ -40,7 +40,7 @@ class ArchiveService:
             question = _decode(message.data)
         except msgspec.MsgspecError:
             return  # not a relay of ours
-        fates = tuple(self._archive.fate(stored) for stored in question.ranges[:MOST_RANGES])
+        fates: tuple[Fate, ...] = tuple(self._archive.fate(stored) for stored in question.ranges[:MOST_RANGES])
         archive, info = self._archive, self._info
         answer = ArchiveAnswer(archive.epoch, archive.position, info.replicas, info.domain, fates)
         with contextlib.suppress(nats.errors.Error):  # the connection is gone: the relay asks again
