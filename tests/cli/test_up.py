@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -10,8 +11,24 @@ import psutil
 import pytest
 from stack_process import RUNLORE, descendants, run_cli, running_up, until
 
+from runlore.cli.server import EmbeddedServer
 from runlore.cli.stack import readyz
+from runlore.producer import outbox_status
+from runlore.projector import ensure_stream
+from runlore.schemas import Settings, read_settings
 from runlore.schemas.layout import DataDir, Endpoint, ProjectorStatus, read_struct
+from runlore.schemas.transport import connect
+
+
+def make_stream(settings: Settings) -> None:
+    async def nothing(*_: object) -> None: ...
+
+    async def make() -> None:
+        connection = await connect(settings, "test", nothing, nothing)
+        await ensure_stream(connection, settings)
+        await connection.close()
+
+    asyncio.run(make())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -83,16 +100,30 @@ def test_with_a_url_up_starts_no_server(tmp_path: Path) -> None:
             assert not any("nats-server" in child.name() for child in descendants(second))
 
 
-def test_up_stops_when_the_stream_is_not_the_archived_one(tmp_path: Path) -> None:
+def test_up_makes_no_stream_beside_a_log_with_events_and_no_outbox_is_emptied(tmp_path: Path) -> None:
     data = DataDir(tmp_path / "data")
     with running_up(data.root):
         assert run_cli("log", "model:churn", "accuracy=1", "--wait", "--data-dir", str(data.root)).returncode == 0
         until(lambda: (status := read_struct(data.status, ProjectorStatus)) and status.archived)
+    assert run_cli("log", "model:churn", "accuracy=2", "--data-dir", str(data.root)).returncode == 0
     for path in sorted((data.nats / "store").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     again = run_cli("up", "--data-dir", str(data.root))
     assert again.returncode == 4
+    assert "the stream is gone" in again.stderr
     assert "Traceback" not in again.stderr
+    assert sum(one.waiting for one in outbox_status(data)) == 1
+    # Nor does a server that runs alone get anything: its stream is another one.
+    server = EmbeddedServer(data)
+    server.start()
+    try:
+        make_stream(read_settings(data_dir=data.root))
+        drained = run_cli("outbox", "drain", "--timeout", "3", "--data-dir", str(data.root))
+        assert drained.returncode == 1
+        assert "made anew" in drained.stderr
+        assert sum(one.waiting for one in outbox_status(data)) == 1
+    finally:
+        server.close()
 
 
 def test_a_wrong_setting_is_wrong_usage(tmp_path: Path) -> None:

@@ -186,4 +186,4 @@ def test_events_logged_offline_arrive_when_the_outbox_is_drained(
         assert report.unsent == 0
         with Client(data.root) as client:
             assert until(lambda: logged(client, "off")) == [0]
-    assert producer.outbox_status(data) == []
+    assert not [one for one in producer.outbox_status(data) if one.waiting or one.dead_letters]

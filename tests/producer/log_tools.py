@@ -18,10 +18,13 @@ import pytest
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
+from open_servers import js
 
+from runlore.producer import outbox_status
 from runlore.projector.stream import ensure_stream
 from runlore.schemas import Event, Settings
 from runlore.schemas.codec import decode_event
+from runlore.schemas.layout import DataDir
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.schemas.transport import connect
 
@@ -94,6 +97,26 @@ def until(true: Callable[[], Any], seconds: float = 20) -> Any:
     pytest.fail("did not happen in time")
 
 
+def ask(settings: Settings, request: str, body: Any = None) -> dict[str, Any]:
+    """One request to JetStream's API."""
+
+    async def work() -> dict[str, Any]:
+        async with connected(settings) as connection:
+            return await js(connection, request, body)
+
+    return asyncio.run(work())
+
+
+def waiting(settings: Settings) -> int:
+    """Events of all outboxes that the stream has not acknowledged."""
+    return sum(status.waiting for status in outbox_status(DataDir(settings.data_dir)))
+
+
+def kept(settings: Settings) -> int:
+    """Events of all outboxes that the stream has acknowledged, and the archive not yet."""
+    return sum(status.kept for status in outbox_status(DataDir(settings.data_dir)))
+
+
 def script(code: str, *arguments: str, **variables: str) -> list[str]:
     return [sys.executable, "-c", textwrap.dedent(code), *arguments]
 
@@ -127,7 +150,10 @@ def stored_events(settings: Settings) -> list[Event]:
 
 
 def outbox_files(settings: Settings) -> list[Path]:
-    return sorted((settings.data_dir / "outbox").glob("*.db"))
+    """Outboxes with something to send; those whose events only wait for an archive are left out."""
+    data = DataDir(settings.data_dir)
+    sent = {one.path for one in outbox_status(data) if one.kept and not one.waiting and not one.dead_letters}
+    return sorted(path for path in data.outboxes.glob("*.db") if path not in sent)
 
 
 def read_outbox(settings: Settings) -> list[Event]:

@@ -98,8 +98,8 @@ def test_every_message_of_a_batch_has_the_headers_of_its_event(stream: Settings)
         assert {name: headers.get(name) for name in expected} == expected
 
 
-def test_a_clean_end_leaves_no_file(stream: Settings) -> None:
-    with Producer() as producer:
+def test_a_clean_end_leaves_no_file_when_nothing_is_kept_for_the_archive(stream: Settings) -> None:
+    with Producer(confirm="never") as producer:
         producer.emit_nowait(fact(n=1))
         assert len(outbox_files(stream)) == 1
     assert list((stream.data_dir / "outbox").iterdir()) == []

@@ -20,7 +20,7 @@ from runlore.producer import OutboxKeeper, Producer, drain, outbox_status
 from runlore.producer.outbox import Outbox
 from runlore.schemas import EntityRef, MetadataLogged, NotSentError, Settings, read_settings
 from runlore.schemas.layout import DataDir
-from runlore.schemas.subjects import STREAM_NAME
+from runlore.schemas.subjects import EPOCH_KEY, STREAM_NAME
 
 EMIT_FOR_EVER = """
 import sys, time
@@ -126,7 +126,9 @@ def test_a_batch_with_stored_events_goes_on_behind_them(
 def test_a_server_without_batches_gets_single_messages(server: EmbeddedServer, settings: Settings) -> None:
     async def plain_stream() -> None:
         async with connected(settings) as connection:
-            await connection.jetstream().add_stream(StreamConfig(name=STREAM_NAME, subjects=["runlore.>"]))
+            await connection.jetstream().add_stream(
+                StreamConfig(name=STREAM_NAME, subjects=["runlore.>"], metadata={EPOCH_KEY: "epoch-1"})
+            )
 
     asyncio.run(plain_stream())
     with Producer() as producer:

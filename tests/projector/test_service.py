@@ -40,6 +40,7 @@ def test_the_package_shows_what_it_promises() -> None:
         "ensure_stream",
         "follow",
         "on",
+        "open_stream",
         "rebuild_view",
         "run_projector",
         "stream_drift",

@@ -142,6 +142,17 @@ def test_a_stream_of_our_name_that_someone_else_made_is_refused(tmp_path: Path) 
         with_nats(settings, work)
 
 
+def test_another_stream_on_our_subjects_is_named(tmp_path: Path) -> None:
+    with open_server(tmp_path) as (_, settings):
+
+        async def work(connection: NatsConnection) -> None:
+            await js(connection, "STREAM.CREATE.EVENTS", {"name": "EVENTS", "subjects": ["runlore.default.>"]})
+            with pytest.raises(StreamDriftError, match=r"EVENTS takes runlore\.>.*Nothing was changed"):
+                await ensure_stream(connection, settings)
+
+        with_nats(settings, work)
+
+
 def test_a_server_without_jetstream_is_named_as_such(tmp_path: Path) -> None:
     with (
         open_server(tmp_path, jetstream=False) as (_, settings),

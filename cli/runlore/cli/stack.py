@@ -15,7 +15,7 @@ from runlore.cli.children import Child, Reviver, child_environment
 from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.producer import OutboxKeeper
-from runlore.projector import ensure_stream
+from runlore.projector import open_stream
 from runlore.schemas.access import make_folder
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
 from runlore.schemas.layout import DashboardStatus, DataDir, FolderLock, ProjectorStatus, read_struct
@@ -274,6 +274,6 @@ async def _make_stream(settings: Settings) -> None:
 
     connection = await connect(settings, "runlore up", ignore, closed)
     try:
-        await ensure_stream(connection, settings)
+        await open_stream(connection, settings, DataDir(settings.data_dir).log)
     finally:
         await connection.close()

@@ -13,57 +13,62 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 
-from runlore.producer.message import broken
-from runlore.producer.outbox import Row
-from runlore.producer.sender import (
+from runlore.producer.acks import (
+    DeliveryError,
     ForbiddenError,
     NoAnswerError,
+    NobodyError,
     NoStreamError,
+    NotOursError,
     RefusedError,
-    Sender,
     SendError,
+    WrongStreamError,
 )
+from runlore.producer.identity import KnownStream, identify
+from runlore.producer.message import broken
+from runlore.producer.outbox import Row
+from runlore.producer.sender import Sender
 from runlore.producer.warn import warn_dead
+from runlore.schemas.archived import ArchiveAnswer, ArchiveQuestion, Fate, StoredRange
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings
+from runlore.schemas.subjects import ARCHIVE_SUBJECT
 from runlore.schemas.transport import connect
 
 if TYPE_CHECKING:
-    from runlore.producer.relay import Source
+    from runlore.producer.source import Source
 
 CLOSE_SECONDS = 1.0
 SINGLES_SECONDS = 30.0
 """How long batches are not tried after the server refused one for another reason than a duplicate."""
 
 
-class DeliveryError(Exception):
-    """The rows could not be stored now; they wait in the outbox."""
-
-    def __init__(self, cause: SendError) -> None:
-        super().__init__(str(cause))
-        self.worth_telling = isinstance(cause, RefusedError)
-        """Whether a person may have to act: the server is there, and refuses."""
-
-
 class Delivery:
     """One connection to the server, for as long as it lasts."""
 
-    def __init__(self, settings: Settings, on_lost: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, on_lost: Callable[[], None], connect_seconds: float) -> None:
         self._settings = settings
+        self._connect_seconds = connect_seconds
         self._on_lost = on_lost
         self._sender = Sender()
         self._connection: NatsConnection | None = None
         self._forbidden: set[str] = set()
         self._singles_until = 0.0
+        self._highest = 0
+        """The highest position that the stream has shown on this connection."""
 
     async def __aenter__(self) -> Delivery:
-        self._connection = await connect(self._settings, "runlore producer", self._sender.on_error, self._on_closed)
+        on_error, on_closed = self._sender.on_error, self._on_closed
+        self._connection = await connect(
+            self._settings, "runlore producer", on_error, on_closed, timeout=self._connect_seconds
+        )
         await self._sender.open(self._connection)
         return self
 
@@ -75,6 +80,36 @@ class Delivery:
         assert self._connection
         with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # it is gone already
             await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
+
+    async def identify(self) -> KnownStream | None:
+        """The stream that this connection publishes on; None where the server does not tell. Raises DeliveryError."""
+        try:
+            stream = await identify(self._sender)
+        except TimeoutError:
+            raise DeliveryError(NoAnswerError("JetStream does not answer: busy, or without a leader")) from None
+        except SendError as error:
+            raise DeliveryError(error) from error
+        self._sender.stream = stream
+        if stream is not None:
+            self._highest = stream.last_seq or 0
+        return stream
+
+    async def ask_archive(self, epoch: str, ranges: Sequence[StoredRange]) -> tuple[Fate, ...] | None:
+        """What became of these in the archive of the stream of `epoch`.
+
+        () when none answers, None when asking is not permitted. Raises DeliveryError when the connection is lost.
+        """
+        question = msgspec.json.encode(ArchiveQuestion(tuple(ranges)))
+        try:
+            data = await self._sender.ask(f"{ARCHIVE_SUBJECT}.{epoch}", question)
+            fates = msgspec.json.decode(data, type=ArchiveAnswer).fates
+        except (NobodyError, TimeoutError, msgspec.MsgspecError):
+            return ()
+        except ForbiddenError:
+            return None
+        except SendError as error:
+            raise DeliveryError(error) from error
+        return fates if len(fates) == len(ranges) else ()
 
     def check(self) -> None:
         """Raises DeliveryError when the connection is lost."""
@@ -93,10 +128,11 @@ class Delivery:
                     alone = await self._send_one(source, rows[0])
                     rows = rows[1:]
                 else:
-                    position = await self._sender.send_batch(rows)
-                    _tell(source, rows, position)
+                    source.stored(rows, self._risen(await self._sender.send_batch(rows)))
                     rows = []
             except ForbiddenError as error:
+                if source.destination.project not in (None, self._settings.project):
+                    raise NotOursError(source.destination.project or "") from error
                 self._forbidden.add(error.subject)
                 rows = self._without_forbidden(source, rows)
             except RefusedError as error:
@@ -108,15 +144,24 @@ class Delivery:
                     self._singles_until = time.monotonic() + SINGLES_SECONDS
             except EventDecodeError:
                 rows = self._without_broken(source, rows)
-            except (NoAnswerError, NoStreamError) as error:
+            except (NoAnswerError, NoStreamError, WrongStreamError) as error:
                 raise DeliveryError(error) from error
         source.finish(last)
 
     async def _send_one(self, source: Source, row: Row) -> bool:
         """Store one row; whether the next one should go alone too, because this one was there already."""
         ack = await self._sender.send_one(row)
-        source.stored(row.seq, row.seq, ack.seq)
+        if not ack.duplicate:
+            self._risen(ack.seq)
+        source.stored([row], ack.seq)
         return ack.duplicate
+
+    def _risen(self, position: int) -> int:
+        """A new event's position. Raises NoAnswerError when the stream was made again beneath this connection."""
+        if position <= self._highest:
+            raise NoAnswerError(f"position {position} was handed out again: the stream may be another one")
+        self._highest = position
+        return position
 
     def _refused(self, source: Source, rows: list[Row], error: RefusedError) -> list[Row]:
         if not error.permanent:
@@ -152,21 +197,3 @@ class Delivery:
 def _bury(source: Source, rows: list[Row], reason: str) -> None:
     source.bury(rows, reason)
     warn_dead(source.outbox.path, len(rows), reason)
-
-
-def _tell(source: Source, rows: Sequence[Row], position: int) -> None:
-    """Give each unbroken run of numbers its positions; the last row has `position`."""
-    left = len(rows)
-    for first, last in _runs(rows):
-        left -= last - first + 1
-        source.stored(first, last, position - left)
-
-
-def _runs(rows: Sequence[Row]) -> Iterator[tuple[int, int]]:
-    first = last = rows[0].seq
-    for row in rows[1:]:
-        if row.seq != last + 1:
-            yield first, last
-            first = row.seq
-        last = row.seq
-    yield first, last

@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from runlore.producer.ledger import NOWHERE, Destination, read_destination
 from runlore.producer.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
+from runlore.producer.outbox_file import FIRST_WAITING, WAITING
 from runlore.producer.relay import Relay
 from runlore.schemas.access import check_readable
 from runlore.schemas.codec import decode_head
+from runlore.schemas.destinations import server_key
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
@@ -20,8 +23,19 @@ STOP_SECONDS = 5.0
 LOOK_SECONDS = 5.0
 LOOK_PAUSE = 0.02
 OTHERS_PAUSE = 0.2
+_FIRST = "SELECT payload FROM outbox ORDER BY seq LIMIT 1"  # in files of older versions
 
-_Found = tuple[int, list[tuple[int, str, str, float]], tuple[int | None, float | None], bytes | None]
+
+class _Found(NamedTuple):
+    waiting: int
+    kept: int
+    dead: list[tuple[int, str, str, float]]
+    pid: int | None
+    created: float | None
+    destination: Destination
+    first: bytes | None
+    """The first waiting event."""
+
 
 logger = logging.getLogger("runlore")
 
@@ -42,6 +56,11 @@ class OutboxStatus(NamedTuple):
     """When the first waiting event occurred, Unix seconds; None when none waits, or it is damaged."""
     adopted: bool = False
     """Whether its own process has ended and another one sends what it left behind."""
+
+    kept: int = 0
+    """Events that the stream has acknowledged, kept until they are archived."""
+    destination: Destination = NOWHERE
+    """For whom the events are."""
 
     @property
     def left_behind(self) -> bool:
@@ -68,7 +87,7 @@ def _status(path: Path) -> OutboxStatus | None:
     lock = FolderLock(path.with_suffix(".lock"), "a look at the outbox")
     free = lock.try_acquire()
     try:
-        waiting, dead, made, first = _look_in_turn(path)
+        found = _look_in_turn(path)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             logger.warning("runlore: %s was not free to be read for %g s: try again", path, LOOK_SECONDS)
@@ -80,9 +99,20 @@ def _status(path: Path) -> OutboxStatus | None:
         return None
     finally:
         lock.release()
-    letters = [DeadLetter._make(row) for row in dead]
-    adopted = not free and lock.holder().startswith(ADOPTED)
-    return OutboxStatus(path, path.stem, made[0], not free, waiting, letters, made[1], _occurred(first), adopted)
+    dead = [DeadLetter._make(row) for row in found.dead]
+    return OutboxStatus(
+        path,
+        path.stem,
+        found.pid,
+        not free,
+        found.waiting,
+        dead,
+        found.created,
+        oldest=_occurred(found.first),
+        adopted=not free and lock.holder().startswith(ADOPTED),
+        kept=found.kept,
+        destination=found.destination,
+    )
 
 
 def _occurred(payload: bytes | None) -> float | None:
@@ -108,21 +138,27 @@ def _look_in_turn(path: Path) -> _Found:
 def _look(path: Path) -> _Found:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
     try:
-        waiting = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        rows = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}  # fewer in older versions
+        waiting = connection.execute(WAITING).fetchone()[0] if "acknowledged" in tables else rows
         dead = connection.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq").fetchall()
-        made = connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
-        first = connection.execute("SELECT payload FROM outbox ORDER BY seq LIMIT 1").fetchone()
-        return waiting, dead, made, first[0] if first else None
+        pid, created = connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
+        destination = read_destination(connection) if "destination" in tables else NOWHERE
+        first = connection.execute(FIRST_WAITING if "acknowledged" in tables else _FIRST).fetchone()
+        return _Found(waiting, rows - waiting, dead, pid, created, destination, first[0] if first else None)
     finally:
         connection.close()
 
 
-def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False) -> DrainReport:
+def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, take_over: bool = False) -> DrainReport:
     """Send what ended processes left in the folder, for at most `timeout` seconds.
 
-    Outboxes of living processes are left to them.
+    Outboxes of living processes are left to them, and so are those for another server, or for a stream that was
+    replaced, unless `take_over`.
     """
     data = DataDir(settings.data_dir)
+    if take_over:
+        _take_over(settings)
     if retry_dead_letters:
         for status in outbox_status(data):
             outbox = None if status.alive or not status.dead_letters else Outbox.adopt(status.path)
@@ -140,6 +176,16 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False) 
     after = _orphaned(data)
     dead = sum(len(status.dead_letters) for status in outbox_status(data) if not status.alive)
     return DrainReport(max(0, before - after), after, dead)
+
+
+def _take_over(settings: Settings) -> None:
+    """Make every outbox of an ended process one for this server, and its stream as it is now."""
+    for status in outbox_status(DataDir(settings.data_dir)):
+        outbox = None if status.alive else Outbox.adopt(status.path)
+        if outbox is not None:
+            outbox.ledger.set_destination(Destination(server_key(settings), status.destination.project))
+            outbox.ledger.rewind(0)  # what another stream acknowledged is not on this one
+            outbox.close()
 
 
 def _orphaned(data: DataDir) -> int:

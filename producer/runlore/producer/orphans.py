@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from pathlib import Path
 
 from runlore.producer.outbox import Outbox
 from runlore.schemas.errors import OutboxError
@@ -12,12 +13,16 @@ MAX_ADOPTED = 64
 """Orphans opened at once; the next look takes the next ones."""
 
 
-def adopt_orphans(data: DataDir, warn: Callable[[str], None]) -> list[Outbox]:
-    """Every outbox of the folder with waiting events and no living process, now locked by us."""
+def adopt_orphans(
+    data: DataDir, warn: Callable[[str], None], accepts: Callable[[Outbox], bool], skip: Container[Path] = ()
+) -> list[Outbox]:
+    """Every outbox of the folder with events in it, accepted, and without a living process; now locked by us."""
     adopted: list[Outbox] = []
     for path in sorted(data.outboxes.glob("*.db")):
         if len(adopted) == MAX_ADOPTED:
             break
+        if path in skip:
+            continue
         try:
             outbox = Outbox.adopt(path)
         except OutboxError as error:
@@ -25,7 +30,7 @@ def adopt_orphans(data: DataDir, warn: Callable[[str], None]) -> list[Outbox]:
             continue
         if outbox is None:
             continue
-        if outbox.waiting():
+        if (outbox.waiting() or outbox.ledger.kept()) and accepts(outbox):
             adopted.append(outbox)
         else:
             outbox.close()

@@ -16,7 +16,8 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from runlore.producer.outbox_file import OutboxFile
+from runlore.producer.ledger import NOWHERE, Destination, Ledger
+from runlore.producer.outbox_file import WAITING, OutboxFile
 from runlore.schemas.access import make_folder
 from runlore.schemas.errors import FolderError, OutboxError
 from runlore.schemas.layout import FolderLock
@@ -46,6 +47,13 @@ _SIZES = f"SELECT group_concat(length(payload)) FROM ({_PENDING})"
 _BATCH = f"""
 SELECT group_concat(seq), group_concat(subject, char(10)), CAST(group_concat(payload, '') AS BLOB) FROM ({_PENDING})
 """
+# Up to the last acknowledged number nothing is sent: such rows get numbers behind all others.
+_REVIVE = """
+INSERT OR IGNORE INTO outbox SELECT seq + CASE
+        WHEN seq > (SELECT coalesce(max(last), 0) FROM acknowledged) THEN 0
+        ELSE (SELECT max(seq) FROM (SELECT seq FROM outbox UNION ALL SELECT seq FROM dead_letters))
+    END, subject, payload FROM dead_letters
+"""
 
 
 class Row(NamedTuple):
@@ -68,26 +76,28 @@ class DeadLetter(NamedTuple):
 class Outbox:
     """An open outbox, its folder lock held. Make one with `create` or `adopt`."""
 
-    def __init__(self, path: Path, folder_lock: FolderLock, new: bool = False) -> None:
+    def __init__(self, path: Path, folder_lock: FolderLock, new_for: Destination | None = None) -> None:
         self.path = path
         self.producer_id = path.stem
         self.lock = threading.Lock()
         """Guards the connection."""
         self._folder_lock = folder_lock
+        self.ledger = Ledger(self._held)
         try:
             with SQLITE_GATE:
                 self._file = OutboxFile(path)
                 self._insert = self._file.connection.cursor().execute  # one cursor saves a microsecond an insert
-                if new:
+                if new_for is not None:
                     about = path.stem, os.getpid(), time.time()
                     self._file.connection.execute("INSERT INTO producer VALUES (?, ?, ?)", about)
+                    self._file.connection.execute("INSERT INTO destination VALUES (1, ?, ?, ?)", new_for)
                 OPEN_OUTBOXES.add(self)
         except sqlite3.Error as error:
             folder_lock.release()
             raise OutboxError(f"cannot open the outbox {path}: {error}") from error
 
     @classmethod
-    def create(cls, folder: Path, producer_id: str) -> Outbox:
+    def create(cls, folder: Path, producer_id: str, destination: Destination = NOWHERE) -> Outbox:
         """A new outbox of this process. Raises OutboxError saying what to do."""
         path = folder.absolute() / f"{producer_id}.db"
         lock = FolderLock(path.with_suffix(".lock"), "a producer")
@@ -101,7 +111,7 @@ class Outbox:
                 f"cannot write to {folder}: {error}. Set RUNLORE_DATA_DIR to a folder that can be written, "
                 "or RUNLORE_MODE=disabled to log nothing"
             ) from error
-        return cls(path, lock, new=True)
+        return cls(path, lock, new_for=destination)
 
     @classmethod
     def adopt(cls, path: Path) -> Outbox | None:
@@ -136,7 +146,7 @@ class Outbox:
         return list(map(Row._make, zip(_numbers(seqs), subjects.split("\n"), _split(payloads, sizes), strict=False)))
 
     def remove(self, last: int) -> None:
-        """Rows up to number `last` are stored on the stream: they leave."""
+        """Rows up to number `last` are safe elsewhere: they leave."""
         with self._held() as connection:
             first = connection.execute("SELECT min(seq) FROM outbox").fetchone()[0]
         while first is not None and first <= last:
@@ -161,7 +171,7 @@ class Outbox:
     def revive(self) -> int:
         """Put the dead letters back in line; how many there were."""
         with self._transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO outbox SELECT seq, subject, payload FROM dead_letters")
+            connection.execute(_REVIVE)
             return connection.execute("DELETE FROM dead_letters").rowcount
 
     @contextlib.contextmanager
@@ -172,9 +182,9 @@ class Outbox:
                 yield connection
 
     def waiting(self) -> int:
-        """How many rows wait."""
+        """How many rows wait for the stream."""
         with self._held() as connection:
-            return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+            return int(connection.execute(WAITING).fetchone()[0])
 
     def dead_letters(self) -> list[DeadLetter]:
         """What the server refused for good, oldest first."""

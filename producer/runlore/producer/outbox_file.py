@@ -11,7 +11,18 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     seq INTEGER PRIMARY KEY, subject TEXT NOT NULL, payload BLOB NOT NULL, reason TEXT NOT NULL, failed_at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS producer (id TEXT NOT NULL, pid INTEGER NOT NULL, created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS destination (
+    id INTEGER PRIMARY KEY CHECK (id = 1), server TEXT, project TEXT, epoch TEXT
+);
+CREATE TABLE IF NOT EXISTS acknowledged (
+    last INTEGER PRIMARY KEY, bytes INTEGER NOT NULL, at REAL NOT NULL, first_position INTEGER NOT NULL,
+    last_position INTEGER NOT NULL, first_id TEXT NOT NULL, last_id TEXT NOT NULL
+);
 """
+WAITING = "SELECT count(*) FROM outbox WHERE seq > (SELECT coalesce(max(last), 0) FROM acknowledged)"
+"""Rows that the stream has not acknowledged; those before them wait for the archive only."""
+FIRST_WAITING = """SELECT payload FROM outbox WHERE seq > (SELECT coalesce(max(last), 0) FROM acknowledged)
+    ORDER BY seq LIMIT 1"""
 
 PAGE_BYTES = 2048
 """Each commit logs whole pages, and an event is about 400 bytes: half a usual page is half the writing."""

@@ -124,12 +124,13 @@ class Producer:
     def flush(self, timeout: float | None = None) -> FlushReport:
         """Wait until the log has everything emitted so far; `timeout` in seconds, default RUNLORE_FLUSH_TIMEOUT.
 
-        Waits the whole time even when the server is away, and says what is unsent then.
+        Waits the whole time even when the server is away, and says what is unsent then. Without either a first
+        connection may take 10 s, and everything after it 5 s.
         """
         session = self._session
         if session is None:
             return FlushReport(0, 0)
-        return session.flush(self.settings.flush_timeout if timeout is None else timeout)
+        return session.flush(timeout)
 
     async def flush_async(self, timeout: float | None = None) -> FlushReport:  # noqa: ASYNC109 -- as flush()
         """The same as `flush`, without blocking the event loop."""

@@ -9,15 +9,30 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
+from runlore.producer.acks import (
+    Ack,
+    ForbiddenError,
+    NoAnswerError,
+    NobodyError,
+    RefusedError,
+    SendError,
+    WrongStreamError,
+    nobody_listens,
+    read_ack,
+)
 from runlore.producer.message import HEADER_ROOM, batch_headers, broken, commands, header_bytes, row_headers
 from runlore.producer.outbox import Row
 from runlore.schemas.ids import new_id
+from runlore.schemas.subjects import STREAM_NAME
+
+if TYPE_CHECKING:
+    from runlore.producer.identity import KnownStream
 
 ACK_SECONDS = 5.0
 """After this long without an answer the connection is given up and the same rows are sent again."""
@@ -25,65 +40,31 @@ SLICE = 250
 """Messages prepared at a stretch and written to the socket together. An emitting step waits for each stretch once,
 about 0.6 ms: one call in 250. With 32 one call in 32 waited 0.1 ms, and each wait may cost it its processor too."""
 
-_TOO_LARGE, _DUPLICATE_IN_BATCH = 10054, 10201
+ASK_SECONDS = 5.0
+"""How long a question to the server or the archive waits, unless it says otherwise."""
+REFUSAL_SECONDS = 0.25
+"""How long a refusal waits for an acknowledgement beside it, where streams of our name are in several domains."""
+EXPECTED_STREAM = {"Nats-Expected-Stream": STREAM_NAME}
+"""Has any other stream refuse the message, and the batch that it is in."""
+
 _FORBIDDEN = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 
 
-class SendError(Exception):
-    """Base of what can go wrong with one attempt; never leaves the relay."""
-
-
-class NoAnswerError(SendError):
-    """The connection is lost, or the server was silent: connect anew and send the same again."""
-
-
-class NoStreamError(SendError):
-    """Nobody listens on the subject: the stream is not there yet."""
-
-
-class ForbiddenError(SendError):
-    """The server does not let this user publish on a subject (in lower case, as nats-py reports it)."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__(f"publishing on {subject} is not permitted")
-        self.subject = subject
-
-
-class RefusedError(SendError):
-    """JetStream answered with an error."""
-
-    def __init__(self, code: int, description: str) -> None:
-        super().__init__(f"{description} (error {code})")
-        self.permanent = code == _TOO_LARGE
-        self.duplicate = code == _DUPLICATE_IN_BATCH
-
-
-class Ack(msgspec.Struct, frozen=True):
-    """What JetStream answers."""
-
-    seq: int = 0
-    duplicate: bool = False
-    error: _Error | None = None
-
-
-class _Error(msgspec.Struct, frozen=True):
-    code: int = 0
-    err_code: int = 0
-    description: str = ""
-
-
-_decode_ack = msgspec.json.Decoder(Ack).decode
-
-
 class Sender:
-    """One connection's way of publishing: at most one question to the server is open at a time."""
+    """One connection's way of publishing: at most one event or batch waits for its acknowledgement at a time."""
 
     def __init__(self) -> None:
         self._connection: NatsConnection | None = None
         self._inbox = ""
-        self._questions = 0
-        self._answer: asyncio.Future[Msg] | None = None
+        self._number = 0
+        self._answer: asyncio.Future[Ack] | None = None
+        self._asked: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        """Open questions by the last token of their inbox: the subject asked, and the answer to come."""
+        self._others = ""
+        """Another stream that has answered in place of ours."""
         self.trouble: SendError | None = None
+        self.stream: KnownStream | None = None
+        """The stream whose acknowledgements count, told by its JetStream domain; None: not known."""
 
     async def open(self, connection: NatsConnection) -> None:
         """Use this connection, whose callbacks are `on_error` and `on_closed`."""
@@ -92,17 +73,47 @@ class Sender:
         await connection.subscribe(f"{self._inbox}.*", cb=self._on_answer)  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
 
     async def _on_answer(self, message: Msg) -> None:
-        # Late answers to questions given up carry an older number.
-        if message.subject.endswith(f".{self._questions}") and self._answer and not self._answer.done():
-            self._answer.set_result(message)
+        token = message.subject.rpartition(".")[2]
+        if token in self._asked:
+            _settle(self._asked[token][1], message)
+        # Late answers to what was given up carry an older number.
+        elif token == str(self._number) and self._answer is not None:
+            self._on_ack(message, self._answer)
+
+    def _on_ack(self, message: Msg, answer: asyncio.Future[Ack]) -> None:
+        """Only our stream's answer counts; that of another is kept for the time-out's message."""
+        try:
+            ack = read_ack(message)
+        except RefusedError as error:
+            if error.stream not in ("", STREAM_NAME):
+                self._others = error.stream
+            elif self.stream is not None and self.stream.domain is not None:
+                # A refusal does not say from which domain it comes.
+                asyncio.get_running_loop().call_later(REFUSAL_SECONDS, _settle, answer, error)
+            else:
+                _settle(answer, error)
+        except SendError as error:
+            _settle(answer, error)
+        else:
+            if ack.stream != STREAM_NAME or (self.stream is not None and ack.domain != self.stream.domain):
+                self._others = ack.source
+            else:
+                _settle(answer, ack)
 
     async def on_error(self, error: Exception) -> None:
         """nats-py's error callback: permission violations arrive here only."""
         found = _FORBIDDEN.search(str(error).lower())
         if found and found[1] == "publish":
-            self._fail(ForbiddenError(found[2]))
+            self._forbid(ForbiddenError(found[2]))
         elif found:
             self._fail(NoAnswerError(f"may not subscribe to {found[2]}: acknowledgements cannot be received"))
+
+    def _forbid(self, error: ForbiddenError) -> None:
+        asked = [answer for subject, answer in self._asked.values() if subject.lower() == error.subject]
+        for answer in asked:
+            _settle(answer, error)
+        if not asked:
+            self._fail(error)
 
     async def on_closed(self) -> None:
         """nats-py's closed callback."""
@@ -110,10 +121,37 @@ class Sender:
         self._fail(self.trouble)
 
     def _fail(self, error: SendError) -> None:
+        for _, asked in self._asked.values() if isinstance(error, NoAnswerError) else ():
+            _settle(asked, error)
         if self._answer and not self._answer.done():
             self._answer.set_exception(error)
         elif isinstance(error, NoAnswerError):
             self.trouble = error
+
+    async def ask(self, subject: str, payload: bytes = b"", seconds: float = ASK_SECONDS) -> bytes:
+        """The answer to a question, beside events on their way.
+
+        Raises NobodyError, ForbiddenError, NoAnswerError when the connection is lost, TimeoutError.
+        """
+        if self.trouble is not None:
+            raise self.trouble
+        assert self._connection
+        token = f"q{new_id()}"
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_heed)
+        self._asked[token] = subject, answer
+        try:
+            await self._connection.publish(subject, payload, f"{self._inbox}.{token}")
+            message = await asyncio.wait_for(answer, seconds)
+        except (OSError, nats.errors.Error) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise NoAnswerError(str(error) or type(error).__name__) from error
+        finally:
+            del self._asked[token]
+        if nobody_listens(message):
+            raise NobodyError(f"nobody answers on {subject}")
+        return message.data
 
     @property
     def safe_payload(self) -> int:
@@ -137,7 +175,10 @@ class Sender:
         for start in range(0, len(rows), SLICE):
             await self._publish_slice(batch, rows, start, reply)
             await asyncio.sleep(0)  # nats-py writes, and the poll of the socket lets a waiting step have the lock
-        return (await self._hear(answer)).seq
+        ack = await self._hear(answer)
+        if ack.count != len(rows):
+            raise NoAnswerError(f"{len(rows)} events were sent and {ack.count} acknowledged")
+        return ack.seq
 
     async def _publish_slice(self, batch: str, rows: Sequence[Row], start: int, reply: str) -> None:
         assert self._connection
@@ -149,21 +190,23 @@ class Sender:
         await self._connection._send_command(block)  # pyright: ignore[reportPrivateUsage] -- see above
         # The last row goes the public way, which also writes to the socket.
         headers = row_headers(rows[end - 1]) | batch_headers(batch, end, last)
+        if last:
+            headers |= EXPECTED_STREAM  # one message of a batch is enough
         await self._publish(rows[end - 1], reply if last else "", headers)
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
         answer, reply = self._ask()
-        await self._publish(row, reply, row_headers(row))
+        await self._publish(row, reply, row_headers(row) | EXPECTED_STREAM)
         return await self._hear(answer)
 
-    def _ask(self) -> tuple[asyncio.Future[Msg], str]:
+    def _ask(self) -> tuple[asyncio.Future[Ack], str]:
         if self.trouble is not None:
             raise self.trouble
-        self._questions += 1
+        self._number += 1
         self._answer = asyncio.get_running_loop().create_future()
         self._answer.add_done_callback(_heed)
-        return self._answer, f"{self._inbox}.{self._questions}"
+        return self._answer, f"{self._inbox}.{self._number}"
 
     async def _publish(self, row: Row, reply: str, headers: dict[str, str]) -> None:
         assert self._connection
@@ -177,29 +220,27 @@ class Sender:
         if self._answer is not None and self._answer.done():
             self._answer.result()  # raises what the callbacks heard meanwhile
 
-    async def _hear(self, answer: asyncio.Future[Msg]) -> Ack:
+    async def _hear(self, answer: asyncio.Future[Ack]) -> Ack:
         try:
-            message = await asyncio.wait_for(answer, ACK_SECONDS)
+            return await asyncio.wait_for(answer, ACK_SECONDS)
         except TimeoutError:
+            if self._others:
+                raise WrongStreamError(
+                    f"the stream {self._others} answers for {STREAM_NAME}, which has not acknowledged an event"
+                ) from None
             raise NoAnswerError(f"no acknowledgement within {ACK_SECONDS:g} s") from None
-        return _read(message)
 
 
-def _heed(answer: asyncio.Future[Msg]) -> None:
+def _settle(answer: asyncio.Future[Any], outcome: object) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, SendError):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
+
+
+def _heed(answer: asyncio.Future[Any]) -> None:
     """Take note of an error even when sending failed first; asyncio would complain that nobody did."""
     if not answer.cancelled():
         answer.exception()
-
-
-def _read(message: Msg) -> Ack:
-    if (message.headers or {}).get("Status") == "503":
-        raise NoStreamError("the stream does not exist yet, or has no leader")
-    try:
-        ack = _decode_ack(message.data)
-    except msgspec.MsgspecError as error:
-        raise NoAnswerError(f"not an acknowledgement: {message.data[:200]!r}") from error
-    if ack.error is not None:
-        raise RefusedError(ack.error.err_code, ack.error.description)
-    if not ack.seq:
-        raise NoAnswerError(f"an acknowledgement without a position: {message.data[:200]!r}")
-    return ack

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from runlore.producer.actor import this_actor
+from runlore.producer.allowance import LOOK_SECONDS, Allowance
+from runlore.producer.ledger import Destination
 from runlore.producer.outbox import Outbox
 from runlore.producer.receipts import AckBook, Receipt
-from runlore.producer.relay import Relay, Source
+from runlore.producer.relay import Relay
+from runlore.producer.source import Source
 from runlore.schemas.codec import encode_event
+from runlore.schemas.destinations import server_key
 from runlore.schemas.errors import EventTooLargeError
 from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
 from runlore.schemas.ids import new_id
@@ -22,8 +26,6 @@ from runlore.schemas.settings import Settings
 from runlore.schemas.validity import check_size
 
 STOP_SECONDS = 1.0
-FIRST_ATTEMPT_SECONDS = 1.0
-"""How long exit waits for a connection attempt that is still the first."""
 _LARGEST_KEYS = 5
 _encode = msgspec.msgpack.Encoder().encode
 _UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
@@ -50,7 +52,7 @@ class Session:
         self.last_seq = 0
         self._traceparent = traceparent
         self._actor = this_actor()
-        self.outbox = Outbox.create(DataDir(settings.data_dir).outboxes, new_id())
+        self.outbox = Outbox.create(DataDir(settings.data_dir).outboxes, new_id(), _destination(settings))
         self._lock = self.outbox.lock
         self._producer_id = self.outbox.producer_id
         self._closed = False
@@ -61,7 +63,7 @@ class Session:
 
     def _start_relay(self) -> None:
         self.book = AckBook()
-        relay = Relay(self.settings, Source(self.outbox, self.book), lambda: self.last_seq)
+        relay = Relay(self.settings, Source(self.outbox, self.settings, self.book), lambda: self.last_seq)
         try:
             relay.start()
         except RuntimeError:
@@ -109,15 +111,25 @@ class Session:
             relay.wake()
         return Receipt(event_id, seq, self.book)
 
-    def flush(self, timeout: float) -> FlushReport:
-        """Wait until everything emitted so far is stored or refused, at most `timeout` seconds."""
+    def flush(self, timeout: float | None) -> FlushReport:
+        """Wait until everything emitted so far is stored or refused, at most `timeout` seconds.
+
+        None: as long as the setting says.
+        """
         if self.relay is not None and self.book is not None:
             target, book = self.last_seq, self.book
             if self.relay.parked:
                 self.relay.wake()
+            allowance = self._allowance(timeout)
             with book.changed:
-                book.changed.wait_for(lambda: book.settled(target), timeout)
+                while not book.settled(target) and (left := allowance.left()) > 0:
+                    book.changed.wait(min(left, LOOK_SECONDS))
         return self.report()
+
+    def _allowance(self, timeout: float | None = None) -> Allowance:
+        relay = self.relay
+        seconds = self.settings.flush_timeout if timeout is None else timeout
+        return Allowance(seconds, lambda: None if relay is None else relay.reachable)
 
     def report(self) -> FlushReport:
         if self.book is None:
@@ -125,15 +137,16 @@ class Session:
         return FlushReport(self.book.open_count(self.last_seq), self.book.dead_count())
 
     def flush_at_exit(self) -> FlushReport:
-        """Send what can be sent before the process ends; leaves at once when the server is away."""
+        """Send what can be sent before the process ends.
+
+        Leaves at once when the server is away, unless someone set how long to wait.
+        """
         if self.relay is None:
             return self.report()
-        now = time.monotonic()
-        deadline = now + self.settings.flush_timeout
-        grace = min(deadline, now + FIRST_ATTEMPT_SECONDS)
+        allowance = self._allowance()
         ticket = self.relay.sweep()
-        while not self.relay.swept(ticket) and self.relay.alive and time.monotonic() < deadline:
-            if self.relay.reachable is False or (self.relay.reachable is None and time.monotonic() > grace):
+        while not self.relay.swept(ticket) and self.relay.alive and allowance.left() > 0:
+            if allowance.pointless():
                 break
             time.sleep(0.002)
         return self.report()
@@ -148,6 +161,12 @@ class Session:
             self.outbox.close()
         else:
             self.relay.stop(STOP_SECONDS)
+
+
+def _destination(settings: Settings) -> Destination:
+    # Offline and without a URL nobody knows yet who will send the events.
+    known = settings.mode == "online" or settings.url is not None
+    return Destination(server_key(settings) if known else None, settings.project)
 
 
 def too_large(fact: AnyFact, size: int, limit: int) -> EventTooLargeError:

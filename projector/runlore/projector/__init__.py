@@ -1,6 +1,7 @@
 """The projector: archives the stream into log.db and folds it into views."""
 
 from runlore.projector.archive import ArchiveReader
+from runlore.projector.archived_stream import open_stream
 from runlore.projector.fold import Projection, Recorded, on
 from runlore.projector.follow import follow
 from runlore.projector.rebuild import rebuild_view
@@ -14,6 +15,7 @@ __all__ = [
     "ensure_stream",
     "follow",
     "on",
+    "open_stream",
     "rebuild_view",
     "run_projector",
     "stream_drift",

@@ -17,6 +17,7 @@ from runlore.projector.log_tables import log_migrations, require_known_tables
 from runlore.projector.logs import get_log
 from runlore.projector.saved_log import saved
 from runlore.schemas.access import check_readable
+from runlore.schemas.archived import Fate, StoredRange
 from runlore.schemas.audit.leaf import LeafCoder
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.sqlite import open_reader, sqlite
@@ -71,6 +72,8 @@ class Gap(NamedTuple):
 _APPEND = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, NULL)"
 _APPEND_DUPLICATE = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)"
 _FIRST_COPY = "SELECT position, subject = ? AND payload = ? FROM log WHERE event_id = ? AND duplicate_of IS NULL"
+_STORED = """SELECT count(*), coalesce(sum((position = ?1 AND event_id = ?3) OR (position = ?2 AND event_id = ?4)), 0)
+    FROM log WHERE position BETWEEN ?1 AND ?2"""
 _ADD_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _MOVE = "UPDATE log_state SET position = ? WHERE id = 1 AND position = ?"
 _CONFLICTS = """duplicate_of IS NOT NULL AND NOT EXISTS (SELECT 1 FROM log AS first
@@ -169,6 +172,16 @@ class Archive:
         """The message with the highest position."""
         row = self._db.conn.execute(_LAST).fetchone()
         return LogRow(*row) if row else None
+
+    def fate(self, stored: StoredRange) -> Fate:
+        """What became of acknowledged events. Positions alone do not tell: a stream that lost its end reuses them."""
+        if stored.last > self.position:
+            return "pending"
+        count = self._db.conn.execute(_STORED, (stored.first, stored.last, stored.first_id, stored.last_id)).fetchone()
+        if count == (stored.last - stored.first + 1, 2 if stored.last > stored.first else 1):
+            return "archived"
+        alone = stored.first == stored.last and self._db.conn.execute(_FIRST_COPY, (stored.last_id,)).fetchone()
+        return "archived" if alone else "missing"
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""

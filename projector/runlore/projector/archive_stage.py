@@ -11,8 +11,10 @@ import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archive import Archive, Gap, Received
+from runlore.projector.archive_service import ArchiveService
+from runlore.projector.archived_stream import open_stream, require_stream
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.projector.checks import check_stream, mismatch
+from runlore.projector.checks import check_stream
 from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES
 from runlore.projector.holes import trailing_gap
 from runlore.projector.intake import Intake
@@ -21,9 +23,10 @@ from runlore.projector.lost_log import LostLog, lost_log, require_everything
 from runlore.projector.metrics import Metrics
 from runlore.projector.patrol import Patrol
 from runlore.projector.state import ServiceState
-from runlore.projector.stream import StreamInfo, ensure_stream, require_no_drift, stream_info
-from runlore.schemas.errors import NotFoundError, ServerUnavailableError
-from runlore.schemas.layout import DataDir
+from runlore.projector.stream import StreamIdentity
+from runlore.schemas.destinations import server_key
+from runlore.schemas.errors import ServerUnavailableError
+from runlore.schemas.layout import ArchivedStream, DataDir, read_struct, write_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.transport import connect
 
@@ -87,9 +90,9 @@ class ArchiveStage:
         """The position to read on from, after everything that must hold does."""
         if self._archive is None and self._lost is not None:
             await require_everything(connection, self._lost)
-        if self._archive is not None or self._data.log.exists():
-            await _require_stream(connection)  # never make a new stream beside an old log
-        identity = await ensure_stream(connection, self._settings)
+        info = await open_stream(connection, self._settings, self._data.log)  # none is made beside an old log
+        assert info.epoch
+        identity = StreamIdentity(info.epoch, info.first_seq, info.last_seq)
         if self._archive is None:
             # Not in the loop's thread: an older log gets its tree first, and a standby takes a silent loop for hung.
             self._archive = await asyncio.to_thread(Archive.open, self._data.log, identity.epoch)
@@ -99,8 +102,16 @@ class ArchiveStage:
         await check_stream(connection, identity, archive.epoch, archive.position, archive.last())
         if self._checkpoints is None:  # never before: a log that does not fit its stream is not signed
             self._checkpoints = CheckpointWriter(archive, self._data.checkpoint_key)
+        self._tell_relays(archive.epoch)
+        await ArchiveService(archive, info).start(connection)
         self._archived()
         return archive.position
+
+    def _tell_relays(self, epoch: str) -> None:
+        """Say in the folder which stream its events are archived from: a relay sends to no other of this server."""
+        said = ArchivedStream(epoch, server_key(self._settings))
+        if read_struct(self._data.archived_stream, ArchivedStream) != said:
+            write_struct(self._data.archived_stream, said)
 
     async def _read(self, connection: NatsConnection, intake: Intake) -> None:
         assert self._archive is not None
@@ -149,7 +160,7 @@ class ArchiveStage:
             assert self._archive is not None
             self._archive.require_in_place()
             self._bound_wal(self._archive)
-            info = await _require_stream(connection, epoch)
+            info = await require_stream(connection, epoch)
             self._state.stream_last = max(self._state.stream_last, info.last_seq)
             self._sign()
             if before == self._state.archived < info.last_seq and await trailing_gap(connection, before):
@@ -175,17 +186,6 @@ class ArchiveStage:
 
     async def _on_closed(self) -> None:
         self._interrupt()
-
-
-async def _require_stream(connection: NatsConnection, epoch: str | None = None) -> StreamInfo:
-    try:
-        info = await stream_info(connection)
-    except NotFoundError:
-        raise mismatch("the stream is gone: the server has none of that name") from None
-    require_no_drift(info)
-    if epoch is not None and info.epoch != epoch:
-        raise mismatch(f"the stream was made anew: its epoch is {info.epoch}, log.db has {epoch}")
-    return info
 
 
 async def _on_error(error: Exception) -> None:

@@ -14,13 +14,12 @@ from nats.aio.client import Client as NatsConnection
 from runlore.projector.api import ApiError, api
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError, SettingsError, StreamDriftError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import ALL_SUBJECTS, STREAM_NAME
+from runlore.schemas.subjects import ALL_SUBJECTS, EPOCH_KEY, STREAM_NAME
 
-EPOCH_KEY = "runlore.epoch"
 VERSION_KEY = "runlore.version"
 DUPLICATE_WINDOW_NS = 120 * 10**9
 
-_NOT_FOUND, _NAME_IN_USE, _NO_MESSAGE, _NOT_CLUSTERED = 10059, 10058, 10037, 10074
+_NOT_FOUND, _NAME_IN_USE, _NO_MESSAGE, _NOT_CLUSTERED, _OVERLAP = 10059, 10058, 10037, 10074, 10065
 
 _CONFIG: Mapping[str, Any] = {
     "subjects": [ALL_SUBJECTS],
@@ -75,6 +74,9 @@ class StreamInfo(NamedTuple):
     last_seq: int
     messages: int
     bytes: int
+    replicas: int = 1
+    domain: str | None = None
+    """JetStream domain."""
 
     @property
     def epoch(self) -> str | None:
@@ -107,8 +109,8 @@ class Drift(NamedTuple):
 async def ensure_stream(connection: NatsConnection, settings: Settings) -> StreamIdentity:
     """The identity of the stream, made if absent and verified if present.
 
-    Raises StreamDriftError listing what differs, SettingsError when the server cannot make it as configured,
-    ServerUnavailableError when nobody answers or there is no JetStream.
+    Raises StreamDriftError listing what differs or naming the stream that has our subjects, SettingsError when the
+    server cannot make it as configured, ServerUnavailableError when nobody answers or there is no JetStream.
     """
     try:
         info = await stream_info(connection)
@@ -226,14 +228,28 @@ async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
             raise SettingsError(
                 f"RUNLORE_REPLICAS={settings.replicas}: {error.description}; use 1, or a cluster"
             ) from error
+        if error.err_code == _OVERLAP:
+            raise await _taken(connection) from error
         raise ServerUnavailableError(
             f"the server would not make the stream {STREAM_NAME}: {error.description}"
         ) from error
 
 
+async def _taken(connection: NatsConnection) -> StreamDriftError:
+    """Another stream takes our subjects: waiting changes nothing."""
+    found = await api(connection, "STREAM.NAMES", {"subject": ALL_SUBJECTS})
+    return StreamDriftError(
+        f"the stream {STREAM_NAME} cannot be made: {', '.join(found.get('streams') or ['another stream'])} takes "
+        f"{ALL_SUBJECTS} on this server. Nothing was changed. Take these subjects out of it, or use another NATS "
+        "account or server for Runlore"
+    )
+
+
 def _info(answer: dict[str, Any]) -> StreamInfo:
     field: Callable[[str], int] = answer["state"].__getitem__
-    return StreamInfo(answer["config"], field("first_seq"), field("last_seq"), field("messages"), field("bytes"))
+    config = answer["config"]
+    numbers = field("first_seq"), field("last_seq"), field("messages"), field("bytes")
+    return StreamInfo(config, *numbers, config["num_replicas"], answer.get("domain"))
 
 
 def _drift_message(drift: list[Drift]) -> str:

@@ -12,6 +12,7 @@
 <data>/projection/projector.lock   held by the projector
 <data>/projection/fold.lock        held by its fold process
 <data>/projection/status.json      what the projector last said of itself
+<data>/projection/stream.json      which stream log.db is a copy of, and on which server
 <data>/projection/verified.json    what `runlore audit verify` last found
 """
 
@@ -94,6 +95,10 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.projection / "status.json"
 
     @property
+    def archived_stream(self) -> Path:
+        return self.projection / "stream.json"
+
+    @property
     def verified(self) -> Path:
         return self.projection / "verified.json"
 
@@ -154,6 +159,14 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How often in a row it was started soon after it had failed."""
     problems: tuple[str, ...] = ()
     """What is wrong although it runs, and what to do about it."""
+
+
+class ArchivedStream(msgspec.Struct, frozen=True):
+    """Which stream log.db is a copy of; the content of stream.json. Relays look here before they send."""
+
+    epoch: str
+    server: str
+    """As `destinations.server_key` names it."""
 
 
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.names import check_name
 
 Mode = Literal["online", "offline", "disabled"]
+Confirm = Literal["auto", "always", "never"]
 
 
 class Setting(NamedTuple):
@@ -33,6 +34,14 @@ def _mode(text: str) -> Mode:
     raise ValueError("use online, offline or disabled")
 
 
+def _confirm(text: str) -> Confirm:
+    choices: tuple[Confirm, ...] = ("auto", "always", "never")
+    for choice in choices:
+        if text == choice:
+            return choice
+    raise ValueError("use auto, always or never")
+
+
 def _optional(text: str) -> str | None:
     return text or None
 
@@ -42,6 +51,10 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < 1e9:
         raise ValueError("use a number of seconds, 0 or more")
     return seconds
+
+
+def _optional_seconds(text: str) -> float | None:
+    return _seconds(text) if text else None
 
 
 def _count(text: str) -> int:
@@ -116,7 +129,21 @@ SETTINGS: dict[str, Setting] = {
     "parent_process": Setting(
         "RUNLORE_PARENT_PROCESS", "", _optional, "process that set the four above for this one; set by Runlore"
     ),
-    "flush_timeout": Setting("RUNLORE_FLUSH_TIMEOUT", "5", _seconds, "seconds that exit waits for unsent events"),
+    "flush_timeout": Setting(
+        "RUNLORE_FLUSH_TIMEOUT",
+        "",
+        _optional_seconds,
+        "seconds that exit waits for unsent events, connecting included; unset: 10 for a first connection, then 5; "
+        "none when the server is away",
+    ),
+    "confirm": Setting(
+        "RUNLORE_CONFIRM",
+        "auto",
+        _confirm,
+        "keep events that the stream has in the outbox until they are archived: auto (for one replica), always, never",
+    ),
+    "keep_bytes": Setting("RUNLORE_KEEP_BYTES", "67108864", _count, "most bytes of such events in one outbox"),
+    "keep_seconds": Setting("RUNLORE_KEEP_SECONDS", "604800", _seconds, "how long they are kept"),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
     "record": Setting(
         "RUNLORE_RECORD",
@@ -160,7 +187,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str | None
     model: str | None
     parent_process: str | None
-    flush_timeout: float
+    flush_timeout: float | None
+    confirm: Confirm
+    keep_bytes: int
+    keep_seconds: float
     max_event_bytes: int
     record: str
     redact: bool

@@ -6,6 +6,7 @@ new connection needs its checks. Whoever uses it loops around `connect` with a `
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable
@@ -22,8 +23,10 @@ from runlore.schemas.layout import DataDir, Endpoint, read_struct
 from runlore.schemas.settings import Settings
 
 FIRST_RETRY_WAIT = 0.05
-CONNECT_TIMEOUT = 2
-"""Seconds for one attempt."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds for one attempt where somebody waits for it. A loaded server, or one far away, may take several to accept."""
+MOST_PATIENCE = 60.0
+"""Seconds for an attempt after several that took too long."""
 PENDING_BYTES = 64 * 1024 * 1024
 
 ErrorCallback = Callable[[Exception], Awaitable[None]]
@@ -45,6 +48,15 @@ class Backoff:
         seconds = self._next * random.uniform(0.75, 1.25)  # noqa: S311 -- jitter, not a secret
         self._next = min(self._next * 2, self._most)
         return seconds
+
+
+def patience(settings: Settings, failures: int) -> float:
+    """Seconds to give an attempt that nobody waits for, after `failures` ones.
+
+    A slow server needs more time, not more attempts. Where there are several, the next one may be there at once.
+    """
+    several = settings.url is not None and "," in settings.url
+    return min(MOST_PATIENCE, (3.0 if several else 20.0) * 2.0 ** min(failures, 5))
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
@@ -85,8 +97,14 @@ def _address(url: str) -> str:
     return bare.rstrip("/").replace("localhost", "127.0.0.1")
 
 
-async def connect(settings: Settings, name: str, on_error: ErrorCallback, on_closed: ClosedCallback) -> NatsConnection:
-    """One connection attempt.
+async def connect(
+    settings: Settings,
+    name: str,
+    on_error: ErrorCallback,
+    on_closed: ClosedCallback,
+    timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109 -- nats-py's own, for each of its steps
+) -> NatsConnection:
+    """One connection attempt, each of whose steps may take `timeout` seconds.
 
     `on_error` hears what nats-py only reports asynchronously (permission violations, slow consumers).
     Raises ServerUnavailableError with the reason.
@@ -115,13 +133,16 @@ async def connect(settings: Settings, name: str, on_error: ErrorCallback, on_clo
             # Without these, the first attempt at a server that is down is repeated for two minutes.
             max_reconnect_attempts=1,
             reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int, but a float is slept as well
-            connect_timeout=CONNECT_TIMEOUT,
+            connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int, but a float is waited as well
             pending_size=PENDING_BYTES,
             error_cb=heard,
             closed_cb=closed,
         )
         if not connection.is_connected:  # nats-py takes an end of the stream in the handshake for a success
             raise ConnectionResetError("the server closed the connection")
+    except asyncio.CancelledError:
+        await connection.close()
+        raise
     except (OSError, TimeoutError, nats.errors.Error) as error:
         await connection.close()
         reason = cause or error

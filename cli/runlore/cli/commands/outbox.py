@@ -34,7 +34,10 @@ def outbox() -> None:
 @data_dir_option
 @json_option
 def status(data_dir: Path | None, as_json: bool) -> None:
-    """Show each outbox: its process, what waits, and what the server refused, with the reason."""
+    """Show each outbox: its process, what waits, what is sent and kept until it is archived, and what was refused.
+
+    The last column says for whom it is: server, project, and the stream once it is known. Others leave it alone.
+    """
     found = outbox_status(DataDir(settings_for(data_dir).data_dir))
     if as_json:
         print_json([plain(one) for one in found])
@@ -43,8 +46,11 @@ def status(data_dir: Path | None, as_json: bool) -> None:
         click.echo("nothing waits")
         return
     print_table(
-        ("producer", "process", "waiting", "refused"),
-        [(one.producer_id, _process(one), str(one.waiting), str(len(one.dead_letters))) for one in found],
+        ("producer", "process", "waiting", "kept", "refused", "for"),
+        [
+            (one.producer_id, _process(one), str(one.waiting), str(one.kept), str(len(one.dead_letters)), _for(one))
+            for one in found
+        ],
     )
     for one in found:
         for letter in one.dead_letters:
@@ -55,18 +61,32 @@ def _process(one: OutboxStatus) -> str:
     return f"{one.pid} {'alive' if one.alive else 'ended'}"
 
 
+def _for(one: OutboxStatus) -> str:
+    server, project, epoch = one.destination
+    stream = f"stream {epoch.partition('-')[0]}" if epoch else ""
+    return ", ".join(filter(None, (server or "any server", project and f"project {project}", stream)))
+
+
 @outbox.command(name="drain")
 @click.option("--timeout", type=click.FloatRange(0), default=30.0, show_default=True, help="Seconds to try.")
 @click.option("--retry-dead", is_flag=True, help="Send again what the server refused.")
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Send also what was for another server, or for a stream that was replaced, to the one that is set now.",
+)
 @data_dir_option
 @json_option
 @click.pass_context
-def drain_command(ctx: click.Context, timeout: float, retry_dead: bool, data_dir: Path | None, as_json: bool) -> None:
+def drain_command(
+    ctx: click.Context, timeout: float, retry_dead: bool, take_over: bool, data_dir: Path | None, as_json: bool
+) -> None:
     """Send what processes that have ended left behind. Exits with 1 when something still waits.
 
     `runlore up` and every producer of the same data folder do this by themselves.
     """
-    report = _drain(settings_for(data_dir), timeout, retry_dead)
+    settings = settings_for(data_dir)
+    report = _drain(settings, timeout, retry_dead, take_over)
     if as_json:
         print_json(plain(report))
     else:
@@ -75,13 +95,13 @@ def drain_command(ctx: click.Context, timeout: float, retry_dead: bool, data_dir
         ctx.exit(1)
 
 
-def _drain(settings: Settings, timeout: float, retry_dead: bool) -> DrainReport:
+def _drain(settings: Settings, timeout: float, retry_dead: bool, take_over: bool) -> DrainReport:
     """Drain in a thread, so that a long one can show how far it is."""
     reports: list[DrainReport | BaseException] = []
 
     def work() -> None:
         try:
-            reports.append(drain(settings, timeout, retry_dead_letters=retry_dead))
+            reports.append(drain(settings, timeout, retry_dead_letters=retry_dead, take_over=take_over))
         except BaseException as error:  # noqa: BLE001 -- raised again below, in the thread that waits
             reports.append(error)
 

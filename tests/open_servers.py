@@ -1,0 +1,81 @@
+"""A nats-server of an administrator, with any configuration: everything is permitted unless it says otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nats.aio.client import Client as NatsConnection
+
+from runlore.cli.server import find_program
+from runlore.schemas import Settings, read_settings
+
+
+def until(true: Callable[[], Any], seconds: float = 30) -> Any:
+    """What `true` returns once it is truthy; fails after a deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if result := true():
+            return result
+        time.sleep(0.005)
+    pytest.fail("did not happen in time")
+
+
+async def js(connection: NatsConnection, request: str, body: Any = None) -> dict[str, Any]:
+    """One request to JetStream's API, as any administrator would send it."""
+    answer = await connection.request(f"$JS.API.{request}", json.dumps(body).encode() if body else b"", timeout=10)
+    return json.loads(answer.data)
+
+
+class OpenServer:
+    """A nats-server of an administrator: no permissions, no embedded configuration."""
+
+    def __init__(self, root: Path, jetstream: bool = True, extra: str = "") -> None:
+        self._root, self._jetstream, self._extra = root, jetstream, extra
+        self._port = -1
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> str:
+        self._root.mkdir(parents=True, exist_ok=True)
+        run = self._root / f"run-{time.monotonic_ns()}"
+        run.mkdir()
+        jetstream = f'jetstream {{ store_dir: "{self._root / "store"}" }}' if self._jetstream else ""
+        config = self._root / "server.conf"
+        config.write_text(f"host: 127.0.0.1\nport: {self._port}\n{jetstream}\n{self._extra}\n")
+        self._process = subprocess.Popen(
+            [find_program(None), "-c", str(config), "--ports_file_dir", str(run)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        url = until(lambda: _url_in(run))
+        self._port = int(url.rpartition(":")[2])
+        return url
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def _url_in(run: Path) -> str | None:
+    for ports in run.glob("*.ports"):
+        with contextlib.suppress(ValueError, KeyError, IndexError):
+            return json.loads(ports.read_bytes())["nats"][0]
+    return None
+
+
+@contextlib.contextmanager
+def open_server(tmp_path: Path, **options: Any) -> Iterator[tuple[OpenServer, Settings]]:
+    """A running OpenServer, and settings that use it."""
+    server = OpenServer(tmp_path / "nats", **options)
+    try:
+        yield server, read_settings(url=server.start())
+    finally:
+        server.kill()
