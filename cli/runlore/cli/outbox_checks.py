@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from runlore.cli.finding import Finding
 from runlore.producer import OutboxStatus, outbox_status
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 LATE_SECONDS = 60.0
 """A server that is there stores an event much sooner."""

@@ -9,9 +9,9 @@ import sys
 import threading
 from typing import Any
 
-from runlore.producer.environment import EXPORTED
-from runlore.producer.outbox import IMPORT_GATE, OPEN_OUTBOXES, SQLITE_GATE
+from runlore.producer.outboxes.outbox import IMPORT_GATE, OPEN_OUTBOXES, SQLITE_GATE
 from runlore.producer.producer import LIVE, Producer, before_first_session
+from runlore.producer.runs.environment import EXPORTED
 from runlore.producer.session import FlushReport
 from runlore.schemas.settings import Settings, read_settings
 

@@ -8,16 +8,17 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from runlore.producer.ledger import NOWHERE, Destination, read_destination
-from runlore.producer.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
-from runlore.producer.outbox_file import FIRST_WAITING, WAITING
-from runlore.producer.relay import Relay
-from runlore.schemas.access import check_readable
+from runlore.producer.outboxes.ledger import NOWHERE, Destination, read_destination
+from runlore.producer.outboxes.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
+from runlore.producer.outboxes.outbox_file import FIRST_WAITING, WAITING
+from runlore.producer.sending.relay import Relay
 from runlore.schemas.codec import decode_head
-from runlore.schemas.destinations import server_key
 from runlore.schemas.errors import EventDecodeError
-from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
+from runlore.store.access import check_readable
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
+from runlore.wire.destinations import server_key
 
 STOP_SECONDS = 5.0
 LOOK_SECONDS = 5.0

@@ -9,21 +9,21 @@ from typing import Any, NamedTuple
 import msgspec
 
 from runlore.producer.actor import this_actor
-from runlore.producer.allowance import LOOK_SECONDS, Allowance
-from runlore.producer.ledger import Destination
-from runlore.producer.outbox import Outbox
+from runlore.producer.outboxes.ledger import Destination
+from runlore.producer.outboxes.outbox import Outbox
 from runlore.producer.receipts import AckBook, Receipt
-from runlore.producer.relay import Relay
-from runlore.producer.source import Source
+from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
+from runlore.producer.sending.relay import Relay
+from runlore.producer.sending.source import Source
 from runlore.schemas.codec import encode_event
-from runlore.schemas.destinations import server_key
 from runlore.schemas.errors import EventTooLargeError
 from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
 from runlore.schemas.ids import new_id
-from runlore.schemas.layout import DataDir
 from runlore.schemas.limits import COUNTED_BYTES
 from runlore.schemas.settings import Settings
 from runlore.schemas.validity import check_size
+from runlore.store.folder import DataDir
+from runlore.wire.destinations import server_key
 
 STOP_SECONDS = 1.0
 _LARGEST_KEYS = 5

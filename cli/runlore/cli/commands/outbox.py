@@ -13,8 +13,8 @@ from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import print_json, print_table
 from runlore.cli.plain import plain
 from runlore.producer import DrainReport, OutboxStatus, drain, outbox_status
-from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
+from runlore.store.folder import DataDir
 
 _SHOW_PROGRESS_AFTER = 2.0
 
