@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from runlore.schemas.events import Actor
@@ -12,11 +13,16 @@ from runlore.schemas.events import Actor
 
 def this_actor() -> Actor:
     """The actor of this process."""
+    return _actor(os.getpid())
+
+
+@lru_cache(maxsize=1)  # also because the password database cannot be asked any more while the interpreter ends
+def _actor(pid: int) -> Actor:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())  # a container's user without a passwd entry
-    return Actor(user=user, host=socket.gethostname(), pid=os.getpid(), library=library_version())
+    return Actor(user=user, host=socket.gethostname(), pid=pid, library=library_version())
 
 
 def library_version() -> str:

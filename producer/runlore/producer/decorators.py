@@ -110,20 +110,30 @@ def _wrapped(
 
         @functools.wraps(target)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
-            with open_context(args, kwargs) as context:
-                before(context, args, kwargs)
-                result = await target(*args, **kwargs)
-                after(context, result)
+            context = open_context(args, kwargs)
+            try:
+                with context:
+                    before(context, args, kwargs)
+                    result = await target(*args, **kwargs)
+                    after(context, result)
+            except BaseException as error:
+                context.give_up(error)  # `with` itself may be interrupted
+                raise
             return result
 
         return call_async
 
     @functools.wraps(target)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with open_context(args, kwargs) as context:
-            before(context, args, kwargs)
-            result = target(*args, **kwargs)
-            after(context, result)
+        context = open_context(args, kwargs)
+        try:
+            with context:
+                before(context, args, kwargs)
+                result = target(*args, **kwargs)
+                after(context, result)
+        except BaseException as error:
+            context.give_up(error)  # `with` itself may be interrupted
+            raise
         return result
 
     return call

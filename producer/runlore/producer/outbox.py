@@ -7,15 +7,15 @@ the producer's sequence number.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sqlite3
-import threading
+import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from runlore.producer.call_lock import CallLock
 from runlore.producer.outbox_file import OutboxFile
 from runlore.schemas.errors import OutboxError
 from runlore.schemas.layout import FolderLock
@@ -29,13 +29,16 @@ of many short ones. In chunks of 64 every 60th call waited, which was its p99.""
 
 OPEN_OUTBOXES: set[Outbox] = set()
 """Every outbox this process has open, for forks."""
-IMPORT_GATE = threading.Lock()
+IMPORT_GATE = CallLock()
 """Held while a relay imports nats-py, for forks too: a child cannot finish an import that a thread began."""
-SQLITE_GATE = threading.RLock()
-"""Held around SQLite calls outside the hot path, always taken before an outbox's own lock. A fork takes all of
-them: the child must not inherit SQLite's own mutexes locked by a thread that does not exist there."""
+SQLITE_GATE = CallLock()
+"""Held around SQLite calls outside the hot path, always taken after an outbox's own lock: who has it waits for nobody.
+A fork takes all of them: the child must not inherit SQLite's mutexes locked by a thread that does not exist there."""
+
+Result = TypeVar("Result")
 
 _INSERT = "INSERT INTO outbox VALUES (?, ?, ?)"
+_HAS = "SELECT EXISTS (SELECT 1 FROM outbox WHERE seq = ?) OR EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?)"
 _PENDING = "SELECT seq, subject, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
 _SIZES = f"SELECT group_concat(length(payload)) FROM ({_PENDING})"
 # One result row is one release of the interpreter lock. Row by row, a busy step makes the relay wait up to
@@ -68,7 +71,7 @@ class Outbox:
     def __init__(self, path: Path, folder_lock: FolderLock, new: bool = False) -> None:
         self.path = path
         self.producer_id = path.stem
-        self.lock = threading.Lock()
+        self.lock = CallLock()
         """Guards the connection."""
         self._folder_lock = folder_lock
         try:
@@ -79,9 +82,11 @@ class Outbox:
                     about = path.stem, os.getpid(), time.time()
                     self._file.connection.execute("INSERT INTO producer VALUES (?, ?, ?)", about)
                 OPEN_OUTBOXES.add(self)
-        except sqlite3.Error as error:
+        except BaseException as error:
             folder_lock.release()
-            raise OutboxError(f"cannot open the outbox {path}: {error}") from error
+            if isinstance(error, sqlite3.Error):
+                raise OutboxError(f"cannot open the outbox {path}: {error}") from error
+            raise
 
     @classmethod
     def create(cls, folder: Path, producer_id: str) -> Outbox:
@@ -122,7 +127,8 @@ class Outbox:
 
     def read(self, after: int) -> list[Row]:
         """The oldest rows above number `after`: at most READ_ROWS, and about READ_BYTES of payload."""
-        with self._held() as connection:
+        with self.lock, SQLITE_GATE:
+            connection = self._file.connection
             sizes = _numbers(connection.execute(_SIZES, (after, READ_ROWS)).fetchone()[0])
             count = _within(sizes, READ_BYTES)
             if not count:
@@ -132,60 +138,71 @@ class Outbox:
 
     def remove(self, last: int) -> None:
         """Rows up to number `last` are stored on the stream: they leave."""
-        with self._held() as connection:
-            first = connection.execute("SELECT min(seq) FROM outbox").fetchone()[0]
+        with self.lock, SQLITE_GATE:
+            first = self._file.connection.execute("SELECT min(seq) FROM outbox").fetchone()[0]
         while first is not None and first <= last:
             first += REMOVE_ROWS
-            with self._held() as connection:
-                connection.execute("DELETE FROM outbox WHERE seq <= ?", (min(first - 1, last),))
+            with self.lock, SQLITE_GATE:
+                self._file.connection.execute("DELETE FROM outbox WHERE seq <= ?", (min(first - 1, last),))
 
-    @contextlib.contextmanager
-    def _held(self) -> Generator[sqlite3.Connection]:
-        with SQLITE_GATE, self.lock:
-            yield self._file.connection
+    def has(self, seq: int) -> bool:
+        """Whether row `seq` waits or is a dead letter; the caller holds `lock`. Raises OutboxError."""
+        try:
+            (found,) = self._file.connection.execute(_HAS, (seq, seq)).fetchone()
+        except sqlite3.Error as error:
+            raise OutboxError(f"the outbox {self.path} cannot be read: {error}") from error
+        return bool(found)
 
     def bury(self, rows: Sequence[Row], reason: str) -> None:
         """The server will never take these rows: move them to the dead letters."""
         now = time.time()
-        with self._transaction() as connection:
+
+        def work(connection: sqlite3.Connection) -> None:
             connection.executemany(
                 "INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?)", [(*row, reason, now) for row in rows]
             )
             connection.executemany("DELETE FROM outbox WHERE seq = ?", [(row.seq,) for row in rows])
 
+        self._transact(work)
+
     def revive(self) -> int:
         """Put the dead letters back in line; how many there were."""
-        with self._transaction() as connection:
+
+        def work(connection: sqlite3.Connection) -> int:
             connection.execute("INSERT OR IGNORE INTO outbox SELECT seq, subject, payload FROM dead_letters")
             return connection.execute("DELETE FROM dead_letters").rowcount
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
-        with self._held() as connection:
+        return self._transact(work)
+
+    def _transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        with self.lock, SQLITE_GATE:
+            connection = self._file.connection
             connection.execute("BEGIN IMMEDIATE")
             with connection:  # commits, or rolls back on an error
-                yield connection
+                return work(connection)
 
     def waiting(self) -> int:
         """How many rows wait."""
-        with self._held() as connection:
-            return int(connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
+        with self.lock, SQLITE_GATE:
+            return int(self._file.connection.execute("SELECT count(*) FROM outbox").fetchone()[0])
 
     def dead_letters(self) -> list[DeadLetter]:
         """What the server refused for good, oldest first."""
-        with self._held() as connection:
-            rows = connection.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq")
+        with self.lock, SQLITE_GATE:
+            rows = self._file.connection.execute(
+                "SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq"
+            )
             return [DeadLetter._make(row) for row in rows]
 
     def checkpoint(self) -> None:
         """Empty the write-ahead log; the step waits meanwhile, so the relay calls it when it is idle."""
-        with self._held() as connection:
+        with self.lock, SQLITE_GATE:
             # PASSIVE never waits for a reader, such as someone's sqlite3 shell.
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            self._file.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def take(self) -> bool:
         """Have the file for this process alone; False when someone else has it open just now. See OutboxFile."""
-        with self._held():
+        with self.lock, SQLITE_GATE:
             try:
                 return self._file.take()
             finally:
@@ -193,14 +210,15 @@ class Outbox:
 
     def share(self) -> None:
         """Let others read the file again."""
-        with self._held():
+        with self.lock, SQLITE_GATE:
             if self._file.taken:
                 self._file.share()
 
     def close(self) -> None:
         """Close the file and let go of it; it is removed when nothing is left in it."""
-        with self._held() as connection:
+        with self.lock, SQLITE_GATE:
             OPEN_OUTBOXES.discard(self)
+            connection = self._file.connection
             left = connection.execute(
                 "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM dead_letters)"
             ).fetchone()[0]
@@ -217,7 +235,18 @@ class Outbox:
         never be closed here; the caller keeps it for ever.
         """
         self._folder_lock.release()
+        self._insert = _abandoned
         return self._file.connection
+
+
+def holds_up_relays() -> bool:
+    """Whether a call further down this thread's stack has a lock that relays need: then nobody may wait for them."""
+    frame = sys._getframe()  # pyright: ignore[reportPrivateUsage] -- see CallLock
+    return any(lock.is_inside(frame) for lock in (SQLITE_GATE, *[outbox.lock for outbox in OPEN_OUTBOXES.copy()]))
+
+
+def _abandoned(*_: object) -> Any:
+    raise sqlite3.ProgrammingError("it belongs to the parent process")
 
 
 def _numbers(text: str | int | None) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import os
 import sys
@@ -10,6 +11,7 @@ import weakref
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeVar, cast
 
+from runlore.producer.call_lock import CallLock
 from runlore.producer.lifecycle import default_producer
 from runlore.schemas.errors import MissingContextError
 from runlore.schemas.references import EntityRef, check_name, parse_ref
@@ -38,7 +40,7 @@ class Run:
         self.threads = frozenset(threading.enumerate())
         """The threads that were there before."""
         self.closed = False
-        self._lock = threading.Lock()
+        self._lock = CallLock()
         self._calls: dict[str, int] = {}
         self._made: dict[int, tuple[Any, Made]] = {}
 
@@ -104,7 +106,7 @@ class _Process:
     """The run and step that the environment names, and what is open here, for threads without a context."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = CallLock()
         self.ambient: tuple[Run | None, Step | None] = None, None
         self.ambient_of: Settings | None = None
         self.open: list[Run | Step] = []
@@ -131,7 +133,7 @@ class _Process:
 
 
 PROCESS = _Process()
-os.register_at_fork(after_in_child=lambda: setattr(PROCESS, "lock", threading.Lock()))
+os.register_at_fork(after_in_child=lambda: setattr(PROCESS, "lock", CallLock()))
 
 
 def current_run() -> Run | None:
@@ -171,8 +173,8 @@ def current_model() -> EntityRef | None:
 def close_place(item: Run | Step) -> None:
     """Nothing is in this run or step any more."""
     item.closed = True
-    with PROCESS.lock:
-        PROCESS.open = [other for other in PROCESS.open if other is not item]
+    with PROCESS.lock, contextlib.suppress(ValueError):  # closed before
+        PROCESS.open.remove(item)
 
 
 Opened = TypeVar("Opened", Run, Step)

@@ -30,7 +30,7 @@ POLL_SECONDS = 0.005
 """How often the relay looks for new events while there were some lately."""
 LINGER_SECONDS = 1.0
 """After this long without events it parks, and the next emit wakes it."""
-ADOPT_SECONDS = 10.0
+ADOPT_SECONDS = 5.0
 
 logger = logging.getLogger("runlore")
 
