@@ -145,6 +145,10 @@ def _outboxes(settings: Settings) -> Iterator[Finding]:
     orphaned = sum(one.waiting for one in found if not one.alive)
     advice = "`runlore outbox drain`" if orphaned else ""
     yield Finding("outbox", "warn" if orphaned else "ok", f"{waiting:,} events wait", advice)
+    for one in found:
+        if one.damaged:
+            advice = f"its events that could be read are sent; keep it while events are missing, then delete {one.path}"
+            yield Finding("damaged outbox", "warn", f"{one.path}: {one.damaged}", advice)
     if refused:
         advice = "`runlore outbox status` says why; then `runlore outbox drain --retry-dead`"
         yield Finding("refused events", "fail", f"{refused:,} events were refused by the server", advice)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from runlore.producer.outbox import SQLITE_GATE, DeadLetter, Outbox
 from runlore.producer.relay import Relay
+from runlore.producer.rescue import damaged_outboxes, is_damage
 from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
 
@@ -34,6 +35,8 @@ class OutboxStatus(NamedTuple):
     dead_letters: list[DeadLetter]
     created: float | None
     """Unix seconds."""
+    damaged: str | None = None
+    """Why it cannot be read; in the folder `damaged`, of what could be read everything waits in another outbox."""
 
 
 class DrainReport(NamedTuple):
@@ -45,9 +48,13 @@ class DrainReport(NamedTuple):
 
 
 def outbox_status(data: DataDir) -> list[OutboxStatus]:
-    """Every outbox of a data folder, oldest first."""
+    """Every outbox of a data folder, oldest first; then those that were damaged and are set aside."""
     found = [_status(path) for path in sorted(data.outboxes.glob("*.db"))]
-    return [status for status in found if status is not None]
+    aside = [
+        OutboxStatus(path, path.stem, None, False, 0, [], note.at, f"{note.reason}; {note.rescued:,} events rescued")
+        for path, note in damaged_outboxes(data.outboxes)
+    ]
+    return [status for status in found if status is not None] + aside
 
 
 def _status(path: Path) -> OutboxStatus | None:
@@ -56,14 +63,13 @@ def _status(path: Path) -> OutboxStatus | None:
     try:
         waiting, dead, made = _look_in_turn(path)
     except sqlite3.OperationalError as error:
+        if is_damage(error) and path.exists() and path.stat().st_size:
+            return OutboxStatus(path, path.stem, None, not free, 0, [], None, str(error))
         if "locked" in str(error):
             logger.warning("runlore: %s was not free to be read for %g s: try again", path, LOOK_SECONDS)
         return None  # or drained and removed while we looked, or not yet made
     except sqlite3.DatabaseError as error:
-        logger.warning(
-            "runlore: %s cannot be read (%s): put it aside, or repair it with sqlite3's .recover", path, error
-        )
-        return None
+        return OutboxStatus(path, path.stem, None, not free, 0, [], None, str(error))
     finally:
         lock.release()
     return OutboxStatus(path, path.stem, made[0], not free, waiting, [DeadLetter._make(row) for row in dead], made[1])

@@ -41,6 +41,7 @@ _INSERT = "INSERT INTO outbox VALUES (?, ?, ?)"
 _HAS = "SELECT EXISTS (SELECT 1 FROM outbox WHERE seq = ?) OR EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?)"
 _PENDING = "SELECT seq, subject, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
 _SIZES = f"SELECT group_concat(length(payload)) FROM ({_PENDING})"
+_HAS_ANY = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM dead_letters)"
 # One result row is one release of the interpreter lock. Row by row, a busy step makes the relay wait up to
 # 5 ms for each to get it back (measured: 100 rows in 86 ms; this way 1,000 rows in 15 ms).
 _BATCH = f"""
@@ -73,6 +74,7 @@ class Outbox:
         self.producer_id = path.stem
         self.lock = CallLock()
         """Guards the connection."""
+        self.closed = False
         self._folder_lock = folder_lock
         try:
             with SQLITE_GATE:
@@ -215,18 +217,25 @@ class Outbox:
                 self._file.share()
 
     def close(self) -> None:
-        """Close the file and let go of it; it is removed when nothing is left in it."""
+        """Close the file and let go of it; it is removed when nothing is left in it. Harmless when closed."""
         with self.lock, SQLITE_GATE:
+            if self.closed:
+                return
+            self.closed = True
             OPEN_OUTBOXES.discard(self)
-            connection = self._file.connection
-            left = connection.execute(
-                "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM dead_letters)"
-            ).fetchone()[0]
-            connection.close()
+            left = self._has_any()
+            self._file.connection.close()
         if not left:
             for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
                 self.path.with_suffix(suffix).unlink(missing_ok=True)
         self._folder_lock.release()
+
+    def _has_any(self) -> bool:
+        """Whether anything is left in it, or cannot be known: a damaged file, a full disk."""
+        try:
+            return bool(self._file.connection.execute(_HAS_ANY).fetchone()[0])
+        except sqlite3.Error:
+            return True
 
     def abandon(self) -> sqlite3.Connection:
         """In a forked child: let go of the parent's outbox without touching its files.

@@ -180,6 +180,8 @@ class Producer:
             del frame
 
     def _forget(self, session: Session | None) -> None:
+        if session is not None:
+            session.close_soon()
         with self._opening:
             if self._session is session:
                 self._session = None

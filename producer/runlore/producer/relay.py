@@ -10,15 +10,18 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runlore.producer.lease import Lease
-from runlore.producer.orphans import adopt_orphans
+from runlore.producer.orphans import MAX_ADOPTED, adopt_orphans, rescued
 from runlore.producer.outbox import IMPORT_GATE, Outbox, Row
 from runlore.producer.receipts import AckBook
+from runlore.producer.rescue import is_damage
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
@@ -31,6 +34,8 @@ POLL_SECONDS = 0.005
 LINGER_SECONDS = 1.0
 """After this long without events it parks, and the next emit wakes it."""
 ADOPT_SECONDS = 5.0
+FIRST_ADOPT_SECONDS = 1.0
+"""A process that ends sooner has no time for what others left."""
 
 logger = logging.getLogger("runlore")
 
@@ -76,7 +81,8 @@ class Relay:
         self._own = own
         self._last_seq = last_seq
         self._adopted: list[Source] = []
-        self._next_scan = 0.0
+        self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
+        self._since = ""
         self._stopping = False
         self._warned: set[str] = set()
         self._loop = _RelayLoop()
@@ -99,8 +105,12 @@ class Relay:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the relay has stopped
             self._loop.call_soon_threadsafe(self._signal.set)
 
-    def sweep(self) -> int:
-        """Send everything and look for orphans now; returns a ticket for `swept`."""
+    def sweep(self, since: str = "") -> int:
+        """Send everything and look for orphans now; returns a ticket for `swept`.
+
+        With `since`, from now on only orphans that were made after that ID.
+        """
+        self._since = since
         self._asked += 1
         self.wake()
         return self._asked
@@ -168,6 +178,7 @@ class Relay:
             asked = self._asked
             if asked != scanned:
                 self._next_scan, scanned = 0.0, asked
+                self._leave_older()
             if await self._send_some(delivery):
                 active = time.monotonic()
                 continue
@@ -186,14 +197,51 @@ class Relay:
         sent = False
         if self._own is not None and (waiting := self._last_seq() - self._own.after) > 0:
             self._own.lease.begin(waiting)
-            sent = await self._send_batch(delivery, self._own)
+            try:
+                sent = await self._send_batch(delivery, self._own)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                self._lose_own(error)
         for source in list(self._adopted):
+            if self._stopping:
+                break
+            sent = await self._send_adopted(delivery, source) or sent
+        return sent
+
+    def _lose_own(self, error: sqlite3.Error) -> None:
+        """The own outbox is damaged: as an orphan it is set aside, and its process opens another one."""
+        own, self._own = self._own, None
+        assert own
+        if own.book is not None:
+            own.book.close(f"the outbox is damaged ({error}); what can be read of it is sent")
+        own.lease.forget()
+        own.outbox.close()
+        self._rescue(own.outbox.path, error)
+
+    async def _send_adopted(self, delivery: Delivery, source: Source) -> bool:
+        error = None
+        try:
             if await self._send_batch(delivery, source):
-                sent = True
-            else:
+                return True
+        except sqlite3.DatabaseError as failure:
+            error = failure
+        self._adopted.remove(source)
+        source.outbox.close()
+        if error is not None:
+            self._rescue(source.outbox.path, error)
+        return False
+
+    def _rescue(self, path: Path, error: sqlite3.Error) -> None:
+        outbox = rescued(path, error, self._warn)
+        if outbox is not None:
+            self._adopted.append(Source(outbox))
+
+    def _leave_older(self) -> None:
+        for source in list(self._adopted):
+            if source.outbox.path.stem < self._since:
                 self._adopted.remove(source)
                 source.outbox.close()
-        return sent
 
     async def _send_batch(self, delivery: Delivery, source: Source) -> bool:
         rows = source.read()
@@ -207,8 +255,10 @@ class Relay:
 
     def _adopt(self) -> None:
         self._next_scan = time.monotonic() + ADOPT_SECONDS
-        for outbox in adopt_orphans(self._data, self._warn):
-            self._adopted.append(Source(outbox))
+        found = adopt_orphans(self._data, self._warn, self._since)
+        self._adopted += [Source(outbox) for outbox in found]
+        if len(found) == MAX_ADOPTED:
+            self._next_scan = 0.0  # there may be more: look again when these are sent
 
     async def _park(self) -> None:
         if self._own is not None:

@@ -14,6 +14,7 @@ from runlore.producer.aside import Aside, PutAside
 from runlore.producer.outbox import Outbox, holds_up_relays
 from runlore.producer.receipts import AckBook, Receipt
 from runlore.producer.relay import Relay, Source
+from runlore.producer.rescue import is_damage
 from runlore.producer.warn import warn_not_stored
 from runlore.schemas.codec import encode_event
 from runlore.schemas.errors import EventTooLargeError, OutboxError
@@ -26,6 +27,9 @@ STOP_SECONDS = 1.0
 FIRST_ATTEMPT_SECONDS = 1.0
 """How long exit waits for a connection attempt that is still the first."""
 _LARGEST_KEYS = 5
+_BEGAN = new_id()
+"""What ended processes left since then may be a child's: it is sent before this process ends. Older outboxes are not
+this one's to wait for."""
 _encode = msgspec.msgpack.Encoder().encode
 _UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
@@ -134,8 +138,8 @@ class Session:
             self.outbox.insert(seq, subject, payload)
             self.last_seq = seq
         except OutboxError as error:
-            if self._closed:  # meanwhile, by a signal handler on top of this call
-                raise ClosedError from error
+            if self._closed or self.outbox.closed or is_damage(error.__cause__):
+                raise ClosedError from error  # by a signal handler on top of this call, or for good
             raise
         finally:
             queue.remove(frame)
@@ -246,12 +250,20 @@ class Session:
         now = time.monotonic()
         deadline = now + self.settings.flush_timeout
         grace = min(deadline, now + FIRST_ATTEMPT_SECONDS)
-        ticket = self.relay.sweep()
+        ticket = self.relay.sweep(since=_BEGAN)
         while not self.relay.swept(ticket) and self.relay.alive and time.monotonic() < deadline:
             if self.relay.reachable is False or (self.relay.reachable is None and time.monotonic() > grace):
                 break
             time.sleep(0.002)
         return self.report()
+
+    def close_soon(self) -> None:
+        """Close without waiting; a damaged outbox is set aside by whoever finds it next."""
+        self._closed = True
+        if self.relay is None:
+            self.outbox.close()
+        else:
+            self.relay.stop(0.0)
 
     def close(self) -> None:
         """Stop the relay and close the outbox; what is left waits for the next process."""

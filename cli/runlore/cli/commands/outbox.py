@@ -44,15 +44,21 @@ def status(data_dir: Path | None, as_json: bool) -> None:
         return
     print_table(
         ("producer", "process", "waiting", "refused"),
-        [(one.producer_id, _process(one), str(one.waiting), str(len(one.dead_letters))) for one in found],
+        [(one.producer_id, _process(one), _waiting_in(one), str(len(one.dead_letters))) for one in found],
     )
     for one in found:
+        if one.damaged:
+            click.echo(f"damaged: {one.path}: {one.damaged}")
         for letter in one.dead_letters:
             click.echo(f"refused: {letter.subject} (event {letter.seq} of {one.producer_id}): {letter.reason}")
 
 
 def _process(one: OutboxStatus) -> str:
-    return f"{one.pid} {'alive' if one.alive else 'ended'}"
+    return f"{one.pid or '?'} {'alive' if one.alive else 'ended'}"
+
+
+def _waiting_in(one: OutboxStatus) -> str:
+    return "damaged" if one.damaged else str(one.waiting)
 
 
 @outbox.command(name="drain")
