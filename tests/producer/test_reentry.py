@@ -61,7 +61,12 @@ def log_and_fork(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "strides"),
-    [("line", 3), ("opcode", 31), pytest.param("line", 1, marks=pytest.mark.slow)],
+    [
+        ("line", 7),
+        ("opcode", 67),
+        pytest.param("line", 1, marks=pytest.mark.slow),
+        pytest.param("opcode", 11, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("work", [log, first_log, log_in_contexts, log_and_configure, log_and_flush, log_and_fork])
 def test_a_call_inside_a_call_is_stored_once_wherever_it_comes(
@@ -129,7 +134,8 @@ def test_receipts_of_calls_inside_calls_learn_their_positions(online: Settings, 
     assert len(set(logged(online))) == len(receipts)
 
 
-def test_calls_on_top_of_waiting_calls_do_not_hang(online: Settings) -> None:
+@pytest.mark.parametrize("stride", [23, pytest.param(3, marks=pytest.mark.slow)])
+def test_calls_on_top_of_waiting_calls_do_not_hang(online: Settings, stride: int) -> None:
     """Inside flush, wait and close, the relay works on."""
 
     refused: list[str] = []
@@ -142,7 +148,7 @@ def test_calls_on_top_of_waiting_calls_do_not_hang(online: Settings) -> None:
             refused.append(str(error))
 
     done = 0
-    for at in every_moment("line", 5):
+    for at in every_moment("line", stride):
         producer = Producer()
         with Interrupts("line", at, act=log_wait_and_flush) as interrupts:
             producer.emit_nowait(MetadataLogged((EntityRef("model", "churn"),), {"n": at})).wait(20)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from runlore.producer.outbox import Outbox
 from runlore.producer.rescue import damaged_folder, is_damage, set_aside
+from runlore.producer.reserve import Reserve
 from runlore.schemas.errors import OutboxError
 from runlore.schemas.layout import DataDir
 
@@ -21,6 +22,8 @@ def adopt_orphans(data: DataDir, warn: Callable[[str], None], since: str = "") -
     With `since`, only those made after that ID was. Each is taken for itself: a damaged one is set aside and keeps
     no other back.
     """
+    if data.outboxes.exists():
+        Reserve(data.root).keep()
     adopted: list[Outbox] = []
     for path in sorted(data.outboxes.glob("*.db")):
         if len(adopted) == MAX_ADOPTED:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from runlore.producer.call_lock import CallLock
 from runlore.producer.outbox_file import OutboxFile
+from runlore.producer.reserve import Reserve, is_full
 from runlore.schemas.errors import OutboxError
 from runlore.schemas.layout import FolderLock
 
@@ -39,6 +40,7 @@ Result = TypeVar("Result")
 
 _INSERT = "INSERT INTO outbox VALUES (?, ?, ?)"
 _HAS = "SELECT EXISTS (SELECT 1 FROM outbox WHERE seq = ?) OR EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?)"
+_REMOVE = "DELETE FROM outbox WHERE seq <= ?"
 _PENDING = "SELECT seq, subject, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
 _SIZES = f"SELECT group_concat(length(payload)) FROM ({_PENDING})"
 _HAS_ANY = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM dead_letters)"
@@ -76,19 +78,44 @@ class Outbox:
         """Guards the connection."""
         self.closed = False
         self._folder_lock = folder_lock
+        self._reserve = Reserve(path.parent.parent)
+        self._full = False
         try:
             with SQLITE_GATE:
-                self._file = OutboxFile(path)
-                self._insert = self._file.connection.cursor().execute  # one cursor saves a microsecond an insert
-                if new:
-                    about = path.stem, os.getpid(), time.time()
-                    self._file.connection.execute("INSERT INTO producer VALUES (?, ?, ?)", about)
+                self._open(new)
                 OPEN_OUTBOXES.add(self)
         except BaseException as error:
             folder_lock.release()
             if isinstance(error, sqlite3.Error):
                 raise OutboxError(f"cannot open the outbox {path}: {error}") from error
             raise
+
+    def _open(self, new: bool) -> None:
+        try:
+            self._file = OutboxFile(self.path)
+        except sqlite3.OperationalError as error:
+            if new or not is_full(error) or not self._reserve.give_up():
+                raise
+            self._file = OutboxFile(self.path)
+        if new:
+            self._reserve.keep()
+            about = self.path.stem, os.getpid(), time.time()
+            self._file.connection.execute("INSERT INTO producer VALUES (?, ?, ?)", about)
+        self._use(full=False)
+
+    def _use(self, full: bool) -> None:
+        if full != self._full:
+            # A checkpoint copies pages into the file, which would grow into the room that the reserve leaves.
+            self._file.checkpoint_by_itself(not full)
+        self._full = full
+        # One cursor saves a microsecond an insert. On a full disk the room is for the relay.
+        self._insert = self._insert_if_room if full else self._file.connection.cursor().execute
+
+    def _insert_if_room(self, sql: str, row: tuple[int, str, bytearray]) -> Any:
+        if not self._reserve.has_room():
+            raise sqlite3.OperationalError("the disk is full")
+        self._use(full=False)
+        return self._insert(sql, row)
 
     @classmethod
     def create(cls, folder: Path, producer_id: str) -> Outbox:
@@ -125,6 +152,8 @@ class Outbox:
             # sqlite3 asks its adapters about every bytes object, 1.7 µs; a bytearray it binds at once.
             self._insert(_INSERT, (seq, subject, bytearray(payload)))
         except sqlite3.Error as error:
+            if is_full(error):
+                self._use(full=True)
             raise OutboxError(f"the outbox {self.path} cannot be written: {error}. The event was not stored") from error
 
     def read(self, after: int) -> list[Row]:
@@ -144,8 +173,35 @@ class Outbox:
             first = self._file.connection.execute("SELECT min(seq) FROM outbox").fetchone()[0]
         while first is not None and first <= last:
             first += REMOVE_ROWS
-            with self.lock, SQLITE_GATE:
-                self._file.connection.execute("DELETE FROM outbox WHERE seq <= ?", (min(first - 1, last),))
+            until = min(first - 1, last)
+            self._write(lambda connection, until=until: connection.execute(_REMOVE, (until,)))
+        if self._full:
+            self._start_over_if_empty()
+
+    def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Let `work` write; on a full disk, into the room of the reserve."""
+        with self.lock, SQLITE_GATE:
+            try:
+                return work(self._file.connection)
+            except sqlite3.OperationalError as error:
+                if not is_full(error) or not self._reserve.give_up():
+                    raise
+            self._use(full=True)
+            return work(self._file.connection)
+
+    def _start_over_if_empty(self) -> None:
+        """The disk is full of a file in which nothing is left: only a new one is small."""
+        with self.lock, SQLITE_GATE:
+            if self._has_any():
+                return
+            self._file.connection.close()
+            self._unlink_files()
+            try:
+                self._open(new=True)
+            except sqlite3.Error:
+                self.closed = True  # its process opens another one
+                OPEN_OUTBOXES.discard(self)
+                raise
 
     def has(self, seq: int) -> bool:
         """Whether row `seq` waits or is a dead letter; the caller holds `lock`. Raises OutboxError."""
@@ -177,11 +233,12 @@ class Outbox:
         return self._transact(work)
 
     def _transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        with self.lock, SQLITE_GATE:
-            connection = self._file.connection
+        def whole(connection: sqlite3.Connection) -> Result:
             connection.execute("BEGIN IMMEDIATE")
             with connection:  # commits, or rolls back on an error
                 return work(connection)
+
+        return self._write(whole)
 
     def waiting(self) -> int:
         """How many rows wait."""
@@ -199,8 +256,12 @@ class Outbox:
     def checkpoint(self) -> None:
         """Empty the write-ahead log; the step waits meanwhile, so the relay calls it when it is idle."""
         with self.lock, SQLITE_GATE:
-            # PASSIVE never waits for a reader, such as someone's sqlite3 shell.
-            self._file.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            try:
+                # PASSIVE never waits for a reader, such as someone's sqlite3 shell.
+                self._file.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
 
     def take(self) -> bool:
         """Have the file for this process alone; False when someone else has it open just now. See OutboxFile."""
@@ -208,7 +269,7 @@ class Outbox:
             try:
                 return self._file.take()
             finally:
-                self._insert = self._file.connection.cursor().execute
+                self._use(self._full)
 
     def share(self) -> None:
         """Let others read the file again."""
@@ -226,9 +287,13 @@ class Outbox:
             left = self._has_any()
             self._file.connection.close()
         if not left:
-            for suffix in (".db", ".db-wal", ".db-shm", ".lock"):
-                self.path.with_suffix(suffix).unlink(missing_ok=True)
+            self._unlink_files()
+            self.path.with_suffix(".lock").unlink(missing_ok=True)
         self._folder_lock.release()
+
+    def _unlink_files(self) -> None:
+        for suffix in (".db", ".db-wal", ".db-shm"):
+            self.path.with_suffix(suffix).unlink(missing_ok=True)
 
     def _has_any(self) -> bool:
         """Whether anything is left in it, or cannot be known: a damaged file, a full disk."""

@@ -6,6 +6,8 @@
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/nats/                       the embedded server's files
 <data>/outbox/<producer>.db        events not yet on the stream, one file a producer; beside it .lock
+<data>/outbox/damaged/             outboxes that were damaged, as they were found
+<data>/reserve                     disk space that is given up when the disk is full, so that outboxes can be emptied
 <data>/projection/log.db           the archive: append-only copy of the stream
 <data>/projection/view-000001.db   a read model; CURRENT names the live one
 <data>/projection/projector.lock   held by the projector
@@ -16,6 +18,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import fcntl
 import os
@@ -217,9 +220,10 @@ class FolderLock:
         except BlockingIOError:
             os.close(descriptor)
             return False
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{self._purpose}, process {os.getpid()}".encode())
         self._descriptor = descriptor
+        with contextlib.suppress(OSError):  # no room on the disk: it is held all the same
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{self._purpose}, process {os.getpid()}".encode())
         return True
 
     def acquire(self) -> None:
