@@ -265,7 +265,8 @@ def test_a_broken_outbox_file_stops_no_other(server: EmbeddedServer, settings: S
     (settings.data_dir / "outbox" / "001.db").write_bytes(b"")
     assert drain(settings, 20).unsent == 0
     assert logged(settings) == [1]
-    assert [path.name for path in outbox_files(settings)] == ["000.db"]
+    assert outbox_files(settings) == []
+    assert (settings.data_dir / "outbox" / "damaged" / "000.db").read_bytes() == b"not a database" * 100
 
 
 STEP = """

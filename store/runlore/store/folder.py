@@ -6,6 +6,8 @@
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/nats/                       the embedded server's files
 <data>/outbox/<producer>.db        events not yet on the stream, one file a producer; beside it .lock
+<data>/outbox/damaged/             outboxes that were damaged, as they were found
+<data>/reserve                     disk space that is given up when the disk is full, so that outboxes can be emptied
 <data>/open/<process>              the runs and steps that a process has open, for its workers
 <data>/projection/log.db           the archive: append-only copy of the stream
 <data>/projection/view-000001.db   a read model; CURRENT names the live one

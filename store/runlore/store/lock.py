@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import fcntl
 import os
@@ -37,7 +38,8 @@ class FolderLock:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
-        self.name_holder(os.getpid())
+        with contextlib.suppress(OSError):  # no room on the disk: it is held all the same
+            self.name_holder(os.getpid())
         return True
 
     def acquire(self, seconds: float = 0.0, advice: str = "") -> None:

@@ -38,3 +38,9 @@ class Lease:
             self._timer = None
             self._rest_until = time.monotonic() + REST_SECONDS
             self._outbox.share()
+
+    def forget(self) -> None:
+        """Let go without touching the file."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

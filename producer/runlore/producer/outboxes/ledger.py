@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from runlore.wire.archived import StoredRange
 
-_Held = Callable[[], AbstractContextManager[sqlite3.Connection]]
+Result = TypeVar("Result")
+
+
+class _Use(Protocol):
+    """Let work use the outbox's connection, under its lock."""
+
+    def __call__(self, work: Callable[[sqlite3.Connection], Result]) -> Result: ...
+
+
 _KEEP = "INSERT OR REPLACE INTO acknowledged VALUES (?, ?, ?, ?, ?, ?, ?)"
 _KEPT = "SELECT last, bytes, at, first_position, last_position, first_id, last_id FROM acknowledged ORDER BY last"
 
@@ -44,42 +51,38 @@ class Acknowledged(NamedTuple):
 
 
 class Ledger:
-    """The ledger of one open outbox; `held` gives its connection under its lock."""
+    """The ledger of one open outbox; `use` lets work have its connection under its lock."""
 
-    def __init__(self, held: _Held) -> None:
-        self._held = held
+    def __init__(self, use: _Use) -> None:
+        self._use = use
 
     def destination(self) -> Destination:
-        with self._held() as connection:
-            return read_destination(connection)
+        return self._use(read_destination)
 
     def set_destination(self, destination: Destination) -> None:
-        with self._held() as connection:
-            connection.execute("INSERT OR REPLACE INTO destination VALUES (1, ?, ?, ?)", destination)
+        self._do("INSERT OR REPLACE INTO destination VALUES (1, ?, ?, ?)", destination)
 
     def kept(self) -> list[Acknowledged]:
         """What is acknowledged and not archived, oldest first."""
-        with self._held() as connection:
-            rows = connection.execute(_KEPT).fetchall()
+        rows = self._use(lambda connection: connection.execute(_KEPT).fetchall())
         return [Acknowledged(last, size, at, StoredRange(*where)) for last, size, at, *where in rows]
 
     def keep(self, ranges: Iterable[Acknowledged]) -> None:
         """Note rows as acknowledged."""
-        with self._held() as connection:
-            for one in ranges:
-                at = one.positions
-                row = one.last, one.bytes, one.at, at.first, at.last, at.first_id, at.last_id
-                connection.execute(_KEEP, row)
+        for one in ranges:
+            at = one.positions
+            self._do(_KEEP, (one.last, one.bytes, one.at, at.first, at.last, at.first_id, at.last_id))
 
     def forget(self, last: int) -> None:
         """Rows up to number `last` have left."""
-        with self._held() as connection:
-            connection.execute("DELETE FROM acknowledged WHERE last <= ?", (last,))
+        self._do("DELETE FROM acknowledged WHERE last <= ?", (last,))
 
     def rewind(self, last: int) -> None:
         """Rows after number `last` must be sent again."""
-        with self._held() as connection:
-            connection.execute("DELETE FROM acknowledged WHERE last > ?", (last,))
+        self._do("DELETE FROM acknowledged WHERE last > ?", (last,))
+
+    def _do(self, sql: str, values: tuple[Any, ...]) -> None:
+        self._use(lambda connection: connection.execute(sql, values))
 
 
 def read_destination(connection: sqlite3.Connection) -> Destination:

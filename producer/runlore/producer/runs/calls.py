@@ -40,6 +40,11 @@ class Call:
         if not self._lasts:
             self.end(error)
 
+    def give_up(self, error: BaseException) -> None:
+        """Close it as failed, unless it lasts or has ended: `with` itself may be interrupted."""
+        if not self._lasts:
+            self._context.give_up(error)
+
     def end(self, error: BaseException | None) -> None:
         """End the run or step, once."""
         if self._ended:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.runs.arguments import pack_parameters
+from runlore.producer.runs.lifespan import Lifespan
 from runlore.producer.runs.lost import is_lost, log_lost_step
 from runlore.producer.runs.model import Model
 from runlore.producer.runs.outcome import Outcome, outcome
@@ -24,34 +24,14 @@ from runlore.producer.runs.place import (
     run_of_step,
     still_open,
 )
-from runlore.schemas.errors import MissingContextError, OutboxError
+from runlore.schemas.errors import MissingContextError
 from runlore.schemas.events import RunFinished, RunStarted, StepFinished, StepStarted
 from runlore.schemas.ids import new_id
 from runlore.schemas.names import check_label, check_name
 from runlore.schemas.references import EntityRef, checked
 
 
-class _Context:
-    """What run and step contexts share: usable with `with` and `async with`, once at a time."""
-
-    async def __aenter__(self) -> Any:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.__exit__(kind, error, trace)
-
-    def __enter__(self) -> Any:
-        raise AssertionError("run_context and step_context define it")
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        raise AssertionError("run_context and step_context define it")
-
-
-class run_context(_Context):  # noqa: N801 -- used like a function
+class run_context(Lifespan):  # noqa: N801 -- used like a function
     """Open a run of a pipeline, or join one that another process opened.
 
     `run_id`: of the run; a new one when absent. `join`: do not say that it starts and ends; the default when
@@ -96,40 +76,51 @@ class run_context(_Context):  # noqa: N801 -- used like a function
         self._run: Run | None = None
         self._before: tuple[Run | None, Step | None] = None, None
 
-    def __enter__(self) -> run_context:
+    def _check_closed(self) -> None:
         if self._run is not None:
             raise MissingContextError(f"run {self.run_id} is open already: make a new run_context for another run")
+
+    def _enter(self) -> None:
         run = Run(self.run_id, self.pipeline, self.model)
         if not self._join:
             fact = RunStarted(self.pipeline or "", self.name, self.model, self._parameters, self._retry_of)
-            default_producer().emit_packed(fact, self.run_id, None)
-        self._run = run
+            self._say_start(fact, run.id, None)
         self._before = RUN.get(), STEP.get()
+        self._run = run
         RUN.set(run)
         STEP.set(None)
         open_place(run)
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        run, before = self._run, self._before
-        assert run
-        self._run, self._before = None, (None, None)
+    def _leave(self, error: BaseException | None) -> None:
+        self._close()
+        if not self._join:
+            self._say_end(RunFinished(*_outcome(error)), self.run_id, None, error)
+
+    def give_up(self, error: BaseException) -> None:
+        """Close the run as failed, unless it has not started or has ended."""
+        self._close()
+        if self._is_unfinished():
+            self._say_end(RunFinished(*_outcome(error)), self.run_id, None, error)
+        self._forget()
+
+    def _close(self) -> None:
+        """Each line may be interrupted; done once more, all of them lead to the same end."""
+        run = self._run
+        if run is None:
+            return
         close_place(run)
         # Set, not reset by token: a generator may end in another context than it began in.
         if RUN.get() is run:
-            RUN.set(still_open(before[0]))
-            STEP.set(still_open(before[1]))
-        if not self._join:
-            _emit_end(RunFinished(*_outcome(error)), run.id, None, error)
+            STEP.set(still_open(self._before[1]))
+            RUN.set(still_open(self._before[0]))
+        self._run = None
 
     def env(self) -> dict[str, str]:
         """Variables with which a child process joins this run."""
         return environment(self.run_id, None, self.pipeline, self.model)
 
 
-class step_context(_Context):  # noqa: N801 -- used like a function
+class step_context(Lifespan):  # noqa: N801 -- used like a function
     """Open a step of the current run (of this process, or of the one the environment names).
 
     `run_id`: of another run to join. Outside a run a run of its own is opened, named after the step. A thread that
@@ -166,9 +157,11 @@ class step_context(_Context):  # noqa: N801 -- used like a function
             raise MissingContextError("the step is not open: enter the context first")
         return self.step.run.id
 
-    def __enter__(self) -> step_context:
+    def _check_closed(self) -> None:
         if self.step is not None and not self.step.closed:
             raise MissingContextError(f"step {self.step_name!r} is open already: make a new step_context")
+
+    def _enter(self) -> None:
         run, lost = run_of_step(), False
         if self._run_id is not None and (run is None or run.id != self._run_id):
             self._own_run = run_context(run_id=self._run_id, join=True)
@@ -179,56 +172,53 @@ class step_context(_Context):  # noqa: N801 -- used like a function
             self._own_run.__enter__()
             run = current_run()
         assert run
-        try:
-            self._start(run)
-        except BaseException as error:
-            self._close_own_run(error)
-            raise
+        self._start(run)
         if lost:
             log_lost_step(EntityRef("step", self.step_name, run=run.id))
-        return self
 
     def _start(self, run: Run) -> None:
         self.step_name = run.step_name(self.step_name) if self._count_calls else run.take_name(self.step_name)
         step = Step(self.step_name, run, self.model or run.model, self._outputs)
-        default_producer().emit_packed(StepStarted(self.model, self._parameters, self._retry_of), run.id, step.name)
         self._before = STEP.get()
         self.step = step
+        self._say_start(StepStarted(self.model, self._parameters, self._retry_of), run.id, step.name)
         STEP.set(step)
         open_place(step)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
+        self._close()
+        try:
+            self._say_end(StepFinished(*_outcome(error)), self.run_id, self.step_name, error)
+        finally:
+            self._leave_own_run(error)
+
+    def give_up(self, error: BaseException) -> None:
+        """Close the step as failed, unless it has not started or has ended."""
+        self._close()
+        if self._is_unfinished():
+            self._say_end(StepFinished(*_outcome(error)), self.run_id, self.step_name, error)
+        self._forget()
+        if self._own_run is not None:
+            self._own_run.give_up(error)
+
+    def _close(self) -> None:
         step = self.step
-        assert step
+        if step is None:
+            return
         close_place(step)
         if STEP.get() is step:
             STEP.set(still_open(self._before))
         self._before = None
-        try:
-            _emit_end(StepFinished(*_outcome(error)), step.run.id, step.name, error)
-        finally:
-            self._close_own_run(error)
 
-    def _close_own_run(self, error: BaseException | None) -> None:
-        own, self._own_run = self._own_run, None
-        if own is not None:
-            own.__exit__(type(error) if error else None, error, None)
+    def _leave_own_run(self, error: BaseException | None) -> None:
+        if self._own_run is not None:
+            self._own_run.__exit__(type(error) if error else None, error, None)
+            self._own_run = None
 
     def env(self) -> dict[str, str]:
         """Variables with which a child process works inside this step."""
         assert self.step
         return environment(self.run_id, self.step_name, self.step.run.pipeline, self.step.model)
-
-
-def _emit_end(fact: RunFinished | StepFinished, run: str, step: str | None, error: BaseException | None) -> None:
-    try:
-        default_producer().emit_packed(fact, run, step)
-    except OutboxError as failure:
-        if error is None:
-            raise
-        error.add_note(f"runlore could not store that the step or run failed: {failure}")
 
 
 def _outcome(error: BaseException | None) -> Outcome:

@@ -132,21 +132,31 @@ def _wrapped(target: Target, open_call: Callable[[Arguments], Call]) -> Callable
     if target.is_async:
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
-            with open_call(target.arguments(args, kwargs)) as opened:
-                opened.begin()
-                result = await target.call(*args, **kwargs)
-                opened.done(result)
+            opened = open_call(target.arguments(args, kwargs))
+            try:
+                with opened:
+                    opened.begin()
+                    result = await target.call(*args, **kwargs)
+                    opened.done(result)
+            except BaseException as error:
+                opened.give_up(error)  # `with` itself may be interrupted
+                raise
             return result
 
         return call_async
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        with open_call(target.arguments(args, kwargs)) as opened:
-            opened.begin()
-            result = target.call(*args, **kwargs)
-            if lasts(result):
-                return opened.outlast(result, target.name)
-            opened.done(result)
+        opened = open_call(target.arguments(args, kwargs))
+        try:
+            with opened:
+                opened.begin()
+                result = target.call(*args, **kwargs)
+                if lasts(result):
+                    return opened.outlast(result, target.name)
+                opened.done(result)
+        except BaseException as error:
+            opened.give_up(error)  # `with` itself may be interrupted
+            raise
         return result
 
     return call

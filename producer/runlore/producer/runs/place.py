@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
+from runlore.producer.call_lock import CallLock
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.runs.board import Board, board_of, own_board
 from runlore.producer.runs.environment import EXPORTED, child_environment, place_variables
@@ -45,7 +46,7 @@ class Run:
         self.owner = owner()
         self.outer = around(RUN.get(), self.owner)
         self.closed = False
-        self._lock = threading.Lock()
+        self._lock = CallLock()
         self._calls: dict[str, int] = {}
         self._names: set[str] = set()
         self._made: dict[int, tuple[Any, Made]] = {}
@@ -135,7 +136,7 @@ class _Process:
     """The run and step that the environment names, and what is open here, for threads without a context."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()  # a signal handler may open a step
+        self.lock = CallLock()
         self.ambient: tuple[Run | None, Step | None] = None, None
         self.ambient_of: Settings | None = None
         self.open: list[Run | Step] = []
@@ -177,7 +178,7 @@ class _Process:
 
     def become_forked(self) -> None:
         """In a forked child: what the parent has open here is ambient, as in a child with an environment."""
-        self.lock = threading.RLock()
+        self.lock = CallLock()
         if not self.open and RUN.get() is None:
             return
         self.ambient = current_place()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from runlore.producer.outboxes.claims import Claims
-from runlore.producer.outboxes.orphans import adopt_orphans
+from runlore.producer.outboxes.orphans import MAX_ADOPTED, adopt_orphans, rescued
 from runlore.producer.outboxes.outbox import Outbox
 from runlore.producer.sending.source import Source
 from runlore.schemas.settings import Settings
@@ -28,6 +29,10 @@ class Adopted:
         self.sources: list[Source] = []
         self._resting: dict[Path, float] = {}
         """Outboxes left alone, and until when."""
+        self.since = ""
+        """Only what was made after this ID is adopted."""
+        self.more = False
+        """Whether there may be more than the last look has opened."""
 
     def scan(self, claims: Claims) -> bool:
         """Adopt what ended processes left behind for this stream.
@@ -40,7 +45,9 @@ class Adopted:
         def accepts(outbox: Outbox) -> bool:
             return self._accepts(claims, Source(outbox, self._settings))
 
-        for outbox in adopt_orphans(self._data, self._warn, accepts, self._resting):
+        found = adopt_orphans(self._data, self._warn, accepts, self._resting, self.since)
+        self.more = len(found) == MAX_ADOPTED
+        for outbox in found:
             source = Source(outbox, self._settings)
             claims.claim(source)
             self.sources.append(source)
@@ -62,6 +69,24 @@ class Adopted:
         if claims.replaced(source.destination):
             self._warn(f"events wait for a stream that was replaced: see `runlore outbox status` ({self._data.root})")
         return False
+
+    def leave_older(self) -> None:
+        """Let go of what was made before `since`: it is not this process's to wait for."""
+        for source in list(self.sources):
+            if source.outbox.path.stem < self.since:
+                self._close(source)
+
+    def lose(self, source: Source, error: sqlite3.Error) -> None:
+        """An outbox cannot be read: set it aside if it is damaged."""
+        self._close(source)
+        self.rescue(source.outbox.path, error)
+
+    def rescue(self, path: Path, error: sqlite3.Error) -> None:
+        """Set a damaged outbox aside that is closed; the next look finds what could be read of it."""
+        outbox = rescued(path, error, self._warn)
+        if outbox is not None:
+            outbox.close()
+            self.more = True
 
     def sent(self, source: Source) -> None:
         """Nothing of this one waits to be sent: it is done, or waits for the archive for a while."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from runlore.producer.outboxes.claims import Claims, Expected
 from runlore.producer.outboxes.outbox import IMPORT_GATE
+from runlore.producer.outboxes.rescue import is_damage
 from runlore.producer.sending.acks import DeliveryError, NotOursError, WrongStreamError
 from runlore.producer.sending.adopted import Adopted
 from runlore.producer.sending.confirm import Confirmer
@@ -32,7 +34,9 @@ POLL_SECONDS = 0.005
 """How often the relay looks for new events while there were some lately."""
 LINGER_SECONDS = 1.0
 """After this long without events it parks, and the next emit wakes it."""
-ADOPT_SECONDS = 10.0
+ADOPT_SECONDS = 5.0
+FIRST_ADOPT_SECONDS = 1.0
+"""A process that ends sooner has no time for what others left."""
 NO_STREAM_SECONDS = 5.0
 """A server without a stream for so long is told to a person; one that just starts has none for a moment."""
 
@@ -48,7 +52,7 @@ class Relay:
         self._own = own
         self._last_seq = last_seq
         self._adopted = Adopted(settings, self._warn)
-        self._next_scan = 0.0
+        self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
         self._stopping = False
         self._connecting = False
         self._no_stream_since: float | None = None
@@ -73,8 +77,12 @@ class Relay:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the relay has stopped
             self._loop.call_soon_threadsafe(self._signal.set)
 
-    def sweep(self) -> int:
-        """Send everything and look for orphans now; returns a ticket for `swept`."""
+    def sweep(self, since: str = "") -> int:
+        """Send everything and look for orphans now; returns a ticket for `swept`.
+
+        With `since`, from now on only orphans that were made after that ID.
+        """
+        self._adopted.since = since
         self._asked += 1
         self.wake()
         return self._asked
@@ -183,6 +191,9 @@ class Relay:
             asked = self._asked
             if asked != scanned:
                 self._next_scan, scanned = 0.0, asked
+                self._adopted.leave_older()
+            if self._adopted.more:
+                self._next_scan, self._adopted.more = 0.0, False  # look again when these are sent
             self._resend_lost()
             if await self._send_some(delivery):
                 active = time.monotonic()
@@ -211,13 +222,37 @@ class Relay:
         sent = False
         if self._own is not None and (waiting := self._last_seq() - self._own.after) > 0:
             self._own.lease.begin(waiting)
-            sent = await self._send_batch(delivery, self._own)
+            try:
+                sent = await self._send_batch(delivery, self._own)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                self._lose_own(error)
         for source in list(self._adopted.sources):
-            if await self._send_batch(delivery, source):
-                sent = True
-            else:
-                self._adopted.sent(source)
+            if self._stopping:
+                break
+            sent = await self._send_adopted(delivery, source) or sent
         return sent
+
+    def _lose_own(self, error: sqlite3.Error) -> None:
+        """The own outbox is damaged: as an orphan it is set aside, and its process opens another one."""
+        own, self._own = self._own, None
+        assert own
+        if own.book is not None:
+            own.book.close(f"the outbox is damaged ({error}); what can be read of it is sent")
+        own.lease.forget()
+        own.close()
+        self._adopted.rescue(own.outbox.path, error)
+
+    async def _send_adopted(self, delivery: Delivery, source: Source) -> bool:
+        try:
+            if await self._send_batch(delivery, source):
+                return True
+        except sqlite3.DatabaseError as error:
+            self._adopted.lose(source, error)
+        else:
+            self._adopted.sent(source)
+        return False
 
     async def _send_batch(self, delivery: Delivery, source: Source) -> bool:
         rows = source.read()
