@@ -134,7 +134,7 @@ def test_receipts_of_calls_inside_calls_learn_their_positions(online: Settings, 
     assert len(set(logged(online))) == len(receipts)
 
 
-@pytest.mark.parametrize("stride", [23, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [89, pytest.param(7, marks=pytest.mark.slow)])
 def test_calls_on_top_of_waiting_calls_do_not_hang(online: Settings, stride: int) -> None:
     """Inside flush, wait and close, the relay works on."""
 
