@@ -34,7 +34,7 @@ def outbox() -> None:
 @data_dir_option
 @json_option
 def status(data_dir: Path | None, as_json: bool) -> None:
-    """Show each outbox: its process, what waits, and what the server refused, with the reason."""
+    """Show each outbox: its process, what waits, what the server refused and why, and whether it is damaged."""
     found = outbox_status(DataDir(settings_for(data_dir).data_dir))
     if as_json:
         print_json([plain(one) for one in found])
