@@ -82,8 +82,8 @@ def test_a_call_interrupted_twice_leaves_the_producer_usable(settings: Settings,
     [
         ("line", 7),
         ("opcode", 61),
-        pytest.param("line", 1, marks=pytest.mark.slow),
-        pytest.param("opcode", 5, marks=pytest.mark.slow),
+        pytest.param("line", 1, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param("opcode", 5, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
 def test_the_first_call_interrupted_anywhere_leaves_the_next_one_working(
@@ -135,8 +135,8 @@ def with_own_run(number: int) -> None:
     [
         ("line", 5),
         ("opcode", 61),
-        pytest.param("line", 1, marks=pytest.mark.slow),
-        pytest.param("opcode", 5, marks=pytest.mark.slow),
+        pytest.param("line", 1, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param("opcode", 5, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
 @pytest.mark.parametrize("work", [with_contexts, a_pipeline, with_own_run])

@@ -64,8 +64,8 @@ def log_and_fork(number: int) -> None:
     [
         ("line", 7),
         ("opcode", 67),
-        pytest.param("line", 1, marks=pytest.mark.slow),
-        pytest.param("opcode", 11, marks=pytest.mark.slow),
+        pytest.param("line", 1, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param("opcode", 11, marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
     ],
 )
 @pytest.mark.parametrize("work", [log, first_log, log_in_contexts, log_and_configure, log_and_flush, log_and_fork])
@@ -134,7 +134,7 @@ def test_receipts_of_calls_inside_calls_learn_their_positions(online: Settings, 
     assert len(set(logged(online))) == len(receipts)
 
 
-@pytest.mark.parametrize("stride", [89, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [89, pytest.param(7, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
 def test_calls_on_top_of_waiting_calls_do_not_hang(online: Settings, stride: int) -> None:
     """Inside flush, wait and close, the relay works on."""
 

@@ -34,7 +34,8 @@ def outbox() -> None:
 @data_dir_option
 @json_option
 def status(data_dir: Path | None, as_json: bool) -> None:
-    """Show each outbox: its process, what waits, what is sent and kept until it is archived, and what was refused.
+    """Show each outbox: its process, what waits, what is sent and kept until it is archived, and what was refused,
+    and whether it is damaged.
 
     The last column says for whom it is: server, project, and the stream once it is known. Others leave it alone.
     """

@@ -7,6 +7,7 @@ the producer's sequence number.
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 import sys
@@ -45,7 +46,6 @@ Result = TypeVar("Result")
 
 _INSERT = "INSERT INTO outbox VALUES (?, ?, ?)"
 _HAS = "SELECT EXISTS (SELECT 1 FROM outbox WHERE seq = ?) OR EXISTS (SELECT 1 FROM dead_letters WHERE seq = ?)"
-_REMOVE = "DELETE FROM outbox WHERE seq <= ?"
 _PENDING = "SELECT seq, subject, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?"
 _SIZES = f"SELECT group_concat(length(payload)) FROM ({_PENDING})"
 _HAS_ANY = "SELECT EXISTS (SELECT 1 FROM outbox) OR EXISTS (SELECT 1 FROM dead_letters)"
@@ -189,13 +189,9 @@ class Outbox:
             first = self._file.connection.execute("SELECT min(seq) FROM outbox").fetchone()[0]
         while first is not None and first <= last:
             first += REMOVE_ROWS
-            until = min(first - 1, last)
-            self._delete(until)
+            self._write(functools.partial(_remove, min(first - 1, last)))
         if self._full:
             self._start_over_if_empty()
-
-    def _delete(self, until: int) -> None:
-        self._write(lambda connection: connection.execute(_REMOVE, (until,)))
 
     def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Let `work` write; on a full disk, into the room of the reserve."""
@@ -331,6 +327,10 @@ class Outbox:
         self._folder_lock.release()
         self._insert = _abandoned
         return self._file.connection
+
+
+def _remove(last: int, connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM outbox WHERE seq <= ?", (last,))
 
 
 def holds_up_relays() -> bool:

@@ -94,7 +94,7 @@ def _copied(path: Path) -> Path:
 def _readable(path: Path, table: str, columns: str) -> Iterator[tuple[object, ...]]:
     """Rows of a table in order: read from both ends up to the damage, and one by one between."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    connection.text_factory = lambda data: data.decode(errors="replace")
+    connection.text_factory = _text
     try:
         query = f"SELECT {columns} FROM {table}"
         found = {int(row[0]): row for row in _until_damage(connection, f"{query} ORDER BY seq")}
@@ -105,7 +105,7 @@ def _readable(path: Path, table: str, columns: str) -> Iterator[tuple[object, ..
             for seq in range(start, min(end, start + MAX_SINGLES)):
                 found.update((int(row[0]), row) for row in _until_damage(connection, f"{query} WHERE seq = {seq}"))
         found.update(back)
-        yield from (found[seq] for seq in sorted(found) if isinstance(found[seq][2], bytes))
+        yield from (found[seq] for seq in sorted(found))
     finally:
         connection.close()
         path.with_suffix(".db-shm").unlink(missing_ok=True)
@@ -123,9 +123,14 @@ def _destination(path: Path) -> Destination:
         path.with_suffix(".db-shm").unlink(missing_ok=True)
 
 
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
 def _until_damage(connection: sqlite3.Connection, query: str) -> Iterator[tuple[int, str, bytes]]:
     with contextlib.suppress(sqlite3.DatabaseError):
-        yield from connection.execute(query)
+        # SQLite lets any cell have any type, and damage makes use of that.
+        yield from (row for row in connection.execute(query) if isinstance(row[1], str) and isinstance(row[2], bytes))
 
 
 def _written(path: Path, rows: dict[str, list[tuple[object, ...]]], destination: Destination) -> Path:
