@@ -14,6 +14,7 @@ from runlore.cli.server import EmbeddedServer
 from runlore.cli.stack import EmbeddedStack
 from runlore.schemas import Settings, read_settings
 from runlore.store.folder import DataDir
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def server(data: DataDir) -> Iterator[EmbeddedServer]:
 def stack(settings: Settings) -> Iterator[EmbeddedStack]:
     """Server, keeper and projector over the test's folder; this process's producer logs into it."""
     with EmbeddedStack(settings, lambda text: None) as running:
-        assert running.wait_ready(_sleep)
+        assert running.wait_ready(_sleep, PATIENCE)
         producer.configure()
         yield running
         producer.configure(mode="disabled")

@@ -6,30 +6,21 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from nats.aio.client import Client as NatsConnection
+from patience import PATIENCE, until
 
 from runlore.cli.server import find_program
 from runlore.schemas import Settings, read_settings
 
 
-def until(true: Callable[[], Any], seconds: float = 30) -> Any:
-    """What `true` returns once it is truthy; fails after a deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := true():
-            return result
-        time.sleep(0.005)
-    pytest.fail("did not happen in time")
-
-
 async def js(connection: NatsConnection, request: str, body: Any = None) -> dict[str, Any]:
     """One request to JetStream's API, as any administrator would send it."""
-    answer = await connection.request(f"$JS.API.{request}", json.dumps(body).encode() if body else b"", timeout=10)
+    sent = json.dumps(body).encode() if body else b""
+    answer = await connection.request(f"$JS.API.{request}", sent, timeout=PATIENCE)
     return json.loads(answer.data)
 
 

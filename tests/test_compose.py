@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 from runlore.cli.server import find_program
 from runlore.cli.stack import readyz
 from runlore.query import Client
+from tests.patience import until
 
 ROOT = Path(__file__).parent.parent
 SECRETS = {"RUNLORE_NATS_PASSWORD": "secretofthetest", "RUNLORE_DASHBOARD_TOKEN": "tokenofthetest"}
@@ -84,17 +84,15 @@ def process(host: Host, service: Service) -> Iterator[subprocess.Popen[bytes]]:
         yield running
     finally:
         running.terminate()
-        running.wait(30)
+        running.wait(90)
 
 
 def wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def open_for_us() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"nobody listens on {port}")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    until(open_for_us)
 
 
 def healthy(host: Host, service: Service) -> bool:
@@ -102,13 +100,13 @@ def healthy(host: Host, service: Service) -> bool:
     _, program, *arguments = service["healthcheck"]["test"]
     assert program == "python"
     code = [host.local(argument) for argument in arguments]
-    return subprocess.run([sys.executable, *code], capture_output=True, timeout=20).returncode == 0
+    return subprocess.run([sys.executable, *code], capture_output=True, timeout=90).returncode == 0
 
 
 def ask(port: int, path: str, name: str = "localhost", **headers: str) -> http.client.HTTPResponse:
     """A GET as a browser on this machine sends it, or a login where a body is given."""
     body = headers.pop("body", None)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90)
     connection.request("GET" if body is None else "POST", path, body, {"Host": f"{name}:{port}", **headers})
     return connection.getresponse()
 
@@ -126,9 +124,7 @@ def page(port: int, path: str, name: str) -> str:
 
 def wait_ready(port: int) -> None:
     wait_for_port(port)
-    deadline = time.monotonic() + 20
-    while not readyz(f"http://127.0.0.1:{port}") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: readyz(f"http://127.0.0.1:{port}"))
 
 
 def test_the_example_producers_metadata_arrives_and_the_page_shows_it(
@@ -144,7 +140,7 @@ def test_the_example_producers_metadata_arrives_and_the_page_shows_it(
             wait_ready(host.port("8081"))
             assert healthy(host, services["dashboard"])
             with process(host, services["producer"]) as producer:
-                assert producer.wait(60) == 0
+                assert producer.wait(90) == 0
             with Client(host.environ(services["projector"])["RUNLORE_DATA_DIR"]) as client:
                 assert client.get_model_version("quickstart").metadata["customer"] == "acme"
             for name in ("localhost", "127.0.0.1"):

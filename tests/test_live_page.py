@@ -77,7 +77,7 @@ def test_the_python_examples_run_and_print_what_the_page_is_about() -> None:
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "watch" not in line])
 def test_the_commands_of_the_page_run(line: str) -> None:
-    done = subprocess.run(command(line), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command(line), capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= 1
 
@@ -88,7 +88,7 @@ def test_the_watches_of_the_page_print_and_end(line: str) -> None:
     assert process.stdout
     assert process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=90)
     assert process.returncode == 0
 
 

@@ -126,7 +126,7 @@ def test_a_step_that_uses_the_face_loads_the_producer_only() -> None:
         "import sys; from runlore import step, log_metadata\n"
         "print(sorted({name.split('.')[1] for name in sys.modules if name.startswith('runlore.')}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
     assert (done.returncode, done.stdout) == (0, "['producer', 'schemas', 'store', 'wire']\n")
 
 
@@ -137,5 +137,5 @@ def test_light_rooms_load_no_heavy_library(module: str) -> None:
         "heavy = {'nats', 'sqlite_utils', 'click', 'rich', 'numpy', 'pandas', 'starlette'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
     assert (done.returncode, done.stdout) == (0, "[]\n")

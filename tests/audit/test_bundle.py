@@ -232,10 +232,10 @@ def test_checking_needs_no_data_folder(folder: Folder, since: Signed, tmp_path: 
     command = [sys.executable, "-m", "runlore.cli", "audit", "check", str(path), "--key", str(vkey), "--json"]
     empty = tmp_path / "empty"
     empty.mkdir()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=empty, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=empty, check=False)
     assert done.returncode == 0, done.stderr
     assert [event["position"] for event in json.loads(done.stdout)["events"]] == POSITIONS
     assert list(empty.iterdir()) == []
     rewritten(path, CHANGES["payload"])
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=empty, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=empty, check=False)
     assert (done.returncode, done.stdout) == (4, "")

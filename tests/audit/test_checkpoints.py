@@ -214,7 +214,7 @@ def test_killed_between_tree_and_signature_no_size_ever_has_two_roots(folder: Fo
         for _ in range(lines):
             assert process.stdout.readline()
         process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(90)
         process.stdout.close()
         report = folder.verify()
         assert report.problems == []
@@ -241,4 +241,4 @@ def test_a_log_that_grows_meanwhile_verifies(folder: Folder, tmp_path: Path) -> 
         assert len(set(positions)) > 3
     finally:
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=90)

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from runlore.cli.app import app
 from runlore.cli.commands.audit import audit
 from runlore.store.sqlite import sqlite
 from tests.audit.logs import tamper
+from tests.patience import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,7 +52,7 @@ def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("RUNLORE_")}
     environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{environ['PATH']}"
     return subprocess.run(
-        command, shell=True, cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
+        command, shell=True, cwd=folder, env=environ, capture_output=True, text=True, timeout=90, check=False
     )
 
 
@@ -70,7 +70,7 @@ def up(folder: Path) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=40)
+        process.communicate(timeout=90)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,7 @@ def walked(folder: Path) -> dict[str, subprocess.CompletedProcess[str]]:
     """What each line of the walk did."""
     with up(folder):
         assert shell(folder, "runlore log model:churn@3 accuracy=0.95 owner=ada --wait").returncode == 0
-        deadline = time.monotonic() + 20
-        while shell(folder, "runlore audit checkpoint").returncode and time.monotonic() < deadline:
-            time.sleep(0.2)
+        until(lambda: shell(folder, "runlore audit checkpoint").returncode == 0)
         return {command: shell(folder, command) for command, _ in walk()}
 
 

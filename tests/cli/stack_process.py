@@ -7,38 +7,32 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.patience import PATIENCE, until
+
+__all__ = ["RUNLORE", "descendants", "run_cli", "running_up", "until"]
+
 RUNLORE = [sys.executable, "-m", "runlore.cli"]
 
 
-def run_cli(*arguments: str, stdin: str | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
-    """One command to its end."""
+def run_cli(
+    *arguments: str, stdin: str | None = None, seconds: float = PATIENCE, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """One command to its end, which must come within `seconds`."""
     return subprocess.run(
         [*RUNLORE, *arguments],
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=seconds,
         env={**os.environ, **environ},
     )
-
-
-def until(done: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """The first true answer of `done`; fails the test after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        answer = done()
-        if answer:
-            return answer
-        time.sleep(0.03)
-    raise AssertionError(f"not done after {seconds} s")
 
 
 @contextmanager
@@ -59,7 +53,7 @@ def running_up(folder: Path, **environ: str) -> Iterator[tuple[subprocess.Popen[
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(40)
+            process.wait(PATIENCE)
 
 
 def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:

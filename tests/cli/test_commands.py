@@ -27,7 +27,7 @@ def test_every_command_has_help_that_names_its_options() -> None:
         "        if isinstance(param, click.Option):\n"
         "            assert param.help and all(opt in text for opt in param.opts), (name, param)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
 
 
@@ -43,13 +43,13 @@ def test_the_commands_that_log_load_neither_rich_nor_the_projector() -> None:
         "from runlore.cli.commands import log, note, retract, stage\n"
         "print([name for name in ('rich', 'nats', 'sqlite_utils', 'runlore.projector') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
     assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_without_the_cli_extra_the_command_says_what_to_install() -> None:
     code = "import runlore.cli as cli\ncli.find_spec = lambda name: None\ncli.main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
     assert done.returncode == 1
     assert "pip install 'runlore[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
@@ -185,7 +185,7 @@ def test_the_shell_example_logs_a_file(tmp_path: Path) -> None:
             [str(root / "examples" / "shell_job.sh"), str(sales)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             env={**os.environ, "PATH": path, "RUNLORE_DATA_DIR": str(tmp_path / "data")},
         )
         assert done.returncode == 0, done.stderr

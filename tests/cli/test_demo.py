@@ -6,11 +6,15 @@ import subprocess
 from pathlib import Path
 
 import psutil
+import pytest
 from stack_process import RUNLORE, descendants, run_cli, until
 
+from tests.patience import PATIENCE
 
+
+@pytest.mark.timeout(5 * PATIENCE)
 def test_the_demo_shows_what_it_logged_and_leaves_nothing(tmp_path: Path) -> None:
-    done = run_cli("demo", TMPDIR=str(tmp_path))
+    done = run_cli("demo", seconds=4 * PATIENCE, TMPDIR=str(tmp_path))  # two pipelines of four programs, and a stack
     assert done.returncode == 0, done.stderr
     for said in (
         "load_data",
@@ -36,7 +40,7 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     until(lambda: any(_runs(process, "load_data.py") for process in descendants(demo)))
     demo.send_signal(signal.SIGINT)
     demo.stderr.read()
-    assert demo.wait(40) == 1
+    assert demo.wait(90) == 1
     assert left_of(tmp_path) == []
     assert list(tmp_path.glob("runlore-demo-*")) == []
 

@@ -79,7 +79,7 @@ def test_a_projector_that_keeps_ending_ends_up(stack: EmbeddedStack) -> None:
     stack._dashboard = None
     stack._projector.start()
     with pytest.raises(RunloreError, match="the projector stopped: exit code 1"):
-        until(lambda: stack.mind(), 60)
+        until(lambda: stack.mind())
 
 
 def test_a_page_that_keeps_ending_is_given_up_and_the_rest_goes_on(stack: EmbeddedStack) -> None:
@@ -91,7 +91,7 @@ def test_a_page_that_keeps_ending_is_given_up_and_the_rest_goes_on(stack: Embedd
         stack.mind()
         return stack._dashboard is None
 
-    until(given_up, 60)
+    until(given_up)
     stack.mind()
     assert sum("is given up" in text for text in said) == 1
 
@@ -100,7 +100,7 @@ def test_a_page_whose_settings_are_wrong_ends_up(stack: EmbeddedStack) -> None:
     stack._dashboard = dead(2)
     stack._dashboard.start()
     with pytest.raises(RunloreError, match="the page cannot start"):
-        until(lambda: stack.mind(), 60)
+        until(lambda: stack.mind())
 
 
 def test_what_was_steady_is_started_again_however_often(monkeypatch: pytest.MonkeyPatch) -> None:

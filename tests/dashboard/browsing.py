@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard.conftest import Server
+from tests.patience import PATIENCE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = [
@@ -23,12 +24,12 @@ IN_CHROMIUM = [
         CHROMIUM is None and os.environ.get("CI") != "true",
         reason="no chromium on PATH: apt-get install chromium (in CI its absence is a failure)",
     ),
-    pytest.mark.timeout(180),
 ]
 """Marks of a module whose tests need the browser."""
 
-SOON = 20_000
-"""Milliseconds until news are there, with room for a browser that waits 3 s before it asks a lost server again."""
+SOON = 1000 * PATIENCE
+"""Milliseconds that a page may take: news come at once, or after the 3 s that a browser gives a lost server."""
+expect.set_options(timeout=SOON)
 SELECTED = "getSelection().toString()"
 SELECT = """(selector) => {
     const range = document.createRange();
@@ -43,6 +44,7 @@ class Watched:
 
     def __init__(self, browser: Browser, server: Server, **options: Any) -> None:
         self.context = browser.new_context(**options)
+        self.context.set_default_timeout(SOON)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         self._url = server.url
@@ -67,7 +69,7 @@ class Watched:
     def open(self, path: str) -> Page:
         self.page.goto(self._url + path)
         if self._scripts and self.page.locator("[data-chart], [data-charts]").count():
-            self.page.wait_for_selector("[data-drawn]", state="attached", timeout=20_000)
+            self.page.wait_for_selector("[data-drawn]", state="attached", timeout=SOON)
         return self.page
 
     def close(self) -> None:

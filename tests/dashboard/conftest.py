@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from runlore.store.private_files import read_struct
 from runlore.store.records import DashboardStatus
 from tests.dashboard.demo_log import write_demo, write_hostile
 from tests.events import LogBuilder
+from tests.patience import until
 from tests.query.views import client_of
 
 Web = Callable[..., TestClient]
@@ -60,14 +60,12 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "runlore.dashboard"], env=environ, stderr=subprocess.PIPE, text=True
         )
-        late = time.monotonic() + 30
-        said: DashboardStatus | None = None
-        while said is None or said.pid != self._process.pid:
-            assert time.monotonic() < late
-            assert self._process.poll() is None
-            time.sleep(0.05)
-            said = read_struct(DataDir(self.folder).dashboard, DashboardStatus)
-        self.url = said.http
+        self.url = until(self._said_by_now)
+
+    def _said_by_now(self) -> str | None:
+        assert self._process.poll() is None
+        said = read_struct(DataDir(self.folder).dashboard, DashboardStatus)
+        return said.http if said is not None and said.pid == self._process.pid else None
 
     def start_again(self) -> None:
         """After `stop`, a new process at the same address."""
@@ -86,7 +84,7 @@ class Server:
         """Its exit code, and all that it ever complained about."""
         self._process.send_signal(number)
         try:
-            _, complaints = self._process.communicate(timeout=60)
+            _, complaints = self._process.communicate(timeout=90)
         finally:
             self._process.kill()
         return self._process.returncode, complaints

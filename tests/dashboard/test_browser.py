@@ -135,12 +135,12 @@ def test_new_entries_appear_and_nothing_else_moves(browser: Browser, demo_server
     page.locator("details.fold summary").first.click()
     page.evaluate("scrollTo(0, 200)")
     demo_server.grow(lambda log: log.log("model:churn@1", {"fresh": 0.123456}))
-    page.wait_for_selector("tr[data-key=fresh]", timeout=15_000)
+    page.wait_for_selector("tr[data-key=fresh]")
     assert page.locator("tr[data-key=fresh] .v").inner_text() == "0.123456"
     assert page.evaluate("scrollY") == 200
     assert page.locator("details.fold[open]").count() == 1
     demo_server.grow(lambda log: log.log("model:churn@1", {"fresh": 0.654321}))
-    page.wait_for_selector("tr[data-key=fresh] .v:text-is('0.654321')", timeout=15_000)
+    page.wait_for_selector("tr[data-key=fresh] .v:text-is('0.654321')")
     assert page.locator("details.fold[open]").count() == 1
     assert watched.complaints == []
     watched.context.close()
@@ -196,7 +196,7 @@ def test_paper_cuts_nothing_off(browser: Browser, demo_server: Server, path: str
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 688, "height": 980})  # A4 between its margins, in CSS pixels
-    page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth", timeout=5000)
+    page.wait_for_function("() => document.documentElement.scrollWidth <= innerWidth")
     widths = page.evaluate(
         "[...document.querySelectorAll('main .main-svg')].map((svg) => svg.getBoundingClientRect().right)"
     )

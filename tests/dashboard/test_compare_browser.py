@@ -246,7 +246,7 @@ def test_two_hundred_selected_rows_of_a_list_can_be_compared(browser: Browser, w
     page.evaluate("document.querySelectorAll('tbody input[name=ref]').forEach((box) => { box.checked = true; })")
     page.locator("tbody input[name=ref]").first.dispatch_event("change")
     page.get_by_role("button", name="Compare selected").click()
-    page.wait_for_selector("[data-drawn]", timeout=30_000)
+    page.wait_for_selector("[data-drawn]")
     assert page.locator("thead th[data-column]").count() == COLUMNS
     watched.context.close()
 

@@ -235,9 +235,7 @@ def test_back_finds_ticks_folds_and_tables_as_they_were_left(browser: Browser, s
     page.evaluate("document.querySelector('tr[data-key=\"model:churn@2\"] th a').click()")
     page.wait_for_url("**/entity?**")
     page.go_back()
-    page.wait_for_function(
-        f"(before) => JSON.stringify(({state})()) === JSON.stringify(before)", arg=before, timeout=5000
-    )
+    page.wait_for_function(f"(before) => JSON.stringify(({state})()) === JSON.stringify(before)", arg=before)
     # Another visit to the same address begins afresh.
     watched.open("/")
     page = watched.open("/list?kind=model")

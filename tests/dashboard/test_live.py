@@ -159,7 +159,7 @@ def test_many_tabs_leave_connections_for_one_more(browser: Browser, server: Serv
     watched.context.add_init_script(AWAY)
     for _ in range(8):
         page = watched.context.new_page()
-        page.goto(server.url, timeout=10_000)
+        page.goto(server.url)
         live(page)
         page.evaluate(TURN, True)
     watched.close()
@@ -190,7 +190,7 @@ def test_the_badge_says_how_far_behind_the_log_the_page_is(browser: Browser, ser
         (0, "Live", "level with the log"),
     ):
         projector_says(server, behind)
-        expect(badge).to_have_text(badge_says, timeout=8000)
+        expect(badge).to_have_text(badge_says, timeout=SOON)
         expect(footer).to_have_text(footer_says)
     watched.close()
 

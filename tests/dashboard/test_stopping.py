@@ -26,7 +26,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def listen(server: Server) -> http.client.HTTPResponse:
     """A browser's stream of news, after its first message."""
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=90)
     connection.request("GET", "/live", headers={"Accept": "text/event-stream"})
     answer = connection.getresponse()
     assert answer.status == 200
@@ -66,6 +66,6 @@ def test_the_command_says_that_it_stopped(tmp_path: Path) -> None:
         assert running.stdout is not None
         assert "http://127.0.0.1:" in running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        _, notes = running.communicate(timeout=10)
+        _, notes = running.communicate(timeout=90)
     assert running.returncode == 0
     assert notes.splitlines()[-1] == "stopped"

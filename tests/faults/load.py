@@ -17,7 +17,7 @@ def main() -> None:
         os.write(1, b".")
         if pause:
             time.sleep(pause)
-    left = flush(60)
+    left = flush(90)
     print(f"\nunsent {left.unsent}", flush=True)
 
 

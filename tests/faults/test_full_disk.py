@@ -15,7 +15,7 @@ from runlore.query import Client
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint, ProjectorStatus
-from tests.cli.stack_process import until
+from tests.patience import until
 
 
 def limit_files(pid: int, size: int) -> None:
@@ -26,7 +26,7 @@ def limit_files(pid: int, size: int) -> None:
 def test_a_full_disk_is_known_and_the_server_is_started_again_when_there_is_room(
     stack: EmbeddedStack, data: DataDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log_metadata({"n": 0}, "load:disk@1").wait(60)
+    log_metadata({"n": 0}, "load:disk@1").wait(90)
     endpoint = read_struct(data.endpoint, Endpoint)
     assert endpoint is not None
     room = False
@@ -43,7 +43,7 @@ def test_a_full_disk_is_known_and_the_server_is_started_again_when_there_is_room
         status = read_struct(data.status, ProjectorStatus)
         return bool(notes) and not stack.ready() and status is not None and bool(status.problems)
 
-    until(known, 60)
+    until(known)
     assert "stores no more events" in notes[0]
     assert "the disk is full" in notes[0]
     findings = {finding.check: finding for finding in check_up(stack.settings)}
@@ -63,7 +63,7 @@ def test_a_full_disk_is_known_and_the_server_is_started_again_when_there_is_room
         return stack.ready() and not sum(one.waiting for one in outbox_status(data))
 
     until(healed, 90)
-    assert producer.flush(60).unsent == 0
+    assert producer.flush(90).unsent == 0
     with Client(data.root) as client:
-        values = until(lambda: len(found := client.get("load:disk@1").history("n")) == 101 and found, 60)
+        values = until(lambda: len(found := client.get("load:disk@1").history("n")) == 101 and found)
     assert [entry.value for entry in values] == list(range(101))

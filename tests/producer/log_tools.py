@@ -9,16 +9,15 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 from open_servers import js
+from patience import PATIENCE, until
 
 from runlore.producer import outbox_status
 from runlore.schemas import Event, Settings
@@ -27,6 +26,26 @@ from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.folder import DataDir
 from runlore.wire.connect import connect
 from runlore.wire.stream import ensure_stream
+
+__all__ = [
+    "ask",
+    "connected",
+    "facts",
+    "kept",
+    "logged",
+    "make_stream",
+    "outbox_files",
+    "read_headers",
+    "read_messages",
+    "read_outbox",
+    "read_stream",
+    "run_python",
+    "script",
+    "start_python",
+    "stored_events",
+    "until",
+    "waiting",
+]
 
 
 async def _ignore(*_: Any) -> None:
@@ -55,13 +74,13 @@ def read_messages(settings: Settings) -> list[Msg]:
 
     async def read() -> list[Msg]:
         async with connected(settings) as connection:
-            stream = connection.jetstream(timeout=10)
+            stream = connection.jetstream(timeout=PATIENCE)
             config = ConsumerConfig(ack_policy=AckPolicy.NONE)
             last = (await stream.stream_info(STREAM_NAME)).state.last_seq
             consumer = await stream.pull_subscribe("runlore.>", stream=STREAM_NAME, config=config)
             found: list[Msg] = []
             while last and (not found or found[-1].metadata.sequence.stream < last):
-                found += await consumer.fetch(500, timeout=10)
+                found += await consumer.fetch(500, timeout=PATIENCE)
             return found
 
     return asyncio.run(read())
@@ -86,15 +105,6 @@ def logged(settings: Settings, key: str = "n") -> list[Any]:
 def facts(settings: Settings) -> list[tuple[str, Any]]:
     """Class name and fact of every event."""
     return [(type(event.fact).__name__, event.fact) for _, event in read_stream(settings)]
-
-
-def until(true: Callable[[], Any], seconds: float = 20) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if result := true():
-            return result
-        time.sleep(0.01)
-    pytest.fail("did not happen in time")
 
 
 def ask(settings: Settings, request: str, body: Any = None) -> dict[str, Any]:
@@ -128,7 +138,7 @@ def run_python(code: str, *arguments: str, check: bool = True, **variables: str)
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=check,
     )
 

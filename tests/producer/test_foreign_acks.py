@@ -43,7 +43,7 @@ def test_a_stream_of_another_name_gets_nothing_and_is_named_once(
         assert ask(settings, "STREAM.INFO.EVENTS")["state"]["messages"] == 0
         ask(settings, "STREAM.DELETE.EVENTS")
         make_stream(settings)
-        assert [receipt.wait(30) for receipt in receipts] == list(range(1, count + 1))
+        assert [receipt.wait(90) for receipt in receipts] == list(range(1, count + 1))
 
 
 @pytest.mark.parametrize("count", [1, 40])
@@ -64,7 +64,7 @@ def test_where_nobody_may_ask_for_the_stream_another_one_still_takes_nothing(
             assert ask(admin, "STREAM.INFO.EVENTS")["state"]["messages"] == 0
             ask(admin, "STREAM.DELETE.EVENTS")
             make_stream(admin)
-            assert [receipt.wait(30) for receipt in receipts] == list(range(1, count + 1))
+            assert [receipt.wait(90) for receipt in receipts] == list(range(1, count + 1))
         assert len(warnings(caplog, "the stream EVENTS answers for RUNLORE")) == 1
 
 
@@ -93,7 +93,7 @@ def test_a_server_without_a_stream_is_told_once_when_it_lasts(
             receipt.wait(3)
         assert len(warnings(caplog, "the server has no stream RUNLORE")) == 1
         make_stream(settings)
-        assert receipt.wait(30) == 1
+        assert receipt.wait(90) == 1
 
 
 @contextlib.contextmanager
@@ -126,7 +126,7 @@ def twins(at_hub: Settings, at_leaf: Settings, behind: int) -> None:
     async def fill() -> None:
         async with connected(at_leaf) as connection:
             for number in range(behind):
-                await connection.request(f"runlore.filler.{number}", b"", timeout=10)
+                await connection.request(f"runlore.filler.{number}", b"", timeout=90)
 
     asyncio.run(fill())
     make_stream(at_hub)
@@ -152,7 +152,7 @@ def test_a_stream_of_our_name_in_another_domain_does_not_acknowledge_for_ours(co
         for settings, first in ((at_hub, 1), (at_leaf, 1001 + count)):
             with Producer(settings) as producer:
                 receipts = [producer.emit_nowait(fact(n=number)) for number in range(count)]
-                positions = [receipt.wait(30) for receipt in receipts]
+                positions = [receipt.wait(90) for receipt in receipts]
             assert positions == list(range(first, first + count))
         assert logged(at_hub) == [*range(count), *range(count)]
 
@@ -166,7 +166,7 @@ def test_another_domains_stream_alone_gets_no_event_out_of_the_outbox(tmp_path: 
                 receipt.wait(3)
             assert waiting(at_hub) == 1
             make_stream(at_hub)
-            assert receipt.wait(30) == 1
+            assert receipt.wait(90) == 1
 
 
 def test_at_a_leaf_node_the_stream_that_is_archived_counts_and_not_a_namesake_there(tmp_path: Path) -> None:
@@ -179,9 +179,9 @@ def test_at_a_leaf_node_the_stream_that_is_archived_counts_and_not_a_namesake_th
             ask(at_leaf, "STREAM.CREATE.RUNLORE", EVENTS | {"name": "RUNLORE"})  # not of Runlore's making
             with Producer(at_leaf) as producer:
                 receipts = [producer.emit_nowait(fact(n=number)) for number in range(40)]
-                assert producer.flush(60).unsent == 0
+                assert producer.flush(90).unsent == 0
                 assert {receipt.wait(1) for receipt in receipts} == set(range(1, 41))
             assert logged(at_hub) == list(range(40))
         finally:
             projector.stop()
-            thread.join(60)
+            thread.join(90)

@@ -10,13 +10,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from runlore.producer import outbox_status
-from runlore.producer.outboxes.lease import HOLD_SECONDS, STREAMING_ROWS, Lease
+from runlore.producer.outboxes.lease import STREAMING_ROWS, Lease
 from runlore.producer.outboxes.outbox import Outbox, Row
 from runlore.producer.sending.message import batch_headers, commands, row_headers
 from runlore.schemas.codec import encode_event
@@ -57,14 +56,15 @@ def test_a_taken_file_is_read_by_its_process_only_until_it_is_shared(outbox: Out
     outbox.close()
 
 
-def test_who_has_the_file_open_is_never_waited_for_and_keeps_nobody_out(outbox: Outbox) -> None:
+def test_who_has_the_file_open_is_never_waited_for_and_keeps_nobody_out(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runlore.producer.outboxes.outbox_file.BUSY_SECONDS", 3600)  # whoever waited would hang
     add(outbox, 1)
     reader = sqlite3.connect(f"{outbox.path.as_uri()}?mode=ro", uri=True, isolation_level=None)
     assert reader.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
-    started = time.monotonic()
     assert not outbox.take()
     add(outbox, 2)
-    assert time.monotonic() - started < 1
     assert count(outbox.path) == 2
     assert reader.execute("SELECT count(*) FROM outbox").fetchone() == (2,)
     reader.close()
@@ -93,13 +93,11 @@ def test_status_sees_the_outbox_of_a_process_that_streams_without_a_pause(outbox
     thread = threading.Thread(target=lambda: asyncio.run(stream()))
     thread.start()
     try:
-        assert taken.wait(5)
+        assert taken.wait(90)
         for _ in range(3):
-            started = time.monotonic()
-            (status,) = outbox_status(DataDir(tmp_path))
+            (status,) = outbox_status(DataDir(tmp_path))  # raises when it is kept out for too long
             assert status.alive
             assert status.waiting
-            assert time.monotonic() - started < HOLD_SECONDS + 2
     finally:
         stop.set()
         thread.join()

@@ -56,6 +56,15 @@ def last(settings: Settings) -> Any:
     return read
 
 
+def test_a_value_that_changes_after_the_call_was_logged_as_it_was(last: Any) -> None:
+    inner = [1]
+    outer = {"a": inner}
+    log_metadata({"m": outer}, "model:churn")
+    inner.append(2)
+    outer["b"] = [3]
+    assert last()[0].metadata == {"m": {"a": [1]}}
+
+
 def test_artifacts_by_name_and_version(last: Any) -> None:
     log_artifact_metadata({"rows": 3}, "processed data", 7)
     fact, subject = last()

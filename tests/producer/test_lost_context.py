@@ -63,7 +63,7 @@ def pool() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
     """Two threads that are older than every run of the test."""
     gate = threading.Barrier(2)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: gate.wait(60), range(2)))
+        list(pool.map(lambda _: gate.wait(90), range(2)))
         yield pool
 
 
@@ -158,7 +158,7 @@ def test_a_thread_that_outlives_its_run_logs_on_the_process(emitted: Read) -> No
     ended = threading.Event()
 
     def late() -> None:
-        ended.wait(60)
+        ended.wait(90)
         log_run_metadata({"late": 1})
 
     with run_context("nightly"):
@@ -174,10 +174,10 @@ def test_two_pipelines_with_pools_at_once_fail_neither(emitted: Read) -> None:
 
     def program(number: int) -> None:
         with run_context(f"two{number}"), concurrent.futures.ThreadPoolExecutor(1) as pool:
-            gate.wait(60)
+            gate.wait(90)
             pool.submit(log_run_metadata, {f"k{number}": 1}).result()
             pool.submit(in_context(log_run_metadata), {f"in{number}": 1}).result()
-            gate.wait(60)
+            gate.wait(90)
 
     with concurrent.futures.ThreadPoolExecutor(2) as outer:
         list(outer.map(program, range(2)))

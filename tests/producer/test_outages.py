@@ -60,7 +60,7 @@ def test_events_reach_a_server_that_comes_later(settings: Settings, data: DataDi
         try:
             time.sleep(0.3)  # the server is there, its stream is not
             make_stream(settings)
-            assert [receipt.wait(20) for receipt in receipts] == list(range(1, 11))
+            assert [receipt.wait(90) for receipt in receipts] == list(range(1, 11))
         finally:
             producer.close()
             server.close()
@@ -76,7 +76,7 @@ def test_a_restarted_server_loses_and_doubles_nothing(server: EmbeddedServer, se
                 os.kill(server.pid, signal.SIGKILL)
                 server.close()
                 server.start()
-        assert producer.flush(30) == (0, 0)
+        assert producer.flush(90) == (0, 0)
     assert logged(settings) == list(range(6000))
 
 
@@ -86,7 +86,7 @@ def test_a_stopped_server_delays_and_loses_nothing(
     monkeypatch.setattr("runlore.producer.sending.sender.ACK_SECONDS", 0.5)
     make_stream(settings)
     with Producer() as producer:
-        producer.emit_nowait(fact(n=0)).wait(10)
+        producer.emit_nowait(fact(n=0)).wait(90)
         assert server.pid
         os.kill(server.pid, signal.SIGSTOP)
         try:
@@ -94,7 +94,7 @@ def test_a_stopped_server_delays_and_loses_nothing(
             time.sleep(1.2)
         finally:
             os.kill(server.pid, signal.SIGCONT)
-        assert receipts[-1].wait(30)
+        assert receipts[-1].wait(90)
     assert logged(settings) == list(range(1500))
 
 
@@ -116,10 +116,10 @@ def test_a_batch_with_stored_events_goes_on_behind_them(
     copy.close()
     (half / path.name).rename(path.parent / "copy-of-the-first-200.db")
     whole = path.rename(tmp_path / "whole.db")
-    assert drain(settings, 20).unsent == 0
+    assert drain(settings, 90).unsent == 0
     assert len(logged(settings)) == 200
     whole.rename(path)
-    assert drain(settings, 20) == (500, 0, 0)
+    assert drain(settings, 90) == (500, 0, 0)
     assert logged(settings) == list(range(500))
 
 
@@ -133,7 +133,7 @@ def test_a_server_without_batches_gets_single_messages(server: EmbeddedServer, s
     asyncio.run(plain_stream())
     with Producer() as producer:
         receipts = [producer.emit_nowait(fact(n=number)) for number in range(50)]
-        assert [receipt.wait(20) for receipt in receipts] == list(range(1, 51))
+        assert [receipt.wait(90) for receipt in receipts] == list(range(1, 51))
     assert logged(settings) == list(range(50))
 
 
@@ -174,7 +174,7 @@ def test_what_the_server_never_takes_becomes_a_dead_letter_and_the_rest_goes_on(
             producer.emit_nowait(fact("Secret" if number % 10 == 3 else "churn", n=number))
             if number == 50:
                 producer.emit_nowait(fact(n=-1, large="x" * 5000))
-    assert drain(strict_server, 20) == (101, 0, 11)
+    assert drain(strict_server, 90) == (101, 0, 11)
     assert logged(strict_server) == [number for number in range(100) if number % 10 != 3]
     (status,) = outbox_status(data)
     assert len(status.dead_letters) == 11
@@ -189,10 +189,10 @@ def test_the_receipt_of_a_dead_letter_says_why(strict_server: Settings) -> None:
     with Producer() as producer:
         refused = producer.emit_nowait(fact("Secret", n=1))
         fine = producer.emit_nowait(fact(n=2))
-        assert fine.wait(20) == 1
+        assert fine.wait(90) == 1
         with pytest.raises(NotSentError, match="not permit"):
-            refused.wait(10)
-        assert producer.flush(5) == (0, 1)
+            refused.wait(90)
+        assert producer.flush(90) == (0, 1)
 
 
 def test_dead_letters_are_sent_again_when_asked(server: EmbeddedServer, settings: Settings) -> None:
@@ -205,8 +205,8 @@ def test_dead_letters_are_sent_again_when_asked(server: EmbeddedServer, settings
     assert outbox
     outbox.bury(outbox.read(0)[:1], "for the test")
     outbox.close()
-    assert drain(settings, 20) == (1, 0, 1)
-    assert drain(settings, 20, retry_dead_letters=True) == (1, 0, 0)
+    assert drain(settings, 90) == (1, 0, 1)
+    assert drain(settings, 90, retry_dead_letters=True) == (1, 0, 0)
     assert sorted(logged(settings)) == [1, 2]
     assert outbox_files(settings) == []
 
@@ -214,7 +214,7 @@ def test_dead_letters_are_sent_again_when_asked(server: EmbeddedServer, settings
 def test_sigkill_of_a_step_loses_nothing_that_returned(server: EmbeddedServer, settings: Settings) -> None:
     make_stream(settings)
     last = killed_at(400, start_python(EMIT_FOR_EVER))
-    assert drain(settings, 20).unsent == 0
+    assert drain(settings, 90).unsent == 0
     numbers = logged(settings)
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= last >= 400
@@ -226,7 +226,7 @@ def test_sigkill_at_many_moments_loses_nothing(server: EmbeddedServer, settings:
     returned = 0
     for moment in range(1, 1000, 90):
         returned += killed_at(moment, start_python(EMIT_FOR_EVER))
-    assert drain(settings, 60).unsent == 0
+    assert drain(settings, 90).unsent == 0
     events = read_stream(settings)
     by_producer: dict[str, list[int]] = {}
     for _, event in events:
@@ -253,7 +253,7 @@ def test_an_outbox_in_use_is_left_to_its_process(server: EmbeddedServer, setting
     with Producer(mode="offline") as producer:
         producer.emit_nowait(fact(n=1))
         assert [status.alive for status in outbox_status(data)] == [True]
-        assert drain(settings, 5) == (0, 0, 0)
+        assert drain(settings, 90) == (0, 0, 0)
         assert logged(settings) == []
 
 
@@ -263,35 +263,29 @@ def test_a_broken_outbox_file_stops_no_other(server: EmbeddedServer, settings: S
         producer.emit_nowait(fact(n=1))
     (settings.data_dir / "outbox" / "000.db").write_bytes(b"not a database" * 100)
     (settings.data_dir / "outbox" / "001.db").write_bytes(b"")
-    assert drain(settings, 20).unsent == 0
+    assert drain(settings, 90).unsent == 0
     assert logged(settings) == [1]
     assert outbox_files(settings) == []
     assert (settings.data_dir / "outbox" / "damaged" / "000.db").read_bytes() == b"not a database" * 100
 
 
 STEP = """
-import sys, time
+import runlore.producer.sending.allowance
+runlore.producer.sending.allowance.DEFAULT_SECONDS = runlore.producer.sending.allowance.CONNECTING_SECONDS = 3600.0
 from runlore.producer import log_metadata, step_context
-began = time.monotonic()
 with step_context("train"):
     for number in range(2000):
         log_metadata({"n": number}, "model:churn")
-print(time.monotonic() - began)
 """
+"""It hangs if it waits for the server at its end, and, long enough to tell, if it does so in every call."""
 
 
-def test_without_a_server_a_step_takes_no_longer_and_its_process_leaves_at_once(
+def test_a_step_without_a_server_waits_for_nothing_and_its_events_arrive_later(
     server: EmbeddedServer, settings: Settings
 ) -> None:
     make_stream(settings)
-    with_server = float(run_python(STEP).stdout)
     server.close()
-    began = time.monotonic()
-    done = run_python(STEP)
-    whole = time.monotonic() - began
-    assert float(done.stdout) < with_server * 3 + 0.5
-    assert whole < float(done.stdout) + 3  # not the 5 s of the exit flush
-    assert "wait in" in done.stderr
+    assert "wait in" in run_python(STEP).stderr
     server.start()
-    assert drain(settings, 20).unsent == 0
-    assert logged(settings) == list(range(2000)) * 2
+    assert drain(settings, 90).unsent == 0
+    assert logged(settings) == list(range(2000))

@@ -38,14 +38,14 @@ def test_a_forked_child_opens_its_own_outbox(stream: Settings) -> None:
             with pytest.raises(NotSentError, match="fork"):
                 before.wait(0)
             receipts = [log_metadata({"n": number}, "model:churn") for number in (1, 2)]
-            code = 0 if receipts[-1].wait(20) else 1
+            code = 0 if receipts[-1].wait(90) else 1
         finally:
             os._exit(code)
     for number in range(10, 30):
         log_metadata({"n": number}, "model:churn")
     assert os.waitpid(child, 0)[1] == 0
-    assert before.wait(10)
-    assert flush(10).unsent == 0
+    assert before.wait(90)
+    assert flush(90).unsent == 0
     events = [event for _, event in read_stream(stream)]
     assert sorted(logged(stream)) == [0, 1, 2, *range(10, 30)]
     assert len({event.producer_id for event in events}) == 2
@@ -74,7 +74,7 @@ def test_forks_while_threads_emit_never_hang(stream: Settings) -> None:
                     os._exit(0)
             children.append(child)
         for child in children:
-            assert until(lambda child=child: os.waitpid(child, os.WNOHANG)[0], 30)
+            assert until(lambda child=child: os.waitpid(child, os.WNOHANG)[0])
     finally:
         stop.set()
         for thread in threads:
@@ -94,7 +94,7 @@ def test_processes_flush_at_their_end(stream: Settings, method: str) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
+        process.join(90)
         assert process.exitcode == 0
     assert sorted(logged(stream)) == [0, 1, 2]
 
@@ -161,13 +161,19 @@ def test_a_run_env_hides_an_outer_step(stream: Settings) -> None:
 
 def test_importing_the_producer_is_light() -> None:
     code = """
-    import sys, time
-    began = time.process_time()
+    import resource, sys
+
+    def cpu():
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        return used.ru_utime + used.ru_stime
+
+    began = cpu()
+    import anyio.to_thread, asyncio, importlib.resources, msgspec, sqlite3, uuid_utils
+    needed = cpu() - began
     import runlore.producer
-    took = time.process_time() - began
-    heavy = {"nats", "sqlite_utils", "pysqlite3", "click", "asyncio.unix_events"} & set(sys.modules)
-    print(took, sorted(heavy - {"asyncio.unix_events"}))
+    print((cpu() - began - needed) / needed, *{name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names)
     """
-    best = min((run_python(code).stdout.split(maxsplit=1) for _ in range(3)), key=lambda line: float(line[0]))
-    assert best[1].strip() == "[]"
-    assert float(best[0]) < 0.4  # 0.15 is the aim, measured by `make bench`; a busy machine may double it
+    ratio, *others = min((run_python(code).stdout.split() for _ in range(3)), key=lambda line: float(line[0]))
+    known = {"anyio", "exceptiongroup", "msgspec", "runlore", "sniffio", "typing_extensions", "uuid_utils"}
+    assert {name for name in others if not name.startswith("_")} <= known
+    assert float(ratio) < 3  # of the CPU time that its imports cost alone; about 1, with the time in `make bench`

@@ -113,7 +113,8 @@ def test_a_call_inside_a_call_is_refused_if_it_is_too_large_and_stores_nothing(s
 
 
 @pytest.fixture
-def online(server: EmbeddedServer, settings: Settings) -> Iterator[Settings]:
+def online(server: EmbeddedServer, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    monkeypatch.setenv("RUNLORE_CONFIRM", "never")  # no projector runs: events would stay until it archives them
     make_stream(settings)
     configure()
     yield settings

@@ -79,7 +79,7 @@ def stream(server: EmbeddedServer, settings: Settings) -> Settings:
 def test_a_flush_lets_a_slow_connection_be_made(stream: Settings, data: DataDir) -> None:
     with slow_to_accept(data, 3) as url, Producer(url=url) as producer:
         producer.emit_nowait(fact(n=1))
-        assert producer.flush(60) == (0, 0)
+        assert producer.flush(90) == (0, 0)
     assert logged(stream) == [1]
 
 
@@ -101,7 +101,7 @@ def test_a_timeout_that_someone_set_is_waited_for_while_the_server_is_away(
 ) -> None:
     server.close()
     process = subprocess.Popen(script(LOG_SOME), env=None, stderr=subprocess.PIPE, text=True)
-    process.communicate(timeout=60)  # without one it leaves at once, and its events wait
+    process.communicate(timeout=90)  # without one it leaves at once, and its events wait
     assert len(outbox_files(stream)) == 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNLORE_FLUSH_TIMEOUT", "90")

@@ -31,7 +31,7 @@ def log_some(settings: Settings, numbers: range) -> None:
     with Producer(settings) as producer:
         for number in numbers:
             producer.emit_nowait(fact(n=number))
-        assert producer.flush(60).unsent == 0
+        assert producer.flush(90).unsent == 0
 
 
 @contextlib.contextmanager
@@ -43,7 +43,7 @@ def projecting(settings: Settings) -> Iterator[Projector]:
         yield projector
     finally:
         projector.stop()
-        thread.join(60)
+        thread.join(90)
         assert not thread.is_alive()
 
 
@@ -91,12 +91,12 @@ def test_events_stay_until_they_are_archived(tmp_path: Path, data: DataDir) -> N
         make_stream(settings)
         for number in range(30):
             producer.emit_nowait(fact(n=number))
-        assert producer.flush(30) == (0, 0)
+        assert producer.flush(90) == (0, 0)
         assert (waiting(settings), kept(settings)) == (0, 30)
         with projecting(settings):
             until(lambda: kept(settings) == 0)
             assert archived(settings) == list(range(30))
-            producer.emit_nowait(fact(n=30)).wait(30)
+            producer.emit_nowait(fact(n=30)).wait(90)
             until(lambda: kept(settings) == 0)
     assert list(data.outboxes.iterdir()) == []
 
@@ -114,7 +114,7 @@ def test_a_process_that_ends_before_waits_for_no_archive_and_the_next_one_finish
         log_some(settings, range(10, 20))
         with projecting(settings):
             log_some(settings, range(20, 21))
-            assert drain(settings, 30) == (0, 0, 0)
+            assert drain(settings, 90) == (0, 0, 0)
             until(lambda: archived(settings) == list(range(21)))
         assert logged(settings) == list(range(21))
 
@@ -134,7 +134,7 @@ def test_more_outboxes_than_are_kept_open_all_leave_in_the_end(
         with keeping(settings):
             until(lambda: sum("adopted" in lock.read_text() for lock in data.outboxes.glob("*.lock")) >= 2)
             with projecting(settings):
-                until(lambda: not list(data.outboxes.glob("*.db")), 60)
+                until(lambda: not list(data.outboxes.glob("*.db")))
         assert logged(settings) == list(range(6))
 
 
@@ -147,7 +147,7 @@ def test_where_it_is_switched_off_an_acknowledgement_is_enough(
         with Producer(url=settings.url, **setting) as producer:
             for number in range(10):
                 producer.emit_nowait(fact(n=number))
-            assert producer.flush(30).unsent == 0
+            assert producer.flush(90).unsent == 0
             until(lambda: kept(settings) == 0)
         assert list(data.outboxes.iterdir()) == []
 
@@ -158,14 +158,14 @@ def test_a_running_process_sends_again_what_the_stream_lost(tmp_path: Path, capl
         rollback = Rollback(server, tmp_path / "nats")
         for number in range(500):
             producer.emit_nowait(fact(n=number))
-        assert producer.flush(60).unsent == 0
+        assert producer.flush(90).unsent == 0
         rollback.remember()
         for number in range(500, 1800):
             producer.emit_nowait(fact(n=number))
-        assert producer.flush(60).unsent == 0
+        assert producer.flush(90).unsent == 0
         rollback.go_back()
         receipt = producer.emit_nowait(fact(n=1800))
-        receipt.wait(60)
+        receipt.wait(90)
         assert logged(settings) == list(range(1801))
         assert [record for record in caplog.records if "lost events after it had acknowledged" in record.message]
 
@@ -178,7 +178,7 @@ def test_what_an_ended_process_saw_acknowledged_is_sent_again_when_the_stream_lo
         log_some(settings, range(30))
         rollback.go_back()
         assert logged(settings) == []
-        assert drain(settings, 30).unsent == 0
+        assert drain(settings, 90).unsent == 0
         assert logged(settings) == list(range(30))
 
 
@@ -192,7 +192,7 @@ def test_what_others_sent_since_a_connection_was_made_is_not_taken_for_lost(
             log_some(settings, range(30))
             until(lambda: any("adopted" in lock.read_text() for lock in data.outboxes.glob("*.lock")))
             with projecting(settings):
-                until(lambda: not list(data.outboxes.iterdir()), 60)
+                until(lambda: not list(data.outboxes.iterdir()))
         assert not [record for record in caplog.records if "lost events" in record.message]
 
 
@@ -209,7 +209,7 @@ def test_lost_events_whose_positions_went_to_others_are_sent_again(tmp_path: Pat
         assert logged(settings) == [*range(10), *range(20, 50)]
         with projecting(settings):
             with keeping(settings):
-                until(lambda: not list(data.outboxes.iterdir()), 60)
+                until(lambda: not list(data.outboxes.iterdir()))
             assert archived(settings) == [*range(10), *range(20, 50), *range(10, 20)]
 
 
@@ -224,7 +224,7 @@ def test_a_hole_in_the_stream_is_filled_with_what_was_acknowledged_there(tmp_pat
         server.kill()  # a hole that comes from a damaged disk shows after a start, too
         server.start()
         with projecting(settings), keeping(settings):
-            until(lambda: sorted(archived(settings)) == list(range(30)), 60)
+            until(lambda: sorted(archived(settings)) == list(range(30)))
 
 
 def test_what_is_kept_is_bounded_by_bytes_and_by_age(tmp_path: Path) -> None:
@@ -232,12 +232,12 @@ def test_what_is_kept_is_bounded_by_bytes_and_by_age(tmp_path: Path) -> None:
         make_stream(settings)
         with Producer(url=settings.url, keep_bytes=50_000) as producer:
             for number in range(30):
-                producer.emit_nowait(fact(n=number, text="x" * 5000)).wait(60)
+                producer.emit_nowait(fact(n=number, text="x" * 5000)).wait(90)
             until(lambda: 1 <= kept(settings) <= 10)
         aged = read_settings(url=settings.url, keep_seconds=0.02, data_dir=tmp_path / "aged")
         with Producer(aged) as producer:
-            producer.emit_nowait(fact(n=-1)).wait(60)
-            until(lambda: kept(aged) == 0, 60)
+            producer.emit_nowait(fact(n=-1)).wait(90)
+            until(lambda: kept(aged) == 0)
 
 
 def test_a_user_who_may_not_ask_the_archive_keeps_nothing(tmp_path: Path) -> None:
@@ -248,9 +248,9 @@ def test_a_user_who_may_not_ask_the_archive_keeps_nothing(tmp_path: Path) -> Non
         step = read_settings(url=str(plain.url).replace("nats://", "nats://step:pw@"))
         make_stream(admin)
         with Producer(step) as producer:
-            producer.emit_nowait(fact(n=1)).wait(30)
+            producer.emit_nowait(fact(n=1)).wait(90)
             until(lambda: kept(step) == 0)
-            producer.emit_nowait(fact(n=2)).wait(30)
+            producer.emit_nowait(fact(n=2)).wait(90)
         assert kept(step) == 0
         assert logged(admin) == [1, 2]
 
@@ -264,7 +264,7 @@ def test_a_user_who_may_not_ask_for_the_stream_learns_it_from_the_archive(tmp_pa
         with projecting(admin) as projector:
             until(lambda: projector.state.connected)
             with Producer(step) as producer:
-                producer.emit_nowait(fact(n=1)).wait(30)
+                producer.emit_nowait(fact(n=1)).wait(90)
                 assert producer.session
                 epoch = ask(admin, "STREAM.INFO.RUNLORE")["config"]["metadata"]["runlore.epoch"]
                 assert producer.session.outbox.ledger.destination().epoch == epoch
@@ -274,11 +274,11 @@ def test_a_user_who_may_not_ask_for_the_stream_learns_it_from_the_archive(tmp_pa
 EXIT_AT_ONCE = """
 import time
 from runlore.producer import log_metadata
-log_metadata({"n": 1}, "model:churn").wait(60)
+log_metadata({"n": 1}, "model:churn").wait(90)
 """
 
 
 def test_with_a_stack_a_short_process_leaves_nothing_for_long(stack: EmbeddedStack, data: DataDir) -> None:
     assert run_python(EXIT_AT_ONCE).stderr == ""
-    until(lambda: not list(data.outboxes.glob("*.db")), 60)
+    until(lambda: not list(data.outboxes.glob("*.db")))
     assert [event.fact.metadata["n"] for _, event in read_stream(stack.settings)] == [1]  # type: ignore[union-attr]

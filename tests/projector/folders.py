@@ -72,7 +72,7 @@ class Folding:
 
     def reached(self, position: int) -> None:
         self.worker.wake()
-        until(lambda: self.folded == position or self.error is not None, 60)
+        until(lambda: self.folded == position or self.error is not None)
         if self.error is not None:
             raise self.error
 

@@ -11,7 +11,8 @@ from typing import Any
 from events import LogBuilder
 from nats.aio.client import Client as NatsConnection
 from nats.js.errors import NoStreamResponseError
-from open_servers import OpenServer, js, open_server, until
+from open_servers import OpenServer, js, open_server
+from patience import PATIENCE, until
 
 from runlore.schemas import Settings
 from runlore.store.log_rows import LogRow
@@ -72,7 +73,7 @@ async def publish(connection: NatsConnection, rows: Sequence[LogRow], **headers:
 
 async def _published(connection: NatsConnection, row: LogRow, headers: dict[str, str]) -> int:
     """The sequence of one message. A stream that was just made may not listen yet: then it is sent again."""
-    stream, deadline = connection.jetstream(timeout=10), time.monotonic() + 10
+    stream, deadline = connection.jetstream(timeout=PATIENCE), time.monotonic() + PATIENCE
     while True:
         try:
             headers = {"Nats-Msg-Id": row.event_id or "", **headers}

@@ -51,7 +51,7 @@ class Running:
 
     def ended(self) -> BaseException | None:
         """Wait for the end that comes by itself; its error."""
-        self._thread.join(20)
+        self._thread.join(90)
         assert not self._thread.is_alive()
         return self.error
 
@@ -86,7 +86,7 @@ def status(data: DataDir) -> ProjectorStatus | None:
 def get(url: str) -> tuple[int, str]:
     """Status and body of one HTTP request."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=90) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -75,7 +75,7 @@ def test_a_projector_asked_to_end_signs_and_a_killed_one_never_contradicts_itsel
         publish_all(settings, events[number * 10 : number * 10 + 10])
         until(lambda: (found := status(data)) and found.folded == number * 10 + 10)  # noqa: B023 -- at once
         process.send_signal(how)
-        process.communicate(timeout=20)
+        process.communicate(timeout=90)
         signed = checkpoints(data)
         assert signed.items() >= before.items()
         assert how == signal.SIGKILL or max(signed) == number * 10 + 10

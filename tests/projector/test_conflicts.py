@@ -50,7 +50,7 @@ def test_it_is_kept_quarantined_and_has_no_effect(tmp_path: Path) -> None:
         assert f"event {log.rows[0].event_id} is at position 1 with other content" in row["error"]
         assert "forged" not in str(client.get("model:m0@1").metadata)
         # Who waits for the first event of the ID gets it.
-        assert client.wait_for(str(log.rows[0].event_id), timeout=5) == 1
+        assert client.wait_for(str(log.rows[0].event_id), timeout=90) == 1
     archive = Archive.open(data.log, EPOCH)
     assert (archive.duplicates, archive.conflicts) == (3, 2)
     archive.close()

@@ -47,7 +47,7 @@ def lived(lives: Path, data: DataDir, tmp_path: Path) -> DataDir:
 def live(settings: Settings, rows: list[Any], expected: int | None = None) -> None:
     """Server and projector over the folder for a while: more events come, and all are folded."""
     with serving(settings), running(settings) as service:
-        until(lambda: service.state.connected or service.error, 60)
+        until(lambda: service.state.connected or service.error)
         last = publish_all(settings, rows) if rows else expected
         assert last is not None
         service.folded(last)

@@ -74,7 +74,7 @@ def test_ready_and_live_say_no_when_they_should(data: DataDir, monkeypatch: pyte
 def test_a_port_in_use_is_a_wrong_setting_and_the_folder_stays_free(settings: Settings, server: EmbeddedServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = spawn(settings, RUNLORE_HTTP_PORT=str(taken.getsockname()[1]))
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=90)
     assert process.returncode == 2
     assert "RUNLORE_HTTP_PORT" in errors
     with running(settings) as service:

@@ -50,7 +50,7 @@ def test_a_flipped_bit_is_noticed_after_a_clean_restart(
     flip_a_bit(data, log_rows(data.log)[position - 1].payload)
     server.start()
     with running(settings) as service:
-        until(lambda: "stream" in service.state.problems, 60)
+        until(lambda: "stream" in service.state.problems)
         assert f"position {position}" in service.state.problems["stream"]
         assert "`runlore stream restore`" in service.state.problems["stream"]
         said = until(lambda: (now := status(data)) and now.problems and now)

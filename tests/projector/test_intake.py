@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client as NatsConnection
 from nats_tools import connected, js, made_events, open_server, publish, publish_all, with_nats
+from patience import PATIENCE
 
 from runlore.cli.server import EmbeddedServer
 from runlore.projector import ensure_stream
@@ -20,14 +21,12 @@ from runlore.store.log_rows import Gap, Received
 from runlore.wire.headers import event_id_of, keep_raw_headers, raw_headers
 from runlore.wire.stream import get_message
 
-DEADLINE = 20
-
 
 async def take(intake: Intake, last: int) -> list[Received | Gap]:
     """Everything up to position `last`."""
     taken: list[Received | Gap] = []
     while not taken or _end(taken[-1]) < last:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             batch = await intake.batch()
         taken += [batch] if isinstance(batch, Gap) else batch
     return taken
@@ -49,7 +48,7 @@ def stream(settings: Settings, server: EmbeddedServer) -> Settings:
 
 
 def test_every_message_comes_once_in_order_and_byte_for_byte(stream: Settings) -> None:
-    rows = made_events(5000)
+    rows, began = made_events(5000), time.time()
 
     async def work(connection: NatsConnection) -> None:
         await publish(connection, rows[:4999])
@@ -69,7 +68,7 @@ def test_every_message_comes_once_in_order_and_byte_for_byte(stream: Settings) -
             assert stored is not None
             assert isinstance(row, Received)
             assert (row.subject, row.headers, row.payload) == (stored.subject, stored.headers, stored.payload)
-            assert abs(row.recorded_ns / 1e9 - time.time()) < 60
+            assert began <= row.recorded_ns / 1e9 <= time.time()
 
     with_nats(stream, work)
 
@@ -244,7 +243,7 @@ def test_a_lost_server_is_an_error_and_not_an_empty_batch(stream: Settings, serv
             await asyncio.sleep(0.2)
             await asyncio.to_thread(server.stop)
             with pytest.raises(ServerUnavailableError):
-                async with asyncio.timeout(DEADLINE):
+                async with asyncio.timeout(PATIENCE):
                     await waiting
 
     asyncio.run(work())
@@ -254,7 +253,7 @@ def test_an_interrupt_ends_the_waiting(stream: Settings) -> None:
     async def work(connection: NatsConnection) -> None:
         reader = Intake(connection, 0)
         asyncio.get_running_loop().call_later(0.1, reader.interrupt)
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             assert await reader.batch() == []
 
     with_nats(stream, work)

@@ -50,7 +50,7 @@ def test_the_views_write_ahead_log_shrinks_after_its_reader_has_gone(
             append(data, log, after=10)
             fold.reached(310)
             assert wal_bytes(view) > LIMIT
-        until(lambda: wal_bytes(view) <= LIMIT, 60)
+        until(lambda: wal_bytes(view) <= LIMIT)
         assert data.current_view() == view
 
 
@@ -65,4 +65,4 @@ def test_the_logs_write_ahead_log_shrinks_after_its_reader_has_gone(
             publish_all(settings, made_events(300))
             service.folded(300)
             assert wal_bytes(data.log) > LIMIT
-        until(lambda: wal_bytes(data.log) <= LIMIT, 60)
+        until(lambda: wal_bytes(data.log) <= LIMIT)

@@ -157,7 +157,7 @@ def test_the_example_of_the_docs_runs_from_the_command_line(data: DataDir, tmp_p
     log.log("artifact:rows@1", {"evaluation_metrics": {"accuracy": 1.0}})
     archive(data, log)
     command = [sys.executable, "-m", "runlore.cli", "project", "leaderboard:Leaderboard", "--data-dir", str(data.root)]
-    done = subprocess.run([*command, "--once"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*command, "--once"], cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
     path = data.projection / "leaderboard-v1.db"
     assert rows(path, "SELECT model, accuracy FROM best") == [("churn", 0.95)]
@@ -167,7 +167,7 @@ def test_the_example_of_the_docs_runs_from_the_command_line(data: DataDir, tmp_p
     archive(data, log, after=4)
     until(lambda: rows(path, "SELECT accuracy FROM best") == [(0.97,)])
     following.send_signal(signal.SIGINT)
-    assert "is up to date" in following.communicate(timeout=20)[1]
+    assert "is up to date" in following.communicate(timeout=90)[1]
     assert following.returncode == 0
 
 
@@ -177,7 +177,7 @@ def test_what_is_no_projection_is_wrong_usage(data: DataDir) -> None:
             [sys.executable, "-m", "runlore.cli", "project", wrong, "--data-dir", str(data.root)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
         )
         assert done.returncode == 2, (wrong, done.stderr)

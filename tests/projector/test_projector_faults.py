@@ -91,16 +91,16 @@ def test_three_kills_under_load_lose_nothing_and_fold_nothing_twice(
     until(lambda: (said := status(data)) and said.connected)
     publisher = Publisher(settings, rows)
     for kill in range(3):
-        until(lambda: publisher.acknowledged > 1000 * (kill + 1), 60)  # noqa: B023 -- waited for at once
+        until(lambda: publisher.acknowledged > 1000 * (kill + 1))  # noqa: B023 -- waited for at once
         time.sleep(random.uniform(0, 0.3))
         if victims != "server":
             kill_projector(settings, projectors)
         if victims != "projector":
             kill_server(server)
     publisher.join()
-    until(lambda: (said := status(data)) and said.folded >= said.stream_last >= len(rows), 60)
+    until(lambda: (said := status(data)) and said.folded >= said.stream_last >= len(rows))
     projectors[-1].send_signal(signal.SIGTERM)
-    assert projectors[-1].wait(20) == 0
+    assert projectors[-1].wait(90) == 0
 
     archived = log_rows(data.log)
     assert [row.position for row in archived] == list(range(1, len(archived) + 1))
@@ -110,7 +110,6 @@ def test_three_kills_under_load_lose_nothing_and_fold_nothing_twice(
     assert_view_is_what_the_log_says(data)
 
 
-@pytest.mark.timeout(60)
 def test_a_killed_projector_goes_on_where_its_files_stand(
     settings: Settings,
     data: DataDir,
@@ -125,6 +124,6 @@ def test_a_killed_projector_goes_on_where_its_files_stand(
     publisher.join()
     until(lambda: (said := status(data)) and said.folded == len(rows))
     projectors[-1].send_signal(signal.SIGTERM)
-    assert projectors[-1].wait(20) == 0
+    assert projectors[-1].wait(90) == 0
     assert [row.event_id for row in log_rows(data.log)] == [row.event_id for row in rows]
     assert_view_is_what_the_log_says(data)

@@ -171,7 +171,7 @@ def test_an_old_generation_stays_as_long_as_a_reader_has_it(folder: DataDir) -> 
     assert reader.stdout.readline() == "300\n"
     rebuild_view(folder)
     assert remove_old_views(folder) == []
-    assert reader.communicate("\n", timeout=20)[0].strip().isdecimal()
+    assert reader.communicate("\n", timeout=90)[0].strip().isdecimal()
     assert remove_old_views(folder) == [old]
 
 
@@ -183,17 +183,17 @@ def test_one_rebuild_at_a_time(folder: DataDir) -> None:
 def test_readers_go_on_through_rebuilds_beside_a_running_projector(stack: EmbeddedStack, data: DataDir) -> None:
     receipt = producer.log_metadata({"n": 0}, "model:m1@1")
     with Client(data.root) as client:
-        client.wait_for(receipt, timeout=20)
+        client.wait_for(receipt, timeout=90)
     with reading(data), logging():
         for _ in range(4):
             process = runlore(data, "rebuild")
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=90)
             assert process.returncode == 0, err
             assert "is live at position" in out
             assert "the old view said the same" in err
     receipt = producer.log_metadata({"last": True}, "model:m1@1")
     with Client(data.root) as client:
-        client.wait_for(receipt, timeout=20)
+        client.wait_for(receipt, timeout=90)
     until(lambda: remove_old_views(data) or len(list(data.projection.glob("view-*.db"))) == 1)
 
 
@@ -231,13 +231,13 @@ def test_readers_go_on_through_fifty_rebuilds_and_kills(data: DataDir) -> None:
             if number % 2:
                 time.sleep(random.random() * 2)
                 process.kill()
-            process.communicate(timeout=60)
+            process.communicate(timeout=90)
             remove_old_views(data)
 
 
 def test_the_rebuild_command_says_what_it_did_as_json(folder: DataDir) -> None:
     process = runlore(folder, "rebuild", "--json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     said: dict[str, Any] = json.loads(out)
     assert said["view"] == folder.current_view().name
@@ -248,6 +248,6 @@ def test_the_rebuild_command_says_what_it_did_as_json(folder: DataDir) -> None:
 
 def test_without_a_log_the_rebuild_says_so(tmp_path: Path) -> None:
     process = runlore(DataDir(tmp_path / "empty"), "rebuild")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=90)
     assert process.returncode == 3
     assert "no log at" in err

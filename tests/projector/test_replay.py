@@ -49,7 +49,7 @@ def folder(data: DataDir, log: LogBuilder) -> DataDir:
 
 def runlore(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "runlore.cli", *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "runlore.cli", *arguments], capture_output=True, text=True, timeout=90, check=False
     )
 
 

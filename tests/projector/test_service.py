@@ -179,7 +179,7 @@ def test_a_signal_ends_it_cleanly(number: int, settings: Settings, data: DataDir
     until(lambda: (said := status(data)) and said.connected)
     publish_all(settings, made_events(2000))
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=90)
     assert process.returncode == 0, errors
     ended = status(data)
     assert ended is not None
@@ -191,7 +191,7 @@ def test_a_signal_ends_it_cleanly(number: int, settings: Settings, data: DataDir
 
 def test_a_wrong_setting_ends_it_with_code_2(settings: Settings, server: EmbeddedServer) -> None:
     process = spawn(settings, RUNLORE_MAX_LAG="many")
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=90)
     assert (process.returncode, "RUNLORE_MAX_LAG" in errors) == (2, True)
 
 

@@ -104,7 +104,7 @@ def test_a_killed_fold_ends_the_service_and_loses_nothing(
     until(lambda: (said := status(data)) and said.folded == 10)
     (fold,) = psutil.Process(process.pid).children()
     fold.kill()
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=90)
     assert process.returncode == 1
     assert "the fold process ended with code -9" in errors
     with running(settings) as service:
@@ -119,7 +119,7 @@ def test_the_fold_does_not_outlive_a_killed_projector(
     until(lambda: (said := status(data)) and said.connected and psutil.Process(process.pid).children())
     (fold,) = psutil.Process(process.pid).children()
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=90)
     until(lambda: not fold.is_running())
 
 
@@ -129,5 +129,5 @@ def test_a_damaged_log_ends_it_with_code_4(settings: Settings, data: DataDir, se
     error = Running(settings).ended()
     assert isinstance(error, CorruptLogError)
     process = spawn(settings)
-    process.communicate(timeout=20)
+    process.communicate(timeout=90)
     assert process.returncode == 4

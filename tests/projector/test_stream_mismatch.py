@@ -78,7 +78,7 @@ def stops_with_mismatch(settings: Settings, says: str) -> None:
     assert said is not None
     assert says in (said.stopped or "")
     process = spawn(settings)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=90)
     assert process.returncode == 4
     assert says in errors
     assert "Nothing was overwritten" in errors
@@ -111,7 +111,7 @@ def test_a_drifted_stream_ends_it_with_code_4_and_every_field(tmp_path: Path) ->
             lambda connection: js(connection, "STREAM.CREATE.RUNLORE", {"name": "RUNLORE", "subjects": ["runlore.>"]}),
         )
         process = spawn(settings)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=90)
         assert process.returncode == 4
         assert "deny_delete" in errors
         assert EPOCH_KEY in errors

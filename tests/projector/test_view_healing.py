@@ -148,12 +148,12 @@ def test_a_view_that_is_damaged_while_it_is_folded_is_rebuilt_and_the_fold_goes_
     with folding(folder) as fold:
         fold.reached(EVENTS)
         RUNNING[damage](folder)
-        until(lambda: readable(folder), 60)
+        until(lambda: readable(folder))
         for number in range(MORE):
             log.log("model:m1@1", {"later": number})
         append(folder, log, after=EVENTS)
         fold.reached(EVENTS + MORE)
-        until(lambda: readable(folder), 60)
+        until(lambda: readable(folder))
         with Client(folder.root) as client:
             assert client.get("model:m1@1").metadata["later"] == MORE - 1
     live = view_digest(folder.current_view())
@@ -226,10 +226,10 @@ def test_errors_of_the_machine_are_no_damage() -> None:
 def test_a_running_stack_heals_a_deleted_view_and_a_lost_current_by_itself(stack: EmbeddedStack, data: DataDir) -> None:
     with Client(data.root) as client:
         for number, damage in enumerate(("deleted", "CURRENT binary", "CURRENT deleted")):
-            client.wait_for(producer.log_metadata({"n": number}, "model:m1@1"), timeout=60)
+            client.wait_for(producer.log_metadata({"n": number}, "model:m1@1"), timeout=90)
             STOPPED[damage](data)
             receipt = producer.log_metadata({"after": damage}, "model:m1@1")
-            until(lambda receipt=receipt: arrived(client, receipt), 60)
+            until(lambda receipt=receipt: arrived(client, receipt))
             assert client.get("model:m1@1").metadata == {"n": number, "after": damage}
     assert stack.ready()
     assert rebuild_view(data).differing == ()

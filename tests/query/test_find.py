@@ -356,4 +356,4 @@ def test_reading_loads_no_grammar(tmp_path: Path) -> None:
         "assert 'lark' not in sys.modules\n"
         "assert client.find('model', 'x > 0') and 'lark' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=90)

@@ -270,12 +270,12 @@ def test_an_async_watch_gives_the_same_and_survives_being_cancelled(tmp_path: Pa
             time.sleep(0.03)
 
     async def collect() -> list[Any]:
-        watch, seen = client.watch_async("model:m", since=0, timeout=3), list[Any]()
-        while True:
+        watch, seen = client.watch_async("model:m", since=0, timeout=90), list[Any]()
+        while len(seen) < 11:
             with anyio.move_on_after(random.random() * 0.03):
                 async for change in watch:
                     seen.append((change.position, change.entry.path))
-                return seen
+        return seen
 
     thread = threading.Thread(target=fold_more)
     thread.start()

@@ -130,6 +130,11 @@ class Model(pydantic.BaseModel):
     sizes: list[int]
 
 
+class Access(enum.IntFlag):
+    READ = 1
+    WRITE = 2
+
+
 Pair = namedtuple("Pair", "a b")
 
 
@@ -160,6 +165,15 @@ Pair = namedtuple("Pair", "a b")
         (pd.NA, None),
         (pd.Series([1.5, 2.5]), [1.5, 2.5]),
         (pd.Index(["a", "b"]), ["a", "b"]),
+        (pd.Series([1, None], dtype="Int64"), [1, None]),
+        (pd.array([True, None], dtype="boolean"), [True, None]),
+        (pd.Series(pd.to_datetime(["2020-01-01", None])), [dt.datetime(2020, 1, 1), None]),
+        (pd.Categorical(["a", "b"]), ["a", "b"]),
+        (pd.DataFrame({"a": [1, 2]}).describe().to_dict()["a"]["25%"], 1.25),
+        (pd.DataFrame({"a": [1]}).dtypes, [DType("int64")]),
+        (np.float16("nan"), float("nan")),
+        (Access.READ | Access.WRITE, 3),
+        ({Color.RED: 1}, {"red": 1}),
         (StorageSize(np.int64(7)), StorageSize(7)),
     ],
     ids=repr,
