@@ -11,17 +11,17 @@ from pathlib import Path
 
 from benchmarks.common import data_folder, figure, timed
 from benchmarks.folding import messages, write_log
-from runlore.projector.archive import Archive
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.growth import message_leaves
 from runlore.projector.audit.keys import load_or_make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.verify import verify_log
-from runlore.projector.rebuild import rebuild_view
-from runlore.schemas.audit.leaf import LeafCoder, origin_of
-from runlore.schemas.audit.tree import Tree
-from runlore.schemas.layout import DataDir
+from runlore.projector.views.rebuild import rebuild_view
+from runlore.store.audit.leaf import LeafCoder, origin_of
+from runlore.store.audit.tree import Tree
+from runlore.store.folder import DataDir
 
 EVENTS = 200_000
 BATCH = 4_000

@@ -9,11 +9,11 @@ from typing import Any
 
 from benchmarks.common import data_folder, figure
 from benchmarks.folding import EPOCH, messages
-from runlore.projector.archive import Archive, ArchiveReader
-from runlore.projector.rebuild import fold_log
-from runlore.projector.view import View
+from runlore.projector.archiving.archive import Archive, ArchiveReader
+from runlore.projector.views.rebuild import fold_log
+from runlore.projector.views.view import View
 from runlore.query import Client
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 ENTITIES = 100_000
 PAST = 20_000

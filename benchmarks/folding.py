@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import five_values
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.schemas import Actor, EntityRef, Event, Fact, MetadataLogged
 from runlore.schemas.codec import encode_event
 from runlore.schemas.ids import new_id
 from runlore.schemas.values import pack_metadata
+from runlore.store.log_rows import Received
 
 EPOCH = "benchmark"
 

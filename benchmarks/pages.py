@@ -23,11 +23,11 @@ import psutil
 
 from benchmarks.common import data_folder, figure, quantiles
 from benchmarks.folding import EPOCH, Said, messages, messages_of, write_messages
-from runlore.projector.archive import Archive, ArchiveReader
+from runlore.projector.archiving.archive import Archive, ArchiveReader
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.projector.rebuild import fold_log
-from runlore.projector.search_index import sync_search
-from runlore.projector.view import View
+from runlore.projector.views.rebuild import fold_log
+from runlore.projector.views.search_index import sync_search
+from runlore.projector.views.view import View
 from runlore.query import Client
 from runlore.schemas import EntityRef, MetadataLogged
 from runlore.schemas.events import (
@@ -38,8 +38,10 @@ from runlore.schemas.events import (
     StepFinished,
     StepStarted,
 )
-from runlore.schemas.layout import DashboardStatus, DataDir, read_struct
 from runlore.schemas.values import pack_metadata
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import DashboardStatus
 
 EVENTS = int(os.environ.get("RUNLORE_BENCH_EVENTS", "1000000"))
 ARTIFACTS = EVENTS * 8 // 100

@@ -12,11 +12,11 @@ from typing import Any
 
 from benchmarks.common import data_folder, figure, quantiles
 from benchmarks.folding import EPOCH, messages, write_log
-from runlore.projector.archive import Archive, ArchiveReader
-from runlore.projector.rebuild import fold_log
-from runlore.projector.view import View
+from runlore.projector.archiving.archive import Archive, ArchiveReader
+from runlore.projector.views.rebuild import fold_log
+from runlore.projector.views.view import View
 from runlore.query import Client
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
 ENTITIES = 10_000

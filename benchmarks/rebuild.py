@@ -6,8 +6,8 @@ import sqlite3
 
 from benchmarks.common import data_folder, figure, timed
 from benchmarks.folding import write_log
-from runlore.projector.rebuild import rebuild_view
-from runlore.schemas.layout import DataDir
+from runlore.projector.views.rebuild import rebuild_view
+from runlore.store.folder import DataDir
 
 EVENTS = 200_000
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.common import data_folder, figure
 from benchmarks.folding import EPOCH, Said, messages_of, write_messages
 from benchmarks.pages import CHROMIUM, ask, serve
-from runlore.projector.archive import ArchiveReader
-from runlore.projector.rebuild import fold_log
-from runlore.projector.view import View
+from runlore.projector.archiving.archive import ArchiveReader
+from runlore.projector.views.rebuild import fold_log
+from runlore.projector.views.view import View
 from runlore.schemas import EntityRef, MetadataLogged
-from runlore.schemas.layout import DataDir
 from runlore.schemas.values import pack_metadata
+from runlore.store.folder import DataDir
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

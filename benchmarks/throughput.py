@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.common import figure, running_stack, wait_until_folded
 from runlore.query import Client
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "200000"))
 

@@ -13,7 +13,7 @@ import runlore.producer as producer
 from runlore.cli.server import EmbeddedServer
 from runlore.cli.stack import EmbeddedStack
 from runlore.schemas import Settings, read_settings
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 
 @pytest.fixture(autouse=True)

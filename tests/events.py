@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runlore.projector.archive import LogRow
-from runlore.projector.view import View
+from runlore.projector.views.view import View
 from runlore.schemas import Actor, EntityRef, Event, Fact, MetadataLogged, parse_ref
 from runlore.schemas.codec import encode_event
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import subject_token
 from runlore.schemas.values import pack_metadata
+from runlore.store.log_rows import LogRow
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 EPOCH = "test-epoch"

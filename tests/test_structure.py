@@ -14,17 +14,19 @@ import pytest
 import sqlite_utils.utils
 
 import runlore
-from runlore.schemas.sqlite import sqlite
+from runlore.store.sqlite import sqlite
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("schemas", "producer", "projector", "query", "dashboard", "cli")
+ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "cli")
 MAY_IMPORT = {
     "schemas": set[str](),
-    "producer": {"schemas"},
-    "projector": {"schemas"},
-    "query": {"schemas"},
-    "dashboard": {"schemas", "query"},
-    "cli": {"schemas", "producer", "projector", "query", "dashboard"},
+    "store": {"schemas"},
+    "wire": {"schemas", "store"},
+    "producer": {"schemas", "store", "wire"},
+    "projector": {"schemas", "store", "wire"},
+    "query": {"schemas", "store"},
+    "dashboard": {"schemas", "store", "query"},
+    "cli": {"schemas", "store", "wire", "producer", "projector", "query", "dashboard"},
 }
 
 
@@ -87,7 +89,7 @@ def test_only_the_face_makes_the_namespace_a_package() -> None:
 def test_logs_and_views_are_opened_by_one_sqlite_library() -> None:
     chosen = sqlite_utils.utils.sqlite3  # type: ignore[attr-defined]  # pyright: ignore[reportPrivateImportUsage] -- the one that writes
     assert chosen.Connection is sqlite.Connection
-    outbox = {"outbox.py", "outbox_file.py", "maintenance.py"}  # a file that only the producer ever opens
+    outbox = {"outbox.py", "outbox_file.py", "maintenance.py", "rescue.py"}  # a file that only the producer ever opens
     bulk = {"database.py"}  # end_bulk says why
     found = {
         path.name
@@ -125,7 +127,7 @@ def test_a_step_that_uses_the_face_loads_the_producer_only() -> None:
         "print(sorted({name.split('.')[1] for name in sys.modules if name.startswith('runlore.')}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (0, "['producer', 'schemas']\n")
+    assert (done.returncode, done.stdout) == (0, "['producer', 'schemas', 'store', 'wire']\n")
 
 
 @pytest.mark.parametrize("module", ["runlore.schemas", "runlore.query"])

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from runlore.query import Client, Comparison
-from runlore.schemas.cells import readable
+from runlore.store.cells import readable
 
 console = Console(width=110)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.findings import VerifyReport
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.verify import verify_log
-from runlore.schemas.audit.checkpoint import Checkpoint
-from runlore.schemas.audit.leaf import origin_of
-from runlore.schemas.sqlite import sqlite
+from runlore.store.audit.checkpoint import Checkpoint
+from runlore.store.audit.leaf import origin_of
+from runlore.store.log_rows import Received
+from runlore.store.sqlite import sqlite
 
 EPOCH = "epoch-1"
 

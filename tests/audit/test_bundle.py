@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.schemas import CorruptLogError, NotFoundError
-from runlore.schemas.audit.checkpoint import signed_by
-from runlore.schemas.audit.leaf import origin_of
+from runlore.store.audit.checkpoint import signed_by
+from runlore.store.audit.leaf import origin_of
+from runlore.store.log_rows import Received
 from tests.audit.logs import Folder, message, messages
 from tests.events import LogBuilder
 

@@ -22,7 +22,7 @@ from runlore.projector.audit.prove import Prover
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.database import MachineErrors, open_writer
 from runlore.schemas import CorruptLogError, NotFoundError, SettingsError
-from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint
 from tests.audit.logs import Folder, messages
 
 # The examples of C2SP's own documents.

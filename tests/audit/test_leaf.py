@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from pymerkle import InmemoryTree
 
-from runlore.projector.archive import Received
 from runlore.projector.audit.opening import open_audited
 from runlore.schemas import CorruptLogError
-from runlore.schemas.audit.leaf import LeafCoder, origin_of
-from runlore.schemas.audit.merkle import consistency_proof, hash_leaf, inclusion_proof
-from runlore.schemas.audit.tree import StoredNodes, Tree, leaf_index
+from runlore.store.audit.leaf import LeafCoder, origin_of
+from runlore.store.audit.merkle import consistency_proof, hash_leaf, inclusion_proof
+from runlore.store.audit.tree import StoredNodes, Tree, leaf_index
+from runlore.store.log_rows import Received
 from tests.audit.logs import EPOCH, Folder, message, messages
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
-from runlore.schemas.audit.merkle import (
+from runlore.store.audit.merkle import (
     EMPTY_ROOT,
     check_consistency,
     check_inclusion,

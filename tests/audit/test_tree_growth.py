@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runlore.projector.archive import Archive
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.growth import append_leaves
-from runlore.schemas.audit.tree import Tree
+from runlore.store.audit.tree import Tree
 from tests.audit.logs import Folder, message, messages
 
 

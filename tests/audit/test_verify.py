@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from runlore.projector.archive import ArchiveReader
+from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit import verify
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.verify import verify_log
 from runlore.schemas import CorruptLogError, NotFoundError
-from runlore.schemas.audit.tree import Growth, Tree
-from runlore.schemas.sqlite import sqlite
+from runlore.store.audit.tree import Growth, Tree
+from runlore.store.sqlite import sqlite
 from tests.audit.logs import Folder, message, messages
 
 

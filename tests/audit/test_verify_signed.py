@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint
 from tests.audit.logs import Folder, message, messages
 
 

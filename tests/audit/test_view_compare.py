@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.findings import Problem
 from runlore.projector.audit.trail import positions_about
 from runlore.projector.audit.view_compare import compare_view
-from runlore.projector.rebuild import rebuild_view
-from runlore.projector.tables import TABLES
-from runlore.projector.view import View
+from runlore.projector.views.rebuild import rebuild_view
+from runlore.projector.views.view import View
 from runlore.schemas import NotFoundError, parse_ref
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
+from runlore.store.sqlite import sqlite
+from runlore.store.view_tables import TABLES
 from tests.events import EPOCH, LogBuilder
 from tests.query.views import fold_live
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from runlore.cli.app import app
 from runlore.cli.commands.audit import audit
-from runlore.schemas.sqlite import sqlite
+from runlore.store.sqlite import sqlite
 from tests.audit.logs import tamper
 
 ROOT = Path(__file__).parents[2]

@@ -20,10 +20,14 @@ from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_checks import check_server
 from runlore.producer import drain, log_metadata, outbox_status
 from runlore.projector import ensure_stream, surroundings
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.state import ServiceState
 from runlore.schemas import Settings, read_settings
-from runlore.schemas.layout import DataDir, FolderLock, ProjectorStatus, write_struct
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
+from runlore.store.log_rows import Received
+from runlore.store.private_files import write_struct
+from runlore.store.records import ProjectorStatus
 from tests.cli.stack_process import run_cli
 from tests.events import EPOCH
 from tests.faults.streams import filled_log, write_store

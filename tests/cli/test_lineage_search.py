@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from stack_process import run_cli
 
-from runlore.projector.view import View
+from runlore.projector.views.view import View
 from runlore.schemas import ArtifactVersionConsumed, ArtifactVersionProduced, EntityRef, RunStarted, StepStarted
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 from tests.events import LogBuilder
 
 

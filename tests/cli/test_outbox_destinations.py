@@ -13,7 +13,7 @@ from stack_process import run_cli
 from runlore.producer import Producer
 from runlore.projector import ensure_stream, stream_info
 from runlore.schemas import EntityRef, NoteAdded, Settings
-from runlore.schemas.transport import connect
+from runlore.wire.connect import connect
 
 
 def messages(settings: Settings, make: bool = False) -> int:

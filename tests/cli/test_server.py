@@ -14,7 +14,9 @@ from stack_process import run_cli, running_up, until
 from runlore.cli.server import EmbeddedServer
 from runlore.query import Client
 from runlore.schemas.errors import FolderBusyError
-from runlore.schemas.layout import DataDir, Endpoint, read_struct
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
 
 ODD_NAMES = [
     "my project", "a,b", "a;b", "a'b", 'a"b', "a}b", "a{b", "$HOME", "#x", "a\\b", "a\nb", "a\tb", "ä ü", "5mb", "true",
@@ -97,7 +99,7 @@ def test_a_server_that_hangs_is_killed_when_its_up_stops(data: DataDir, monkeypa
 
 
 def test_a_lock_that_a_child_inherited_outlives_its_parent(data: DataDir) -> None:
-    from runlore.schemas.layout import FolderLock
+    from runlore.store.lock import FolderLock
 
     lock = FolderLock(data.root / "x.lock", "a test")
     lock.acquire()

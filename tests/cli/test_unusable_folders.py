@@ -16,8 +16,8 @@ from runlore.cli.app import app
 from runlore.query import Client
 from runlore.schemas import EntityRef, NoteAdded, OutboxError, SettingsError
 from runlore.schemas.errors import FolderError
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import sqlite
 from tests.query.views import client_of
 
 WRITES = ("log model:m a=1", "stage model:m@1 production", "rebuild", "projector", "up")

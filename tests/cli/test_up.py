@@ -16,8 +16,10 @@ from runlore.cli.stack import readyz
 from runlore.producer import outbox_status
 from runlore.projector import ensure_stream
 from runlore.schemas import Settings, read_settings
-from runlore.schemas.layout import DataDir, Endpoint, ProjectorStatus, read_struct
-from runlore.schemas.transport import connect
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint, ProjectorStatus
+from runlore.wire.connect import connect
 
 
 def make_stream(settings: Settings) -> None:

@@ -12,10 +12,10 @@ from stack_process import run_cli, until
 from runlore.cli import children
 from runlore.cli.children import Child, Reviver
 from runlore.cli.stack import EmbeddedStack
-from runlore.projector.archive import Archive
+from runlore.projector.archiving.archive import Archive
 from runlore.schemas import RunloreError, read_settings
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import sqlite
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from stack_process import RUNLORE, run_cli, until
 import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
 from runlore.projector import rebuild_view
-from runlore.projector.generations import remove_old_views
+from runlore.projector.views.generations import remove_old_views
 from runlore.query import Client
 from runlore.schemas import EntityRef, MetadataRetracted
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 from tests.events import LogBuilder
 from tests.query.views import fold_live
 

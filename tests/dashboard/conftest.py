@@ -17,7 +17,9 @@ from starlette.testclient import TestClient
 
 from runlore.dashboard import create_app
 from runlore.query import Client
-from runlore.schemas.layout import DashboardStatus, DataDir, read_struct
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import DashboardStatus
 from tests.dashboard.demo_log import write_demo, write_hostile
 from tests.events import LogBuilder
 from tests.query.views import client_of

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from runlore.cli.app import app
 from runlore.projector.audit.keys import load_signer
 from runlore.query import Client
-from runlore.schemas.audit.checkpoint import signed_by
-from runlore.schemas.layout import DataDir
+from runlore.store.audit.checkpoint import signed_by
+from runlore.store.folder import DataDir
 from tests.audit.logs import tamper
 from tests.dashboard.conftest import web_over
 from tests.events import LogBuilder

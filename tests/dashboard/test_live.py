@@ -14,7 +14,9 @@ from playwright.sync_api import Browser, expect
 
 from runlore.dashboard.live import MAX_LISTENERS
 from runlore.schemas import RunStarted, StepStarted
-from runlore.schemas.layout import DataDir, ProjectorStatus, write_struct
+from runlore.store.folder import DataDir
+from runlore.store.private_files import write_struct
+from runlore.store.records import ProjectorStatus
 from tests.dashboard.browsing import IN_CHROMIUM, SELECT, SELECTED, SOON, Watched, live
 from tests.dashboard.conftest import Server, serve
 from tests.dashboard.demo_log import write_demo

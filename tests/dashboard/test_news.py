@@ -13,8 +13,8 @@ from starlette.requests import Request
 from runlore.dashboard.live import Live, News
 from runlore.schemas import StepStarted
 from runlore.schemas.errors import QueryTimeoutError
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import sqlite
 from tests.dashboard.demo_log import write_demo
 from tests.events import LogBuilder
 from tests.query.views import client_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from runlore.query import Client
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import sqlite
 
 PAGE = Path(__file__).parents[2] / "docs" / "dashboard.md"
 

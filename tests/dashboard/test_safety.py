@@ -22,7 +22,7 @@ from runlore.query import Client
 from runlore.schemas.errors import QueryTimeoutError, SettingsError
 from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.settings import read_settings
-from runlore.schemas.sqlite import sqlite
+from runlore.store.sqlite import sqlite
 from tests.dashboard.conftest import web_over
 from tests.dashboard.demo_log import FORMULA, SCRIPT
 from tests.events import LogBuilder

@@ -11,13 +11,14 @@ from pathlib import Path
 from runlore.cli.private_server import STREAMS, PrivateServer
 from runlore.cli.remote_stream import ask
 from runlore.cli.server import find_program
-from runlore.projector.archive import Archive, Received
-from runlore.projector.blocks import BlockWriter
-from runlore.projector.copy_stream import copy_stream
-from runlore.projector.stream import create_stream, stream_config
+from runlore.projector.archiving.archive import Archive
+from runlore.projector.archiving.copy_stream import copy_stream
+from runlore.projector.restoring.blocks import BlockWriter
 from runlore.schemas import read_settings
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import open_reader
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
+from runlore.store.sqlite import open_reader
+from runlore.wire.stream import create_stream, stream_config
 from tests.events import EPOCH, LogBuilder
 
 START_NS = 1_770_000_000_000_000_000

@@ -12,7 +12,9 @@ from runlore.cli.checkup import check_up
 from runlore.cli.stack import EmbeddedStack
 from runlore.producer import log_metadata, outbox_status
 from runlore.query import Client
-from runlore.schemas.layout import DataDir, Endpoint, ProjectorStatus, read_struct
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint, ProjectorStatus
 from tests.cli.stack_process import until
 
 

@@ -18,13 +18,15 @@ import pytest
 import runlore.producer as producer
 from runlore.cli.server import EmbeddedServer
 from runlore.cli.stack import EmbeddedStack
-from runlore.projector.archive import ArchiveReader
-from runlore.projector.digest import view_digest
-from runlore.projector.rebuild import fold_log
-from runlore.projector.view import View
+from runlore.projector.archiving.archive import ArchiveReader
+from runlore.projector.views.digest import view_digest
+from runlore.projector.views.rebuild import fold_log
+from runlore.projector.views.view import View
 from runlore.query import Client
 from runlore.schemas import NotFoundError, Settings
-from runlore.schemas.layout import DataDir, Endpoint, ProjectorStatus, read_struct
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint, ProjectorStatus
 
 
 def start_load(name: str, count: int, pause: float, out: Path) -> subprocess.Popen[bytes]:

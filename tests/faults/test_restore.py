@@ -16,13 +16,16 @@ from runlore.cli.private_server import STREAMS
 from runlore.cli.remote_stream import ask
 from runlore.cli.restoring import Restore
 from runlore.cli.server import EmbeddedServer
-from runlore.projector.archive import Received
-from runlore.projector.copy_stream import copy_stream
-from runlore.projector.restore import RestorePlan
-from runlore.projector.stream import create_stream, stream_config, stream_info
+from runlore.projector.archiving.copy_stream import copy_stream
+from runlore.projector.restoring.restore import RestorePlan
 from runlore.schemas import ServerUnavailableError, Settings, read_settings
-from runlore.schemas.layout import DataDir, Endpoint, FolderLock, read_struct
-from runlore.schemas.sqlite import open_reader
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
+from runlore.store.log_rows import Received
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
+from runlore.store.sqlite import open_reader
+from runlore.wire.stream import create_stream, stream_config, stream_info
 from tests.cli.stack_process import run_cli
 from tests.events import EPOCH
 from tests.faults.streams import copied, filled_log, log_rows, messages, publish, store_of, write_store

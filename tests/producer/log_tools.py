@@ -21,12 +21,12 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from open_servers import js
 
 from runlore.producer import outbox_status
-from runlore.projector.stream import ensure_stream
 from runlore.schemas import Event, Settings
 from runlore.schemas.codec import decode_event
-from runlore.schemas.layout import DataDir
 from runlore.schemas.subjects import STREAM_NAME
-from runlore.schemas.transport import connect
+from runlore.store.folder import DataDir
+from runlore.wire.connect import connect
+from runlore.wire.stream import ensure_stream
 
 
 async def _ignore(*_: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 from log_tools import read_outbox
 
 from runlore.producer import configure, pipeline, run_context, step
-from runlore.producer.arguments import Asked, asked_by_setting, call_parameters
+from runlore.producer.runs.arguments import Asked, asked_by_setting, call_parameters
 from runlore.schemas import RunStarted, Settings, SettingsError, StepStarted, read_settings
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from log_tools import run_python
 
 from runlore.producer.actor import this_process
-from runlore.producer.board import SIZE, board_of, own_board
+from runlore.producer.runs.board import SIZE, board_of, own_board
 
 
 def test_workers_see_what_is_shown_last(tmp_path: Path) -> None:

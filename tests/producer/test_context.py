@@ -380,7 +380,7 @@ def test_a_full_disk_never_hides_the_steps_own_error(monkeypatch: pytest.MonkeyP
 
     def fails() -> None:
         with run_context("nightly"):
-            monkeypatch.setattr("runlore.producer.outbox.Outbox.insert", full)
+            monkeypatch.setattr("runlore.producer.outboxes.outbox.Outbox.insert", full)
             raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine") as caught:

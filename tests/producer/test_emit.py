@@ -26,8 +26,8 @@ from runlore.schemas import (
     Settings,
     StepStarted,
 )
-from runlore.schemas.layout import DataDir
 from runlore.schemas.subjects import event_headers
+from runlore.store.folder import DataDir
 
 
 def fact(**metadata: object) -> MetadataLogged:
@@ -115,7 +115,7 @@ def test_a_closed_producer_opens_a_new_outbox_for_the_next_event(stream: Setting
 
 
 def test_a_parked_relay_wakes_for_the_next_event(stream: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runlore.producer.relay.LINGER_SECONDS", 0.0)
+    monkeypatch.setattr("runlore.producer.sending.relay.LINGER_SECONDS", 0.0)
     with Producer() as producer:
         producer.emit_nowait(fact(n=0)).wait(10)
         assert producer.session

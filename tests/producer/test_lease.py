@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from runlore.producer import outbox_status
-from runlore.producer.lease import HOLD_SECONDS, STREAMING_ROWS, Lease
-from runlore.producer.message import batch_headers, commands, row_headers
-from runlore.producer.outbox import Outbox, Row
+from runlore.producer.outboxes.lease import HOLD_SECONDS, STREAMING_ROWS, Lease
+from runlore.producer.outboxes.outbox import Outbox, Row
+from runlore.producer.sending.message import batch_headers, commands, row_headers
 from runlore.schemas.codec import encode_event
 from runlore.schemas.events import SCHEMA_VERSION, Actor, Event, NoteAdded
-from runlore.schemas.layout import DataDir
 from runlore.schemas.references import EntityRef
+from runlore.store.folder import DataDir
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_status_sees_the_outbox_of_a_process_that_streams_without_a_pause(outbox
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from runlore.producer.outbox import Outbox
+from runlore.producer.outboxes.outbox import Outbox
 outbox = Outbox.create(Path(sys.argv[1]), "producer-1")
 assert outbox.take()
 for seq in range(1, 501):

@@ -17,10 +17,10 @@ from nats.js.api import StreamConfig
 
 from runlore.cli.server import EmbeddedServer, find_program
 from runlore.producer import OutboxKeeper, Producer, drain, outbox_status
-from runlore.producer.outbox import Outbox
+from runlore.producer.outboxes.outbox import Outbox
 from runlore.schemas import EntityRef, MetadataLogged, NotSentError, Settings, read_settings
-from runlore.schemas.layout import DataDir
 from runlore.schemas.subjects import EPOCH_KEY, STREAM_NAME
+from runlore.store.folder import DataDir
 
 EMIT_FOR_EVER = """
 import sys, time
@@ -83,7 +83,7 @@ def test_a_restarted_server_loses_and_doubles_nothing(server: EmbeddedServer, se
 def test_a_stopped_server_delays_and_loses_nothing(
     server: EmbeddedServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runlore.producer.sender.ACK_SECONDS", 0.5)
+    monkeypatch.setattr("runlore.producer.sending.sender.ACK_SECONDS", 0.5)
     make_stream(settings)
     with Producer() as producer:
         producer.emit_nowait(fact(n=0)).wait(10)
@@ -265,7 +265,8 @@ def test_a_broken_outbox_file_stops_no_other(server: EmbeddedServer, settings: S
     (settings.data_dir / "outbox" / "001.db").write_bytes(b"")
     assert drain(settings, 20).unsent == 0
     assert logged(settings) == [1]
-    assert [path.name for path in outbox_files(settings)] == ["000.db"]
+    assert outbox_files(settings) == []
+    assert (settings.data_dir / "outbox" / "damaged" / "000.db").read_bytes() == b"not a database" * 100
 
 
 STEP = """

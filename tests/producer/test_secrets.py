@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from log_tools import outbox_files, read_outbox
 
 from runlore.producer import configure, log_metadata, pipeline, run_context, step, step_context
-from runlore.producer.secret_names import is_secret_name
-from runlore.producer.secrets import REDACTED, redact, redact_text
+from runlore.producer.runs.secret_names import is_secret_name
+from runlore.producer.runs.secrets import REDACTED, redact, redact_text
 from runlore.schemas import RunFinished, RunStarted, Settings, StepFinished, StepStarted, Uri
 
 WORD = "hunter2hunter"

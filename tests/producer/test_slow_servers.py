@@ -16,7 +16,9 @@ from log_tools import logged, make_stream, outbox_files, run_python, script, sta
 from runlore.cli.server import EmbeddedServer
 from runlore.producer import FlushReport, Producer
 from runlore.schemas import EntityRef, MetadataLogged, Settings
-from runlore.schemas.layout import DataDir, Endpoint, read_struct
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
 
 LOG_SOME = """
 from runlore.producer import log_metadata

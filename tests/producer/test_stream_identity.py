@@ -13,8 +13,10 @@ from open_servers import OpenServer, open_server, until
 
 from runlore.producer import OutboxKeeper, Producer, drain, outbox_status
 from runlore.schemas import EntityRef, MetadataLogged, ReceiptTimeoutError, Settings, read_settings
-from runlore.schemas.layout import ArchivedStream, DataDir, ProjectorStatus, write_struct
 from runlore.schemas.subjects import EPOCH_KEY, FORMER_EPOCHS_KEY
+from runlore.store.folder import DataDir
+from runlore.store.private_files import write_struct
+from runlore.store.records import ArchivedStream, ProjectorStatus
 
 
 def fact(**metadata: object) -> MetadataLogged:

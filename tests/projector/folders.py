@@ -10,12 +10,13 @@ from pathlib import Path
 
 from nats_tools import until
 
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.projector.fold_report import FoldReport
-from runlore.projector.fold_worker import FoldWorker
-from runlore.projector.rebuild import rebuild_view
-from runlore.schemas.layout import DataDir
+from runlore.projector.fold.fold_report import FoldReport
+from runlore.projector.fold.fold_worker import FoldWorker
+from runlore.projector.views.rebuild import rebuild_view
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
 from tests.events import EPOCH, LogBuilder
 
 EVENTS = 400

@@ -13,9 +13,9 @@ from nats.aio.client import Client as NatsConnection
 from nats.js.errors import NoStreamResponseError
 from open_servers import OpenServer, js, open_server, until
 
-from runlore.projector.archive import LogRow
 from runlore.schemas import Settings
-from runlore.schemas.transport import connect
+from runlore.store.log_rows import LogRow
+from runlore.wire.connect import connect
 
 __all__ = [
     "OpenServer",

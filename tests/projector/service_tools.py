@@ -17,12 +17,14 @@ import msgspec
 from nats_tools import made_events, publish_all, until
 
 from runlore.projector import ArchiveReader, rebuild_view
-from runlore.projector.archive import LogRow
-from runlore.projector.digest import view_digest
 from runlore.projector.service import Projector
+from runlore.projector.views.digest import view_digest
 from runlore.schemas import Settings
-from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import LogRow
+from runlore.store.private_files import read_struct
+from runlore.store.records import ProjectorStatus
+from runlore.store.sqlite import sqlite
 
 
 class Running:

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from runlore.projector import ArchiveReader, archive
-from runlore.projector.archive import PAGE_BYTES, Archive, Received
+from runlore.projector import ArchiveReader
+from runlore.projector.archiving import archive
+from runlore.projector.archiving.archive import PAGE_BYTES, Archive
 from runlore.projector.database import MachineErrors, open_writer
 from runlore.schemas import CorruptLogError, NotFoundError
-from runlore.schemas.sqlite import sqlite
+from runlore.store.log_rows import Received
+from runlore.store.sqlite import sqlite
 
 
 def message(position: int, event_id: str | None = None, payload: bytes = b"p") -> Received:

@@ -17,7 +17,7 @@ from service_tools import running, spawn, status
 
 from runlore.cli.app import app
 from runlore.projector import ensure_stream, stream_info
-from runlore.projector.archive import PAGE_BYTES
+from runlore.projector.archiving.archive import PAGE_BYTES
 from runlore.projector.audit import stream_compare
 from runlore.projector.audit.findings import Problem, StreamReport
 from runlore.projector.audit.keys import load_signer
@@ -25,8 +25,9 @@ from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.verify import verify_log
 from runlore.schemas import ServerUnavailableError, Settings
-from runlore.schemas.audit.leaf import origin_of
-from runlore.schemas.layout import DataDir, write_struct
+from runlore.store.audit.leaf import origin_of
+from runlore.store.folder import DataDir
+from runlore.store.private_files import write_struct
 from tests.audit.logs import tamper
 
 EVENTS = 30

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from runlore.projector.highway import HighwayHash64
+from runlore.projector.restoring.highway import HighwayHash64
 
 KEY = bytes(range(32))
 

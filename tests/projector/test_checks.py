@@ -6,10 +6,10 @@ import pytest
 from nats.aio.client import Client as NatsConnection
 from nats_tools import js, made_events, open_server, publish, with_nats
 
-from runlore.projector.archive import LogRow
-from runlore.projector.checks import check_stream
-from runlore.projector.stream import StreamIdentity, get_message
+from runlore.projector.archiving.checks import check_stream
 from runlore.schemas import StreamMismatchError
+from runlore.store.log_rows import LogRow
+from runlore.wire.stream import StreamIdentity, get_message
 
 IDENTITY = StreamIdentity("epoch-1", 1, 10)
 

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings, strategies
 from service_tools import running
 
 from runlore.cli.checkup import check_up
-from runlore.projector.archive import Archive, Received
-from runlore.projector.digest import view_digest
-from runlore.projector.rebuild import rebuild_view
+from runlore.projector.archiving.archive import Archive
+from runlore.projector.views.digest import view_digest
+from runlore.projector.views.rebuild import rebuild_view
 from runlore.query import Client
 from runlore.schemas import read_settings
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
 from tests.cli.stack_process import run_cli
 from tests.events import EPOCH, LogBuilder
 

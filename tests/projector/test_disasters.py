@@ -15,10 +15,10 @@ from service_tools import Running, running
 
 from runlore.cli.restoring import Restore
 from runlore.cli.server import EmbeddedServer
-from runlore.projector.digest import view_digest
+from runlore.projector.views.digest import view_digest
 from runlore.schemas import Settings, StreamMismatchError, read_settings
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import open_reader
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import open_reader
 
 FIRST, ALL = 30, 50
 """Events when the older copy was made, and in all."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from view_tools import Rows, current, query
 
-from runlore.projector.digest import view_digest
+from runlore.projector.views.digest import view_digest
 from runlore.query import Client, StepRun
 from runlore.schemas import (
     ArtifactVersionConsumed,

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from view_tools import current
 
-from runlore.projector.digest import view_digest
-from runlore.projector.view import View
+from runlore.projector.views.digest import view_digest
+from runlore.projector.views.view import View
 from runlore.schemas import (
     ArtifactVersionConsumed,
     ArtifactVersionProduced,

@@ -9,7 +9,7 @@ import pytest
 from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
-from runlore.projector.frames import Frames
+from runlore.wire.frames import Frames
 
 ACK = b"$JS.ACK.RUNLORE.mine.1.7.7.1700000000000000000.3"
 HEADERS = b"NATS/1.0\r\nNats-Msg-Id: a\r\n\r\n"

@@ -12,7 +12,7 @@ from runlore.projector.health import Health
 from runlore.projector.metrics import Metrics
 from runlore.projector.state import ServiceState
 from runlore.schemas import Settings, read_settings
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 
 def test_a_running_projector_is_live_ready_and_measured(

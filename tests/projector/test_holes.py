@@ -13,12 +13,12 @@ from service_tools import get_json, log_rows, running, status
 
 from runlore.cli.private_server import STREAMS
 from runlore.cli.server import EmbeddedServer
-from runlore.projector import holes
-from runlore.projector.holes import find_holes, trailing_gap
-from runlore.projector.stream import create_stream, stream_config, stream_info
+from runlore.projector.archiving import holes
+from runlore.projector.archiving.holes import find_holes, trailing_gap
 from runlore.schemas import Settings
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import open_reader
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import open_reader
+from runlore.wire.stream import create_stream, stream_config, stream_info
 
 
 def flip_a_bit(data: DataDir, payload: bytes) -> None:

@@ -11,13 +11,14 @@ from nats.aio.client import Client as NatsConnection
 from nats_tools import connected, js, made_events, open_server, publish, publish_all, with_nats
 
 from runlore.cli.server import EmbeddedServer
-from runlore.projector import ensure_stream, intake, pull
-from runlore.projector.archive import Gap, Received
-from runlore.projector.headers import event_id_of, keep_raw_headers, raw_headers
-from runlore.projector.intake import Intake
-from runlore.projector.stream import get_message
+from runlore.projector import ensure_stream
+from runlore.projector.archiving import intake, pull
+from runlore.projector.archiving.intake import Intake
 from runlore.schemas import ServerUnavailableError, Settings
 from runlore.schemas.subjects import event_headers
+from runlore.store.log_rows import Gap, Received
+from runlore.wire.headers import event_id_of, keep_raw_headers, raw_headers
+from runlore.wire.stream import get_message
 
 DEADLINE = 20
 

@@ -12,10 +12,11 @@ from nats_tools import made_events, publish_all, until
 from service_tools import running
 
 from runlore.cli.server import EmbeddedServer
-from runlore.projector import archive_stage, fold_worker
+from runlore.projector.archiving import archive_stage
+from runlore.projector.fold import fold_worker
 from runlore.schemas import Settings
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import open_reader
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import open_reader
 
 LIMIT = 100_000
 

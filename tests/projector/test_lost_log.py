@@ -15,10 +15,10 @@ from runlore.cli.server import EmbeddedServer
 from runlore.projector import ArchiveReader, ensure_stream
 from runlore.projector.audit.keys import load_signer
 from runlore.projector.audit.verify import verify_log
-from runlore.projector.digest import view_digest
+from runlore.projector.views.digest import view_digest
 from runlore.schemas import CorruptLogError, RunloreError, Settings
-from runlore.schemas.audit.leaf import origin_of
-from runlore.schemas.layout import DataDir
+from runlore.store.audit.leaf import origin_of
+from runlore.store.folder import DataDir
 from tests.cli.stack_process import run_cli
 
 

@@ -15,10 +15,12 @@ import pytest
 from nats_tools import until
 
 from runlore.projector import Projection, Recorded, follow, on
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.schemas import FolderBusyError, MetadataLogged, ModelStageChanged, NotFoundError, SettingsError, parse_ref
-from runlore.schemas.layout import DataDir, FolderLock
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
+from runlore.store.log_rows import Received
+from runlore.store.sqlite import sqlite
 from tests.events import EPOCH, LogBuilder
 
 DOCS = Path(__file__).parents[2] / "docs" / "projections.md"

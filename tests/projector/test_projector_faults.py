@@ -16,9 +16,9 @@ from nats_tools import connected, made_events, until
 from service_tools import assert_view_is_what_the_log_says, log_rows, spawn, status
 
 from runlore.cli.server import EmbeddedServer
-from runlore.projector.archive import LogRow
 from runlore.schemas import Settings
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import LogRow
 
 WINDOW = 50
 

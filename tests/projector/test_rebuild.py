@@ -19,14 +19,15 @@ from nats_tools import until
 import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
 from runlore.projector import rebuild_view
-from runlore.projector.archive import Archive, Received
-from runlore.projector.digest import view_digest
-from runlore.projector.generations import rebuild_lock, remove_old_views
-from runlore.projector.rebuild import BATCH
+from runlore.projector.archiving.archive import Archive
+from runlore.projector.views.digest import view_digest
+from runlore.projector.views.generations import rebuild_lock, remove_old_views
+from runlore.projector.views.rebuild import BATCH
 from runlore.query import Client
 from runlore.schemas import FolderBusyError
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
+from runlore.store.sqlite import sqlite
 from tests.events import EPOCH, LogBuilder
 from tests.query.views import fold_live
 

@@ -14,12 +14,15 @@ from nats_tools import made_events, open_server, publish_all, until
 from service_tools import running
 
 from runlore.projector import ArchiveReader
-from runlore.projector.archive import Archive, Received
-from runlore.projector.digest import view_digest
-from runlore.projector.replay import replay
+from runlore.projector.archiving.archive import Archive
+from runlore.projector.views.digest import view_digest
+from runlore.projector.views.replay import replay
 from runlore.query import Client
 from runlore.schemas import CorruptLogError, ModelStageChanged, NotFoundError, RunStarted, parse_ref
-from runlore.schemas.layout import DataDir, Endpoint, read_struct
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
 from tests.events import EPOCH, START, LogBuilder
 from tests.query.views import fold_live
 

@@ -22,14 +22,15 @@ from service_tools import (
 import runlore.projector
 from runlore.cli.server import EmbeddedServer
 from runlore.projector import run_projector
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.service import Projector
 from runlore.schemas import (
     FolderBusyError,
     Settings,
     read_settings,
 )
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
 
 
 def test_the_package_shows_what_it_promises() -> None:

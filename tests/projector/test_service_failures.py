@@ -17,15 +17,15 @@ from service_tools import (
 )
 
 from runlore.cli.server import EmbeddedServer
-from runlore.projector.archive import Archive
-from runlore.projector.fold_worker import FoldWorker
-from runlore.projector.view import View
+from runlore.projector.archiving.archive import Archive
+from runlore.projector.fold.fold_worker import FoldWorker
+from runlore.projector.views.view import View
 from runlore.schemas import (
     CorruptLogError,
     Settings,
 )
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import sqlite
 
 
 def test_a_view_that_is_ahead_of_the_log_is_made_again(

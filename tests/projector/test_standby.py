@@ -16,7 +16,8 @@ from service_tools import assert_view_is_what_the_log_says, history, log_rows, s
 from runlore.cli.server import EmbeddedServer
 from runlore.projector import standby
 from runlore.schemas import Settings
-from runlore.schemas.layout import DataDir, FolderLock
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
 
 Start = Callable[..., subprocess.Popen[str]]
 

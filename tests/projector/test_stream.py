@@ -9,8 +9,7 @@ from nats.aio.client import Client as NatsConnection
 from nats_tools import connected, js, open_server, with_nats
 
 from runlore.cli.server import EmbeddedServer
-from runlore.projector import api, ensure_stream, stream_drift, stream_info
-from runlore.projector.stream import EPOCH_KEY
+from runlore.projector import ensure_stream, stream_drift, stream_info
 from runlore.schemas import (
     NotFoundError,
     ServerUnavailableError,
@@ -19,6 +18,8 @@ from runlore.schemas import (
     StreamDriftError,
     read_settings,
 )
+from runlore.wire import api
+from runlore.wire.stream import EPOCH_KEY
 
 SECOND = 10**9
 

@@ -18,14 +18,14 @@ from service_tools import (
 )
 
 from runlore.projector import ensure_stream, stream_info
-from runlore.projector.stream import EPOCH_KEY
 from runlore.schemas import (
     NotFoundError,
     Settings,
     StreamDriftError,
     StreamMismatchError,
 )
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
+from runlore.wire.stream import EPOCH_KEY
 
 
 def test_a_stream_made_anew_stops_it_and_nothing_is_overwritten(tmp_path: Path, data: DataDir) -> None:

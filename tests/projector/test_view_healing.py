@@ -17,13 +17,15 @@ import runlore.producer as producer
 from runlore.cli.app import app
 from runlore.cli.stack import EmbeddedStack
 from runlore.dashboard.app import create_app
-from runlore.projector import fold_worker, look_through, rebuild_view
-from runlore.projector.digest import view_digest
-from runlore.projector.generations import remove_old_views
+from runlore.projector import rebuild_view
+from runlore.projector.fold import fold_worker
+from runlore.projector.views import look_through
+from runlore.projector.views.digest import view_digest
+from runlore.projector.views.generations import remove_old_views
 from runlore.query import Client
 from runlore.schemas import CorruptLogError, RunloreError
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import is_damage, sqlite
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import is_damage, sqlite
 from tests.events import LogBuilder
 
 LOG = some_log()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runlore.schemas.cells import from_cell
-from runlore.schemas.sqlite import sqlite
+from runlore.store.cells import from_cell
+from runlore.store.sqlite import sqlite
 
 Rows = list[tuple[Any, ...]]
 

@@ -6,7 +6,7 @@ import msgspec
 
 from runlore.query import Client
 from runlore.query.page.counts import KindCounts
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 from tests.events import LogBuilder
 from tests.query.views import client_of, fold_live
 

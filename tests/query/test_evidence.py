@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.query import Client
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.merkle import hash_children
 from runlore.schemas.errors import CorruptLogError, NotFoundError
-from runlore.schemas.layout import DataDir, LastVerify, write_struct
-from runlore.schemas.sqlite import sqlite
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.merkle import hash_children
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
+from runlore.store.private_files import write_struct
+from runlore.store.records import LastVerify
+from runlore.store.sqlite import sqlite
 from tests.audit.logs import tamper
 from tests.events import EPOCH, LogBuilder
 from tests.query.views import HEADERS, archive, client_of, fold_live

@@ -24,7 +24,7 @@ from runlore.schemas import (
     StorageSize,
 )
 from runlore.schemas.errors import MomentError
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 from tests.events import START, LogBuilder
 from tests.query.views import client_of, fold_live
 

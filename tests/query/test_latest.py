@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runlore.cli.app import app
-from runlore.projector.generations import make_current
+from runlore.projector.views.generations import make_current
 from runlore.query import Client
 from runlore.schemas import EntityRef, MetadataRetracted, NotFoundError, RunFinished, RunStarted
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 from tests.events import START, LogBuilder
 from tests.query.views import client_of
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runlore.projector.generations import make_current
-from runlore.projector.view import View
+from runlore.projector.views.generations import make_current
+from runlore.projector.views.view import View
 from runlore.query import Client, Entity, Entry
 from runlore.schemas import MetadataRetracted, ModelStageChanged, NoteAdded, NotFoundError, StorageSize, parse_ref
-from runlore.schemas.layout import DataDir
 from runlore.schemas.paths import format_path
+from runlore.store.folder import DataDir
 from tests.events import EPOCH, START, LogBuilder
 from tests.query.model import Model, ModelEntity, leaves
 from tests.query.test_histories import same

@@ -18,8 +18,10 @@ from runlore.query.view import events, leaves
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.errors import CorruptLogError, NotFoundError, NotSentError, ReceiptTimeoutError
 from runlore.schemas.ids import new_id
-from runlore.schemas.layout import DataDir, ProjectorStatus, write_struct
-from runlore.schemas.sqlite import sqlite
+from runlore.store.folder import DataDir
+from runlore.store.private_files import write_struct
+from runlore.store.records import ProjectorStatus
+from runlore.store.sqlite import sqlite
 from tests.events import LogBuilder
 from tests.query.views import client_of, fold_live
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runlore.projector.view import View
+from runlore.projector.views.view import View
 from runlore.query import Client, Hits
 from runlore.schemas import EntityRef, InvalidReferenceError, LatestOnlyError, MetadataRetracted, NoteAdded, RunStarted
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 from tests.events import LogBuilder
 from tests.query.views import client_of
 

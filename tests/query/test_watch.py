@@ -26,7 +26,7 @@ from runlore.schemas import (
     RunStarted,
     StepStarted,
 )
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 from tests.events import LogBuilder
 from tests.query.views import client_of, fold_live
 

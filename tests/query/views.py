@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from runlore.projector.archive import Archive, Received
+from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.projector.generations import make_current
+from runlore.projector.views.generations import make_current
 from runlore.query import Client
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
 from tests.events import EPOCH, LogBuilder
 
 HEADERS = b"NATS/1.0\r\nContent-Type: application/msgpack\r\n\r\n"

@@ -13,7 +13,7 @@ import pytest
 
 from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.settings import read_settings
-from runlore.schemas.transport import connect
+from runlore.wire.connect import connect
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runlore.schemas import DType, MetadataTypeError, Path, StorageSize, Uri
-from runlore.schemas.cells import TYPE_NAMES, from_cell, readable, to_cell
 from runlore.schemas.values import decode_value, encode_value, pack_metadata
+from runlore.store.cells import TYPE_NAMES, from_cell, readable, to_cell
 
 
 def _hashes(value: Any) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from runlore.schemas.access import REFUSED, unusable
 from runlore.schemas.errors import (
     CorruptLogError,
     FilterError,
@@ -22,6 +21,7 @@ from runlore.schemas.errors import (
     StreamDriftError,
     StreamMismatchError,
 )
+from runlore.store.access import REFUSED, unusable
 
 COMMANDS = {
     "up": "up:up",

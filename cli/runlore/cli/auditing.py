@@ -13,10 +13,12 @@ from runlore.cli.output import note
 from runlore.projector.audit.findings import Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.prove import Signed
-from runlore.schemas.audit.checkpoint import signed_by
-from runlore.schemas.audit.leaf import origin_of
 from runlore.schemas.errors import CorruptLogError, NotFoundError
-from runlore.schemas.layout import DataDir, LastVerify, write_struct
+from runlore.store.audit.checkpoint import signed_by
+from runlore.store.audit.leaf import origin_of
+from runlore.store.folder import DataDir
+from runlore.store.private_files import write_struct
+from runlore.store.records import LastVerify
 
 
 class KeyType(click.ParamType[Verifier]):

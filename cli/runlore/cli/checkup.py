@@ -14,11 +14,13 @@ from runlore.cli.outbox_checks import check_outboxes
 from runlore.cli.server import MIN_VERSION, find_program, server_version
 from runlore.cli.server_checks import check_server
 from runlore.cli.stack import readyz
-from runlore.schemas.access import check_readable, may
 from runlore.schemas.errors import FolderError, RunloreError
-from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct
 from runlore.schemas.settings import Settings
-from runlore.schemas.sqlite import sqlite
+from runlore.store.access import check_readable, may
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import ProjectorStatus
+from runlore.store.sqlite import sqlite
 
 __all__ = ["Finding", "check_up"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from runlore.schemas.transport import Backoff
+from runlore.wire.connect import Backoff
 
 STEADY_SECONDS = 10.0
 """A child that lived this long is steady: its next death is met without delay again."""

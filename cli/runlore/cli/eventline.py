@@ -6,8 +6,6 @@ import datetime as dt
 from typing import Any
 
 from runlore.cli.plain import plain
-from runlore.projector.archive import LogRow
-from runlore.schemas.cells import readable
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import (
@@ -28,6 +26,8 @@ from runlore.schemas.events import (
 )
 from runlore.schemas.paths import format_path
 from runlore.schemas.references import EntityRef
+from runlore.store.cells import readable
+from runlore.store.log_rows import LogRow
 
 
 def event_text(row: LogRow) -> str:

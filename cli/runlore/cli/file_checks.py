@@ -11,8 +11,11 @@ from pathlib import Path
 from runlore.cli.finding import Finding
 from runlore.projector.surroundings import FULL_BYTES
 from runlore.schemas.errors import RunloreError
-from runlore.schemas.layout import VIEW_SCHEMA, DataDir, ProjectorStatus, read_struct
-from runlore.schemas.sqlite import open_reader, sqlite
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import ProjectorStatus
+from runlore.store.sqlite import open_reader, sqlite
+from runlore.store.view_tables import VIEW_SCHEMA
 
 SCARCE_BYTES = 1_000_000_000
 WAL_BYTES = 256 * 1024 * 1024

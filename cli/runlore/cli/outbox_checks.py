@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from runlore.cli.finding import Finding
 from runlore.producer import OutboxStatus, outbox_status
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 LATE_SECONDS = 60.0
 """A server that is there stores an event much sooner."""
@@ -22,11 +22,10 @@ def check_outboxes(data: DataDir) -> Iterator[Finding]:
         reasons = "; ".join(dict.fromkeys(letter.reason for letter in refused[:100]))
         detail = f"{len(refused):,} events were refused by the server: {reasons}"
         yield Finding("refused events", "fail", detail, "change that; then `runlore outbox drain --retry-dead`")
-    unread = sorted({path.name for path in data.outboxes.glob("*.db")} - {one.path.name for one in found})
-    unread = [name for name in unread if (data.outboxes / name).exists()]  # drained and removed meanwhile
-    if unread:
-        advice = "keep a copy; sqlite3's .recover reads what is left of it"
-        yield Finding("damaged outbox", "fail", f"cannot be read: {', '.join(unread[:5])}", advice)
+    for one in found:
+        if one.damaged:
+            advice = f"its events that could be read are sent; keep it while events are missing, then delete {one.path}"
+            yield Finding("damaged outbox", "warn", f"{one.path}: {one.damaged}", advice)
 
 
 def _waiting(found: list[OutboxStatus]) -> Finding:

@@ -12,9 +12,9 @@ import msgspec
 from runlore.cli.plain import plain
 from runlore.cli.render import json_entry, text, when, who
 from runlore.query import Change
-from runlore.schemas.cells import readable
 from runlore.schemas.errors import SettingsError
-from runlore.schemas.layout import write_struct
+from runlore.store.cells import readable
+from runlore.store.private_files import write_struct
 
 MAX_VARIABLE = 60_000
 """Bytes of one environment variable; the kernel refuses 128 KiB. The JSON on stdin is always whole."""

@@ -14,13 +14,13 @@ import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
-from runlore.projector.api import ApiError, api
-from runlore.projector.restore import RestorePlan
-from runlore.projector.stream import stream_config, stream_info
+from runlore.projector.restoring.restore import RestorePlan
 from runlore.schemas.errors import NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import STREAM_NAME
-from runlore.schemas.transport import connect
+from runlore.wire.api import ApiError, api
+from runlore.wire.connect import connect
+from runlore.wire.stream import stream_config, stream_info
 
 CHUNK_BYTES = 128 * 1024
 CHUNK_SECONDS = 30.0

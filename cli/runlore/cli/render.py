@@ -8,8 +8,8 @@ from typing import Any, cast
 from runlore.cli.output import print_table
 from runlore.cli.plain import plain
 from runlore.query import Entity, Entry, PipelineRun, StepRun
-from runlore.schemas.cells import readable
 from runlore.schemas.special import StorageSize
+from runlore.store.cells import readable
 
 
 def json_entry(entry: Entry) -> dict[str, Any]:

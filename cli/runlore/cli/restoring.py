@@ -21,15 +21,18 @@ from runlore.cli.private_server import STREAMS, PrivateServer
 from runlore.cli.remote_stream import RemoteStream, ask
 from runlore.cli.server import find_program
 from runlore.projector import stream_drift, stream_info
-from runlore.projector.blocks import BlockWriter
-from runlore.projector.copy_stream import copy_stream
-from runlore.projector.restore import RestorePlan, plan_restore, restored_messages
-from runlore.projector.stream import create_stream, stream_config
+from runlore.projector.archiving.copy_stream import copy_stream
+from runlore.projector.restoring.blocks import BlockWriter
+from runlore.projector.restoring.restore import RestorePlan, plan_restore, restored_messages
 from runlore.schemas.errors import CorruptLogError, NotFoundError, RunloreError, ServerUnavailableError
-from runlore.schemas.layout import DataDir, FolderLock, ProjectorStatus, read_struct
 from runlore.schemas.settings import Settings
-from runlore.schemas.sqlite import open_reader, sqlite
 from runlore.schemas.subjects import STREAM_NAME
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
+from runlore.store.private_files import read_struct
+from runlore.store.records import ProjectorStatus
+from runlore.store.sqlite import open_reader, sqlite
+from runlore.wire.stream import create_stream, stream_config
 
 Progress = Callable[[str, int, int], None]
 """Hears what is done, how far, and of how much (0: unknown)."""

@@ -11,9 +11,12 @@ from importlib import resources
 from pathlib import Path
 
 from runlore.cli.nats_process import NatsProcess, quoted
-from runlore.schemas.access import make_folder
 from runlore.schemas.errors import ServerUnavailableError, SettingsError
-from runlore.schemas.layout import DataDir, Endpoint, FolderLock, read_struct, write_struct
+from runlore.store.access import make_folder
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
+from runlore.store.private_files import read_struct, write_struct
+from runlore.store.records import Endpoint
 
 MIN_VERSION = (2, 14)
 """Atomic batch publishing with the limits we rely on."""

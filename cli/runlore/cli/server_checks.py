@@ -15,17 +15,19 @@ from nats.aio.client import Client as NatsConnection
 from runlore.cli.finding import Finding
 from runlore.cli.stack import public_address
 from runlore.projector import stream_drift, stream_info
-from runlore.projector.api import api
-from runlore.projector.holes import find_holes
-from runlore.projector.patrol import WHAT_TO_DO
-from runlore.projector.stream import StreamInfo
+from runlore.projector.archiving.holes import find_holes
+from runlore.projector.archiving.patrol import WHAT_TO_DO
 from runlore.projector.surroundings import RESTART, write_error
 from runlore.schemas.errors import NotFoundError, RunloreError
-from runlore.schemas.layout import DataDir, Endpoint, read_struct
 from runlore.schemas.settings import Settings
-from runlore.schemas.sqlite import open_reader, sqlite
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
-from runlore.schemas.transport import connect
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
+from runlore.store.sqlite import open_reader, sqlite
+from runlore.wire.api import api
+from runlore.wire.connect import connect
+from runlore.wire.stream import StreamInfo
 
 ASK_SECONDS = 5.0
 NEARLY_FULL = 0.9

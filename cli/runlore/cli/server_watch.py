@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 from runlore.projector.surroundings import ASK_SECONDS, write_error
-from runlore.schemas.layout import DataDir, Endpoint, read_struct
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
 
 WATCH_SECONDS = 1.0
 HANGS_SECONDS = 60.0

@@ -16,11 +16,14 @@ from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.producer import OutboxKeeper
 from runlore.projector import open_stream
-from runlore.schemas.access import make_folder
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
-from runlore.schemas.layout import DashboardStatus, DataDir, FolderLock, ProjectorStatus, read_struct
 from runlore.schemas.settings import SETTINGS, Settings
-from runlore.schemas.transport import connect, server_options
+from runlore.store.access import make_folder
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
+from runlore.store.private_files import read_struct
+from runlore.store.records import DashboardStatus, ProjectorStatus
+from runlore.wire.connect import connect, server_options
 
 READY_SECONDS = 60.0
 PROJECTOR_STOP_SECONDS = 20.0

@@ -9,10 +9,10 @@ from typing import Any, cast
 from runlore.cli.output import note
 from runlore.query import Client, Entity
 from runlore.schemas.errors import NotFoundError
-from runlore.schemas.layout import DataDir
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import RESERVED_STAGES, EntityRef
 from runlore.schemas.settings import Settings
+from runlore.store.folder import DataDir
 
 PATIENCE_SECONDS = 1.0
 """How long what was logged just now may take to be in the view, while a projector runs."""

@@ -6,8 +6,8 @@ import sys
 
 from runlore.dashboard.serving import run_dashboard, say_where, say_why_not
 from runlore.schemas.errors import RunloreError, SettingsError
-from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import read_settings
+from runlore.store.folder import DataDir
 
 
 def main() -> int:

@@ -12,8 +12,8 @@ import msgspec
 
 from runlore.dashboard.links import linkable
 from runlore.dashboard.texts import FOLDED, PREVIEW, shortened, visible
-from runlore.schemas.cells import readable
 from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.store.cells import readable
 
 MAX_ITEMS = 200
 """Elements of a collection that a page shows; the JSON has all."""

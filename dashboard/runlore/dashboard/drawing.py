@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runlore.query.entities import StepRun
-from runlore.schemas.cells import nearest_float
+from runlore.store.cells import nearest_float
 
 
 def spark_points(values: Sequence[float], width: int = 80, height: int = 20) -> str:

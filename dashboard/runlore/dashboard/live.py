@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from runlore.query import Client
 from runlore.query.activity import Touched, touched
 from runlore.schemas.errors import RunloreError
-from runlore.schemas.sqlite import sqlite
+from runlore.store.sqlite import sqlite
 
 LOOK_SECONDS = 0.4
 """Between two looks at the view while someone listens."""

@@ -14,11 +14,13 @@ import uvicorn
 from runlore.dashboard.app import create_app
 from runlore.dashboard.safety import check_binding, is_loopback
 from runlore.query import Client
-from runlore.schemas.access import check_readable
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.hosts import has_port
-from runlore.schemas.layout import DashboardStatus, DataDir, write_struct
 from runlore.schemas.settings import Settings
+from runlore.store.access import check_readable
+from runlore.store.folder import DataDir
+from runlore.store.private_files import write_struct
+from runlore.store.records import DashboardStatus
 
 STOP_SECONDS = 2
 """How long open connections (those of live pages stay open) are waited for."""

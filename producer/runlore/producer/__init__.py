@@ -1,8 +1,5 @@
 """Emit metadata from steps: durable at once, sent in the background, never in the step's way."""
 
-from runlore.producer.context import run_context, step_context
-from runlore.producer.decorators import pipeline, step
-from runlore.producer.in_context import in_context
 from runlore.producer.lifecycle import configure, flush
 from runlore.producer.log import (
     add_note,
@@ -17,11 +14,14 @@ from runlore.producer.log import (
     use_artifact,
 )
 from runlore.producer.maintenance import DrainReport, OutboxKeeper, OutboxStatus, drain, outbox_status
-from runlore.producer.model import ArtifactConfig, Model
 from runlore.producer.producer import Producer
 from runlore.producer.receipts import Receipt
+from runlore.producer.runs.context import run_context, step_context
+from runlore.producer.runs.decorators import pipeline, step
+from runlore.producer.runs.in_context import in_context
+from runlore.producer.runs.model import ArtifactConfig, Model
+from runlore.producer.runs.step_info import get_step_context
 from runlore.producer.session import FlushReport
-from runlore.producer.step_info import get_step_context
 
 __all__ = [
     "ArtifactConfig",

@@ -16,12 +16,17 @@ from runlore.schemas.references import EntityRef
 
 def this_actor() -> Actor:
     """The actor of this process."""
+    return _actor(os.getpid())
+
+
+@lru_cache(maxsize=1)  # also because the password database cannot be asked any more while the interpreter ends
+def _actor(pid: int) -> Actor:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())  # a container's user without a passwd entry
     user = check_text("user", user)  # from the environment, where it need not be valid Unicode
-    return Actor(user=user, host=socket.gethostname(), pid=os.getpid(), library=library_version())
+    return Actor(user=user, host=socket.gethostname(), pid=pid, library=library_version())
 
 
 @lru_cache(maxsize=1)

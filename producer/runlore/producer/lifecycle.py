@@ -6,41 +6,37 @@ import atexit
 import logging
 import os
 import sys
-import threading
+from collections.abc import Callable
 from typing import Any
 
-from runlore.producer.environment import EXPORTED
-from runlore.producer.outbox import IMPORT_GATE, OPEN_OUTBOXES, SQLITE_GATE
+from runlore.producer.call_lock import CallLock
+from runlore.producer.outboxes.outbox import IMPORT_GATE, OPEN_OUTBOXES, SQLITE_GATE, Outbox
 from runlore.producer.producer import LIVE, Producer, before_first_session
+from runlore.producer.runs.environment import EXPORTED
 from runlore.producer.session import FlushReport
 from runlore.schemas.settings import Settings, read_settings
 
 logger = logging.getLogger("runlore")
+_getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
 class _Process:
     """What this process has one of."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.producer: Producer | None = None
+        self.lock = CallLock()
         self.hooked = False
-        self.held: list[Any] = []
-        """Locks taken for a fork."""
 
 
 _process = _Process()
+_producers: dict[str, Producer] = {}
+"""The process's own producer, under "default"."""
 
 
 def default_producer() -> Producer:
     """The producer of the `log_*` functions; made on first use from the environment."""
-    producer = _process.producer
-    if producer is None:
-        with _process.lock:
-            if _process.producer is None:
-                _process.producer = Producer(read_settings(EXPORTED.environ()))
-            producer = _process.producer
-    return producer
+    # Without a lock: a signal handler may come in between. Of two that are made then, the second is never used.
+    return _producers.get("default") or _producers.setdefault("default", Producer(read_settings(EXPORTED.environ())))
 
 
 def configure(**settings: Any) -> Settings:
@@ -57,7 +53,8 @@ def configure(**settings: Any) -> Settings:
         raise TypeError(f"no such setting: {', '.join(unknown)}. There are {', '.join(Settings.__struct_fields__)}")
     producer = Producer(read_settings(EXPORTED.environ(), **settings))
     with _process.lock:
-        before, _process.producer = _process.producer, producer
+        before = _producers.get("default")
+        _producers["default"] = producer
     if before is not None:
         before.close()
     return producer.settings
@@ -77,15 +74,26 @@ def _hook_exit() -> None:
     """Once a process: flush at its end. Children of multiprocessing end without atexit."""
     if _process.hooked:
         return
-    _process.hooked = True
     util, parent = sys.modules.get("multiprocessing.util"), sys.modules.get("multiprocessing.process")
     if util is not None and parent is not None and parent.parent_process() is not None:
         util.Finalize(None, _at_exit, exitpriority=10)
     else:
         atexit.register(_at_exit)
+    _process.hooked = True  # last: registered twice is harmless, never is not
+
+
+_end_hooks: list[Callable[[], None]] = []
+
+
+def before_end(hook: Callable[[], None]) -> Callable[[], None]:
+    """Call `hook` when the process ends, before its producers are closed."""
+    _end_hooks.append(hook)
+    return hook
 
 
 def _at_exit() -> None:
+    for hook in _end_hooks:
+        hook()
     for producer in list(LIVE):
         report = producer.close()
         if report.unsent and producer.settings.mode == "online":
@@ -98,32 +106,37 @@ def _at_exit() -> None:
 
 
 def _before_fork() -> None:
-    # The child must not inherit a lock, of ours or inside SQLite, that another thread holds.
-    IMPORT_GATE.acquire()
-    SQLITE_GATE.acquire()
-    _process.held = [outbox.lock for outbox in OPEN_OUTBOXES]
-    for lock in _process.held:
-        lock.acquire()
+    # The child must not inherit a lock, of ours or inside SQLite, that another thread holds. They belong to the call
+    # of os.fork(), except those that a call below it in this thread has already.
+    fork = _getframe(1)
+    IMPORT_GATE.take(fork)
+    SQLITE_GATE.take(fork)
+    seen: set[Outbox] = set()
+    while new := OPEN_OUTBOXES - seen:  # an outbox's own lock comes first, and outboxes may be opened meanwhile
+        SQLITE_GATE.leave(fork)
+        for outbox in new:
+            outbox.lock.take(fork)
+        SQLITE_GATE.take(fork)
+        seen |= new
 
 
 def _after_fork_in_parent() -> None:
-    for lock in reversed(_process.held):
-        lock.release()
-    _process.held = []
-    SQLITE_GATE.release()
-    IMPORT_GATE.release()
+    fork = _getframe(1)
+    for lock in (SQLITE_GATE, *[outbox.lock for outbox in OPEN_OUTBOXES.copy()], IMPORT_GATE):
+        lock.leave(fork)
+    for producer in list(LIVE):
+        producer.settle()
 
 
 def _after_fork_in_child() -> None:
     outboxes = list(OPEN_OUTBOXES)
     OPEN_OUTBOXES.clear()
-    _after_fork_in_parent()
-    _process.lock = threading.Lock()
+    for gate in (IMPORT_GATE, SQLITE_GATE):
+        gate.forget()
+    _process.lock = CallLock()
     _process.hooked = False
     for producer in list(LIVE):
-        session = producer.lost_by_fork()
-        if session is not None and session.book is not None:
-            session.book.lost_by_fork()
+        producer.lost_by_fork()
     if outboxes:
         import ctypes
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runlore.producer.lifecycle import default_producer
-from runlore.producer.lost import lost_target, run_of_lost
-from runlore.producer.place import Step, current_model, current_place, current_run, current_step
 from runlore.producer.receipts import Receipt
+from runlore.producer.runs.lost import lost_target, run_of_lost
+from runlore.producer.runs.place import Step, current_model, current_place, current_run, current_step
 from runlore.schemas.errors import MissingContextError
 from runlore.schemas.events import (
     AnyFact,

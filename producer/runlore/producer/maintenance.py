@@ -8,16 +8,18 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from runlore.producer.ledger import NOWHERE, Destination, read_destination
-from runlore.producer.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
-from runlore.producer.outbox_file import FIRST_WAITING, WAITING
-from runlore.producer.relay import Relay
-from runlore.schemas.access import check_readable
+from runlore.producer.outboxes.ledger import NOWHERE, Destination, read_destination
+from runlore.producer.outboxes.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
+from runlore.producer.outboxes.outbox_file import FIRST_WAITING, WAITING
+from runlore.producer.outboxes.rescue import damaged_outboxes, is_damage
+from runlore.producer.sending.relay import Relay
 from runlore.schemas.codec import decode_head
-from runlore.schemas.destinations import server_key
 from runlore.schemas.errors import EventDecodeError
-from runlore.schemas.layout import DataDir, FolderLock
 from runlore.schemas.settings import Settings
+from runlore.store.access import check_readable
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
+from runlore.wire.destinations import server_key
 
 STOP_SECONDS = 5.0
 LOOK_SECONDS = 5.0
@@ -56,11 +58,12 @@ class OutboxStatus(NamedTuple):
     """When the first waiting event occurred, Unix seconds; None when none waits, or it is damaged."""
     adopted: bool = False
     """Whether its own process has ended and another one sends what it left behind."""
-
     kept: int = 0
     """Events that the stream has acknowledged, kept until they are archived."""
     destination: Destination = NOWHERE
     """For whom the events are."""
+    damaged: str | None = None
+    """Why it cannot be read; in the folder `damaged`, of what could be read everything waits in another outbox."""
 
     @property
     def left_behind(self) -> bool:
@@ -77,10 +80,17 @@ class DrainReport(NamedTuple):
 
 
 def outbox_status(data: DataDir) -> list[OutboxStatus]:
-    """Every outbox of a data folder, oldest first. Raises FolderError where this user may not look."""
+    """Every outbox of a data folder, oldest first; then those that were damaged and are set aside.
+
+    Raises FolderError where this user may not look.
+    """
     check_readable(data.outboxes)
     found = [_status(path) for path in sorted(data.outboxes.glob("*.db"))]
-    return [status for status in found if status is not None]
+    aside = [
+        _damaged(path, f"{note.reason}; {note.rescued:,} events rescued", note.at)
+        for path, note in damaged_outboxes(data.outboxes)
+    ]
+    return [status for status in found if status is not None] + aside
 
 
 def _status(path: Path) -> OutboxStatus | None:
@@ -89,14 +99,13 @@ def _status(path: Path) -> OutboxStatus | None:
     try:
         found = _look_in_turn(path)
     except sqlite3.OperationalError as error:
+        if is_damage(error) and path.exists() and path.stat().st_size:
+            return _damaged(path, str(error), alive=not free)
         if "locked" in str(error):
             logger.warning("runlore: %s was not free to be read for %g s: try again", path, LOOK_SECONDS)
         return None  # or drained and removed while we looked, or not yet made
     except sqlite3.DatabaseError as error:
-        logger.warning(
-            "runlore: %s cannot be read (%s): put it aside, or repair it with sqlite3's .recover", path, error
-        )
-        return None
+        return _damaged(path, str(error), alive=not free)
     finally:
         lock.release()
     dead = [DeadLetter._make(row) for row in found.dead]
@@ -113,6 +122,10 @@ def _status(path: Path) -> OutboxStatus | None:
         kept=found.kept,
         destination=found.destination,
     )
+
+
+def _damaged(path: Path, reason: str, created: float | None = None, alive: bool = False) -> OutboxStatus:
+    return OutboxStatus(path, path.stem, None, alive, 0, [], created, damaged=reason)
 
 
 def _occurred(payload: bytes | None) -> float | None:

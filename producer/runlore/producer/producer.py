@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import threading
+import sys
 import weakref
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -12,9 +14,12 @@ from typing import Any
 import anyio.to_thread
 import msgspec
 
+from runlore.producer.aside import Aside, PutAside
+from runlore.producer.call_lock import CallLock
 from runlore.producer.receipts import Receipt
 from runlore.producer.session import ClosedError, FlushReport, Session, too_large
-from runlore.schemas.errors import MissingContextError
+from runlore.producer.warn import warn_not_stored
+from runlore.schemas.errors import MissingContextError, OutboxError
 from runlore.schemas.events import (
     AnyFact,
     ArtifactVersionConsumed,
@@ -43,6 +48,7 @@ LIVE: weakref.WeakSet[Producer] = weakref.WeakSet()
 
 _subject = lru_cache(maxsize=4096)(subject_for)
 _encode = msgspec.msgpack.Encoder().encode
+_getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
 class Producer:
@@ -60,7 +66,8 @@ class Producer:
         self.settings = settings if settings is not None and not overrides else _merged(settings, overrides)
         self._traceparent = check_text("TRACEPARENT", os.environ.get("TRACEPARENT", "")) or None
         self._session: Session | None = None
-        self._opening = threading.Lock()
+        self._aside: Aside = deque()
+        self._opening = CallLock()
         LIVE.add(self)
 
     async def emit(
@@ -105,18 +112,80 @@ class Producer:
         while True:
             session = self._session or self._open()
             try:
-                return session.store(fact, subject, run, step, causation_id)
+                receipt = None if session is None else session.store(fact, subject, run, step, causation_id)
             except ClosedError:
                 self._forget(session)
+                continue
+            finally:
+                if self._aside:
+                    self.settle()
+            if receipt is None:  # inside another call of this thread: that one stores the event when it ends
+                aside = self.prepared(fact, run, step, causation_id)
+                self._aside.append(aside)
+                return aside.receipt
+            return receipt
 
-    def _open(self) -> Session:
-        with self._opening:
+    def prepared(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> PutAside:
+        """An event for `emit_prepared`, packed and checked as for `emit_packed`. Raises EventTooLargeError."""
+        subject = _subject(self.settings.project, subject_of(fact, run, step))
+        size = len(_encode(fact))
+        if size > self.settings.max_event_bytes:
+            raise too_large(fact, size, self.settings.max_event_bytes)
+        return PutAside(fact, subject, run, step, causation_id, self.settle)
+
+    def emit_prepared(self, aside: PutAside) -> None:
+        """`emit_packed` in two steps, so that whoever is interrupted in between can ask `has_emitted`.
+
+        Raises OutboxError; then the event is not emitted.
+        """
+        if self.settings.mode == "disabled":
+            aside.stored(None)
+            return
+        self._aside.append(aside)
+        try:
+            self._store_aside()
+        except OutboxError:
+            with contextlib.suppress(ValueError):  # another thread was faster
+                self._aside.remove(aside)
+            if not aside.done:
+                raise
+
+    def has_emitted(self, aside: PutAside) -> bool:
+        """Whether the event is in the outbox, or will be, whatever happens to the call that emits it."""
+        return aside in self._aside or aside.done
+
+    def settle(self) -> None:
+        """Store what was put aside, unless this is inside another call of this thread."""
+        try:
+            self._store_aside()
+        except OutboxError as error:
+            warn_not_stored(len(self._aside), str(error))
+
+    def _store_aside(self) -> None:
+        while self._aside:
+            session = self._session or self._open()
+            if session is None or not session.settle():
+                return
+            if session.closed:
+                self._forget(session)
+
+    def _open(self) -> Session | None:
+        """A new session; None inside a call of this thread that is opening it."""
+        frame = _getframe()
+        if not self._opening.take(frame):
+            return None
+        try:
             if self._session is None:
-                self._session = Session(self.settings, self._traceparent)
-                _on_first_session()
+                _before_session()
+                self._session = Session(self.settings, self._traceparent, self._aside)
             return self._session
+        finally:
+            self._opening.leave(frame)
+            del frame
 
-    def _forget(self, session: Session) -> None:
+    def _forget(self, session: Session | None) -> None:
+        if session is not None:
+            session.close_soon()
         with self._opening:
             if self._session is session:
                 self._session = None
@@ -127,9 +196,10 @@ class Producer:
         Waits the whole time even when the server is away, and says what is unsent then. Without either a first
         connection may take 10 s, and everything after it 5 s.
         """
+        self.settle()
         session = self._session
         if session is None:
-            return FlushReport(0, 0)
+            return FlushReport(len(self._aside), 0)
         return session.flush(timeout)
 
     async def flush_async(self, timeout: float | None = None) -> FlushReport:  # noqa: ASYNC109 -- as flush()
@@ -138,19 +208,22 @@ class Producer:
 
     def close(self) -> FlushReport:
         """Flush, stop the relay, close the outbox. What is left is sent by the next process."""
+        self.settle()
         session = self._session
         if session is None:
-            return FlushReport(0, 0)
+            return FlushReport(len(self._aside), 0)
         report = session.flush_at_exit()
         session.close()
         self._forget(session)
         return report
 
-    def lost_by_fork(self) -> Session | None:
+    def lost_by_fork(self) -> None:
         """In a forked child: forget the parent's session, so that the next event opens an own one."""
         session, self._session = self._session, None
-        self._opening = threading.Lock()
-        return session
+        self._opening = CallLock()
+        self._aside = deque()
+        if session is not None:
+            session.lost_by_fork()
 
     @property
     def session(self) -> Session | None:
@@ -174,11 +247,11 @@ _first_session_hooks: list[Callable[[], None]] = []
 
 
 def before_first_session(hook: Callable[[], None]) -> None:
-    """Call `hook` whenever a producer has opened an outbox (the lifecycle module's exit hooks)."""
+    """Call `hook` whenever a producer is about to open an outbox (the lifecycle module's exit hooks)."""
     _first_session_hooks.append(hook)
 
 
-def _on_first_session() -> None:
+def _before_session() -> None:
     for hook in _first_session_hooks:
         hook()
 

@@ -3,61 +3,94 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import threading
-from collections.abc import Iterable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import anyio.to_thread
 
+from runlore.producer.outboxes.outbox import holds_up_relays
 from runlore.schemas.errors import NotSentError, ReceiptTimeoutError
 
 MAX_RANGES = 100_000
 """Ranges of acknowledgements kept (about 20 MB at the most); the oldest go first."""
+INSIDE_A_CALL = (
+    "this waits inside another call of runlore, in a signal handler for example, and that one has to end first: "
+    "wait for the receipt after the handler has returned"
+)
+NOT_SENT_HERE = "this process does not send the event (offline or disabled mode, or another process's receipt)"
 
 
 class AckBook:
-    """What became of one producer's events, by sequence number, in compact ranges."""
+    """What became of one producer's events, by sequence number, in compact ranges.
+
+    One thread writes, the relay's. Others read without a lock: an exception or a signal handler in a waiting call
+    must never keep the relay out.
+    """
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self._firsts: list[int] = []
-        self._ranges: list[tuple[int, int]] = []  # last sequence number, position of the first
+        self._ranges: tuple[list[int], list[tuple[int, int]]] = [], []
+        """First numbers; last numbers with the position of the first. The second list is never the shorter one."""
         self._dead: dict[int, str] = {}
         self._handled = 0
         self._closed: str | None = None
         self._dropped = 0
+        self._gates: deque[threading.Lock] = deque()
 
     def stored(self, first: int, last: int, position: int) -> None:
         """Rows `first` to `last` stand on the stream without a gap, `last` at `position`."""
         position -= last - first
-        with self.changed:
-            if self._ranges:
-                before, (until, at) = self._firsts[-1], self._ranges[-1]
-                if first == until + 1 and position == at + first - before:
-                    self._ranges[-1] = (last, at)
-                    self.changed.notify_all()
-                    return
-            self._firsts.append(first)
-            self._ranges.append((last, position))
-            if len(self._firsts) > MAX_RANGES:
-                half = MAX_RANGES // 2
-                self._dropped = self._ranges[half - 1][0]
-                del self._firsts[:half], self._ranges[:half]
-            self.changed.notify_all()
+        firsts, ranges = self._ranges
+        if ranges:
+            before, (until, at) = firsts[-1], ranges[-1]
+            if first == until + 1 and position == at + first - before:
+                ranges[-1] = (last, at)
+                self._changed()
+                return
+        ranges.append((last, position))
+        firsts.append(first)
+        if len(firsts) > MAX_RANGES:
+            half = MAX_RANGES // 2
+            self._dropped = ranges[half - 1][0]
+            self._ranges = firsts[half:], ranges[half:]
+        self._changed()
 
     def dead(self, seqs: Iterable[int], reason: str) -> None:
         """These rows went to the dead letters."""
-        with self.changed:
-            self._dead.update(dict.fromkeys(seqs, reason))
-            self.changed.notify_all()
+        self._dead.update(dict.fromkeys(seqs, reason))
+        self._changed()
 
     def handled(self, last: int) -> None:
         """All rows up to `last` are stored or dead."""
-        with self.changed:
-            self._handled = max(self._handled, last)
-            self.changed.notify_all()
+        self._handled = max(self._handled, last)
+        self._changed()
+
+    def _changed(self) -> None:
+        # A waiting call adds its gate first and looks then: it sees this change, or its gate is opened here.
+        with contextlib.suppress(IndexError):
+            while self._gates:
+                self._gates.popleft().release()
+
+    def wait_for(self, true: Callable[[], object], timeout: float | None) -> None:
+        """Wait until `true()`, at most `timeout` seconds (None: for ever)."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not true():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            gate = threading.Lock()
+            gate.acquire()
+            self._gates.append(gate)
+            if not true():
+                gate.acquire(timeout=-1 if left is None else left)
+            with contextlib.suppress(ValueError):  # opened
+                self._gates.remove(gate)
 
     def settled(self, last: int) -> bool:
-        """Whether nothing up to `last` waits any more, or waiting has no point. Hold `changed`."""
+        """Whether nothing up to `last` waits any more, or waiting has no point."""
         return self._handled >= last or self._closed is not None
 
     def open_count(self, last: int) -> int:
@@ -69,36 +102,43 @@ class AckBook:
 
     def close(self, reason: str) -> None:
         """Nothing more will be acknowledged here; who waits is told `reason`."""
-        with self.changed:
-            self._closed = reason
-            self.changed.notify_all()
+        self._closed = reason
+        self._changed()
 
     def lost_by_fork(self) -> None:
         """In a forked child: the parent's relay answers only the parent."""
-        self.changed = threading.Condition()
+        self._gates = deque()
         self._closed = "the event was emitted before a fork: only the parent process learns its position"
 
     def wait(self, seq: int, timeout: float | None) -> int | None:
         """The position of a row; None after `timeout` seconds. Raises NotSentError when there will be none."""
-        with self.changed:
-            self.changed.wait_for(lambda: self._position(seq) or seq in self._dead or self._closed, timeout)
-            position = self._position(seq)
-            if position is not None:
-                return position
-            if seq in self._dead:
-                raise NotSentError(f"the server refused the event: {self._dead[seq]}")
-            if seq <= self._dropped:
-                raise NotSentError("the receipt is too old to look up here; ask Client.wait_for(receipt)")
-            if self._closed is not None:
-                raise NotSentError(self._closed)
-            return None
+        if self._position(seq) is None and holds_up_relays():
+            raise NotSentError(INSIDE_A_CALL)
+        self.wait_for(lambda: self._position(seq) or seq in self._dead or self._closed, timeout)
+        position = self._position(seq)
+        if position is not None:
+            return position
+        if seq in self._dead:
+            raise NotSentError(f"the server refused the event: {self._dead[seq]}")
+        if seq <= self._dropped:
+            raise NotSentError("the receipt is too old to look up here; ask Client.wait_for(receipt)")
+        if self._closed is not None:
+            raise NotSentError(self._closed)
+        return None
 
     def _position(self, seq: int) -> int | None:
-        index = bisect.bisect_right(self._firsts, seq) - 1
+        firsts, ranges = self._ranges
+        index = bisect.bisect_right(firsts, seq) - 1
         if index < 0:
             return None
-        last, position = self._ranges[index]
-        return position + seq - self._firsts[index] if seq <= last else None
+        last, position = ranges[index]
+        return position + seq - firsts[index] if seq <= last else None
+
+
+class _Waiting(Protocol):
+    """What a receipt asks: an AckBook, or an event that is put aside."""
+
+    def wait(self, seq: int, timeout: float | None) -> int | None: ...
 
 
 class Receipt:
@@ -109,7 +149,7 @@ class Receipt:
 
     __slots__ = ("_book", "_seq", "event_id")
 
-    def __init__(self, event_id: str, seq: int = 0, book: AckBook | None = None) -> None:
+    def __init__(self, event_id: str, seq: int = 0, book: _Waiting | None = None) -> None:
         self.event_id = event_id
         self._seq = seq
         self._book = book
@@ -121,9 +161,7 @@ class Receipt:
         (offline or disabled mode, refused by the server, unpickled elsewhere).
         """
         if self._book is None:
-            raise NotSentError(
-                "this process does not send the event (offline or disabled mode, or another process's receipt)"
-            )
+            raise NotSentError(NOT_SENT_HERE)
         position = self._book.wait(self._seq, timeout)
         if position is None:
             raise ReceiptTimeoutError(f"event {self.event_id} is not on the stream after {timeout or 0:g} s")

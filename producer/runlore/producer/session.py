@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 import time
 from typing import Any, NamedTuple
 
 import msgspec
 
 from runlore.producer.actor import this_actor
-from runlore.producer.allowance import LOOK_SECONDS, Allowance
-from runlore.producer.ledger import Destination
-from runlore.producer.outbox import Outbox
+from runlore.producer.aside import Aside, PutAside
+from runlore.producer.outboxes.ledger import Destination
+from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
+from runlore.producer.outboxes.rescue import is_damage
 from runlore.producer.receipts import AckBook, Receipt
-from runlore.producer.relay import Relay
-from runlore.producer.source import Source
+from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
+from runlore.producer.sending.relay import Relay
+from runlore.producer.sending.source import Source
+from runlore.producer.warn import warn_not_stored
 from runlore.schemas.codec import encode_event
-from runlore.schemas.destinations import server_key
-from runlore.schemas.errors import EventTooLargeError
+from runlore.schemas.errors import EventTooLargeError, OutboxError
 from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
 from runlore.schemas.ids import new_id
-from runlore.schemas.layout import DataDir
 from runlore.schemas.limits import COUNTED_BYTES
 from runlore.schemas.settings import Settings
 from runlore.schemas.validity import check_size
+from runlore.store.folder import DataDir
+from runlore.wire.destinations import server_key
 
 STOP_SECONDS = 1.0
 _LARGEST_KEYS = 5
+_BEGAN = new_id()
+"""What ended processes left since then may be a child's: it is sent before this process ends. Older outboxes are not
+this one's to wait for."""
 _encode = msgspec.msgpack.Encoder().encode
 _UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
+_getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
 class FlushReport(NamedTuple):
@@ -45,44 +53,72 @@ class ClosedError(Exception):
 
 
 class Session:
-    """Raises OutboxError when the outbox cannot be opened."""
+    """Raises OutboxError when the outbox cannot be opened.
 
-    def __init__(self, settings: Settings, traceparent: str | None) -> None:
+    An exception may end a call at any instruction (Ctrl-C, an alarm handler). The number that is being stored stands
+    in `_trying` before the row goes into the outbox, and in `last_seq` after it; where the two differ, the next call
+    asks the outbox what became of it.
+    """
+
+    def __init__(self, settings: Settings, traceparent: str | None, aside: Aside) -> None:
         self.settings = settings
         self.last_seq = 0
+        self._trying = 0
+        self._aside = aside
         self._traceparent = traceparent
         self._actor = this_actor()
         self.outbox = Outbox.create(DataDir(settings.data_dir).outboxes, new_id(), _destination(settings))
         self._lock = self.outbox.lock
+        self._queue = self._lock.queue
         self._producer_id = self.outbox.producer_id
         self._closed = False
         self.relay: Relay | None = None
         self.book: AckBook | None = None
-        if settings.mode == "online":
-            self._start_relay()
+        self._source: Source | None = None
+        if settings.mode == "online" and not sys.is_finalizing():  # no thread would start any more
+            try:
+                self._start_relay()
+            except BaseException:
+                if self.relay is None:
+                    self.outbox.close()
+                raise
 
     def _start_relay(self) -> None:
         self.book = AckBook()
-        relay = Relay(self.settings, Source(self.outbox, self.settings, self.book), lambda: self.last_seq)
+        self._source = Source(self.outbox, self.settings, self.book)
+        relay = Relay(self.settings, self._source, self._newest)
         try:
             relay.start()
         except RuntimeError:
-            self.book = None  # the interpreter ends: the next process sends what is stored now
+            self.book = self._source = None  # the interpreter ends: the next process sends what is stored now
             return
         self.relay = relay
 
+    def _newest(self) -> int:
+        """The last number, for the relay; also stores what an interrupted call left put aside."""
+        if self._aside:
+            self._settled()
+        return self.last_seq
+
     def store(
         self, fact: AnyFact, subject: str, run: str | None, step: str | None, causation_id: str | None
-    ) -> Receipt:
-        """Put one event into the outbox.
+    ) -> Receipt | None:
+        """Put one event into the outbox; None, and nothing done, inside another call of this thread.
 
         Raises EventTooLargeError, OutboxError (nothing is stored then), or ClosedError.
         """
         event_id = new_id()
         occurred_at = dt.datetime.now(_UTC)
-        with self._lock:
+        frame = _getframe()
+        queue = self._queue
+        queue.append(frame)
+        if queue[0] is not frame and not self._lock.wait(frame):
+            return None
+        try:
             if self._closed:
                 raise ClosedError
+            if self._trying != self.last_seq:
+                self._recount()
             seq = self.last_seq + 1
             payload = encode_event(
                 Event(
@@ -104,26 +140,105 @@ class Session:
                 raise too_large(fact, len(payload), self.settings.max_event_bytes)
             if len(payload) > COUNTED_BYTES:
                 check_size(fact)
+            self._trying = seq
             self.outbox.insert(seq, subject, payload)
             self.last_seq = seq
+        except OutboxError as error:
+            if self._closed or self.outbox.closed or is_damage(error.__cause__):
+                raise ClosedError from error  # by a signal handler on top of this call, or for good
+            raise
+        finally:
+            queue.remove(frame)
+            del frame  # it would hold itself
+            if queue:
+                self._lock.wake()
         relay = self.relay
         if relay is not None and relay.parked:
             relay.wake()
         return Receipt(event_id, seq, self.book)
+
+    def settle(self) -> bool:
+        """Store what was put aside, and find the counter after an interruption; False inside a call of this thread.
+
+        Raises OutboxError; what is not stored stays put aside.
+        """
+        frame = _getframe()
+        if not self._lock.take(frame):
+            return False
+        try:
+            self._catch_up()
+        finally:
+            self._lock.leave(frame)
+            del frame
+        if self.relay is not None and self.relay.parked:
+            self.relay.wake()
+        return True
+
+    def _catch_up(self) -> None:
+        if self._closed:
+            return
+        if self._trying != self.last_seq:
+            self._recount()
+        while self._aside:
+            self._store_aside(self._aside[0])
+
+    def _recount(self) -> None:
+        """A call was interrupted: is its row in the outbox, or already on its way? Hold the lock."""
+        seq = self._trying
+        sent = self._source is not None and self._source.after >= seq
+        if not sent and not self.outbox.has(seq):
+            for aside in self._aside:
+                if aside.seq == seq:
+                    aside.seq = 0
+            self._trying = self.last_seq
+        else:
+            self.last_seq = seq
+
+    def _store_aside(self, aside: PutAside) -> None:
+        """Store the oldest event put aside, once: where it has a number, an interrupted call stored it."""
+        if not aside.seq:
+            seq = self._trying = self.last_seq + 1
+            aside.seq = seq
+            self.outbox.insert(seq, aside.subject, self._payload_of(aside, seq))
+            self.last_seq = seq
+        aside.stored(self.book)
+        self._aside.popleft()
+
+    def _payload_of(self, aside: PutAside, seq: int) -> bytes:
+        return encode_event(
+            Event(
+                id=aside.receipt.event_id,
+                schema=SCHEMA_VERSION,
+                project=self.settings.project,
+                occurred_at=aside.occurred_at,
+                actor=self._actor,
+                producer_id=self._producer_id,
+                producer_seq=seq,
+                fact=aside.fact,
+                run=aside.run,
+                step=aside.step,
+                traceparent=self._traceparent,
+                causation_id=aside.causation_id,
+            )
+        )
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
 
     def flush(self, timeout: float | None) -> FlushReport:
         """Wait until everything emitted so far is stored or refused, at most `timeout` seconds.
 
         None: as long as the setting says.
         """
-        if self.relay is not None and self.book is not None:
+        # Inside a call of this thread, in a signal handler, the relay may have to wait for that call.
+        if self._settled() and self.relay is not None and self.book is not None and not holds_up_relays():
             target, book = self.last_seq, self.book
             if self.relay.parked:
                 self.relay.wake()
             allowance = self._allowance(timeout)
-            with book.changed:
-                while not book.settled(target) and (left := allowance.left()) > 0:
-                    book.changed.wait(min(left, LOOK_SECONDS))
+            while not book.settled(target) and (left := allowance.left()) > 0:
+                book.wait_for(lambda: book.settled(target), min(left, LOOK_SECONDS))
         return self.report()
 
     def _allowance(self, timeout: float | None = None) -> Allowance:
@@ -131,36 +246,72 @@ class Session:
         seconds = self.settings.flush_timeout if timeout is None else timeout
         return Allowance(seconds, lambda: None if relay is None else relay.reachable)
 
+    def _settled(self) -> bool:
+        try:
+            return self.settle()
+        except OutboxError as error:
+            warn_not_stored(len(self._aside), str(error))
+            return True
+
     def report(self) -> FlushReport:
+        aside = len(self._aside)
         if self.book is None:
-            return FlushReport(self.last_seq, 0)
-        return FlushReport(self.book.open_count(self.last_seq), self.book.dead_count())
+            return FlushReport(self.last_seq + aside, 0)
+        return FlushReport(self.book.open_count(self.last_seq) + aside, self.book.dead_count())
 
     def flush_at_exit(self) -> FlushReport:
         """Send what can be sent before the process ends.
 
         Leaves at once when the server is away, unless someone set how long to wait.
         """
-        if self.relay is None:
+        if not self._settled() or self.relay is None or holds_up_relays():
             return self.report()
         allowance = self._allowance()
-        ticket = self.relay.sweep()
+        ticket = self.relay.sweep(since=_BEGAN)
         while not self.relay.swept(ticket) and self.relay.alive and allowance.left() > 0:
             if allowance.pointless():
                 break
             time.sleep(0.002)
         return self.report()
 
+    def close_soon(self) -> None:
+        """Close without waiting; a damaged outbox is set aside by whoever finds it next."""
+        self._closed = True
+        if self.relay is None:
+            self.outbox.close()
+        else:
+            self.relay.stop(0.0)
+
     def close(self) -> None:
         """Stop the relay and close the outbox; what is left waits for the next process."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+        frame = _getframe()
+        if self._lock.take(frame):
+            try:
+                self._finish()
+            finally:
+                self._lock.leave(frame)
+        del frame
+        # A call of this thread below this one finds the outbox closed, and opens the next session.
+        self._closed = True
         if self.relay is None:
             self.outbox.close()
         else:
             self.relay.stop(STOP_SECONDS)
+
+    def lost_by_fork(self) -> None:
+        """In a forked child: the outbox and the relay are the parent's."""
+        self._closed = True
+        if self.book is not None:
+            self.book.lost_by_fork()
+
+    def _finish(self) -> None:
+        try:
+            self._catch_up()
+        except OutboxError:
+            # Stored or not, that is not known now: twice is harmless, the ID is the same.
+            for aside in self._aside:
+                aside.seq = 0
+        self._closed = True
 
 
 def _destination(settings: Settings) -> Destination:

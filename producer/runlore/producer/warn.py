@@ -36,3 +36,15 @@ def warn_lost(process: str) -> None:
         threading.current_thread().name,
         process,
     )
+
+
+def warn_not_stored(count: int, reason: str) -> None:
+    """Tell once for each reason that events logged inside another call are not in the outbox yet."""
+    if reason in _said or len(_said) >= 100:
+        return
+    _said.add(reason)
+    logger.warning(
+        "runlore: %d event(s) logged inside another log call are not stored yet: %s. The next call tries again",
+        count,
+        reason,
+    )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from runlore.schemas.access import unusable, why_refused
-from runlore.schemas.sqlite import is_refusal, sqlite
+from runlore.store.access import unusable, why_refused
+from runlore.store.sqlite import is_refusal, sqlite
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from runlore.projector.state import ServiceState
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 _GAUGES = {
     "connected": "1 while connected to NATS.",

@@ -8,10 +8,10 @@ import signal
 import threading
 from types import FrameType
 
-from runlore.projector.archive import ArchiveReader
-from runlore.projector.archive_stage import ArchiveStage
+from runlore.projector.archiving.archive import ArchiveReader
+from runlore.projector.archiving.archive_stage import ArchiveStage
 from runlore.projector.database import MachineErrors, OpenFiles
-from runlore.projector.fold_stage import FoldStage
+from runlore.projector.fold.fold_stage import FoldStage
 from runlore.projector.health import Health
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.metrics import Metrics
@@ -28,9 +28,11 @@ from runlore.schemas.errors import (
     StreamDriftError,
     StreamMismatchError,
 )
-from runlore.schemas.layout import PUBLIC, DataDir, ProjectorStatus, read_struct, write_struct
 from runlore.schemas.settings import Settings
-from runlore.schemas.transport import Backoff
+from runlore.store.folder import DataDir
+from runlore.store.private_files import PUBLIC, read_struct, write_struct
+from runlore.store.records import ProjectorStatus
+from runlore.wire.connect import Backoff
 
 TICK_SECONDS = 1.0
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from runlore.projector.logs import get_log
 from runlore.projector.state import LIVE_SECONDS
-from runlore.schemas.layout import DataDir, FolderLock
+from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
 
 POLL_SECONDS = 0.1
 

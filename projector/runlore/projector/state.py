@@ -6,7 +6,7 @@ import dataclasses
 import os
 import time
 
-from runlore.schemas.layout import ProjectorStatus
+from runlore.store.records import ProjectorStatus
 
 ASKED = "asked to stop"
 """Why a service stopped that did not fail."""

@@ -17,9 +17,11 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from runlore.projector.state import ServiceState
-from runlore.schemas.layout import DataDir, Endpoint, read_struct
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import STREAM_NAME
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
 
 LOOK_SECONDS = 2.0
 ASK_SECONDS = 5.0

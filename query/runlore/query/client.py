@@ -27,10 +27,11 @@ from runlore.query.waiting import HasEventId, wait_for
 from runlore.query.watch.feed import AsyncWatch, Watch, feed
 from runlore.query.watch.selection import Since
 from runlore.schemas.errors import SettingsError
-from runlore.schemas.layout import ProjectorStatus, read_struct
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import read_settings, user_path
+from runlore.store.private_files import read_struct
+from runlore.store.records import ProjectorStatus
 
 __all__ = ["Client", "HasEventId"]
 

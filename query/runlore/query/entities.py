@@ -14,9 +14,9 @@ from runlore.query.entries import MissingKeyError
 from runlore.query.history import was_logged
 from runlore.query.scope import Scope
 from runlore.query.view.leaves import Cells, field_of_many, step_keys
-from runlore.schemas.cells import to_cell
 from runlore.schemas.names import exact_text
 from runlore.schemas.paths import PathParts, format_path, parse_path
+from runlore.store.cells import to_cell
 
 
 class ArtifactVersion(Entity, kind=""):

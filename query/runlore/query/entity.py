@@ -16,9 +16,9 @@ from runlore.query.scope import Scope
 from runlore.query.series import Series, series
 from runlore.query.time.moment import NO_END, AsOf, Clock, Moment, utc
 from runlore.query.view.leaves import Cells, assemble, cells, leaves
-from runlore.schemas.cells import readable
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
+from runlore.store.cells import readable
 
 
 class Entity:

@@ -12,10 +12,10 @@ from runlore.query.time.moment import Moment
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
 from runlore.query.view.leaves import ENDED, Leaf, assemble, leaves, prefixed, rows_at
-from runlore.schemas.cells import from_cell
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
 from runlore.schemas.paths import format_path, parse_path
+from runlore.store.cells import from_cell
 
 GROUP = "dict"
 

@@ -11,16 +11,17 @@ import msgspec
 
 from runlore.query.plain import plain
 from runlore.query.scope import Scope
-from runlore.schemas.audit.checkpoint import Checkpoint, read_unchecked
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.merkle import Step, climb
-from runlore.schemas.audit.proof import prove_event
-from runlore.schemas.audit.tree import StoredNodes, read_tree
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
 from runlore.schemas.events import Event, event_type
-from runlore.schemas.layout import LastVerify, read_struct
-from runlore.schemas.sqlite import open_raw_reader, sqlite
+from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.merkle import Step, climb
+from runlore.store.audit.proof import prove_event
+from runlore.store.audit.tree import StoredNodes, read_tree
+from runlore.store.private_files import read_struct
+from runlore.store.records import LastVerify
+from runlore.store.sqlite import open_raw_reader, sqlite
 
 MAX_GAPS = 100
 

@@ -6,8 +6,8 @@ import decimal
 import math
 from typing import Any, TypeGuard
 
-from runlore.schemas.cells import nearest_float
 from runlore.schemas.special import StorageSize
+from runlore.store.cells import nearest_float
 
 Number = int | float | decimal.Decimal
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
-from runlore.schemas.cells import readable
+from runlore.store.cells import readable
 
 _EXACT_INT = 2**53
 """JSON readers may hold numbers as doubles: larger integers are written as text."""

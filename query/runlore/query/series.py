@@ -10,9 +10,9 @@ from runlore.query.history import paths_below
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment, Range, utc
 from runlore.query.view.connection import ViewReader
-from runlore.schemas.cells import from_cell, nearest_float
 from runlore.schemas.errors import NotFoundError, RunloreError
 from runlore.schemas.paths import PathParts, format_path
+from runlore.store.cells import from_cell, nearest_float
 
 NUMERIC = ("int", "float", "decimal", "StorageSize")
 

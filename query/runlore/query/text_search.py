@@ -17,9 +17,9 @@ from runlore.query.entity import Entity, entities_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, check_limit
 from runlore.query.view.kinds import is_instance
-from runlore.schemas.cells import SHORT_CELL, from_cell, readable
 from runlore.schemas.errors import InvalidReferenceError, LatestOnlyError
-from runlore.schemas.grams import gram_phrase
+from runlore.store.cells import SHORT_CELL, from_cell, readable
+from runlore.store.grams import gram_phrase
 
 MAX_WORDS = 20
 MAX_CHARACTERS = 1000

@@ -20,7 +20,7 @@ from runlore.cli.commands.audit_proofs import bundle, check, prove, trail
 from runlore.cli.options import TARGET, data_dir_option, force_option, json_option, require_new, settings_for
 from runlore.cli.output import note, print_json
 from runlore.cli.progress import progress_bar
-from runlore.projector.archive import ArchiveReader
+from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.findings import VerifyReport
 from runlore.projector.audit.keys import Verifier, load_signer, make_signer
 from runlore.projector.audit.opening import open_audited
@@ -28,11 +28,11 @@ from runlore.projector.audit.prove import newest_checkpoint
 from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
-from runlore.schemas.audit.leaf import origin_of
 from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
-from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
-from runlore.schemas.sqlite import sqlite
+from runlore.store.audit.leaf import origin_of
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import sqlite
 
 
 @click.group()

@@ -24,19 +24,20 @@ from runlore.cli.options import (
 )
 from runlore.cli.output import note, print_json
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
-from runlore.projector.archive import ArchiveReader, LogRow
+from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover
 from runlore.projector.audit.trail import positions_about
 from runlore.query import Client
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.proof import ProvenEvent
 from runlore.schemas.errors import NotFoundError
-from runlore.schemas.layout import DataDir
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.proof import ProvenEvent
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import LogRow
 
 
 @click.command()

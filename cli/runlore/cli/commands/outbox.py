@@ -13,8 +13,8 @@ from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import print_json, print_table
 from runlore.cli.plain import plain
 from runlore.producer import DrainReport, OutboxStatus, drain, outbox_status
-from runlore.schemas.layout import DataDir
 from runlore.schemas.settings import Settings
+from runlore.store.folder import DataDir
 
 _SHOW_PROGRESS_AFTER = 2.0
 
@@ -48,17 +48,23 @@ def status(data_dir: Path | None, as_json: bool) -> None:
     print_table(
         ("producer", "process", "waiting", "kept", "refused", "for"),
         [
-            (one.producer_id, _process(one), str(one.waiting), str(one.kept), str(len(one.dead_letters)), _for(one))
+            (one.producer_id, _process(one), _waiting_in(one), str(one.kept), str(len(one.dead_letters)), _for(one))
             for one in found
         ],
     )
     for one in found:
+        if one.damaged:
+            click.echo(f"damaged: {one.path}: {one.damaged}")
         for letter in one.dead_letters:
             click.echo(f"refused: {letter.subject} (event {letter.seq} of {one.producer_id}): {letter.reason}")
 
 
 def _process(one: OutboxStatus) -> str:
-    return f"{one.pid} {'alive' if one.alive else 'ended'}"
+    return f"{one.pid or '?'} {'alive' if one.alive else 'ended'}"
+
+
+def _waiting_in(one: OutboxStatus) -> str:
+    return "damaged" if one.damaged else str(one.waiting)
 
 
 def _for(one: OutboxStatus) -> str:

@@ -15,7 +15,7 @@ from runlore.cli.output import note
 from runlore.cli.progress import progress_bar
 from runlore.cli.stop_signals import StopSignals
 from runlore.projector import Projection, follow
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 _LOOK_SECONDS = 0.2
 

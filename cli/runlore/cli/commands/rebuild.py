@@ -11,8 +11,8 @@ from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import note, print_json
 from runlore.cli.progress import progress_bar
 from runlore.projector import rebuild_view
-from runlore.projector.generations import remove_old_views
-from runlore.schemas.layout import DataDir
+from runlore.projector.views.generations import remove_old_views
+from runlore.store.folder import DataDir
 
 
 @click.command()

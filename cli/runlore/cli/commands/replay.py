@@ -19,13 +19,13 @@ from runlore.cli.output import note
 from runlore.cli.progress import progress_bar
 from runlore.cli.reading import WHEN
 from runlore.projector import ArchiveReader
-from runlore.projector.archive import LogRow
-from runlore.projector.replay import mentioning, replay
+from runlore.projector.views.replay import mentioning, replay
 from runlore.query import Client
 from runlore.schemas.errors import MomentError, NotFoundError
-from runlore.schemas.layout import DataDir
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import LogRow
 
 _BATCH = 1000
 
@@ -105,7 +105,7 @@ def _log(settings: Settings, url: str | None) -> Generator[ArchiveReader]:
     with tempfile.TemporaryDirectory() as scratch:
         path = DataDir(settings.data_dir).log
         if url is not None:
-            from runlore.projector.copy_stream import copy_stream
+            from runlore.projector.archiving.copy_stream import copy_stream
 
             path = Path(scratch) / "log.db"
             with progress_bar("copying the stream") as progress:

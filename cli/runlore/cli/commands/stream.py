@@ -12,8 +12,8 @@ from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import note, print_json
 from runlore.cli.restoring import Restore
 from runlore.producer import outbox_status
-from runlore.projector.restore import RestorePlan
-from runlore.schemas.layout import DataDir
+from runlore.projector.restoring.restore import RestorePlan
+from runlore.store.folder import DataDir
 
 
 @click.group()

@@ -11,7 +11,7 @@ from runlore.cli.options import POSITION, data_dir_option, json_option, settings
 from runlore.cli.output import print_json
 from runlore.cli.stop_signals import StopSignals
 from runlore.projector import ArchiveReader
-from runlore.schemas.layout import DataDir
+from runlore.store.folder import DataDir
 
 _POLL_SECONDS = 0.1
 _BATCH = 500

@@ -22,7 +22,7 @@ from runlore.query import Entity, Entry
 from runlore.query.activity import Activity
 from runlore.query.evidence import AuditState, LoggedEvent, SignedCheckpoint, event_plain
 from runlore.query.plain import plain
-from runlore.schemas.cells import to_cell
+from runlore.store.cells import to_cell
 
 
 def value_out(value: Any, kind: str | None = None) -> Value:

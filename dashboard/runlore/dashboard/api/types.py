@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from runlore.query.evidence import Gap
-from runlore.schemas.layout import LastVerify
+from runlore.store.records import LastVerify
 
 
 class Value(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from runlore.query.compare.comparison import Row, best_columns
 from runlore.query.numbers import is_number
 from runlore.query.plain import plain
 from runlore.query.time.moment import NO_END, NOW, utc
-from runlore.schemas.cells import readable
+from runlore.store.cells import readable
 
 CELLS = 1500
 """Cells that one part of the table has; the page fetches the next part when it is scrolled to."""

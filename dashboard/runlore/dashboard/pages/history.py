@@ -14,9 +14,9 @@ from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
 from runlore.query.numbers import difference
 from runlore.query.page.sketch import Sketch, sketch
-from runlore.schemas.cells import nearest_float
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.values import encode_value
+from runlore.store.cells import nearest_float
 
 ROWS = 100
 POINTS = 4000

@@ -12,7 +12,7 @@ from runlore.dashboard.visit import Visit
 from runlore.query import Entity
 from runlore.query.activity import project_activity
 from runlore.query.numbers import is_number
-from runlore.schemas.cells import from_cell
+from runlore.store.cells import from_cell
 
 RUNS, MODELS, EVENTS, RUNNING, HEADLINES = 8, 8, 12, 8, 3
 _NUMBERS = ("float", "int", "decimal", "StorageSize")

@@ -14,10 +14,10 @@ from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
 from runlore.query.find.checks import ENTITY_FIELDS, ONLY_FIELDS
-from runlore.schemas.cells import from_cell
 from runlore.schemas.errors import FilterError, InvalidReferenceError
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef, checked
+from runlore.store.cells import from_cell
 
 ROWS = 50
 MAX_COLUMNS = 24

@@ -11,7 +11,8 @@ from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
-from runlore.schemas.layout import ProjectorStatus, read_struct
+from runlore.store.private_files import read_struct
+from runlore.store.records import ProjectorStatus
 
 ROWS = 40
 QUARANTINED = 200

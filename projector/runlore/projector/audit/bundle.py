@@ -14,34 +14,20 @@ from typing import NamedTuple
 
 import msgspec
 
+from runlore.projector.audit.bundle_content import FORMAT, Bundle
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.report import html_report
-from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.merkle import check_consistency
-from runlore.schemas.audit.proof import ProvenEvent
 from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.merkle import check_consistency
 
-FORMAT = "runlore bundle 1"
 MAX_MEMBER_BYTES = 1 << 30
 """A larger member is refused: zip files unpack to anything."""
 
 _MADE = (1980, 1, 1, 0, 0, 0)
 """Equal contents give equal files."""
-
-
-class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """What is proved; the content of bundle.json, bytes as base64."""
-
-    format: str
-    epoch: str
-    project: str
-    about: list[str]
-    """References of the entities that the events are about. Not proved."""
-    events: list[ProvenEvent]
-    consistency: list[bytes] | None = None
-    """From since-checkpoint.txt to checkpoint.txt (RFC 6962, 2.1.2)."""
 
 
 class CheckedBundle(NamedTuple):

@@ -5,19 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlite_utils import Database
 
 from runlore.projector.audit.leaves import LeafError, leaves
 from runlore.projector.logs import get_log
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.tree import Growth, Tree, read_tree
 from runlore.schemas.errors import CorruptLogError
-from runlore.schemas.sqlite import open_raw_reader, sqlite
-
-if TYPE_CHECKING:  # the archive grows the tree: importing it here would be a circle
-    from runlore.projector.archive import Received
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.tree import Growth, Tree, read_tree
+from runlore.store.log_rows import Received
+from runlore.store.sqlite import open_raw_reader, sqlite
 
 CATCH_UP_POSITIONS = 20_000
 """Positions added to the tree of an older log in one transaction; a stop in between loses nothing."""

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from runlore.schemas.access import using
 from runlore.schemas.errors import NotFoundError, SettingsError
-from runlore.schemas.layout import write_private
+from runlore.store.access import using
+from runlore.store.private_files import write_private
 
 _ED25519 = b"\1"
 """The signature type of C2SP signed-note, "Signature types"."""

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.sqlite import sqlite
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.sqlite import sqlite
 
 _ROWS = """SELECT position, event_id, recorded_ns, subject, headers, payload, duplicate_of
     FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""

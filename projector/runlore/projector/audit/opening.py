@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from runlore.projector.log_tables import require_known_tables
-from runlore.schemas.access import check_readable
 from runlore.schemas.errors import CorruptLogError, NotFoundError
-from runlore.schemas.sqlite import open_raw_reader, sqlite
+from runlore.store.access import check_readable
+from runlore.store.log_tables import require_known_tables
+from runlore.store.sqlite import open_raw_reader, sqlite
 
 _TREE_TABLES = ("tree_state", "tree_leaves", "tree_nodes", "checkpoints")
 _TABLES = ("log", "log_state", "gaps", *_TREE_TABLES)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runlore.projector.audit.keys import Verifier
-from runlore.schemas.audit.checkpoint import Checkpoint, signed_by
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.merkle import check_consistency, consistency_proof
-from runlore.schemas.audit.proof import TAMPERED, ProvenEvent, prove_event
-from runlore.schemas.audit.tree import StoredNodes, leaf_index
 from runlore.schemas.errors import CorruptLogError, NotFoundError
-from runlore.schemas.sqlite import sqlite
+from runlore.store.audit.checkpoint import Checkpoint, signed_by
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.merkle import check_consistency, consistency_proof
+from runlore.store.audit.proof import TAMPERED, ProvenEvent, prove_event
+from runlore.store.audit.tree import StoredNodes, leaf_index
+from runlore.store.sqlite import sqlite
 
 
 class Signed(NamedTuple):

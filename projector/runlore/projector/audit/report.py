@@ -9,22 +9,20 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
+from runlore.projector.audit.bundle_content import Bundle
 from runlore.projector.audit.keys import Verifier
-from runlore.schemas.audit.checkpoint import Checkpoint
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.proof import ProvenEvent
-from runlore.schemas.cells import readable
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import Event, event_type
 from runlore.schemas.references import EntityRef
-
-if TYPE_CHECKING:
-    from runlore.projector.audit.bundle import Bundle
+from runlore.store.audit.checkpoint import Checkpoint
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.proof import ProvenEvent
+from runlore.store.cells import readable
 
 _NAMES = {"targets": "about"}
 

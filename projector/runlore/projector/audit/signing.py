@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from runlore.projector.audit.keys import Signer, load_or_make_signer, load_signer
-from runlore.schemas.audit.checkpoint import Checkpoint
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.tree import Tree
 from runlore.schemas.errors import CorruptLogError
+from runlore.store.audit.checkpoint import Checkpoint
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.tree import Tree
 
 CHECKPOINT_LEAVES = 1_000
 """New leaves that make a new checkpoint due, at most one a second: each waits for the disk."""

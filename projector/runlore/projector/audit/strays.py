@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from runlore.projector.audit.findings import Place, Problem
-from runlore.schemas.audit.tree import BLOCK_LEVEL
-from runlore.schemas.sqlite import sqlite
+from runlore.store.audit.tree import BLOCK_LEVEL
+from runlore.store.sqlite import sqlite
 
 
 class StrayError(Exception):

@@ -13,15 +13,17 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 
-from runlore.projector.archive import Gap, Received
+from runlore.projector.archiving.intake import Intake
 from runlore.projector.audit.findings import Problem, StreamReport
-from runlore.projector.intake import Intake
-from runlore.projector.stream import StreamInfo, get_message, next_sequence, stream_info
 from runlore.schemas.errors import NotFoundError
-from runlore.schemas.layout import DataDir, ProjectorStatus, read_struct
 from runlore.schemas.settings import Settings
-from runlore.schemas.sqlite import sqlite
-from runlore.schemas.transport import connect
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Gap, Received
+from runlore.store.private_files import read_struct
+from runlore.store.records import ProjectorStatus
+from runlore.store.sqlite import sqlite
+from runlore.wire.connect import connect
+from runlore.wire.stream import StreamInfo, get_message, next_sequence, stream_info
 
 SAMPLE = 200
 """Messages compared unless all are."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
-from runlore.schemas.sqlite import open_reader
+from runlore.store.sqlite import open_reader
 
 _ABOUT = """
     SELECT created_position FROM entities WHERE entity_id = :id

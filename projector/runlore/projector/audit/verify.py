@@ -18,12 +18,12 @@ from runlore.projector.audit.leaves import LeafError, LeafKind, leaves
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CHECKPOINT_SECONDS
 from runlore.projector.audit.strays import StrayError, require_no_strays
-from runlore.schemas.audit.checkpoint import Checkpoint, read_checkpoint
-from runlore.schemas.audit.leaf import LeafCoder
-from runlore.schemas.audit.merkle import HASH_BYTES
-from runlore.schemas.audit.tree import BLOCK, BLOCK_LEVEL, Tree, read_tree
 from runlore.schemas.errors import CorruptLogError
-from runlore.schemas.sqlite import sqlite
+from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint
+from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.merkle import HASH_BYTES
+from runlore.store.audit.tree import BLOCK, BLOCK_LEVEL, Tree, read_tree
+from runlore.store.sqlite import sqlite
 
 Progress = Callable[[int, int], None]
 """Hears the verified position and the last one."""

@@ -8,16 +8,16 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runlore.projector.archive import ArchiveReader
+from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
-from runlore.projector.digest import Snapshot
-from runlore.projector.rebuild import Progress, fold_log
-from runlore.projector.search_index import sync_search
-from runlore.projector.tables import TABLES
-from runlore.projector.view import View
+from runlore.projector.views.digest import Snapshot
+from runlore.projector.views.rebuild import Progress, fold_log
+from runlore.projector.views.search_index import sync_search
+from runlore.projector.views.view import View
 from runlore.schemas.errors import CorruptLogError
-from runlore.schemas.layout import DataDir
-from runlore.schemas.sqlite import open_raw_reader, open_reader, sqlite
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import open_raw_reader, open_reader, sqlite
+from runlore.store.view_tables import TABLES
 
 
 class _Rows(NamedTuple):

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
 from runlore.projector.fold.rows import REMOVED, Rows
-from runlore.schemas.cells import Cell, to_cell
 from runlore.schemas.paths import PathParts
+from runlore.store.cells import Cell, to_cell
 
 FlatKey = tuple[str, tuple[int, ...], Sequence[Cell]]
 """A key, the path IDs of its leaves, and their cells."""

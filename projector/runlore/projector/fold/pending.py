@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from runlore.schemas.cells import Cell
-from runlore.schemas.sqlite import sqlite
+from runlore.store.cells import Cell
+from runlore.store.sqlite import sqlite
 
 PlainRow = tuple[int, int, int, str, Any]
 """Entity ID, path ID, position, type and value of a leaf whose cell needs no text beside it."""

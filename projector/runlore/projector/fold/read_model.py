@@ -20,7 +20,6 @@ from runlore.projector.fold.targets import (
     version,
 )
 from runlore.projector.fold.where import Where
-from runlore.projector.tables import TABLES_SQL
 from runlore.schemas.events import (
     ArtifactVersionConsumed,
     ArtifactVersionProduced,
@@ -36,6 +35,7 @@ from runlore.schemas.events import (
     StepStarted,
 )
 from runlore.schemas.references import EntityRef
+from runlore.store.view_tables import TABLES_SQL
 
 FOLD_VERSION = 4
 """Raise it with every change to what the fold writes: views of another version are made anew."""

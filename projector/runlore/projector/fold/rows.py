@@ -13,10 +13,10 @@ from typing import Any
 from runlore.projector.fold.event_rows import EventRows
 from runlore.projector.fold.pending import Pending, next_id
 from runlore.projector.fold.projection import Reads
-from runlore.schemas.cells import Cell, from_cell, to_cell
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
-from runlore.schemas.sqlite import sqlite
+from runlore.store.cells import Cell, from_cell, to_cell
+from runlore.store.sqlite import sqlite
 
 MAX_CACHED_ENTITIES = 50_000
 MAX_CACHED_PATHS = 200_000

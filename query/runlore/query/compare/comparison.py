@@ -10,8 +10,8 @@ from runlore.query.entity import Entity
 from runlore.query.frames import frame
 from runlore.query.numbers import is_number
 from runlore.query.view.leaves import Cells
-from runlore.schemas.cells import from_cell, readable
 from runlore.schemas.paths import parse_path
+from runlore.store.cells import from_cell, readable
 
 Best = Literal["max", "min"]
 

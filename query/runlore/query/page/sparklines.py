@@ -5,7 +5,7 @@ from __future__ import annotations
 from runlore.query.entity import Entity
 from runlore.query.series import NUMERIC
 from runlore.query.view.leaves import prefixed
-from runlore.schemas.cells import from_cell, nearest_float
+from runlore.store.cells import from_cell, nearest_float
 
 _LEAVES = f"""SELECT h.path_id, p.path FROM heads h CROSS JOIN paths p USING (path_id)
     WHERE h.entity_id = ? AND p.scope = 'metadata' AND h.type IN ({", ".join(repr(name) for name in NUMERIC)})

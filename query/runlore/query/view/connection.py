@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from runlore.query.view.functions import register
-from runlore.schemas.access import using
 from runlore.schemas.errors import (
     CorruptLogError,
     InvalidReferenceError,
@@ -20,8 +19,10 @@ from runlore.schemas.errors import (
     QueryTimeoutError,
     RunloreError,
 )
-from runlore.schemas.layout import VIEW_SCHEMA, DataDir
-from runlore.schemas.sqlite import is_damage, open_reader, sqlite
+from runlore.store.access import using
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import is_damage, open_reader, sqlite
+from runlore.store.view_tables import VIEW_SCHEMA
 
 STEPS_PER_LOOK = 20_000
 """Instructions of SQLite's machine between two looks at the clock: about a millisecond."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from runlore.query.time.iso import iso_micros
-from runlore.schemas.cells import from_cell, to_cell
-from runlore.schemas.sqlite import sqlite
 from runlore.schemas.values import decode_value
+from runlore.store.cells import from_cell, to_cell
+from runlore.store.sqlite import sqlite
 
 COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,

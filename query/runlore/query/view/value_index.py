@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runlore.schemas.cells import SHORT_CELL
+from runlore.store.cells import SHORT_CELL
 
 INDEXED = 200
 """Characters of a text that the indexes hold; see `SHORT_CELL`."""

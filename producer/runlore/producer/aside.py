@@ -1,0 +1,67 @@
+"""Calls put aside: events that wait in memory for a moment, because their call came from inside another call."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Callable
+
+from runlore.producer.receipts import INSIDE_A_CALL, NOT_SENT_HERE, AckBook, Receipt
+from runlore.schemas.errors import NotSentError
+from runlore.schemas.events import AnyFact
+from runlore.schemas.ids import new_id
+
+
+class PutAside:
+    """One event on its way to the outbox."""
+
+    __slots__ = (
+        "_book",
+        "_settle",
+        "causation_id",
+        "done",
+        "fact",
+        "occurred_at",
+        "receipt",
+        "run",
+        "seq",
+        "step",
+        "subject",
+    )
+
+    def __init__(
+        self,
+        fact: AnyFact,
+        subject: str,
+        run: str | None,
+        step: str | None,
+        causation_id: str | None,
+        settle: Callable[[], object],
+    ) -> None:
+        self.fact, self.subject, self.run, self.step, self.causation_id = fact, subject, run, step, causation_id
+        self.occurred_at = dt.datetime.now(dt.UTC)
+        self.seq = 0
+        """Its number in the outbox, from the moment on in which it is about to be stored."""
+        self.done = False
+        """Whether it is in the outbox."""
+        self.receipt = Receipt(new_id(), 0, self)
+        self._book: AckBook | None = None
+        self._settle = settle
+
+    def stored(self, book: AckBook | None) -> None:
+        """It is in the outbox: from now on its receipt asks `book`."""
+        self._book = book
+        self.done = True
+
+    def wait(self, seq: int, timeout: float | None) -> int | None:
+        """As `AckBook.wait`, for the receipt, which knows no number. Raises NotSentError if waiting would never end."""
+        self._settle()
+        if not self.done:
+            raise NotSentError(INSIDE_A_CALL)
+        if self._book is None:
+            raise NotSentError(NOT_SENT_HERE)
+        return self._book.wait(self.seq, timeout)
+
+
+Aside = deque[PutAside]
+"""A producer's events put aside, oldest first. Appending and removing one is atomic."""

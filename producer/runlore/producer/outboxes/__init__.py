@@ -1,0 +1,1 @@
+"""Outboxes: events that are durable here and not yet on the stream."""

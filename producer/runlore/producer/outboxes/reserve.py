@@ -1,0 +1,64 @@
+"""A reserve of disk space: given up when the disk is full, so that waiting events can be marked as sent and leave."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+MAX_BYTES = 2 * 1024 * 1024
+SHARE = 16
+"""Part of a small disk that is kept back: one of so many."""
+ROOM_BYTES = 64 * 1024
+"""Free space from which on calls are stored again."""
+
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""The latter two: no room for the file that SQLite shares with other processes."""
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error of SQLite may mean that the disk is full."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _FULL
+
+
+class Reserve:
+    """A file of nothing, one a data folder. Where space is handed out late (copy on write), it helps less."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "reserve"
+
+    def keep(self) -> bool:
+        """Have the reserve; False when there is no room for it and as much again."""
+        if self.path.exists():
+            return True
+        try:
+            disk = os.statvfs(self.path.parent)
+            size = min(MAX_BYTES, disk.f_blocks * disk.f_frsize // SHARE)
+            if _free(disk) < 2 * size:
+                return False
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            self.give_up()
+            return False
+        return True
+
+    def give_up(self) -> bool:
+        """Free its space; False when it was gone already."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+            return True
+        return False
+
+    def has_room(self) -> bool:
+        """Whether calls can be stored beside the reserve."""
+        return self.keep() and _free(os.statvfs(self.path.parent)) >= ROOM_BYTES
+
+
+def _free(disk: os.statvfs_result) -> int:
+    return disk.f_bavail * disk.f_frsize

@@ -1,0 +1,1 @@
+"""Runs and steps: what is open here, decorators, parameters, outputs, and what children inherit."""

@@ -1,0 +1,307 @@
+"""The relay: a daemon thread with its own event loop that carries outboxes to the stream.
+
+It never ends because of the server: it connects again for ever. It adopts the outboxes of processes
+that are gone, and rests without a single wake-up of the step while there is nothing to send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from runlore.producer.outboxes.claims import Claims, Expected
+from runlore.producer.outboxes.outbox import IMPORT_GATE
+from runlore.producer.outboxes.rescue import is_damage
+from runlore.producer.sending.acks import DeliveryError, NotOursError, WrongStreamError
+from runlore.producer.sending.adopted import Adopted
+from runlore.producer.sending.confirm import Confirmer
+from runlore.producer.sending.relay_loop import RelayLoop
+from runlore.producer.sending.source import Source
+from runlore.schemas.errors import RunloreError, ServerUnavailableError
+from runlore.schemas.settings import Settings
+from runlore.store.folder import DataDir
+
+if TYPE_CHECKING:
+    from runlore.producer.sending.delivery import Delivery
+
+POLL_SECONDS = 0.005
+"""How often the relay looks for new events while there were some lately."""
+LINGER_SECONDS = 1.0
+"""After this long without events it parks, and the next emit wakes it."""
+ADOPT_SECONDS = 5.0
+FIRST_ADOPT_SECONDS = 1.0
+"""A process that ends sooner has no time for what others left."""
+NO_STREAM_SECONDS = 5.0
+"""A server without a stream for so long is told to a person; one that just starts has none for a moment."""
+
+logger = logging.getLogger("runlore")
+
+
+class Relay:
+    """Carries one own outbox (if any) and the folder's orphans. It owns them: its thread closes them."""
+
+    def __init__(self, settings: Settings, own: Source | None, last_seq: Callable[[], int]) -> None:
+        self._settings = settings
+        self._data = DataDir(settings.data_dir)
+        self._own = own
+        self._last_seq = last_seq
+        self._adopted = Adopted(settings, self._warn)
+        self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
+        self._stopping = False
+        self._connecting = False
+        self._no_stream_since: float | None = None
+        self._warned: set[str] = set()
+        self._loop = RelayLoop()
+        self._signal = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="runlore-relay", daemon=True)
+        self.parked = False
+        """Whether an emit must wake this relay."""
+        self.reachable: bool | None = None
+        """Whether the last attempt to connect succeeded; None until the first one ends."""
+        self._asked = self._answered = 0
+        """Sweeps asked for, and the last one after which nothing was left to send."""
+
+    def start(self) -> None:
+        """Raises RuntimeError when the interpreter is shutting down."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Make a parked relay look again; from any thread."""
+        self.parked = False
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the relay has stopped
+            self._loop.call_soon_threadsafe(self._signal.set)
+
+    def sweep(self, since: str = "") -> int:
+        """Send everything and look for orphans now; returns a ticket for `swept`.
+
+        With `since`, from now on only orphans that were made after that ID.
+        """
+        self._adopted.since = since
+        self._asked += 1
+        self.wake()
+        return self._asked
+
+    def swept(self, ticket: int) -> bool:
+        """Whether nothing, orphans included, was left to send at some time after the sweep was asked for."""
+        return self._answered >= ticket
+
+    def stop(self, timeout: float) -> bool:
+        """Stop and close the outboxes; False when the thread needs longer (it goes on stopping)."""
+        self._stopping = True
+        self.wake()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the relay has stopped
+            self._loop.call_soon_threadsafe(self._stop_connecting)
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            # The runner ends what nats-py leaves running when a connection breaks.
+            with (
+                contextlib.suppress(asyncio.CancelledError),  # stopped while it was connecting
+                asyncio.Runner(loop_factory=lambda: self._loop) as runner,
+            ):
+                runner.run(self._serve_for_ever())
+        finally:
+            self._close_outboxes()
+
+    def _close_outboxes(self) -> None:
+        if self._own is not None and self._own.book is not None:
+            self._own.book.close("the producer was closed; the event waits in the outbox and will be sent later")
+        self._adopted.close()
+        if self._own is not None:
+            self._own.close()
+
+    def _stop_connecting(self) -> None:
+        if self._connecting:  # there may be nobody to answer for a long time
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+
+    async def _serve_for_ever(self) -> None:
+        with IMPORT_GATE:
+            # Here, not at the top: a step that imports the producer does not pay for nats-py.
+            from runlore.producer.sending.delivery import Delivery
+            from runlore.wire.connect import Backoff, patience
+
+        backoff = Backoff()
+        failures = 0
+        while not self._stopping:
+            self._connecting = True
+            try:
+                connect_seconds = patience(self._settings, failures)
+                async with Delivery(self._settings, self._wake_from_loop, connect_seconds) as delivery:
+                    self._connecting, self.reachable, failures = False, True, 0
+                    claims = await self._claims(delivery)
+                    backoff.reset()
+                    await self._serve(delivery, claims)
+            except ServerUnavailableError as error:
+                self.reachable = False
+                failures += 1
+                self._warn_if_refused(error)
+            except DeliveryError as error:
+                self._tell(error)
+            except Exception:  # the supervised boundary: the outbox keeps the events whatever it was
+                self.reachable = False
+                logger.warning("the relay of runlore failed and tries again; nothing is lost", exc_info=True)
+            if not self._stopping:
+                await self._pause(backoff.wait())
+
+    async def _claims(self, delivery: Delivery) -> Claims:
+        """What may be sent over this connection. Raises DeliveryError when the own outbox may not."""
+        expected = Expected.read(self._data)
+        stream = await delivery.identify()
+        self._no_stream_since = None
+        try:
+            claims = Claims(self._settings, stream, expected, any_project=self._own is None)
+            if self._own is not None:
+                claims.require(self._own.destination)
+                claims.claim(self._own)
+                claims.find_lost(self._own)
+        except WrongStreamError as error:
+            raise DeliveryError(error) from error
+        self._adopted.recheck(claims)
+        return claims
+
+    async def _serve(self, delivery: Delivery, claims: Claims) -> None:
+        confirmer = Confirmer(delivery, self._sources, self._signal.set)
+        try:
+            async with confirmer:
+                await self._send_for_ever(delivery, claims, confirmer)
+        finally:
+            self._end_lease()
+
+    def _sources(self) -> list[Source]:
+        return [*([self._own] if self._own else []), *self._adopted.sources]
+
+    async def _send_for_ever(self, delivery: Delivery, claims: Claims, confirmer: Confirmer) -> None:
+        active, scanned = time.monotonic(), self._answered
+        while not self._stopping:
+            delivery.check()
+            confirmer.check()
+            asked = self._asked
+            if asked != scanned:
+                self._next_scan, scanned = 0.0, asked
+                self._adopted.leave_older()
+            if self._adopted.more:
+                self._next_scan, self._adopted.more = 0.0, False  # look again when these are sent
+            self._resend_lost()
+            if await self._send_some(delivery):
+                active = time.monotonic()
+                confirmer.hear()
+                continue
+            self._end_lease()
+            if time.monotonic() >= self._next_scan:
+                self._next_scan = time.monotonic() + ADOPT_SECONDS
+                if self._adopted.scan(claims):
+                    claims = await self._claims(delivery)
+                confirmer.hear()
+                continue
+            self._answered = asked
+            if time.monotonic() - active < LINGER_SECONDS:
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                await self._park()
+
+    def _resend_lost(self) -> None:
+        for source in self._sources():
+            if source.resend():
+                self._warn("the stream lost events after it had acknowledged them; they are sent again")
+
+    async def _send_some(self, delivery: Delivery) -> bool:
+        """One batch of the own outbox, and one of each adopted; whether there was any."""
+        sent = False
+        if self._own is not None and (waiting := self._last_seq() - self._own.after) > 0:
+            self._own.lease.begin(waiting)
+            try:
+                sent = await self._send_batch(delivery, self._own)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                self._lose_own(error)
+        for source in list(self._adopted.sources):
+            if self._stopping:
+                break
+            sent = await self._send_adopted(delivery, source) or sent
+        return sent
+
+    def _lose_own(self, error: sqlite3.Error) -> None:
+        """The own outbox is damaged: as an orphan it is set aside, and its process opens another one."""
+        own, self._own = self._own, None
+        assert own
+        if own.book is not None:
+            own.book.close(f"the outbox is damaged ({error}); what can be read of it is sent")
+        own.lease.forget()
+        own.close()
+        self._adopted.rescue(own.outbox.path, error)
+
+    async def _send_adopted(self, delivery: Delivery, source: Source) -> bool:
+        try:
+            if await self._send_batch(delivery, source):
+                return True
+        except sqlite3.DatabaseError as error:
+            self._adopted.lose(source, error)
+        else:
+            self._adopted.sent(source)
+        return False
+
+    async def _send_batch(self, delivery: Delivery, source: Source) -> bool:
+        rows = source.read()
+        if rows:
+            try:
+                await delivery.deliver(source, rows)
+            except NotOursError as error:
+                self._warn(f"{error}: they wait in {source.outbox.path}")
+                self._adopted.rest(source)
+        return bool(rows)
+
+    def _end_lease(self) -> None:
+        if self._own is not None:
+            self._own.lease.end()
+
+    async def _park(self) -> None:
+        if self._own is not None:
+            self._own.outbox.checkpoint()
+        self.parked = True
+        # An emit stores first and looks at `parked` then; we look the other way round: nothing slips through.
+        if self._asked == self._answered and (self._own is None or self._last_seq() <= self._own.after):
+            await self._pause(max(0.0, self._next_scan - time.monotonic()))
+        self.parked = False
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._signal.wait(), seconds)
+        except TimeoutError:
+            return
+        self._signal.clear()
+
+    def _wake_from_loop(self) -> None:
+        self._signal.set()
+
+    def _warn_if_refused(self, error: RunloreError) -> None:
+        # A server that is away is normal and silent; one that turns us away needs a person.
+        if "authorization" in str(error).lower() or "authentication" in str(error).lower():
+            self._warn(f"{error}. Events wait in {self._data.outboxes}; check RUNLORE_URL and RUNLORE_CREDENTIALS")
+
+    def _tell(self, error: DeliveryError) -> None:
+        if not error.no_stream:
+            self._no_stream_since = None
+        elif self._no_stream_since is None:
+            self._no_stream_since = time.monotonic()
+        since = self._no_stream_since
+        if error.worth_telling or (since is not None and time.monotonic() - since > NO_STREAM_SECONDS):
+            self._warn(f"{error}. Events wait in {self._data.outboxes}")
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned and len(self._warned) < 100:
+            self._warned.add(text)
+            logger.warning("runlore: %s", text)

@@ -1,0 +1,196 @@
+"""The archive stage: one connection to NATS, from its checks to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+import nats.errors
+from nats.aio.client import Client as NatsConnection
+
+from runlore.projector.archiving.archive import Archive
+from runlore.projector.archiving.archive_service import ArchiveService
+from runlore.projector.archiving.archived_stream import open_stream, require_stream
+from runlore.projector.archiving.checks import check_stream
+from runlore.projector.archiving.holes import trailing_gap
+from runlore.projector.archiving.intake import Intake
+from runlore.projector.archiving.lost_log import LostLog, lost_log, require_everything
+from runlore.projector.archiving.patrol import Patrol
+from runlore.projector.audit.signing import CheckpointWriter
+from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES
+from runlore.projector.logs import get_log
+from runlore.projector.metrics import Metrics
+from runlore.projector.state import ServiceState
+from runlore.schemas.errors import ServerUnavailableError
+from runlore.schemas.settings import Settings
+from runlore.store.folder import DataDir
+from runlore.store.log_rows import Gap, Received
+from runlore.store.private_files import read_struct, write_struct
+from runlore.store.records import ArchivedStream
+from runlore.wire.connect import connect
+from runlore.wire.destinations import server_key
+from runlore.wire.stream import StreamIdentity
+
+WATCH_SECONDS = 1.0
+
+
+class ArchiveStage:
+    """Copies the stream into log.db, connection after connection. `archived` is called after each commit."""
+
+    def __init__(self, settings: Settings, state: ServiceState, metrics: Metrics, archived: Callable[[], None]) -> None:
+        self._settings, self._data = settings, DataDir(settings.data_dir)
+        self._state, self._metrics, self._archived = state, metrics, archived
+        self._archive: Archive | None = None
+        self._checkpoints: CheckpointWriter | None = None
+        self._intake: Intake | None = None
+        self._stopping = False
+        self._checkpointed = time.monotonic()
+        self._lost: LostLog | None = None
+
+    def look_back(self) -> None:
+        """Look for traces of a log that is gone, before status.json is written again: it may be the only one."""
+        self._lost = lost_log(self._data)
+        if self._lost is not None:
+            self._state.archived = self._lost.position
+
+    def stop(self) -> None:
+        """End the session after the batch in hand. Loop's thread only."""
+        self._stopping = True
+        self._interrupt()
+
+    def close(self) -> None:
+        """Sign what is archived, and close log.db."""
+        if self._archive is None:
+            return
+        try:
+            if self._checkpoints is not None:
+                self._checkpoints.sign()
+        finally:
+            self._archive.checkpoint()
+            self._archive.close()
+
+    async def session(self) -> None:
+        """Connect, check, and read until stopped.
+
+        Raises ServerUnavailableError when the connection is lost: call again. StreamMismatchError,
+        StreamDriftError and CorruptLogError are for good, as are errors of the machine.
+        """
+        connection = await connect(self._settings, "runlore projector", _on_error, self._on_closed)
+        try:
+            intake = self._intake = Intake(connection, await self._checked(connection))
+            self._state.connected = True
+            self._state.connects += 1
+            get_log().info("reading the stream", position=self._state.archived)
+            await self._read(connection, intake)
+        finally:
+            self._state.connected, self._intake = False, None
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await connection.close()
+
+    async def _checked(self, connection: NatsConnection) -> int:
+        """The position to read on from, after everything that must hold does."""
+        if self._archive is None and self._lost is not None:
+            await require_everything(connection, self._lost)
+        info = await open_stream(connection, self._settings, self._data.log)  # none is made beside an old log
+        assert info.epoch
+        identity = StreamIdentity(info.epoch, info.first_seq, info.last_seq)
+        if self._archive is None:
+            # Not in the loop's thread: an older log gets its tree first, and a standby takes a silent loop for hung.
+            self._archive = await asyncio.to_thread(Archive.open, self._data.log, identity.epoch)
+        archive = self._archive
+        self._state.stream_last = identity.last_seq
+        self._say(archive)
+        await check_stream(connection, identity, archive.epoch, archive.position, archive.last())
+        if self._checkpoints is None:  # never before: a log that does not fit its stream is not signed
+            self._checkpoints = CheckpointWriter(archive, self._data.checkpoint_key)
+        self._tell_relays(archive.epoch)
+        await ArchiveService(archive, info).start(connection)
+        self._archived()
+        return archive.position
+
+    def _tell_relays(self, epoch: str) -> None:
+        """Say in the folder which stream its events are archived from: a relay sends to no other of this server."""
+        said = ArchivedStream(epoch, server_key(self._settings))
+        if read_struct(self._data.archived_stream, ArchivedStream) != said:
+            write_struct(self._data.archived_stream, said)
+
+    async def _read(self, connection: NatsConnection, intake: Intake) -> None:
+        assert self._archive is not None
+        if gap := await trailing_gap(connection, self._archive.position):
+            self._store(self._archive, gap)
+            intake = self._intake = Intake(connection, gap.last)
+        watch = asyncio.create_task(self._watch(connection, self._archive.epoch))
+        watch.add_done_callback(lambda _: intake.interrupt())
+        patrol = asyncio.create_task(Patrol(self._settings, self._state).walk(connection, self._archive.position))
+        try:
+            while not self._stopping and (batch := await intake.batch()):
+                self._store(self._archive, batch)
+                self._state.stream_last = max(self._state.stream_last, intake.stream_last)
+                self._state.consumer_restarts += intake.take_restarts()
+                intake.resume()
+        finally:
+            watch.cancel()
+            patrol.cancel()
+            await asyncio.gather(watch, patrol, return_exceptions=True)
+        if not watch.cancelled():
+            watch.result()
+        if not self._stopping:
+            raise ServerUnavailableError("the connection to NATS is gone")
+
+    def _store(self, archive: Archive, batch: list[Received] | Gap) -> None:
+        if isinstance(batch, Gap):
+            archive.record_gap(*batch)
+            get_log().error("the stream has a hole", first=batch.first, last=batch.last, reason=batch.reason)
+        else:
+            with self._metrics.archive_seconds.time():
+                archive.append(batch)
+            self._state.events_archived += len(batch)
+        self._say(archive)
+        self._archived()
+        self._sign()
+        self._bound_wal(archive)
+
+    async def _watch(self, connection: NatsConnection, epoch: str) -> None:
+        """Look at the stream's configuration again and again: an update may delete messages any time.
+
+        And at the file: whoever removes it while it is open takes everything along that is written from then on.
+        """
+        while True:
+            before = self._state.archived
+            await asyncio.sleep(WATCH_SECONDS)
+            assert self._archive is not None
+            self._archive.require_in_place()
+            self._bound_wal(self._archive)
+            info = await require_stream(connection, epoch)
+            self._state.stream_last = max(self._state.stream_last, info.last_seq)
+            self._sign()
+            if before == self._state.archived < info.last_seq and await trailing_gap(connection, before):
+                raise ServerUnavailableError("the stream's last positions hold nothing: reading on after them")
+
+    def _sign(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.sign_if_due()
+
+    def _say(self, archive: Archive) -> None:
+        self._state.archived = archive.position
+        self._state.duplicates, self._state.gaps = archive.duplicates, archive.gaps
+        self._state.conflicts = archive.conflicts
+
+    def _bound_wal(self, archive: Archive) -> None:
+        if time.monotonic() - self._checkpointed > CHECKPOINT_SECONDS and archive.wal_bytes() > WAL_BYTES:
+            archive.checkpoint()
+            self._checkpointed = time.monotonic()
+
+    def _interrupt(self) -> None:
+        if self._intake is not None:
+            self._intake.interrupt()
+
+    async def _on_closed(self) -> None:
+        self._interrupt()
+
+
+async def _on_error(error: Exception) -> None:
+    # Refused publishes (permissions) are told here only.
+    get_log().warning("NATS reports an error", error=str(error) or type(error).__name__)

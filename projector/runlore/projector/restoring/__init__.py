@@ -1,0 +1,1 @@
+"""Restoring a damaged stream from log.db."""

@@ -1,0 +1,1 @@
+"""Views: their files, generations and fitness, rebuild and replay."""

@@ -1,0 +1,67 @@
+"""A view: one generation of the read model that the query library reads."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from runlore.projector.database import end_bulk, open_writer
+from runlore.projector.fold import ReadModel
+from runlore.projector.views.projection_file import ProjectionFile, begin
+from runlore.projector.views.search_index import sync_search
+from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.store.view_migrations import create_indexes, drop_indexes, view_migrations
+from runlore.store.view_tables import INDEXES, TABLES
+
+SEARCH_POSITIONS = 20_000
+"""Positions whose texts are indexed in one transaction: about a second of work at most."""
+
+_NEEDED = (*TABLES, "search", "search_docs", "search_state", *INDEXES)
+
+
+class View(ProjectionFile):
+    """The one writing connection to a view, and its fold."""
+
+    def __init__(self, path: Path, db: Database) -> None:
+        super().__init__(path, db, ReadModel())
+
+    @classmethod
+    def create(cls, path: Path, epoch: str, bulk: bool = False) -> View:
+        """Make an empty view. The file must not exist. `bulk`: to be filled at once, then `end_bulk`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            raise CorruptLogError(f"{path} exists already; a view is never made over another")
+        db = open_writer(path, bulk)
+        view_migrations.apply(db)
+        with db.atomic():
+            if bulk:
+                drop_indexes(db)
+            begin(db, epoch, ReadModel())
+        return cls(path, db)
+
+    @classmethod
+    def open(cls, path: Path) -> View:
+        """Open a view to fold on. Raises NotFoundError when there is none, CorruptLogError, sqlite.DatabaseError."""
+        if not path.exists():
+            raise NotFoundError(f"no view at {path}")
+        with contextlib.ExitStack() as unfit:
+            db = open_writer(path)
+            unfit.callback(db.conn.close)
+            found = {name for (name,) in db.conn.execute("SELECT name FROM sqlite_master")}
+            if missing := [name for name in _NEEDED if name not in found]:
+                raise CorruptLogError(f"{path} has lost {', '.join(missing)}")
+            view = cls(path, db)
+            unfit.pop_all()
+        return view
+
+    def sync_search(self, most: int | None = SEARCH_POSITIONS) -> bool:
+        """Let the full-text index catch up, by `most` positions; whether it is complete now."""
+        with self._db.atomic():
+            return sync_search(self._db.conn, most)
+
+    def end_bulk(self) -> None:
+        """The file is filled: make it durable and fit for readers beside a writer."""
+        end_bulk(self._db, self.path, create_indexes)
+        self.sync_search(None)

@@ -1,0 +1,111 @@
+"""Where things lie in a data folder.
+
+<data>/server.json                 address and secret of the embedded server (mode 0600)
+<data>/up.lock                     held by `runlore up`
+<data>/checkpoint.key              signs the log's checkpoints (mode 0600)
+<data>/dashboard.json              address of the page that `runlore up` runs
+<data>/nats/                       the embedded server's files
+<data>/outbox/<producer>.db        events not yet on the stream, one file a producer; beside it .lock
+<data>/outbox/damaged/             outboxes that were damaged, as they were found
+<data>/reserve                     disk space that is given up when the disk is full, so that outboxes can be emptied
+<data>/open/<process>              the runs and steps that a process has open, for its workers
+<data>/projection/log.db           the archive: append-only copy of the stream
+<data>/projection/view-000001.db   a read model; CURRENT names the live one
+<data>/projection/projector.lock   held by the projector
+<data>/projection/fold.lock        held by its fold process
+<data>/projection/status.json      what the projector last said of itself
+<data>/projection/stream.json      which stream log.db is a copy of, and on which server
+<data>/projection/verified.json    what `runlore audit verify` last found
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.store.access import using
+
+_VIEW_NAME = re.compile(r"view-[0-9]{1,18}\.db")
+_NAME_BYTES = 100
+"""CURRENT is read no further: a name is far shorter, and whatever else lies there is quoted in an error."""
+
+
+class DataDir(msgspec.Struct, frozen=True):
+    """The paths of one data folder. Creates nothing."""
+
+    root: Path
+
+    @property
+    def endpoint(self) -> Path:
+        return self.root / "server.json"
+
+    @property
+    def checkpoint_key(self) -> Path:
+        return self.root / "checkpoint.key"
+
+    @property
+    def up_lock(self) -> Path:
+        return self.root / "up.lock"
+
+    @property
+    def dashboard(self) -> Path:
+        return self.root / "dashboard.json"
+
+    @property
+    def nats(self) -> Path:
+        return self.root / "nats"
+
+    @property
+    def outboxes(self) -> Path:
+        return self.root / "outbox"
+
+    @property
+    def open_places(self) -> Path:
+        return self.root / "open"
+
+    @property
+    def projection(self) -> Path:
+        return self.root / "projection"
+
+    @property
+    def log(self) -> Path:
+        return self.projection / "log.db"
+
+    @property
+    def current(self) -> Path:
+        return self.projection / "CURRENT"
+
+    @property
+    def projector_lock(self) -> Path:
+        return self.projection / "projector.lock"
+
+    @property
+    def status(self) -> Path:
+        return self.projection / "status.json"
+
+    @property
+    def archived_stream(self) -> Path:
+        return self.projection / "stream.json"
+
+    @property
+    def verified(self) -> Path:
+        return self.projection / "verified.json"
+
+    def view(self, generation: int) -> Path:
+        return self.projection / f"view-{generation:06d}.db"
+
+    def current_view(self) -> Path:
+        """The live view. Raises NotFoundError when none was made yet, CorruptLogError when CURRENT names none."""
+        try:
+            with using(self.current):
+                name = self.current.read_bytes()[:_NAME_BYTES].decode(errors="replace").strip()
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"no view in {self.projection}: start `runlore up` or `runlore projector` on this folder"
+            ) from None
+        if not _VIEW_NAME.fullmatch(name):
+            raise CorruptLogError(f"{self.current} names {name!r}, which is no view")
+        return self.projection / name

@@ -1,0 +1,193 @@
+"""The tables of a view, and SQL views over them for people. `docs/architecture.md` explains them.
+
+Two scopes share one history: ``metadata`` holds what people log, ``field`` what Runlore knows of an
+entity itself (a run's status, a model's stage), so that both have a past in the same way.
+"""
+
+from __future__ import annotations
+
+from runlore.store.cells import SHORT_CELL
+
+VIEW_SCHEMA = 2
+"""Version of these tables; the query library reads no other."""
+
+TABLES = (
+    "view_state",
+    "entities",
+    "paths",
+    "history",
+    "heads",
+    "links",
+    "mentions",
+    "events",
+    "actors",
+    "producers",
+    "quarantine",
+)
+"""Every table that the fold writes; the canonical digest covers them all. The full-text index is none of them."""
+
+STATE_TABLES = """
+CREATE TABLE view_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL,       -- everything up to here is folded; the fence of every batch
+    recorded_us INTEGER NOT NULL,    -- the log's clock at that position, never going back
+    epoch TEXT NOT NULL,             -- the stream this view was folded from
+    schema_version INTEGER NOT NULL, -- of these tables
+    fold_version INTEGER NOT NULL,   -- of the code that filled them
+    event_id TEXT,                   -- of the event at that position: a log that has another there is another history
+    event_hash BLOB NOT NULL         -- SHA-256 of its subject and payload
+) STRICT;
+
+CREATE TABLE quarantine (
+    position INTEGER PRIMARY KEY,
+    event_id TEXT,
+    subject TEXT NOT NULL,
+    recorded_us INTEGER NOT NULL,
+    stage TEXT NOT NULL CHECK (stage IN ('decode', 'fold', 'conflict')),
+    error TEXT NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+"""
+"""What every projection's file has beside its own tables."""
+
+TABLES_SQL = """
+CREATE TABLE entities (
+    entity_id INTEGER PRIMARY KEY,
+    project TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    run TEXT NOT NULL,               -- the run a step belongs to, else ''
+    name TEXT NOT NULL,              -- a run's name is its ID
+    version TEXT NOT NULL,           -- '' for kinds without, and for the name that groups versions
+    version_number INTEGER,          -- the order of the versions of a name
+    reference TEXT NOT NULL,         -- the text form, such as model:churn@3
+    created_position INTEGER NOT NULL,
+    UNIQUE (project, kind, run, name, version)
+) STRICT;
+
+CREATE TABLE paths (
+    path_id INTEGER PRIMARY KEY,
+    scope TEXT NOT NULL CHECK (scope IN ('metadata', 'field')),
+    key TEXT NOT NULL,               -- the top-level key
+    path TEXT NOT NULL,              -- the whole path, key included
+    UNIQUE (scope, key, path)
+) STRICT;
+
+CREATE TABLE history (
+    entity_id INTEGER NOT NULL,
+    path_id INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    type TEXT NOT NULL,              -- a value's type, or how it ended: removed, retracted
+    value ANY,
+    text TEXT,                       -- readable form where value is a BLOB
+    PRIMARY KEY (entity_id, path_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE heads (                 -- the last row of history for each entity and path
+    entity_id INTEGER NOT NULL,
+    path_id INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    value ANY,
+    text TEXT,
+    PRIMARY KEY (entity_id, path_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE links (
+    source_id INTEGER NOT NULL,
+    relation TEXT NOT NULL,          -- step produced|consumed artifact version, run made|used model version
+    target_id INTEGER NOT NULL,
+    position INTEGER NOT NULL,       -- when it was said; once for each start of a step
+    PRIMARY KEY (source_id, relation, target_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mentions (              -- which entities an event changed or linked
+    position INTEGER NOT NULL,
+    entity_id INTEGER NOT NULL,
+    PRIMARY KEY (position, entity_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    event_id TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    occurred_us INTEGER NOT NULL,    -- producer's clock, microseconds since 1970
+    recorded_us INTEGER NOT NULL,    -- log's clock, never going back
+    actor_id INTEGER NOT NULL,
+    producer_id INTEGER NOT NULL,
+    producer_seq INTEGER NOT NULL,
+    run_entity_id INTEGER,
+    step_entity_id INTEGER
+) STRICT;
+
+CREATE TABLE actors (
+    actor_id INTEGER PRIMARY KEY,
+    user TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    library TEXT NOT NULL,
+    UNIQUE (user, host, pid, library)
+) STRICT;
+
+CREATE TABLE producers (
+    producer_id INTEGER PRIMARY KEY,
+    producer TEXT NOT NULL UNIQUE,   -- the producer's own ID
+    first_position INTEGER NOT NULL,
+    last_position INTEGER NOT NULL,
+    highest_seq INTEGER NOT NULL,
+    seen INTEGER NOT NULL,           -- events received; highest_seq - seen are missing
+    late INTEGER NOT NULL            -- events that came after a higher sequence number
+) STRICT;
+
+CREATE TABLE search_docs (           -- one document of the full-text index
+    doc_id INTEGER PRIMARY KEY,      -- its rowid in search
+    entity_id INTEGER NOT NULL,
+    path_id INTEGER NOT NULL,        -- 0: the entity's name and version
+    UNIQUE (entity_id, path_id)
+) STRICT;
+CREATE VIRTUAL TABLE search USING fts5(key, text, grams, tokenize = 'unicode61 remove_diacritics 2');
+CREATE TABLE search_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL        -- the full-text index is complete up to here
+) STRICT;
+INSERT INTO search_state VALUES (1, 0);
+"""
+
+INDEXES = {
+    "entities_by_time": "entities (project, kind, created_position)",
+    "links_by_target": "links (target_id, relation)",
+    "mentions_by_entity": "mentions (entity_id, position)",
+    "heads_by_value": f"heads (path_id, value, type) WHERE {SHORT_CELL}",
+    "history_by_value": f"history (path_id, value) WHERE {SHORT_CELL}",
+}
+"""What only readers need: a file that is filled in bulk gets them at the end, in one sort each."""
+
+_READABLE = """CASE h.type
+    WHEN 'none' THEN 'null'
+    WHEN 'bool' THEN iif(h.value, 'true', 'false')
+    WHEN 'bytes' THEN hex(h.value)
+    WHEN 'timedelta' THEN printf('%.6f s', h.value / 1e6)
+    ELSE coalesce(h.text, CAST(h.value AS TEXT))
+END"""
+
+_WHEN = "strftime('%Y-%m-%dT%H:%M:%fZ', ev.recorded_us / 1e6, 'unixepoch')"
+
+_ENTRY_COLUMNS = f"""
+    e.project, e.reference AS entity, e.kind, e.name, e.version, p.key, p.path, h.type,
+    {_READABLE} AS value, h.position, {_WHEN} AS recorded_at, a.user, a.host, ev.event_id
+"""
+
+_ENTRY_JOINS = """
+    JOIN entities e USING (entity_id) JOIN paths p USING (path_id)
+    JOIN events ev USING (position) JOIN actors a USING (actor_id)
+"""
+
+READABLE_VIEWS = f"""
+CREATE VIEW current_metadata AS SELECT {_ENTRY_COLUMNS} FROM heads h {_ENTRY_JOINS}
+WHERE p.scope = 'metadata' AND h.type NOT IN ('removed', 'retracted');
+
+CREATE VIEW metadata_history AS SELECT {_ENTRY_COLUMNS} FROM history h {_ENTRY_JOINS}
+WHERE p.scope = 'metadata';
+
+CREATE VIEW current_fields AS SELECT {_ENTRY_COLUMNS} FROM heads h {_ENTRY_JOINS}
+WHERE p.scope = 'field' AND h.type NOT IN ('removed', 'retracted');
+"""

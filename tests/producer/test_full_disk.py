@@ -1,0 +1,125 @@
+"""A small disk that outboxes fill: what is there can leave, and then logging goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from log_tools import logged, make_stream, until
+
+from runlore.cli.server import EmbeddedServer
+from runlore.producer import Producer, drain, outbox_status
+from runlore.schemas import EntityRef, MetadataLogged, OutboxError, read_settings
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
+
+
+@pytest.fixture(params=["4m", "20m"])
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder on a disk of its own."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    monkeypatch.setenv("RUNLORE_DATA_DIR", str(disk / "data"))
+    yield disk / "data"
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture
+def server(tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedServer]:
+    """A server on another disk."""
+    data = DataDir(tmp_path / "server")
+    server = EmbeddedServer(data)
+    server.start()
+    endpoint = read_struct(data.endpoint, Endpoint)
+    assert endpoint
+    address = endpoint.url.partition("://")[2]
+    monkeypatch.setenv("RUNLORE_URL", f"nats://{endpoint.user}:{endpoint.password}@{address}")
+    make_stream(read_settings())
+    yield server
+    server.close()
+
+
+def fact(number: int) -> MetadataLogged:
+    return MetadataLogged((EntityRef("model", "churn"),), {"n": number, "pad": "x" * 1500})
+
+
+def fill(producer: Producer) -> list[int]:
+    """Log until the disk is full; what was stored."""
+    stored: list[int] = []
+    for number in range(100_000):
+        try:
+            producer.emit_nowait(fact(number))
+            stored.append(number)
+        except OutboxError as error:
+            assert "full" in str(error) or "No space" in str(error)  # noqa: PT017 -- the loop ends with it
+            return stored
+    raise AssertionError("the disk is not small")
+
+
+def test_a_disk_filled_by_an_ended_process_is_drained(server: EmbeddedServer, small_disk: Path) -> None:
+    with Producer(mode="offline") as producer:
+        stored = fill(producer)
+        for _ in range(100):
+            with pytest.raises(OutboxError):
+                producer.emit_nowait(fact(-1))
+    settings = read_settings()
+    assert drain(settings, 60) == (len(stored), 0, 0)
+    assert logged(settings) == stored
+    assert outbox_status(DataDir(small_disk)) == []
+    with Producer() as producer:
+        producer.emit_nowait(fact(-2)).wait(20)
+
+
+def test_a_process_that_filled_its_disk_goes_on_when_the_server_is_back(
+    server: EmbeddedServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runlore.producer.sending.sender.ACK_SECONDS", 1.0)
+    assert server.pid
+    with Producer() as producer:
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            stored = fill(producer)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+
+        def goes_on() -> bool:
+            try:
+                producer.emit_nowait(fact(-2))
+            except OutboxError:
+                return False
+            return True
+
+        until(goes_on, 60)
+        assert producer.flush(60).unsent == 0
+    found = logged(read_settings())
+    assert [number for number in found if number >= 0] == stored
+    assert found.count(-2) == 1
+
+
+def fill_with_zeros(path: Path) -> None:
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_the_reserve_is_there_again_when_there_is_room(server: EmbeddedServer, small_disk: Path) -> None:
+    with Producer() as producer:
+        producer.emit_nowait(fact(0)).wait(20)
+    reserve = small_disk / "reserve"
+    assert reserve.stat().st_size > 100_000
+    fill_with_zeros(small_disk / "hog")
+    with Producer(mode="offline") as producer:
+        fill(producer)
+    (small_disk / "hog").unlink()
+    with Producer(mode="offline") as producer:
+        producer.emit_nowait(fact(1))
+    assert reserve.exists()

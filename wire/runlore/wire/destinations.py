@@ -1,0 +1,47 @@
+"""Destinations: the server that a process means, in a form that can be kept and compared.
+
+embedded                 the server that `runlore up` runs in the same data folder
+host:4222,other:4222     RUNLORE_URL without user, password and scheme
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from runlore.schemas.settings import Settings
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
+
+EMBEDDED = "embedded"
+_DEFAULT_PORT = 4222
+_LOOPBACK = {"localhost": "127.0.0.1", "::1": "127.0.0.1"}
+
+
+def server_key(settings: Settings) -> str:
+    """The server that these settings mean."""
+    if settings.url is None:
+        return EMBEDDED
+    addresses = sorted({_address(url) for url in settings.url.split(",") if url.strip()})
+    endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+    if endpoint is not None and addresses == [_address(endpoint.url)]:
+        return EMBEDDED
+    return ",".join(addresses)
+
+
+def same_server(one: str | None, other: str | None) -> bool:
+    """Whether two keys may mean one server, or cluster: they share an address. None, not known, may be any."""
+    if one is None or other is None:
+        return True
+    return not set(one.split(",")).isdisjoint(other.split(","))
+
+
+def _address(url: str) -> str:
+    url = url.strip()
+    parts = urlsplit(url if "://" in url else f"nats://{url}")
+    host = (parts.hostname or "").lower()
+    try:
+        port = parts.port or _DEFAULT_PORT
+    except ValueError:
+        return url  # no port number: nats-py says so when it connects
+    return f"{_LOOPBACK.get(host, host)}:{port}"

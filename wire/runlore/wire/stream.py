@@ -1,0 +1,261 @@
+"""The stream that holds the log: made once, verified at every start, never repaired."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+from nats.aio.client import Client as NatsConnection
+
+from runlore.schemas.errors import NotFoundError, ServerUnavailableError, SettingsError, StreamDriftError
+from runlore.schemas.settings import Settings
+from runlore.schemas.subjects import ALL_SUBJECTS, EPOCH_KEY, STREAM_NAME
+from runlore.wire.api import ApiError, api
+
+VERSION_KEY = "runlore.version"
+DUPLICATE_WINDOW_NS = 120 * 10**9
+
+_NOT_FOUND, _NAME_IN_USE, _NO_MESSAGE, _NOT_CLUSTERED, _OVERLAP = 10059, 10058, 10037, 10074, 10065
+
+_CONFIG: Mapping[str, Any] = {
+    "subjects": [ALL_SUBJECTS],
+    "storage": "file",
+    "retention": "limits",
+    "discard": "new",
+    "max_msgs": -1,
+    "max_bytes": -1,
+    "max_age": 0,
+    "max_msg_size": -1,
+    "max_msgs_per_subject": -1,
+    "deny_delete": True,
+    "deny_purge": True,
+    "allow_atomic": True,
+    "compression": "none",
+}
+"""What the stream is made with and must still have."""
+
+_ABSENT: Mapping[str, Any] = {
+    "sealed": False,
+    "no_ack": False,
+    "discard_new_per_subject": False,
+    "allow_rollup_hdrs": False,
+    "allow_msg_ttl": False,
+    "allow_msg_counter": False,
+    "allow_msg_schedules": False,
+    "subject_delete_marker_ttl": 0,
+    "persist_mode": "default",
+    "mirror": None,
+    "sources": None,
+    "subject_transform": None,
+}
+"""What would delete, change, hide or only pretend to store messages, with its harmless value."""
+
+_UNLIMITED = frozenset({"max_msgs", "max_bytes", "max_msg_size", "max_msgs_per_subject"})
+
+
+class StreamIdentity(NamedTuple):
+    """Which stream this is, and how far it reaches."""
+
+    epoch: str
+    """Random UUID given when the stream was made."""
+    first_seq: int
+    last_seq: int
+
+
+class StreamInfo(NamedTuple):
+    """A stream as the server describes it."""
+
+    config: dict[str, Any]
+    first_seq: int
+    last_seq: int
+    messages: int
+    bytes: int
+    replicas: int = 1
+    domain: str | None = None
+    """JetStream domain."""
+
+    @property
+    def epoch(self) -> str | None:
+        return _epoch(self.config)
+
+
+class StoredMessage(NamedTuple):
+    """One message read again from the stream."""
+
+    sequence: int
+    subject: str
+    headers: bytes
+    """The header block as published, status line included; empty when there is none."""
+    payload: bytes
+    recorded: float
+    """The server's clock, Unix seconds."""
+
+
+class Drift(NamedTuple):
+    """One setting of the stream that is not what Runlore needs."""
+
+    field: str
+    wanted: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.field} is {self.found!r}, must be {self.wanted!r}"
+
+
+async def ensure_stream(connection: NatsConnection, settings: Settings) -> StreamIdentity:
+    """The identity of the stream, made if absent and verified if present.
+
+    Raises StreamDriftError listing what differs or naming the stream that has our subjects, SettingsError when the
+    server cannot make it as configured, ServerUnavailableError when nobody answers or there is no JetStream.
+    """
+    try:
+        info = await stream_info(connection)
+    except NotFoundError:
+        info = await _create(connection, settings)
+    require_no_drift(info)
+    assert info.epoch
+    return StreamIdentity(info.epoch, info.first_seq, info.last_seq)
+
+
+def require_no_drift(info: StreamInfo) -> None:
+    """Raises StreamDriftError listing every setting that is not what Runlore needs."""
+    if drift := stream_drift(info.config):
+        raise StreamDriftError(_drift_message(drift))
+
+
+async def stream_info(connection: NatsConnection) -> StreamInfo:
+    """The stream's configuration and extent. Raises NotFoundError, ServerUnavailableError."""
+    try:
+        return _info(await api(connection, f"STREAM.INFO.{STREAM_NAME}"))
+    except ApiError as error:
+        if error.err_code == _NOT_FOUND:
+            raise NotFoundError(
+                f"the server has no stream {STREAM_NAME}: `runlore up` or `runlore projector` makes it"
+            ) from None
+        raise ServerUnavailableError(str(error)) from error
+
+
+async def get_message(connection: NatsConnection, sequence: int) -> StoredMessage | None:
+    """The message at `sequence`, or None when the stream does not hold it. Raises ServerUnavailableError."""
+    try:
+        found = (await api(connection, f"STREAM.MSG.GET.{STREAM_NAME}", {"seq": sequence}))["message"]
+    except ApiError as error:
+        if error.err_code == _NO_MESSAGE:
+            return None
+        raise ServerUnavailableError(str(error)) from error
+    return StoredMessage(
+        found["seq"],
+        found["subject"],
+        base64.b64decode(found.get("hdrs", "")),
+        base64.b64decode(found.get("data", "")),
+        dt.datetime.fromisoformat(found["time"]).timestamp(),
+    )
+
+
+async def next_sequence(connection: NatsConnection, sequence: int) -> int | None:
+    """The first sequence at or after `sequence` that the stream holds, None when there is none.
+
+    Raises ServerUnavailableError.
+    """
+    try:
+        query = {"seq": sequence, "next_by_subj": ALL_SUBJECTS}
+        return int((await api(connection, f"STREAM.MSG.GET.{STREAM_NAME}", query))["message"]["seq"])
+    except ApiError as error:
+        if error.err_code == _NO_MESSAGE:
+            return None
+        raise ServerUnavailableError(str(error)) from error
+
+
+def stream_drift(config: Mapping[str, Any]) -> list[Drift]:
+    """Every setting that would delete, reject or hide events, or that we cannot work with."""
+    drift = [
+        Drift(field, wanted, found)
+        for field, wanted in {**_CONFIG, **_ABSENT}.items()
+        if (found := _normal(field, config.get(field), wanted)) != wanted
+    ]
+    window = config.get("duplicate_window", 0)
+    if window < DUPLICATE_WINDOW_NS:
+        drift.append(Drift("duplicate_window", DUPLICATE_WINDOW_NS, window))
+    if not _epoch(config):
+        drift.append(Drift(f"metadata[{EPOCH_KEY}]", "the UUID it was made with", None))
+    return drift
+
+
+def _epoch(config: Mapping[str, Any]) -> str | None:
+    metadata: Mapping[str, str] = config.get("metadata") or {}
+    return metadata.get(EPOCH_KEY)
+
+
+def _normal(field: str, found: Any, wanted: Any) -> Any:
+    # The server leaves out what is empty, and writes "no limit" as 0 or -1.
+    if field in _UNLIMITED and found in (None, 0):
+        return -1
+    if field == "persist_mode":
+        return found or wanted
+    if found is None or found == [] or found == "":
+        return type(wanted)() if wanted is not None and not isinstance(wanted, list) else None
+    return found
+
+
+def stream_config(epoch: str, replicas: int) -> dict[str, Any]:
+    """The configuration that a stream of this epoch is made with."""
+    return {
+        "name": STREAM_NAME,
+        **_CONFIG,
+        "duplicate_window": DUPLICATE_WINDOW_NS,
+        "num_replicas": replicas,
+        "metadata": {EPOCH_KEY: epoch, VERSION_KEY: version("runlore")},
+    }
+
+
+async def create_stream(connection: NatsConnection, config: dict[str, Any]) -> StreamInfo:
+    """Make the stream. Raises ApiError, ServerUnavailableError."""
+    return _info(await api(connection, f"STREAM.CREATE.{STREAM_NAME}", config))
+
+
+async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
+    config = stream_config(str(uuid.uuid4()), settings.replicas)
+    try:
+        return await create_stream(connection, config)
+    except ApiError as error:
+        if error.err_code == _NAME_IN_USE:  # someone else made it meanwhile, with another epoch
+            return await stream_info(connection)
+        if error.err_code == _NOT_CLUSTERED:
+            raise SettingsError(
+                f"RUNLORE_REPLICAS={settings.replicas}: {error.description}; use 1, or a cluster"
+            ) from error
+        if error.err_code == _OVERLAP:
+            raise await _taken(connection) from error
+        raise ServerUnavailableError(
+            f"the server would not make the stream {STREAM_NAME}: {error.description}"
+        ) from error
+
+
+async def _taken(connection: NatsConnection) -> StreamDriftError:
+    """Another stream takes our subjects: waiting changes nothing."""
+    found = await api(connection, "STREAM.NAMES", {"subject": ALL_SUBJECTS})
+    return StreamDriftError(
+        f"the stream {STREAM_NAME} cannot be made: {', '.join(found.get('streams') or ['another stream'])} takes "
+        f"{ALL_SUBJECTS} on this server. Nothing was changed. Take these subjects out of it, or use another NATS "
+        "account or server for Runlore"
+    )
+
+
+def _info(answer: dict[str, Any]) -> StreamInfo:
+    field: Callable[[str], int] = answer["state"].__getitem__
+    config = answer["config"]
+    numbers = field("first_seq"), field("last_seq"), field("messages"), field("bytes")
+    return StreamInfo(config, *numbers, config["num_replicas"], answer.get("domain"))
+
+
+def _drift_message(drift: list[Drift]) -> str:
+    listed = "; ".join(map(str, drift))
+    return (
+        f"the stream {STREAM_NAME} is not configured as Runlore needs it: {listed}. Nothing was changed. "
+        "If someone changed it by mistake, set it back (`nats stream edit`) after making sure that no "
+        "message was deleted; if it is not Runlore's stream, use another NATS account or server"
+    )
