@@ -18,7 +18,7 @@ $(STAMP): constraints.txt pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## train, log and read back on the embedded stack, end to end
-	$(BIN)/runlore demo
+	$(BIN)/runlore demo --once
 
 up: $(STAMP) ## start the embedded stack; Ctrl-C stops it
 	$(BIN)/runlore up

@@ -2,21 +2,11 @@
 
 from typing import Annotated
 
-from runlore.producer import (
-    ArtifactConfig,
-    Model,
-    log_metadata,
-    log_model_metadata,
-    log_step_metadata,
-    pipeline,
-    step,
-)
-from runlore.query import Client
-from runlore.schemas import StorageSize
+from runlore import Client, Model, StorageSize, log_metadata, log_model_metadata, log_step_metadata, pipeline, step
 
 
 @step
-def load() -> Annotated[list[float], ArtifactConfig(name="heights")]:
+def load() -> Annotated[list[float], "heights"]:
     heights = [1.62, 1.71, 1.80, 1.93]
     log_step_metadata({"rows": len(heights), "size": StorageSize(8 * len(heights))})
     return heights
@@ -40,6 +30,6 @@ receipt = log_metadata({"mean_height": mean, "customer": "acme"}, "model:quickst
 with Client() as client:
     client.wait_for(receipt)  # read your own writes
     model = client.get_model_version("quickstart")
-    print(f"{model.reference} knows now: {model.metadata}")
+    print(model.reference, model.metadata)
     for entry in model.history("evaluation_metrics.loss"):
-        print(f"  loss was {entry.value} at position {entry.position}, by {entry.actor.user}, in {entry.step}")
+        print(f"  loss {entry.value}: event {entry.position}, logged by step {entry.step}")

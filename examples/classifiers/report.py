@@ -55,7 +55,7 @@ def short(value: Any) -> str:
 
 
 def show_history(entity: Any) -> None:
-    table = Table("position", "recorded", "value", "who", "step")
+    table = Table("event", "recorded", "value", "who", "step")
     for entry in entity.history("training.loss"):
         who = f"{entry.actor.user}@{entry.actor.host}, process {entry.actor.pid}"
         table.add_row(str(entry.position), f"{entry.created:%H:%M:%S.%f}", f"{entry.value:.4f}", who, entry.step)

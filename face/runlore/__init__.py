@@ -16,12 +16,15 @@ __path__ = extend_path(__path__, __name__)
 _NAMES = {
     "runlore.producer": (
         "ArtifactConfig", "Model", "Producer", "Receipt", "add_note", "bulk_log_metadata", "configure", "flush",
-        "get_step_context", "log_artifact_metadata", "log_metadata", "log_model_metadata", "log_run_metadata",
-        "log_step_metadata", "pipeline", "retract_metadata", "run_context", "set_model_stage", "step", "step_context",
-        "use_artifact",
+        "get_step_context", "in_context", "log_artifact_metadata", "log_metadata", "log_model_metadata",
+        "log_run_metadata", "log_step_metadata", "pipeline", "retract_metadata", "run_context", "set_model_stage",
+        "step", "step_context", "use_artifact",
     ),
     "runlore.query": ("Client",),
-    "runlore.schemas": ("DType", "EntityRef", "MetadataTypeError", "Path", "RunloreError", "StorageSize", "Uri"),
+    "runlore.schemas": (
+        "DType", "EntityRef", "MetadataTypeError", "MissingContextError", "NotFoundError", "Path", "RunloreError",
+        "StorageSize", "Uri",
+    ),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 

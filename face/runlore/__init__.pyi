@@ -9,6 +9,7 @@ from runlore.producer import bulk_log_metadata as bulk_log_metadata
 from runlore.producer import configure as configure
 from runlore.producer import flush as flush
 from runlore.producer import get_step_context as get_step_context
+from runlore.producer import in_context as in_context
 from runlore.producer import log_artifact_metadata as log_artifact_metadata
 from runlore.producer import log_metadata as log_metadata
 from runlore.producer import log_model_metadata as log_model_metadata
@@ -25,6 +26,8 @@ from runlore.query import Client as Client
 from runlore.schemas import DType as DType
 from runlore.schemas import EntityRef as EntityRef
 from runlore.schemas import MetadataTypeError as MetadataTypeError
+from runlore.schemas import MissingContextError as MissingContextError
+from runlore.schemas import NotFoundError as NotFoundError
 from runlore.schemas import Path as Path
 from runlore.schemas import RunloreError as RunloreError
 from runlore.schemas import StorageSize as StorageSize

@@ -1,4 +1,4 @@
-"""`runlore demo`: the whole way, on real work, in a folder of its own."""
+"""`runlore demo`: everything end to end, on real work, in its own folder."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import click
 from runlore.cli.children import child_environment, die_with_parent
 from runlore.cli.options import settings_for
 from runlore.cli.output import note
+from runlore.cli.shell_hints import exports
 from runlore.cli.stack import EmbeddedStack, settings_environment
 from runlore.cli.stop_signals import StopSignals
 from runlore.schemas.errors import RunloreError, SettingsError
@@ -29,41 +29,80 @@ RUNS = (
 )
 """Two runs with different settings, so that there is something to compare."""
 
+TO_TRY = (
+    "runlore list run",
+    "runlore show model:digits_classifier@production",
+    "runlore history model:digits_classifier evaluation_metrics.accuracy",
+    "runlore find model 'evaluation_metrics.accuracy > 0.9'",
+    "runlore compare run:baseline run:deeper",
+    "runlore lineage model:digits_classifier",
+)
+"""Commands that have something to show after the two runs."""
+
 _STOP_SECONDS = 10.0
+_MIND_SECONDS = 0.2
 
 
 @click.command()
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to keep everything in; else a new temporary one.",
+    help="Folder for everything; else a new temporary one.",
 )
-@click.option("--keep", is_flag=True, help="Keep the temporary folder.")
-def demo(data_dir: Path | None, keep: bool) -> None:
+@click.option("--once", is_flag=True, help="Stop after the report, and remove the temporary folder.")
+@click.option("--keep", is_flag=True, help="With --once: keep the temporary folder.")
+def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
     """Train real classifiers in several processes, log what a team would log, and read it back.
 
-    Starts NATS and the projector in a folder of its own, runs examples/classifiers twice, prints the
-    result and stops everything. Takes about half a minute.
+    Starts NATS, the projector and the web page in a folder of its own, runs examples/classifiers twice
+    (about half a minute) and prints a report. Then it serves the page until Ctrl-C and keeps the folder;
+    with --once it stops and cleans up instead.
     """
     example = find_example()
-    with _folder(data_dir, keep) as folder:
+    with ExitStack() as cleanup:
+        folder = _folder(data_dir)
+        if data_dir is None and not keep:
+            cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         settings = settings_for(folder)
         if settings.url:
             raise SettingsError("runlore demo starts a server of its own: unset RUNLORE_URL")
+        page = not once and find_spec("starlette") is not None
         log = folder / "projector.log"
-        with StopSignals() as stop, EmbeddedStack(settings, note, projector_log=log) as stack:
+        with StopSignals() as stop, EmbeddedStack(settings, note, log, with_dashboard=page) as stack:
             if not stack.wait_ready(stop.wait):
                 raise click.Abort
             note(f"NATS at {stack.address}, projector at {stack.http}, data in {folder}")
-            environ = child_environment(settings_environment(settings))
-            for name, *options in RUNS:
-                note(f"run {name}: load_data, 3 x train at once, evaluate, each in its own process ...")
-                files = folder / "files" / name
-                command = [str(example / "pipeline.py"), "--name", name, "--folder", str(files), *options]
-                _run(command, environ, stack, stop, output=sys.stderr.fileno())
-            _run([str(example / "report.py")], environ, stack, stop, output=None)
-        if data_dir is not None or keep:
-            click.echo(f"\nStart it again:  runlore up --data-dir {shlex.quote(str(folder))}")
+            _train(example, stack, stop)
+            if not once:
+                cleanup.pop_all()  # there is something to look at now
+                _serve(stack, stop)
+    if data_dir is not None or keep or not once:
+        click.echo(f"\nThe data is in {folder}. Start it again:  runlore up --data-dir {shlex.quote(str(folder))}")
+
+
+def _train(example: Path, stack: EmbeddedStack, stop: StopSignals) -> None:
+    """Run the pipeline of the example twice, then its report. Raises click.Abort on Ctrl-C."""
+    folder = stack.settings.data_dir
+    environ = child_environment(settings_environment(stack.settings))
+    for name, *options in RUNS:
+        note(f"run {name}: load_data, 3 x train at once, evaluate, each in its own process ...")
+        files = folder / "files" / name
+        command = [str(example / "pipeline.py"), "--name", name, "--folder", str(files), *options]
+        _run(command, environ, stack, stop, output=sys.stderr.fileno())
+    _run([str(example / "report.py")], environ, stack, stop, output=None)
+
+
+def _serve(stack: EmbeddedStack, stop: StopSignals) -> None:
+    """Say where to look and what to try, and keep everything running until told to stop."""
+    page = stack.wait_page(stop.wait)
+    click.echo(f"\nOpen the page:  {page}" if page else "\nNo page: pip install 'runlore[dashboard]'")
+    click.echo("Try, in another terminal:")
+    for line in (*exports(stack.settings.data_dir), *TO_TRY):
+        click.echo(f"  {line}")
+    click.echo("Ctrl-C stops it and keeps the data.")
+    while not stop.wait(_MIND_SECONDS):
+        stack.mind()
+    note("stopping ...")
 
 
 def find_example() -> Path:
@@ -80,18 +119,12 @@ def find_example() -> Path:
     return folder
 
 
-@contextmanager
-def _folder(chosen: Path | None, keep: bool) -> Generator[Path]:
-    if chosen is not None:
-        chosen.mkdir(parents=True, exist_ok=True)
-        yield chosen.resolve()
-        return
-    folder = Path(tempfile.mkdtemp(prefix="runlore-demo-")).resolve()
-    try:
-        yield folder
-    finally:
-        if not keep:
-            shutil.rmtree(folder, ignore_errors=True)
+def _folder(chosen: Path | None) -> Path:
+    """The folder for everything, made if it does not exist."""
+    if chosen is None:
+        return Path(tempfile.mkdtemp(prefix="runlore-demo-")).resolve()
+    chosen.mkdir(parents=True, exist_ok=True)
+    return chosen.resolve()
 
 
 def _run(

@@ -22,8 +22,8 @@ def stream() -> None:
 
     \b
     Examples:
-      runlore stream restore            what is wrong, and what a restore does
-      runlore stream restore --apply    do it
+      runlore stream restore            # what is wrong, and what a restore would do
+      runlore stream restore --apply    # do it
     """
 
 

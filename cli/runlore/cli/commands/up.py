@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import note, print_json
+from runlore.cli.shell_hints import exports
 from runlore.cli.stack import EmbeddedStack
 from runlore.cli.stop_signals import StopSignals
 
@@ -57,8 +57,8 @@ def _announce(stack: EmbeddedStack, page: str | None, as_json: bool) -> None:
     if page:
         click.echo(f"  page    {page}")
     click.echo("Next, in another terminal:")
-    if folder != Path.cwd() / ".runlore":
-        click.echo(f"  export RUNLORE_DATA_DIR={shlex.quote(str(folder))}")
+    for line in exports(folder):
+        click.echo(f"  {line}")
     click.echo("  runlore log model:churn accuracy=0.93 customer=acme --wait")
     click.echo("  runlore show model:churn")
     click.echo("Ctrl-C stops everything.")
