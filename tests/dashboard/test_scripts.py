@@ -67,7 +67,7 @@ def docstrings(path: Path) -> Iterator[str]:
 
 
 def test_docstrings_begin_with_a_verb_or_name_the_thing() -> None:
-    opening = re.compile(r"(What|Whether|How|Where|Which|Who|That|It|Says|So that)\b(?! (far|many) the log)")
+    opening = re.compile(r"(What|Whether|How|Where|Which|Who|That|It|Says|So that)\b")
     found = [(path.name, text.splitlines()[0]) for path in MODULES for text in docstrings(path) if opening.match(text)]
     assert found == []
 

@@ -69,7 +69,7 @@ class MomentForm(NamedTuple):
     after: str | None
     as_of: str
     clocks: bool
-    """Whether the visitor can choose a clock."""
+    """True if the visitor can choose a clock."""
     occurred: bool
     now: str | None
     """The address of the page as of now, None where it is that page already."""

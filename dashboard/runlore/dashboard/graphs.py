@@ -37,7 +37,7 @@ class Edge(NamedTuple):
 Link = tuple[Entity, str, Entity]
 """Source, relation and target, as lineage records them."""
 Flow = tuple[Entity, Entity]
-"""Where data comes from, and where it goes."""
+"""The source and the target of data."""
 
 
 class Graph(NamedTuple):

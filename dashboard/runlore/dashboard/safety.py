@@ -54,7 +54,7 @@ def check_binding(host: str, token: str | None) -> None:
     """Raise SettingsError for an address that is open to the network without a token."""
     if not is_loopback(host) and not token:
         raise SettingsError(
-            f"RUNLORE_DASHBOARD_HOST={host} is not loopback: set RUNLORE_DASHBOARD_TOKEN (or --token-file) as well"
+            f"RUNLORE_DASHBOARD_HOST={host} is not loopback: also set RUNLORE_DASHBOARD_TOKEN (or --token-file)"
         )
 
 

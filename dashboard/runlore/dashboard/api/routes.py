@@ -161,7 +161,7 @@ def event(visit: Visit) -> types.LoggedEventOut:
 
 
 def audit(visit: Visit) -> types.AuditOut:
-    """How far the log is archived and signed, and the result of the last `runlore audit verify`."""
+    """Archived and signed part of the log, and the result of the last `runlore audit verify`."""
     return audit_out(visit.now.audit_state())
 
 

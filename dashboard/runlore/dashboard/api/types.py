@@ -267,7 +267,7 @@ class LoggedEventOut(msgspec.Struct, frozen=True):
 
 
 class AuditOut(msgspec.Struct, frozen=True):
-    """How far the log is archived and signed in the latest state."""
+    """Archived and signed part of the log, in the latest state."""
 
     epoch: str
     position: int

@@ -42,7 +42,7 @@ class ComparedKey(NamedTuple):
     numeric: bool
     """True for numbers with a history."""
     highlight: Best | None
-    """Which numbers are highlighted."""
+    """``max`` or ``min``: the numbers that are highlighted; None for none."""
     best: tuple[int, ...]
     """Columns of these numbers."""
 

@@ -47,7 +47,7 @@ class QuarantinedEvent(NamedTuple):
     event_id: str | None
     subject: str
     failed: str
-    """Whether it could not be ``decoded`` or not be ``applied``."""
+    """``decoded`` or ``applied``: the step that failed."""
     error: str
     size: int
     decoded: str | None

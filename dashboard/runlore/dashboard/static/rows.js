@@ -17,7 +17,7 @@ async function appendPart(table, end, link) {
 export function loadMoreRows(box, link) {
   if (!link) return;
   const table = box.querySelector("table");
-  // The end of the table stands for the next part.
+  // A footer marks the end of the table: when it is visible, the next part is loaded.
   const end = table.createTFoot();
   end.insertRow().insertCell();
   let loading = false;
