@@ -29,9 +29,10 @@ test: $(STAMP) ## the tests, files spread over two processes
 test-all: test ## the tests, then the slow fault and soak tests, which measure: one by one
 	$(BIN)/python -m pytest -m slow
 
-check: $(STAMP) ## ruff, mypy and pyright, all strict
+check: $(STAMP) ## ruff, mypy and pyright, all strict, and oxlint for JavaScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/oxlint
 	$(BIN)/mypy
 	$(BIN)/pyright
 

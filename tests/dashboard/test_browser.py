@@ -59,10 +59,10 @@ def test_time_travel_by_slider_keeps_the_position_and_goes_back(browser: Browser
         position = int(page.url.rpartition("as_of=")[2])
         shown = entity.as_of(position).metadata["metrics"]["accuracy"]
         assert shown != entity.metadata["metrics"]["accuracy"]
-    assert page.get_by_text("This is what was known at position").is_visible()
+    assert page.get_by_text("You are viewing the state as of event").is_visible()
     row = page.locator("tr[data-key='metrics.accuracy'] .v")
     assert float(row.get_attribute("title") or "nan") == shown
-    page.get_by_role("link", name="Trail", exact=True).click()
+    page.get_by_role("link", name="Events", exact=True).last.click()
     assert f"as_of={position}" in page.url
     page.go_back()
     page.go_back()
@@ -96,7 +96,7 @@ def test_comparison_marks_the_best_and_shows_the_librarys_numbers(browser: Brows
     page.mouse.up()
     page.wait_for_selector("[data-charts][data-settled='2']")
     assert page.locator("thead th[data-column]:visible").count() == 2
-    page.get_by_role("button", name="Clear brush").click()
+    page.get_by_role("button", name="Clear selection").click()
     page.wait_for_selector("[data-charts][data-settled='']")
     assert page.locator("thead th[data-column]:visible").count() == 3
     assert watched.complaints == []

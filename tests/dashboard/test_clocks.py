@@ -50,7 +50,7 @@ def test_an_entity_shows_what_had_happened_by_then(web: TestClient, client: Clie
         known = then.get("model:churn@1").metadata
     assert known == {"accuracy": 0.9}
     assert shown(page.text) == {key: str(value) for key, value in known.items()}
-    assert "By the producers' clocks this had happened by" in page.text.replace("&#39;", "'")
+    assert "by the producers' clocks, as far as it is known today" in page.text.replace("&#39;", "'")
     # By the log's clock nothing was known then.
     assert web.get(f"/entity?ref=model:churn@1&as_of={TIME}").status_code == 404
 
@@ -88,7 +88,7 @@ def test_what_goes_by_positions_says_so_and_offers_the_logs_clock(web: TestClien
     page = web.get(f"{path}{joined}as_of={TIME}&clock=occurred")
     assert page.status_code == 400
     assert "cannot be read by the producers" in page.text
-    link = re.search(r'href="([^"]*)">By the log', page.text)
+    link = re.search(r'href="([^"]*)">Use the log', page.text)
     assert link
     assert web.get(link[1].replace("&amp;", "&")).status_code in (200, 404)
 

@@ -107,7 +107,7 @@ def test_points_selected_in_the_scatter_filter_the_table(browser: Browser, demo_
     page.mouse.up()
     settled(page, 1)
     assert shown_columns(page) == ["model:churn@1"]  # the one with the largest loss
-    page.get_by_role("button", name="Clear brush").click()
+    page.get_by_role("button", name="Clear selection").click()
     settled(page, None)
     assert len(shown_columns(page)) == 3
     assert watched.complaints == []

@@ -67,12 +67,12 @@ def test_the_api_has_the_same_event(web: TestClient, demo: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "status", "says"),
     [
-        ("/event", 400, "say position="),
+        ("/event", 400, "missing parameter: position"),
         ("/event?position=x", 400, "whole number"),
         ("/event?position=0", 400, "whole number"),
         ("/event?position=100000", 404, "no event at position 100000"),
         ("/event?position=50&as_of=40", 404, "later than the moment"),
-        ("/api/v1/event", 400, "say position="),
+        ("/api/v1/event", 400, "missing parameter: position"),
         ("/payload?position=100000", 404, "no event at position 100000"),
     ],
 )
@@ -98,9 +98,9 @@ def test_the_audit_says_what_is_signed_and_that_nobody_verified(web: TestClient,
     state = demo.audit_state()
     assert state.checkpoint is not None
     text = text_of(web.get("/audit").text)
-    assert f"{state.leaves} of {state.leaves} leaves are signed" in text
+    assert f"{state.leaves} of {state.leaves} events signed" in text
     assert state.checkpoint.note.splitlines()[2] in text
-    assert "Nobody has verified this log here yet" in text
+    assert "This log has not been verified here yet" in text
     saved = web.get("/checkpoint.txt")
     assert saved.text == state.checkpoint.note
     assert saved.headers["content-disposition"] == f'attachment; filename="checkpoint-{state.leaves}.txt"'
@@ -112,7 +112,7 @@ def test_a_verification_on_the_command_line_shows_on_the_page(web: TestClient, d
     assert state.verify is not None
     assert (state.verify.problems, state.verify.root, state.verify.view) == ([], state.root.hex(), True)
     text = text_of(web.get("/audit").text)
-    assert f"holds {state.position} positions recomputed from raw bytes" in text
+    assert f"verified {state.position} events verified from raw bytes" in text
     assert "Not compared with the stream: --offline" in text
     assert web.get("/api/v1/audit").json()["verify"]["root"] == state.root.hex()
 
@@ -121,16 +121,16 @@ def test_a_failed_verification_shows_on_the_page_and_on_its_events(web: TestClie
     tamper(DataDir(folder).log, "UPDATE log SET payload = x'00' WHERE position = 30")
     assert verify(folder) == 4
     text = text_of(web.get("/audit").text)
-    assert "Something does not fit" in text
+    assert "Verification found problems" in text
     assert "position 30" in text
-    assert "does not fit its checkpoint" in text_of(web.get("/event?position=30").text)
+    assert "does not match its checkpoint" in text_of(web.get("/event?position=30").text)
     assert "in the signed log" in text_of(web.get("/event?position=31").text)
 
 
 def test_where_the_result_cannot_be_left_the_verification_counts_all_the_same(web: TestClient, folder: Path) -> None:
     DataDir(folder).verified.mkdir()  # in the way, for root as well
     assert verify(folder, "--no-replay") == 0
-    assert "Nobody has verified" in web.get("/audit").text
+    assert "has not been verified here yet" in web.get("/audit").text
 
 
 def test_hostile_events_stay_text(hostile: TestClient) -> None:
@@ -156,7 +156,7 @@ def test_without_a_log_the_page_says_where_it_is(web: TestClient, folder: Path) 
 
 def test_a_note_left_by_another_user_is_no_error(web: TestClient, folder: Path) -> None:
     DataDir(folder).verified.write_text(json.dumps({"at": "yesterday"}))
-    assert "Nobody has verified" in web.get("/audit").text
+    assert "has not been verified here yet" in web.get("/audit").text
 
 
 def test_another_project_sees_the_event_with_its_project_named(tmp_path: Path) -> None:

@@ -50,14 +50,14 @@ def test_every_link_is_listed_and_a_run_gets_one_line_from_where_its_flow_ends(t
     assert {(source.reference, word, target.reference) for source, word, target in graph.links} == {
         (edge.source.reference, edge.relation, edge.target.reference) for edge in edges
     }
-    drawn = [line.says for line in graph.lines if " ran " in line.says]
+    drawn = [edge.title for edge in graph.edges if " ran " in edge.title]
     assert drawn == ["run:run-1 ran step:run-1/rate"]
 
 
 def test_a_line_past_other_boxes_goes_below_them(tmp_path: Path) -> None:
     with client_of(tmp_path, write) as client:
         graph = graph_of(client.get("artifact:report@1"), 10)
-    (past,) = [line for line in graph.lines if line.says == "step:run-1/rate consumed artifact:data@1"]
+    (past,) = [edge for edge in graph.edges if edge.title == "step:run-1/rate consumed artifact:data@1"]
     at = {node.entity.reference: node for node in graph.nodes}
     assert past.low > at["step:run-1/fit"].y + graph.box[1]
     assert past.low < graph.height
@@ -71,7 +71,7 @@ def test_a_circle_is_drawn_and_ends(tmp_path: Path) -> None:
 
     with client_of(tmp_path, circle) as client:
         graph = graph_of(client.get("artifact:state@1"), 10)
-    assert {line.says for line in graph.lines} == {
+    assert {edge.title for edge in graph.edges} == {
         "step:run-1/refine produced artifact:state@1",
         "step:run-1/refine consumed artifact:state@1",
     }
@@ -80,7 +80,7 @@ def test_a_circle_is_drawn_and_ends(tmp_path: Path) -> None:
 def test_an_entity_without_links_is_a_graph_of_one(tmp_path: Path) -> None:
     with client_of(tmp_path, lambda log: log.log("dataset:d@1", {"a": 1})) as client:
         graph = graph_of(client.get("dataset:d@1"))
-    assert (len(graph.nodes), graph.lines, graph.links, graph.cut) == (1, [], [], False)
+    assert (len(graph.nodes), graph.edges, graph.links, graph.cut) == (1, [], [], False)
 
 
 def test_a_wide_graph_stays_within_its_nodes(tmp_path: Path) -> None:

@@ -79,9 +79,9 @@ def test_a_page_that_follows_nothing_says_how_old_it_is(browser: Browser, server
     watched = Watched(browser, server)
     page = watched.open("/compare?ref=model:churn@1&ref=model:churn@2")
     badge = page.locator("[data-badge]")
-    expect(badge).to_have_text("As loaded", timeout=SOON)
+    expect(badge).to_have_text("Not live", timeout=SOON)
     server.grow(lambda log: log.log("model:churn@1", {"later": 1}))
-    expect(badge).to_have_text("As loaded, 1 event ago", timeout=SOON)
+    expect(badge).to_have_text("Loaded 1 event ago", timeout=SOON)
     watched.close()
 
 
@@ -183,11 +183,11 @@ def test_the_badge_says_how_far_behind_the_log_the_page_is(browser: Browser, ser
     page = watched.open("/trail")
     live(page)
     badge, footer = page.locator("[data-badge]"), page.locator("[data-lag]")
-    expect(footer).to_have_text("no word from the projector", timeout=SOON)
+    expect(footer).to_have_text("projector not responding", timeout=SOON)
     for behind, badge_says, footer_says in (
-        (1234, "Live, 1,234 behind", "1,234 behind the log"),
-        (7, "Live, 7 behind", "7 behind the log"),
-        (0, "Live", "level with the log"),
+        (1234, "Live, 1,234 events behind", "1,234 events behind"),
+        (7, "Live, 7 events behind", "7 events behind"),
+        (0, "Live", "up to date"),
     ):
         projector_says(server, behind)
         expect(badge).to_have_text(badge_says, timeout=SOON)
@@ -200,7 +200,7 @@ def test_a_page_of_the_past_changes_only_how_much_came_since(browser: Browser, s
     page = watched.open("/entity?ref=model:churn@1&as_of=50")
     now = len(server.log.rows)
     banner = page.locator(".banner")
-    expect(banner).to_contain_text(f"Since then {now - 50} events came")
+    expect(banner).to_contain_text(f"{now - 50} events since then")
     page.evaluate(SELECT, "tr[data-key='metrics.loss'] .v")
     rest = """() => {
         const copy = document.documentElement.cloneNode(true);
@@ -209,9 +209,9 @@ def test_a_page_of_the_past_changes_only_how_much_came_since(browser: Browser, s
     }"""
     before = page.evaluate(rest)
     server.grow(lambda log: log.log("model:churn@1", {"metrics": {"loss": 9.0}, "fresh": 1}))
-    expect(banner).to_contain_text(f"Since then {now - 49} events came", timeout=SOON)
+    expect(banner).to_contain_text(f"{now - 49} events since then", timeout=SOON)
     server.grow(lambda log: log.log("model:churn@2", {"fresh": 1}))
-    expect(banner).to_contain_text(f"Since then {now - 48} events came", timeout=SOON)
+    expect(banner).to_contain_text(f"{now - 48} events since then", timeout=SOON)
     assert page.evaluate(rest) == before
     assert page.evaluate(SELECTED) != ""
     watched.close()
@@ -221,10 +221,10 @@ def test_a_page_at_the_end_of_the_log_says_when_the_first_event_came_since(brows
     watched = Watched(browser, server)
     end = len(server.log.rows)
     page = watched.open(f"/entity?ref=model:churn@1&as_of={end}")
-    expect(page.locator(".banner")).to_contain_text("Nothing came since.")
+    expect(page.locator(".banner")).to_contain_text("No events since then.")
     server.grow(lambda log: log.log("model:churn@1", {"fresh": 1}))
-    expect(page.locator(".banner")).to_contain_text("Since then 1 event came", timeout=SOON)
-    page.get_by_role("link", name="what has changed since").click()
+    expect(page.locator(".banner")).to_contain_text("1 event since then", timeout=SOON)
+    page.get_by_role("link", name="show changes").click()
     page.wait_for_url(f"**/trail?*since={end}*")
     assert page.locator("li.event").count() == 1
     watched.close()

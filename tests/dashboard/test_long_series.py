@@ -61,7 +61,7 @@ def test_a_history_shows_the_whole_of_a_long_series(browser: Browser, server: Se
     assert line["y"][line["x"].index(PEAK)] == 50.0
     assert len(line["x"]) <= 4000
     note = page.locator("[data-thinned]").inner_text()
-    assert note == f"12,000 numbers, drawn as {len(line['x']):,}: the least and largest of each stretch"
+    assert note == f"12,000 numbers, downsampled to {len(line['x']):,}: minimum and maximum of each interval"
     assert note in web.get("/history?ref=model:long@1&path=loss").text  # without scripts as well
     assert serious(page) == []
     page = watched.open("/history?ref=model:gaps@1&path=loss")
@@ -81,7 +81,7 @@ def test_histories_lie_over_each_other_by_their_true_entries(browser: Browser, s
         assert len(line["x"]) <= 2000
         assert all(y == (50.0 if x == PEAK else 1 / x) for x, y in zip(line["x"], line["y"], strict=True))
     note = page.locator("[data-overlay] [data-thinned]").inner_text()
-    assert note.startswith("model:long@1: 12,000 numbers, drawn as ")
+    assert note.startswith("model:long@1: 12,000 numbers, downsampled to ")
     assert "model:short@1: 5,000 numbers" in note
     assert "gaps" not in note
     watched.close()
@@ -96,8 +96,8 @@ def test_a_line_breaks_where_a_number_was_withdrawn_or_a_text_logged(
     assert line["y"] == [0.5, 0.25, None, 0.75, None, 0.625, None, 0.125]
     assert (marks["y"], marks["mode"]) == ([0.25], "markers")
     first = LONG + SHORT + 1
-    assert f"retracted at position {first + 2}" in marks["text"][0]
-    assert f"no number follows at position {first + 4}" in line["text"][3]
+    assert f"retracted by event {first + 2}" in marks["text"][0]
+    assert f"not a number in event {first + 4}" in line["text"][3]
     assert web.get("/history?ref=model:gaps@1&path=loss").text.count("<polyline") == 4
     watched.close()
 

@@ -10,7 +10,7 @@ import pytest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
-from runlore.dashboard.live import Live, News
+from runlore.dashboard.live import LiveFeed, News
 from runlore.schemas import StepStarted
 from runlore.schemas.errors import QueryTimeoutError
 from runlore.store.folder import DataDir
@@ -22,7 +22,7 @@ from tests.query.views import client_of
 
 @pytest.mark.parametrize("error", [sqlite.OperationalError("locked"), OSError("disk"), QueryTimeoutError("slow")])
 def test_the_looks_go_on_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    live, failures = Live(client_of(tmp_path, write_demo)), iter([error])
+    live, failures = LiveFeed(client_of(tmp_path, write_demo)), iter([error])
 
     def look() -> News | None:
         for failure in failures:
@@ -54,7 +54,7 @@ def test_a_look_that_fails_loses_no_news(tmp_path: Path, monkeypatch: pytest.Mon
         write_demo(builder)
         log.rows = builder.rows
 
-    live = Live(client_of(tmp_path, keep))
+    live = LiveFeed(client_of(tmp_path, keep))
     assert live.news() is not None
     assert live.news() is None
     known = len(log.rows)
@@ -76,7 +76,7 @@ def news_of(folder: Path, write: Callable[[LogBuilder], object]) -> News | None:
         write_demo(builder)
         log.rows = builder.rows
 
-    live = Live(client_of(folder, keep))
+    live = LiveFeed(client_of(folder, keep))
     assert live.news() is not None
     known = len(log.rows)
     write(log)

@@ -209,7 +209,7 @@ def test_a_slash_too_many_leads_nowhere_rather_than_to_another_scheme_or_port(we
 def test_a_failure_of_ours_is_a_page_without_details_and_a_traceback_in_the_log(
     web: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Client, "list_kinds", fail)
+    monkeypatch.setattr("runlore.query.page.counts.count_kinds", fail)
     for path in ("/?as_of=2", "/api/v1/status?as_of=2"):
         answer = web.get(path)
         assert answer.status_code == 500

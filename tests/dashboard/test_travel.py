@@ -46,7 +46,7 @@ def test_a_run_steps_through_the_events_of_its_steps(web: TestClient) -> None:
         page = web.get(f"{path}&as_of=6").text
         assert steps(page) == ["5", "7"]
         assert positions(page)[:8] == list(range(1, 9))
-    assert 'data-live="run:run-1"' in page
+    assert 'data-follows="run:run-1"' in page
 
 
 def text(page: str) -> str:
@@ -55,7 +55,7 @@ def text(page: str) -> str:
 
 
 def write_old(log: LogBuilder) -> None:
-    """A run that goes on, three minutes old at position 181."""
+    """A run that goes on, three minutes old at event 181."""
     log.add(RunStarted("training", "night"), run="r")
     for number in range(250):
         log.log("model:m@1", {"loss": number})
@@ -68,9 +68,9 @@ def test_ages_of_a_page_of_the_past_count_until_then(tmp_path: Path) -> None:
         assert running
         assert ">3 min</time>" in running[0]
         assert ">3 min</time>" not in now
-        assert "3 min before, at position 1" in text(web.get("/entity?ref=run:r&as_of=181").text)
+        assert "3 min earlier (event 1)" in text(web.get("/entity?ref=run:r&as_of=181").text)
         occurred = "2026-01-01T00:02:01Z&clock=occurred"
-        assert "2 min before, at position 1" in text(web.get(f"/entity?ref=run:r&as_of={occurred}").text)
+        assert "2 min earlier (event 1)" in text(web.get(f"/entity?ref=run:r&as_of={occurred}").text)
 
 
 @pytest.mark.parametrize("path", ["/quarantine", "/search?q=acme", "/audit"])
@@ -78,11 +78,11 @@ def test_ages_of_a_page_of_the_past_count_until_then(tmp_path: Path) -> None:
 def test_pages_of_the_latest_say_so(web: TestClient, path: str, asked: str) -> None:
     page = web.get(f"{path}{'&' if '?' in path else '?'}{asked}")
     assert page.status_code == 200
-    assert "This page shows the latest" in page.text
-    assert "This is what was known" not in page.text
-    assert "this had happened" not in page.text
-    assert "As known then" not in page.text
-    assert "shows the latest" not in web.get(path).text
+    assert "This page always shows the latest state" in page.text
+    assert "You are viewing the state" not in page.text
+    assert "as far as it is known today" not in page.text
+    assert ">As of</strong>" not in page.text
+    assert "always shows the latest" not in web.get(path).text
 
 
 def test_the_quarantine_is_of_the_latest_as_its_banner_says(web: TestClient) -> None:
@@ -91,13 +91,13 @@ def test_the_quarantine_is_of_the_latest_as_its_banner_says(web: TestClient) -> 
 
 def test_what_has_changed_since_is_of_the_entity(web: TestClient) -> None:
     page = web.get("/entity?ref=model:churn@2&as_of=45").text
-    link = re.search(r'href="([^"]*)">what has changed since', page)
+    link = re.search(r'href="([^"]*)">show changes', page)
     assert link
     assert link[1] == "/trail?ref=model:churn@2&amp;since=45"
     trail = web.get(link[1].replace("&amp;", "&")).text
-    assert "after position 45" in text(trail)
+    assert "After event 45" in text(trail)
     assert 'data-key="45 model:churn@2"' not in trail
-    assert re.search(r'href="/trail\?since=45">what has changed since', web.get("/?as_of=45").text)
+    assert re.search(r'href="/trail\?since=45">show changes', web.get("/?as_of=45").text)
 
 
 def write_late(log: LogBuilder) -> None:
@@ -124,7 +124,7 @@ def test_before_it_existed_a_page_says_when_it_came(late: TestClient, page: str,
     more = "&path=loss" if page == "history" else ""
     answer = late.get(f"/{page}?ref={ref}{more}&as_of=3")
     assert answer.status_code == 404
-    assert f"not there yet at position 3: it came at position {came}" in text(answer.text)
+    assert f"did not exist yet as of event 3; it was created by event {came}" in text(answer.text)
     assert f'href="/entity?ref={ref}&amp;as_of={came}"' in answer.text
     assert late.get(f"/entity?as_of={came}&ref={ref}").status_code == 200
     assert f'href="/{page}?ref={ref}{more}"'.replace("&", "&amp;") in answer.text
@@ -133,7 +133,7 @@ def test_before_it_existed_a_page_says_when_it_came(late: TestClient, page: str,
 def test_the_producers_clocks_know_of_not_yet_as_well(late: TestClient) -> None:
     answer = late.get("/entity?ref=experiment:odd@2&as_of=2025-12-31T00:00:00Z&clock=occurred")
     assert answer.status_code == 404
-    assert "not there yet at 2025-12-31 00:00:00 UTC: it came at position 7" in text(answer.text)
+    assert "did not exist yet at 2025-12-31 00:00:00 UTC; it was created by event 7" in text(answer.text)
 
 
 def test_what_never_came_is_still_not_found(late: TestClient) -> None:
@@ -148,7 +148,7 @@ def test_what_never_came_is_still_not_found(late: TestClient) -> None:
                                   "/list?kind=model&where=((&as_of=3"])  # fmt: skip
 def test_an_error_keeps_the_moment(late: TestClient, path: str) -> None:
     page = late.get(path).text
-    assert "As known then" in page
+    assert ">As of</strong>" in page
     assert "data-theme-switch" in page
     assert 'href="/list?as_of=3&amp;kind=model"' in page
     assert "Back to now" in page
@@ -165,11 +165,11 @@ def test_an_error_without_a_moment_has_the_switch_and_the_keys(late: TestClient,
 def test_a_column_of_a_comparison_may_be_not_there_yet(late: TestClient) -> None:
     answer = late.get("/compare?ref=experiment:odd@2&at=3&at=7")
     assert answer.status_code == 200
-    assert answer.text.count("not there yet") == 1
+    assert answer.text.count("did not exist yet") == 1
     table = late.get("/compare.json?ref=experiment:odd@2&at=3&at=7").json()
     assert table == {"loss": {"experiment:odd@2 at 7": 0.25}}
     both = late.get("/compare?ref=model:m@1&ref=run:night&as_of=3")
     assert both.status_code == 200
-    assert both.text.count("not there yet") == 1
+    assert both.text.count("did not exist yet") == 1
     # A stage that nobody held then is no entity that came later.
     assert late.get("/compare?ref=model:m@production&at=3").status_code == 404

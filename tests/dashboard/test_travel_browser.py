@@ -43,10 +43,10 @@ def test_an_error_page_has_the_keys_and_the_switch(browser: Browser, server: Ser
 def test_from_before_it_existed_a_link_leads_to_where_it_came(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/entity?ref=experiment:odd&as_of=20")
-    page.get_by_role("link", name="position 61").click()
+    page.get_by_role("link", name="event 61").click()
     assert page.get_by_role("heading", name="odd@1").is_visible()
     page.go_back()
-    page.get_by_role("link", name="As it is now").click()
+    page.get_by_role("link", name="Show the latest state").click()
     assert page.url.endswith("/entity?ref=experiment:odd")
     live(page)
     watched.context.close()
@@ -56,7 +56,7 @@ def test_the_time_box_takes_the_time_that_the_page_shows(browser: Browser, serve
     watched = Watched(browser, server, timezone_id="Asia/Tokyo", locale="en-US")
     page = watched.open("/entity?ref=model:churn@1&as_of=50")
     shown = page.locator("[data-slider-time]").inner_text()
-    # Shown or typed as Tokyo says it; a zone and a position mean themselves.
+    # Shown or typed as Tokyo says it; a zone and an event number mean themselves.
     for said in (shown, "2026-01-01 09:00:50", "2026-01-01T09:00:50.5", "2026-01-01T00:00:50Z", "50"):
         watched.open("/entity?ref=model:churn@1")
         assert "Asia/Tokyo" in (page.locator("#as_of").get_attribute("title") or "")

@@ -1,4 +1,4 @@
-"""The web page over `runlore.query`: read-only, server-rendered, live."""
+"""Web dashboard over `runlore.query`: read-only, server-rendered, live."""
 
 from runlore.dashboard.app import create_app
 from runlore.dashboard.serving import run_dashboard

@@ -1,4 +1,4 @@
-"""One page of the log, event by event."""
+"""Pages of the log, event by event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from runlore.query.activity import Activity, entity_activity, project_activity
 
 
 def page_of_log(visit: Visit, limit: int) -> tuple[list[Activity], int | None]:
-    """`ref=…&before=…`: events of an entity or of the project, newest first, and the `before` of the next page."""
+    """Return events of an entity (`ref=…`) or of the project, newest first, and the `before` of the next page."""
     before = visit.position_before()
     if visit.text("ref"):
         shown = visit.entity()

@@ -1,4 +1,4 @@
-"""From a request to an answer: one read transaction with a time limit, and errors as readable pages."""
+"""Answers to requests: one read transaction with a time limit, and errors as readable pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runlore.dashboard.links import address
 from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.rendering import render, render_bare
 from runlore.dashboard.texts import visible
-from runlore.dashboard.visit import MissingEntityError, NotThereYetError, Visit
+from runlore.dashboard.visit import MissingEntityError, NotYetCreatedError, Visit
 from runlore.query import Client
 from runlore.query.page.counts import KindCounts
 from runlore.schemas.errors import (
@@ -30,7 +30,7 @@ from runlore.schemas.errors import (
 _log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 5.0
-"""How long one answer may read: no visitor holds a reader open, which would keep the view's log from shrinking."""
+"""Time limit for the reads of one answer: a reader that stays open keeps the view's write-ahead log from shrinking."""
 
 STATUSES: tuple[tuple[type[RunloreError], int], ...] = (
     (AmbiguousError, 400),
@@ -40,9 +40,11 @@ STATUSES: tuple[tuple[type[RunloreError], int], ...] = (
     (MomentError, 400),
 )
 
+UNEXPECTED = "This page could not be shown. The reason is in the log of the dashboard."
+
 
 class JSONBody(Response):
-    """A value as JSON, by msgspec."""
+    """A JSON response, encoded by msgspec."""
 
     media_type = "application/json"
 
@@ -58,7 +60,7 @@ def answer_with(
     path: str,
     counts: KindCounts,
 ) -> Callable[[Request], Response]:
-    """An endpoint (run in a thread) that answers inside one read, or says what is wrong."""
+    """Return an endpoint (run in a thread) that builds its answer inside one read, or an error page."""
 
     def endpoint(request: Request) -> Response:
         started = time.perf_counter()
@@ -67,9 +69,9 @@ def answer_with(
                 answer = _answer(Visit(request, client, counts), build)
         except RunloreError as error:
             answer = _failure(request, error)
-        except Exception:  # noqa: BLE001 -- whatever it was: the visitor gets a page, the operator the traceback
+        except Exception:  # noqa: BLE001 -- the visitor gets a page, the operator the traceback
             _log.exception("no answer to %s", request.url.path)
-            answer = _failure(request, RunloreError("This could not be shown: the log of the dashboard says why."))
+            answer = _failure(request, RunloreError(UNEXPECTED))
         taken = time.perf_counter() - started
         metrics.count(path, answer.status_code, taken)
         answer.headers["Server-Timing"] = f"app;dur={taken * 1e3:.1f}"
@@ -82,13 +84,13 @@ def _answer(visit: Visit, build: Callable[[Visit], Response]) -> Response:
     try:
         return build(visit)
     except QueryTimeoutError:
-        raise  # there is no time left for the frame around it
+        raise  # no time is left for the frame around the error
     except RunloreError as error:
         return _failure(visit.request, error, visit)
 
 
 def _failure(request: Request, error: RunloreError, visit: Visit | None = None) -> Response:
-    """What is wrong; with a visit, in the frame that keeps its moment."""
+    """Return an error as JSON or as a page; with a visit, in a frame that keeps its moment."""
     status = status_of(error)
     near = error.near if isinstance(error, MissingEntityError) else []
     if request.url.path.startswith("/api/"):
@@ -97,16 +99,17 @@ def _failure(request: Request, error: RunloreError, visit: Visit | None = None) 
     instead = None
     if isinstance(error, MomentError) and asked.get("clock") == "occurred":
         instead = address(request.url.path, {}, {name: asked.getlist(name) for name in asked if name != "clock"})
-    return error_page(status, str(error), near, instead, visit, error if isinstance(error, NotThereYetError) else None)
+    later = error if isinstance(error, NotYetCreatedError) else None
+    return error_page(status, str(error), near, instead, visit, later)
 
 
 def status_of(error: RunloreError) -> int:
-    """The HTTP status that stands for an error; errors of values (a filter, an address) are the asker's."""
+    """Return the HTTP status of an error; a wrong value (a filter, an address) is the client's error."""
     known = next((status for kind, status in STATUSES if isinstance(error, kind)), None)
     return known or (400 if isinstance(error, ValueError) else 500)
 
 
-TITLES = {400: "That cannot be answered", 404: "Not found", 405: "Not allowed", 503: "That took too long"}
+TITLES = {400: "Invalid request", 404: "Not found", 405: "Method not allowed", 503: "Timed out"}
 
 
 def error_page(
@@ -115,15 +118,16 @@ def error_page(
     near: Sequence[str] = (),
     instead: str | None = None,
     visit: Visit | None = None,
-    later: NotThereYetError | None = None,
+    later: NotYetCreatedError | None = None,
 ) -> Response:
-    """A page that says what is wrong, and what may have been meant.
+    """Return an error page with suggestions.
 
-    `instead`: the same by the log's clock. `later`: what came only after the moment.
+    `near`: references with similar names. `instead`: the address of the same page by the log's clock. `later`: for an
+    entity that was created after the moment of the visit.
     """
     values = {
         "code": status,
-        "title": "Not there yet" if later else TITLES.get(status, "Something is wrong"),
+        "title": "Did not exist yet" if later else TITLES.get(status, "Internal error"),
         "text": visible(text, lines=True),
         "near": near,
         "instead": instead,
@@ -131,4 +135,4 @@ def error_page(
     }
     if visit is None:
         return render_bare("error.html", status, outer="bare.html", **values)
-    return render(visit, "error.html", status, outer="base.html", live=None, **values)
+    return render(visit, "error.html", status, outer="base.html", follows=None, **values)

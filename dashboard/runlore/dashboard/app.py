@@ -1,4 +1,4 @@
-"""The application: every address, and how errors look."""
+"""The ASGI application: all routes and error pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 from runlore.dashboard import bundle, health, pages
 from runlore.dashboard.answering import ANSWER_SECONDS, JSONBody, answer_with, error_page
 from runlore.dashboard.api import API
-from runlore.dashboard.live import Live
+from runlore.dashboard.live import LiveFeed
 from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.safety import Guard
 from runlore.dashboard.visit import Visit
@@ -29,19 +29,19 @@ from runlore.query.page.counts import KindCounts
 
 HERE = Path(__file__).parent
 THREADS = 6
-"""Requests that read at once; each thread has a connection of its own, with its cache."""
+"""Maximum number of concurrent reads; each thread has its own connection and cache."""
 
 
 def create_app(
     client: Client, hosts: Iterable[str], token: str | None = None, seconds: float = ANSWER_SECONDS
 ) -> Starlette:
-    """The page over a client's view.
+    """Return the dashboard over a client's view.
 
-    `hosts`: what the Host header may say, with the port. `token`: what visitors must know, None for nobody.
-    `seconds`: how long one answer may read.
+    `hosts`: allowed Host headers, with the port. `token`: what visitors must sign in with, None for open access.
+    `seconds`: time limit for the reads of one answer.
     """
     metrics = Metrics(client)
-    live, counts = Live(client), KindCounts()
+    live, counts = LiveFeed(client), KindCounts()
 
     def page(path: str, build: Callable[[Visit], Response]) -> BaseRoute:
         return Route(path, answer_with(client, build, seconds, metrics, path, counts), methods=["GET"])
@@ -56,8 +56,8 @@ def create_app(
     async def not_found(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
         if request.url.path.startswith("/api/"):
-            return JSONBody({"error": "there is no such address: /api/v1/openapi.json names them all"}, status)
-        return error_page(status, "There is no such page.")
+            return JSONBody({"error": "no such endpoint; /api/v1/openapi.json lists all of them"}, status)
+        return error_page(status, "This page does not exist.")
 
     app = Starlette(
         routes=[
@@ -77,5 +77,5 @@ def create_app(
         exception_handlers={404: not_found, 405: not_found},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # it redirects to whole URLs, and behind a proxy to its own scheme and port
+    app.router.redirect_slashes = False  # it redirects to full URLs: behind a proxy, to the wrong scheme and port
     return app

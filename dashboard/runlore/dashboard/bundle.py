@@ -1,4 +1,4 @@
-"""The chart library as a browser gets it: out of plotly's own wheel, compressed once, kept for good by who has it."""
+"""The chart library: served from plotly's own wheel, compressed once, cached by browsers for a year."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Acce
 
 
 def bundle_path() -> Path:
-    """Where the bundle lies; plotly itself is never imported, which would cost memory. Raises RunloreError."""
+    """Return the bundle's path without importing plotly, which would cost memory. Raises RunloreError."""
     found = find_spec("plotly")
     if found is None or not found.submodule_search_locations:
         raise RunloreError("charts need plotly: pip install 'runlore[dashboard]'")
@@ -27,7 +27,7 @@ def bundle_path() -> Path:
 
 @functools.cache
 def bundle_address() -> str:
-    """Its address, which changes with its version."""
+    """Return the bundle's address, which contains its version."""
     try:
         return f"/static/plotly-{version('plotly')}.js"
     except PackageNotFoundError:
@@ -35,7 +35,7 @@ def bundle_address() -> str:
 
 
 def answer(request: Request) -> Response:
-    """The endpoint: 4.8 MB, or 1.4 MB for who takes gzip."""
+    """Serve the bundle: 4.8 MB, or 1.4 MB with gzip."""
     if "gzip" not in request.headers.get("accept-encoding", ""):
         return FileResponse(bundle_path(), media_type="text/javascript", headers=HEADERS)
     headers = {**HEADERS, "Content-Encoding": "gzip"}
@@ -43,8 +43,8 @@ def answer(request: Request) -> Response:
 
 
 def prepare() -> None:
-    """Compress it now, before the first chart asks: about a quarter of a second."""
-    with contextlib.suppress(RunloreError):  # said again to whoever asks for a chart
+    """Compress the bundle before the first request; this takes about 0.25 s."""
+    with contextlib.suppress(RunloreError):  # raised again for whoever requests a chart
         _compressed()
 
 

@@ -1,4 +1,4 @@
-"""The table of a comparison: which columns, and the last few tables kept, so that pages of one are fast."""
+"""Comparison tables: their columns, and a small cache, so that all parts of one table are fast."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Literal
 
-from runlore.dashboard.visit import NotThereYetError, Visit, at_moment
+from runlore.dashboard.visit import NotYetCreatedError, Visit, at_moment
 from runlore.query import Client, Comparison, Entity
 from runlore.schemas.errors import InvalidReferenceError
 
@@ -18,7 +18,7 @@ _tables: OrderedDict[tuple[object, ...], Comparison] = OrderedDict()
 
 
 def comparison_of(visit: Visit) -> Comparison:
-    """`ref=…&ref=…&at=…`: each entity at each moment; without `at`, at the visit's own."""
+    """Return the table of `ref=…&ref=…&at=…`: each entity at each moment; without `at`, at that of the visit."""
     references = list(dict.fromkeys(ref.strip() for ref in visit.params.getlist("ref") if ref.strip()))
     moments = [visit.now.moment_of(at, visit.clock) for at in visit.params.getlist("at") if at.strip()]
     if len(references) * max(1, len(moments)) > MAX_COLUMNS:
@@ -41,15 +41,15 @@ def comparison_of(visit: Visit) -> Comparison:
 
 
 def _column(visit: Visit, reference: str, client: Client) -> Entity:
-    """The entity at the moment of a client; one that came later has no leaves then."""
+    """Return an entity at the moment of a client; one that was created later has no values there."""
     try:
         return visit.find_entity(reference, client)
-    except NotThereYetError as error:
+    except NotYetCreatedError as error:
         return error.entity
 
 
 def best_of(visit: Visit) -> Best | None:
-    """The direction in which numbers are better: `best=max` or `best=min`."""
+    """Return `best=max` or `best=min`: whether the highest or the lowest number of a row is highlighted."""
     match visit.text("best"):
         case "":
             return None
@@ -58,4 +58,4 @@ def best_of(visit: Visit) -> Best | None:
         case "min":
             return "min"
         case other:
-            raise InvalidReferenceError(f"best is max or min, not {other[:40]!r}")
+            raise InvalidReferenceError(f"best must be max or min, not {other[:40]!r}")

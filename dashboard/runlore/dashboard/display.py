@@ -1,4 +1,4 @@
-"""How a value looks on a page: text, exact form on hover, link, fold or tree; the template adds only markup."""
+"""Values as pages show them: text, exact form on hover, link, folded text or tree. Templates add only markup."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, cast
 import msgspec
 
 from runlore.dashboard.links import linkable
-from runlore.dashboard.texts import FOLDED, PREVIEW, shortened, visible
+from runlore.dashboard.texts import FOLDED, PREVIEW, counted, shortened, visible
 from runlore.schemas.special import DType, Path, StorageSize, Uri
 from runlore.store.cells import readable
 
 MAX_ITEMS = 200
-"""Elements of a collection that a page shows; the JSON has all."""
+"""Maximum number of elements of a collection on a page; the JSON has all of them."""
 SHORT_LIST = 6
 MAX_DEPTH = 8
 
@@ -32,15 +32,15 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     time: str | None = None
     """ISO 8601, where the page may show local time."""
     full: str | None = None
-    """A longer text that unfolds."""
+    """The full text of a value that is folded."""
     items: tuple[tuple[str, Shown], ...] = ()
     """Labelled parts of a tree."""
     more: int = 0
-    """How much is left out: elements, or characters of the text."""
+    """Number of elements or characters left out."""
 
 
 def show(value: Any, depth: int = 0) -> Shown:
-    """How to show a value of any type that metadata may have."""
+    """Return how to show a value of any metadata type."""
     match value:
         case None:
             return Shown(css="none", text="none")
@@ -72,7 +72,7 @@ def show(value: Any, depth: int = 0) -> Shown:
 
 
 def number_text(value: float) -> str:
-    """A number in about a dozen characters: below 1e15 with all digits before the point, and whole only if it is."""
+    """Return a number in about 12 characters: all digits before the point below 1e15, and whole only if it is."""
     exact = repr(value)
     if len(exact) <= 12:
         return exact
@@ -83,7 +83,7 @@ def number_text(value: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A span of time: 850 ms, 12.5 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    """Return a duration as text: 850 ms, 12.5 s, 3 min 20 s, 2 h 5 min, 3 d 4 h; '' for None."""
     if seconds is None:
         return ""
     if seconds < 0:
@@ -100,7 +100,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _exact(value: int) -> str:
-    """With a comma at every thousand, up to where Python writes decimals."""
+    """Return digits with thousands separators, or without them for more digits than Python prints."""
     return f"{value:,}" if value.bit_length() <= 10_000 else f"{readable(int(value))[:FOLDED]}…"
 
 
@@ -128,11 +128,11 @@ def _text(value: str) -> Shown:
 
 def _datetime(value: dt.datetime) -> Shown:
     if value.tzinfo is None:
-        return Shown(css="plain", text=value.isoformat(" "), title="without a time zone, as it was logged")
+        return Shown(css="plain", text=value.isoformat(" "), title="logged without a time zone")
     try:
         there = value.astimezone(dt.UTC)
     except OverflowError:
-        return Shown(css="plain", text=value.isoformat(" "), title="outside the years 1 to 9999 of UTC")
+        return Shown(css="plain", text=value.isoformat(" "), title="outside the years 1 to 9999 in UTC")
     return Shown(css="time", text=f"{there:%Y-%m-%d %H:%M:%S} UTC", title=value.isoformat(), time=there.isoformat())
 
 
@@ -147,10 +147,10 @@ def _collection(value: Any, depth: int) -> Shown:
     return _tree(((str(place), item) for place, item in enumerate(ordered)), size, name, depth)
 
 
-def _tree(items: Iterable[tuple[str, Any]], size: int, what: str, depth: int) -> Shown:
+def _tree(items: Iterable[tuple[str, Any]], size: int, unit: str, depth: int) -> Shown:
     if not size:
-        return Shown(css="none", text=f"empty {'dict' if what == 'keys' else what}")
-    text = f"{size:,} {what}" if what == "keys" else f"{what} of {size:,}"
+        return Shown(css="none", text=f"empty {'dict' if unit == 'keys' else unit}")
+    text = counted(size, "key") if unit == "keys" else f"{unit} of {size:,}"
     if depth >= MAX_DEPTH:
         return Shown(css="tree", text=text, more=size)
     shown = tuple(

@@ -1,4 +1,4 @@
-"""Small drawings in SVG coordinates: lines of numbers, bars on a time axis."""
+"""Small SVG drawings: lines of numbers, bars on a time axis."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runlore.store.cells import nearest_float
 
 
 def spark_points(values: Sequence[float], width: int = 80, height: int = 20) -> str:
-    """The points of a polyline through the finite numbers, inside a box; '' for fewer than two."""
+    """Return the `points` of a polyline through the finite numbers, in pixels; '' for fewer than two numbers."""
     floats = map(nearest_float, values)
     finite = [(place, value) for place, value in enumerate(floats) if math.isfinite(value)]
     if len(finite) < 2:
@@ -30,7 +30,7 @@ def spark_points(values: Sequence[float], width: int = 80, height: int = 20) -> 
 
 
 def broken_line(points: Sequence[tuple[int, float | None]], width: int, height: int) -> list[str]:
-    """Polylines through numbers by place, inside a box: one up to each None, which stands for what is no number."""
+    """Return polylines through (x, number) points, in pixels; each None, an entry that is no number, ends a line."""
     finite = [float(value) for _, value in points if value is not None]
     if not finite:
         return []
@@ -44,7 +44,7 @@ def broken_line(points: Sequence[tuple[int, float | None]], width: int, height: 
             continue
         y = 2 + (height - 4) * (1 - (value / 2 - low / 2) / span) if span else height / 2
         lines[-1].append(f"{2 + (place - first) * across:.1f},{y:.1f}")
-    # A number alone is a line to itself, whose round ends show.
+    # A single number is a line to itself: its round caps are visible.
     return [" ".join(line if len(line) > 1 else line * 2) for line in lines if line]
 
 
@@ -59,7 +59,7 @@ class Bar(NamedTuple):
 
 
 def bars(steps: Sequence[StepRun], until: dt.datetime) -> list[Bar]:
-    """Steps as bars from the first start to the last end; what still runs lasts `until` then."""
+    """Return bars on an axis from the first start to the last end; a running step ends at `until`."""
     known = [step.fields for step in steps]
     starts = [fields["started_at"] for fields in known if fields.get("started_at")]
     first = min(starts, default=until)
@@ -72,6 +72,6 @@ def bars(steps: Sequence[StepRun], until: dt.datetime) -> list[Bar]:
             made.append(Bar(step, fields.get("status"), 0.0, 0.0, None))
             continue
         seconds = ((fields.get("finished_at") or until) - begun).total_seconds()
-        start = 100 * (begun - first).total_seconds() / whole
+        start = min(99.4, 100 * (begun - first).total_seconds() / whole)
         made.append(Bar(step, fields.get("status"), start, max(0.6, 100 * seconds / whole), seconds))
     return made

@@ -1,4 +1,4 @@
-"""Lineage as a graph: who stands where, and which lines join them. Data flows to the right."""
+"""Lineage graphs: positions of boxes and the lines between them. Data flows to the right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEPTH, MAX_NODES = 3, 60
 
 
 class Node(NamedTuple):
-    """A box: the entity, its upper left corner, and whether the graph is about it."""
+    """A box: its entity, its upper left corner in pixels, and whether the graph is about it."""
 
     entity: Entity
     x: int
@@ -25,26 +25,28 @@ class Node(NamedTuple):
     root: bool
 
 
-class Line(NamedTuple):
-    """A curve between two boxes, as the `d` of an SVG path, and what it says."""
+class Edge(NamedTuple):
+    """A curve between two boxes: the `d` of its SVG path, and its title."""
 
     path: str
-    says: str
+    title: str
     low: int
-    """How far down it goes, where it passes below boxes."""
+    """Lowest y, in pixels, where it passes below boxes; else 0."""
 
 
 Link = tuple[Entity, str, Entity]
+"""Source, relation and target, as lineage records them."""
 Flow = tuple[Entity, Entity]
+"""The source and the target of data."""
 
 
 class Graph(NamedTuple):
-    """Boxes and lines, and the size of the drawing."""
+    """Boxes and lines, and the size of the drawing in pixels."""
 
     nodes: list[Node]
-    lines: list[Line]
+    edges: list[Edge]
     links: list[Link]
-    """All of them, the ones that go without a line as well."""
+    """All links, also those without a line."""
     width: int
     height: int
     cut: bool
@@ -52,20 +54,20 @@ class Graph(NamedTuple):
 
 
 def neighbours(entity: Entity) -> list[tuple[str, list[Entity]]]:
-    """What an entity is directly joined to, with a word for each way."""
+    """Return the entities that an entity is directly linked to, by relation."""
     found: list[tuple[str, list[Entity]]] = []
     match entity:
         case StepRun():
             run = _known(entity, f"run:{entity.run}")
-            found = [("run", run), ("reads", entity.inputs), ("writes", entity.outputs)]
+            found = [("run", run), ("inputs", entity.inputs), ("outputs", entity.outputs)]
         case PipelineRun():
             found = [("models", entity.models)]
         case ModelVersion():
-            found = [("made by", _known(entity, f"run:{entity.run}") if entity.run else [])]
+            found = [("created by", _known(entity, f"run:{entity.run}") if entity.run else [])]
         case ArtifactVersion():
             found = [("produced by", _known(entity, entity.produced_by) if entity.produced_by else [])]
             consumers = list[Entity](getattr(entity, "consumers", []))
-            found.append(("read by", consumers))
+            found.append(("consumed by", consumers))
         case _:
             found = []
     return [(word, items) for word, items in found if items]
@@ -79,7 +81,7 @@ def _known(entity: Entity, reference: str) -> list[Entity]:
 
 
 def graph_of(root: Entity, depth: int = DEPTH) -> Graph:
-    """The surroundings of an entity: what it came from to the left, what came from it to the right."""
+    """Return the lineage around an entity: its sources to the left, its results to the right."""
     links: dict[Link, None] = {}
     nodes: dict[Entity, None] = {root: None}
     cut = False
@@ -93,15 +95,15 @@ def graph_of(root: Entity, depth: int = DEPTH) -> Graph:
 
 
 def _flow(link: Link) -> Flow:
-    """From where to where data flows along a link (see query/lineage.py)."""
+    """Return the direction in which data flows along a link (see query/lineage.py)."""
     source, relation, target = link
     return (source, target) if relation in ("produced", "made") else (target, source)
 
 
 def _columns(nodes: list[Entity], flows: list[Flow]) -> list[list[Entity]]:
-    """Each node to the right of everything that flows into it, as near to what it flows into as that allows.
+    """Return columns of nodes: each node to the right of all its sources, and as close to its targets as possible.
 
-    A flow that would close a circle (a model that a run used and made) counts for nothing here.
+    A flow that would close a circle (a model that a run used and made) is ignored here.
     """
     into: dict[Entity, list[Entity]] = defaultdict(list)
     out_of: dict[Entity, list[Entity]] = defaultdict(list)
@@ -113,7 +115,7 @@ def _columns(nodes: list[Entity], flows: list[Flow]) -> list[list[Entity]]:
     ordered = _sorted_by_flow(nodes, into)
     for node in ordered:
         levels[node] = max((levels[start] + 1 for start in into[node]), default=0)
-    for node in reversed(ordered):  # a source moves to where it is needed
+    for node in reversed(ordered):  # a source moves next to its first target
         if out_of[node]:
             levels[node] = min(levels[end] for end in out_of[node]) - 1
     columns: dict[int, list[Entity]] = defaultdict(list)
@@ -136,7 +138,7 @@ def _reaches(out_of: dict[Entity, list[Entity]], start: Entity, end: Entity) -> 
 
 
 def _sorted_by_flow(nodes: list[Entity], into: dict[Entity, list[Entity]]) -> list[Entity]:
-    """Every node after all that flow into it."""
+    """Return the nodes in topological order: every node after its sources."""
     found: dict[Entity, None] = {}
     waiting = list(reversed(nodes))
     while waiting:
@@ -152,7 +154,7 @@ def _sorted_by_flow(nodes: list[Entity], into: dict[Entity, list[Entity]]) -> li
 def _untangle(
     columns: list[list[Entity]], into: dict[Entity, list[Entity]], out_of: dict[Entity, list[Entity]]
 ) -> None:
-    """Order each column by the mean place of its neighbours, there and back (Sugiyama's barycentre heuristic)."""
+    """Order each column by the mean position of its neighbours (Sugiyama's barycentre heuristic)."""
     for order, beside in ((columns, into), (columns[::-1], out_of), (columns, into)):
         places: dict[Entity, float] = {}
         for column in order:
@@ -176,28 +178,28 @@ def _drawn(root: Entity, columns: list[list[Entity]], flows: dict[Link, Flow], c
     out_of: dict[Entity, list[Entity]] = defaultdict(list)
     for start, end in flows.values():
         out_of[start].append(end)
-    lines = [
-        _line(places[start], places[end], link, places.values())
+    edges = [
+        _edge(places[start], places[end], link, places.values())
         for link, (start, end) in flows.items()
-        if not _goes_without_saying(link, out_of)
+        if not _redundant(link, out_of)
     ]
     width = len(columns) * (NODE_WIDTH + GAP_X) - GAP_X + 2 * MARGIN
-    low = max((line.low for line in lines), default=0)
-    return Graph(list(places.values()), lines, list(flows), width, max(height, low + MARGIN), cut)
+    low = max((edge.low for edge in edges), default=0)
+    return Graph(list(places.values()), edges, list(flows), width, max(height, low + MARGIN), cut)
 
 
-def _goes_without_saying(link: Link, out_of: dict[Entity, list[Entity]]) -> bool:
-    """Whether a step's line to its run would only repeat that what it wrote got there through other steps."""
+def _redundant(link: Link, out_of: dict[Entity, list[Entity]]) -> bool:
+    """Return True for a step's line to its run if the step's outputs reach the run through other steps."""
     run, word, step = link
     return word == "ran" and any(_reaches(out_of, other, run) for other in out_of[step] if other != run)
 
 
-def _line(start: Node, end: Node, link: Link, nodes: Iterable[Node]) -> Line:
-    """A curve along the flow, from the right of a box to the left of another.
+def _edge(start: Node, end: Node, link: Link, nodes: Iterable[Node]) -> Edge:
+    """Return a curve along the flow, from the right side of a box to the left side of another.
 
-    Where boxes are in the way, or it is no way to the right, it passes below them.
+    It passes below boxes that are in between, and below its own two if the target is not further right.
     """
-    says = f"{link[0].reference} {link[1]} {link[2].reference}"
+    title = f"{link[0].reference} {link[1]} {link[2].reference}"
     x1, x2 = start.x + NODE_WIDTH, end.x
     y1, y2 = start.y + NODE_HEIGHT // 2, end.y + NODE_HEIGHT // 2
     bend = GAP_X // 2 if x2 < x1 + NODE_WIDTH else GAP_X
@@ -205,8 +207,8 @@ def _line(start: Node, end: Node, link: Link, nodes: Iterable[Node]) -> Line:
     between = [node.y for node in nodes if first < node.x < last]
     if x2 > x1 and not between:
         middle = (x1 + x2) // 2
-        return Line(f"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}", says, 0)
+        return Edge(f"M{x1} {y1} C{middle} {y1} {middle} {y2} {x2} {y2}", title, 0)
     low = max([*between, start.y, end.y]) + NODE_HEIGHT + GAP_Y // 2
     down = f"C{x1 + bend} {y1} {x1} {low} {x1 + bend} {low}"
     up = f"C{x2} {low} {x2 - bend} {y2} {x2} {y2}"
-    return Line(f"M{x1} {y1} {down} L{x2 - bend} {low} {up}", says, low)
+    return Edge(f"M{x1} {y1} {down} L{x2 - bend} {low} {up}", title, low)

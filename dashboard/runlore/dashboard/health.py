@@ -1,4 +1,4 @@
-"""/livez and /readyz of the page."""
+"""Health endpoints of the dashboard: /livez and /readyz."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from runlore.schemas.errors import RunloreError
 
 
 def livez(request: Request) -> Response:
-    """The process answers."""
+    """Answer 200: the process is alive."""
     return _answer({"live": True}, 200)
 
 
 def readyz(client: Client) -> Callable[[Request], Response]:
-    """An endpoint that says whether there is a view to read, and how far it is."""
+    """Return an endpoint that answers 200 with position and lag, or 503 if there is no view to read."""
 
     def endpoint(request: Request) -> Response:
         try:

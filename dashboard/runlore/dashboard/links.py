@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlencode
 
-Value = str | int | None | Iterable[str]
+ParamValue = str | int | None | Iterable[str]
 Pairs = list[tuple[str, str]]
 
 SAFE_SCHEMES = ("http://", "https://", "gs://", "s3://", "ftp://", "sftp://", "hdfs://", "mailto:")
-"""What a `Uri` may become a link for. Anything else, javascript: and data: above all, stays text."""
+"""Schemes of a `Uri` that become links. All others, javascript: and data: above all, stay text."""
 
 
-def address(path: str, kept: Mapping[str, str], params: Mapping[str, Value]) -> str:
-    """A path with what is kept and the given parameters; None leaves one out, also a kept one."""
+def address(path: str, kept: Mapping[str, str], params: Mapping[str, ParamValue]) -> str:
+    """Return a path with the kept and the given parameters; None leaves one out, also a kept one."""
     pairs: Pairs = [(name, value) for name, value in kept.items() if name not in params]
     for name, value in params.items():
         pairs += _pairs(name, value)
     return path + ("?" + urlencode(pairs, quote_via=quote, safe=":@/,") if pairs else "")
 
 
-def _pairs(name: str, value: Value) -> Pairs:
+def _pairs(name: str, value: ParamValue) -> Pairs:
     if value is None or value == "":
         return []
     if isinstance(value, (str, int)):
@@ -29,5 +29,5 @@ def _pairs(name: str, value: Value) -> Pairs:
 
 
 def linkable(uri: str) -> bool:
-    """Whether a resource's address may be a link: a harmless scheme, and nothing that a browser would drop."""
+    """Return True for a resource that may become a link: a safe scheme, and no character that a browser drops."""
     return uri.lower().startswith(SAFE_SCHEMES) and uri.isprintable() and " " not in uri

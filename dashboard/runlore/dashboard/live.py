@@ -1,4 +1,4 @@
-"""Live: one look at the view for all visitors, told to each over server-sent events."""
+"""Live updates: one poll of the view for all visitors, sent to each over server-sent events."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from runlore.query.activity import Touched, touched
 from runlore.schemas.errors import RunloreError
 from runlore.store.sqlite import sqlite
 
-LOOK_SECONDS = 0.4
-"""Between two looks at the view while someone listens."""
+POLL_SECONDS = 0.4
+"""Time between two polls of the view while someone listens."""
 PING_SECONDS = 15
 END_SECONDS = 1.0
-"""How long a listener may take to read the end of its stream; less than the server waits for connections."""
+"""Time for a listener to read the end of its stream; less than the server waits for connections."""
 MAX_LISTENERS = 50
 MAX_NAMED = 200
-"""Entities and projects that one message names; with more, pages reload whatever they show."""
+"""Maximum number of entities and projects in one message; with more, all pages reload."""
 
 
 class News(NamedTuple):
-    """Where the log stands and which entities the events since the message before were about."""
+    """One message: how far the log can be read, and the entities of the events since the previous message."""
 
     position: int
     lag: int | None
     references: list[str]
-    """Of the page's own project."""
+    """Entities of the server's own project."""
     projects: list[str]
-    """Others that they were about."""
+    """Other projects that had events."""
     all: bool
-    """Whether there were more than are named."""
+    """True if there were more entities or projects than listed."""
 
 
 _NOTHING = Touched([], [], complete=True)
 
 _Queue = asyncio.Queue[News | None]
-"""What waits for one listener; None is the end."""
+"""Messages that wait for one listener; None ends its stream."""
 
 
-class Live:
-    """Looks for what is new while someone listens, and tells all listeners."""
+class LiveFeed:
+    """Polls the view while someone listens, and sends news to all listeners."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -59,8 +59,8 @@ class Live:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Look while entered."""
-        task = asyncio.create_task(self._look())
+        """Poll while entered."""
+        task = asyncio.create_task(self._poll())
         try:
             yield
         finally:
@@ -69,16 +69,16 @@ class Live:
                 await task
 
     async def answer(self, request: Request) -> Response:
-        """The endpoint /live."""
+        """Serve /live."""
         if len(self._listeners) >= MAX_LISTENERS:
-            return PlainTextResponse("too many listeners: reload the page instead", 503)
+            return PlainTextResponse("too many live connections: reload the page instead", 503)
         ending = anyio.Event()
         return EventSourceResponse(
             self._messages(ending), ping=PING_SECONDS, shutdown_event=ending, shutdown_grace_period=END_SECONDS
         )
 
     async def _messages(self, ending: anyio.Event) -> AsyncGenerator[ServerSentEvent]:
-        """What one listener hears until the server begins to stop: a stream that is cut off instead is an error."""
+        """Yield the messages of one listener until the server stops; a stream cut off instead would be an error."""
         queue: _Queue = asyncio.Queue(maxsize=20)
         last = asyncio.create_task(_end(queue, ending))
         self._listeners.add(queue)
@@ -90,28 +90,28 @@ class Live:
             self._listeners.discard(queue)
             last.cancel()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         while True:
             if self._listeners:
                 try:
                     news = await anyio.to_thread.run_sync(self.news)
                 except (RunloreError, sqlite.Error, OSError):
-                    news = None  # the view is being made, or locked for a moment; the next look finds it
+                    news = None  # the view is being built or is locked; the next poll finds it
                 if news is not None:
-                    self._tell(news)
+                    self._send(news)
             else:
                 self._seen = None
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def news(self) -> News | None:
-        """What is new since the look before; None when nothing is."""
-        with self._client.scope.reader.within(LOOK_SECONDS * 5):
+        """Return news since the previous poll; None if there are none."""
+        with self._client.scope.reader.within(POLL_SECONDS * 5):
             position, lag = self._client.position, self._client.lag
             known = self._seen
             fresh = known is not None and known < position
             about = touched(self._client.scope, known) if known is not None and fresh else _NOTHING
-        self._seen = position  # only now: what a look that failed has found is still to be told
-        if known is None or position < known:  # the first look, or a new view
+        self._seen = position  # only now: news found by a poll that failed are still to be sent
+        if known is None or position < known:  # the first poll, or a new view
             return News(position, lag, [], [], all=known is not None)
         if not fresh and lag == self._last.lag:
             return None
@@ -119,11 +119,11 @@ class Live:
         every = about.complete and len(named) == len(about.references) and len(others) == len(about.projects)
         return News(position, lag, named, others, not every)
 
-    def _tell(self, news: News) -> None:
+    def _send(self, news: News) -> None:
         self._last = news
         for queue in list(self._listeners):
             if queue.full():
-                # A listener that sleeps gets one message that stands for all it has missed.
+                # A slow listener gets one message that replaces all it has missed.
                 while not queue.empty():
                     queue.get_nowait()
                 queue.put_nowait(news._replace(references=[], projects=[], all=True))

@@ -1,4 +1,4 @@
-"""What the page says of itself in Prometheus' text format: requests, time, position, lag, memory."""
+"""Metrics of the dashboard in Prometheus' text format: requests, time, position, lag, memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Counts by address pattern; names of entities never become labels."""
+    """Counters by route; names of entities never become labels."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -26,27 +26,27 @@ class Metrics:
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def count(self, path: str, status: int, seconds: float) -> None:
-        """One answer of a page."""
+        """Count one response."""
         with self._lock:
             self._requests[path, status] += 1
             self._seconds[path] += seconds
 
     def answer(self, request: Request) -> Response:
-        """The endpoint /metrics."""
+        """Serve /metrics."""
         return PlainTextResponse(self.text(), media_type=CONTENT_TYPE)
 
     def text(self) -> str:
-        """All figures, one a line."""
+        """Return all metrics."""
         with self._lock:
             requests, seconds = dict(self._requests), dict(self._seconds)
         lines = [
-            *_head("requests_total", "counter", "Answers by page and status."),
+            *_head("requests_total", "counter", "Responses by page and status."),
             *(f'runlore_dashboard_requests_total{{page="{path}",status="{status}"}} {count}'
               for (path, status), count in sorted(requests.items())),
-            *_head("request_seconds_total", "counter", "Seconds spent on answers by page."),
+            *_head("request_seconds_total", "counter", "Seconds spent on responses by page."),
             *(f'runlore_dashboard_request_seconds_total{{page="{path}"}} {total:.6f}'
               for path, total in sorted(seconds.items())),
-            *_head("memory_peak_bytes", "gauge", "Largest resident size so far."),
+            *_head("memory_peak_bytes", "gauge", "Peak resident memory."),
             f"runlore_dashboard_memory_peak_bytes {peak_memory()}",
             *self._log(),
         ]  # fmt: skip
@@ -56,17 +56,17 @@ class Metrics:
         try:
             position, lag = self._client.position, self._client.lag
         except RunloreError:
-            return []  # no view yet: /readyz says so
-        lines = [*_head("position", "gauge", "Position of the log up to which the page can read."),
+            return []  # no view yet: /readyz reports it
+        lines = [*_head("position", "gauge", "Last event that can be read."),
                  f"runlore_dashboard_position {position}"]  # fmt: skip
         if lag is not None:
-            lines += [*_head("lag", "gauge", "Events on the stream that cannot be read yet."),
+            lines += [*_head("lag", "gauge", "Events in the stream that cannot be read yet."),
                       f"runlore_dashboard_lag {lag}"]  # fmt: skip
         return lines
 
 
 def peak_memory() -> int:
-    """The largest resident size of this process so far, in bytes."""
+    """Return the peak resident memory of this process, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

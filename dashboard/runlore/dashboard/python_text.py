@@ -1,4 +1,4 @@
-"""A value as Python that can be pasted: what it needs is imported above it."""
+"""Values as Python source that can be pasted, with the imports they need."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _IMPORTS: dict[type, str] = {
 
 
 def python_text(value: Any) -> str:
-    """Statements that end in the value as an expression.
+    """Return import statements followed by the value as an expression.
 
-    Raises ValueError for an integer of more digits than Python writes.
+    Raises ValueError for an integer with more digits than Python prints.
     """
     needed: set[str] = set()
     _collect(value, needed)

@@ -1,4 +1,4 @@
-"""Bytes of events as people read them: decoded as JSON, and as a dump."""
+"""Readable forms of raw events: decoded as JSON, and as a hex dump."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from runlore.schemas.errors import InvalidReferenceError
 
 
 def json_text(value: Any, limit: int = FOLDED) -> str:
-    """A value as indented JSON; what JSON cannot say exactly is readable text. Unseen characters are escapes."""
+    """Return a value as indented JSON; values that JSON cannot express are text, invisible characters are escaped."""
     text = msgspec.json.format(msgspec.json.encode(plain(value))).decode()
     cut = visible(text[:limit], lines=True)
-    return cut if len(text) <= limit else f"{cut}…\n{len(text) - limit:,} more characters"
+    return cut if len(text) <= limit else f"{cut}…\n({len(text) - limit:,} more characters)"
 
 
 def message_pack_text(payload: bytes) -> str | None:
-    """Bytes as JSON where they are MessagePack at all."""
+    """Return MessagePack as JSON, None for bytes that are not MessagePack."""
     try:
         return json_text(msgspec.msgpack.decode(payload))
     except (msgspec.MsgspecError, InvalidReferenceError, TypeError, RecursionError):
@@ -27,7 +27,7 @@ def message_pack_text(payload: bytes) -> str | None:
 
 
 def dump(data: bytes, limit: int) -> str:
-    """Sixteen bytes a line: offset, hexadecimal, ASCII; then how many are left out."""
+    """Return a hex dump, 16 bytes per line: offset, hexadecimal, ASCII; then the number of bytes left out."""
     shown = data[:limit]
     rows = [shown[start : start + 16] for start in range(0, len(shown), 16)]
     lines = [
@@ -35,5 +35,5 @@ def dump(data: bytes, limit: int) -> str:
         for place, row in enumerate(rows)
     ]
     if len(data) > limit:
-        lines.append(f"{len(data) - limit:,} more bytes")
+        lines.append(f"({len(data) - limit:,} more bytes)")
     return "\n".join(lines)

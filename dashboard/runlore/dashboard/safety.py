@@ -1,4 +1,4 @@
-"""The guard in front of every page: who may ask, under which name, how, and what a browser may do with the answer."""
+"""Access control in front of every page: Host names, token, methods, and security headers."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from runlore.schemas.errors import SettingsError
 COOKIE = "runlore_dashboard"
 MAX_LOGIN_BYTES = 4096
 OPEN_PATHS = ("/livez", "/readyz", "/login", "/static/")
-"""What answers without a token: they say nothing of the data."""
+"""Paths served without a token: they reveal no data."""
 
+UNAUTHORIZED = "missing or wrong token: send Authorization: Bearer TOKEN"
 UNKNOWN_NAME = (
-    "This server does not answer to that name. If it is yours (a reverse proxy's, say), name it in"
-    " RUNLORE_DASHBOARD_HOSTS or with --allow-host, as it stands in the Host header.\n"
+    "Unknown Host header. If the name is yours (for example that of a reverse proxy), add it to"
+    " RUNLORE_DASHBOARD_HOSTS or pass it with --allow-host, exactly as in the header.\n"
 )
-"""The name itself is not repeated: whoever asked chose it."""
+"""The text does not repeat the name, which the client chose."""
 
 EMPTY_STYLE = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""The hash of nothing: plotly makes an empty style element and adds its rules by script, which needs no permission."""
+"""The hash of an empty style element: plotly creates one and adds its rules by script, which needs no permission."""
 
 HEADERS = {
-    # Charts are drawn with scripts and styles of this server only; nothing is inline, nothing is evaluated.
+    # Scripts and styles of this server only; nothing inline, nothing evaluated.
     "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY_STYLE}; "
     "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -42,7 +43,7 @@ HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Return True for an address that can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -50,10 +51,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check_binding(host: str, token: str | None) -> None:
-    """Raises SettingsError where anybody on the network could read everything."""
+    """Raise SettingsError for an address that is open to the network without a token."""
     if not is_loopback(host) and not token:
         raise SettingsError(
-            f"RUNLORE_DASHBOARD_HOST={host} is not loopback: set RUNLORE_DASHBOARD_TOKEN (or --token-file) as well"
+            f"RUNLORE_DASHBOARD_HOST={host} is not loopback: also set RUNLORE_DASHBOARD_TOKEN (or --token-file)"
         )
 
 
@@ -62,7 +63,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str], token: str | None) -> None:
         self._app, self._hosts, self._token = app, hosts, token
-        # The cookie holds a hash: whoever sees it cannot log in elsewhere with it as the token.
+        # The cookie holds a hash: it cannot be used as the token elsewhere.
         self._ticket = None if token is None else hashlib.sha256(b"runlore dashboard\0" + token.encode()).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,20 +84,20 @@ class Guard:
         await (answer or self._app)(scope, receive, with_headers)
 
     async def _refusal(self, request: Request) -> Response | None:
-        """The answer to a request that goes no further; None to let it pass."""
+        """Return the answer to a refused request, None to let it pass."""
         host = Headers(scope=request.scope).get("host", "")
         if host.lower() not in self._hosts:
-            # A page of another site whose name was pointed at this address must not read us (DNS rebinding).
+            # DNS rebinding: another site whose name points at this address must not read the pages.
             return PlainTextResponse(UNKNOWN_NAME, 421)
         path = request.url.path
         if path == "/login" and self._ticket is not None:
             return await self._login(request)
         if request.method not in ("GET", "HEAD"):
-            return PlainTextResponse("this page only reads: GET or HEAD", 405, {"Allow": "GET, HEAD"})
+            return PlainTextResponse("read-only: use GET or HEAD", 405, {"Allow": "GET, HEAD"})
         if self._ticket is None or path.startswith(OPEN_PATHS) or self._knows(request):
             return None
         if path.startswith(("/api/", "/live", "/metrics")):
-            return PlainTextResponse("send the token: Authorization: Bearer ...", 401, {"WWW-Authenticate": "Bearer"})
+            return PlainTextResponse(UNAUTHORIZED, 401, {"WWW-Authenticate": "Bearer"})
         wanted = path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
 
@@ -104,7 +105,7 @@ class Guard:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._right(given.strip()):
             return True
-        # Read by itself: other servers of this host share its cookies, and some are odd.
+        # Parsed leniently: other servers of this host share its cookies, and some are malformed.
         return _same(request.cookies.get(COOKIE, ""), self._ticket or "")
 
     def _right(self, token: str) -> bool:
@@ -115,12 +116,12 @@ class Guard:
         if request.method in ("GET", "HEAD"):
             return render_bare("login.html", next=target, wrong=False)
         if request.method != "POST":
-            return PlainTextResponse("GET, HEAD or POST", 405, {"Allow": "GET, HEAD, POST"})
+            return PlainTextResponse("use GET, HEAD or POST", 405, {"Allow": "GET, HEAD, POST"})
         body = b""
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_LOGIN_BYTES:
-                return PlainTextResponse("too long", 413)
+                return PlainTextResponse("request too large", 413)
         fields = parse_qs(body.decode("latin-1"), encoding="utf-8", errors="replace")
         if not self._right(fields.get("token", [""])[0]):
             return render_bare("login.html", 403, next=target, wrong=True)
@@ -131,11 +132,11 @@ class Guard:
 
 
 def _over_tls(request: Request) -> bool:
-    """Whether the visitor came over TLS, to us or to a proxy that says so.
+    """Return True for a visitor who uses TLS, according to this server or to a proxy.
 
-    Anybody can say so, and it needs no trust: it only makes a cookie stricter, and that of whoever said it.
+    The proxy's header needs no trust: it only makes the sender's own cookie stricter.
     """
-    said = request.headers.get("x-forwarded-proto", "").partition(",")[0]  # the first proxy is the visitor's
+    said = request.headers.get("x-forwarded-proto", "").partition(",")[0]  # by the proxy next to the visitor
     return "https" in (request.url.scheme, said.strip().lower())
 
 
@@ -144,6 +145,6 @@ def _same(given: str, right: str) -> bool:
 
 
 def _own_path(target: str) -> str:
-    """A path of this server; anything that could lead elsewhere becomes the home page."""
+    """Return a path of this server; anything that could lead elsewhere becomes the home page."""
     inside = target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
     return target if inside else "/"

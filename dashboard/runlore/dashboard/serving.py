@@ -1,4 +1,4 @@
-"""The process of the page: bind, say where, serve until told to stop."""
+"""The dashboard process: bind, announce the address, serve until stopped."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from runlore.store.private_files import write_struct
 from runlore.store.records import DashboardStatus
 
 STOP_SECONDS = 2
-"""How long open connections (those of live pages stay open) are waited for."""
+"""Time to wait for open connections, such as those of live pages, when the server stops."""
 ANY = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
 
 
 def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is told the address once it can be asked.
+    """Serve until SIGINT or SIGTERM; `ready` is called with the address once the server listens.
 
-    Raises SettingsError for an address that cannot be had, or that is open to others without a token, and FolderError
-    for a data folder that this user may not read.
+    Raises SettingsError for an address that cannot be bound, or that is open to the network without a token, and
+    FolderError for a data folder that this user may not read.
     """
     host, token = settings.dashboard_host, settings.dashboard_token
     check_binding(host, token)
@@ -47,7 +47,7 @@ def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=STOP_SECONDS,
-        # Plain Python parts: they need less memory, and pages take far longer than parsing a request.
+        # Pure Python parts need less memory, and building a page takes far longer than parsing a request.
         http="h11",
         loop="asyncio",
     )
@@ -63,10 +63,10 @@ def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
 
 @contextmanager
 def _ended_by_signals(server: uvicorn.Server) -> Generator[None]:
-    """SIGINT and SIGTERM end the server and nothing else: to be told to stop is no failure.
+    """Let SIGINT and SIGTERM stop the server without failing the process.
 
-    The server has handlers of its own while it runs. Those here serve before that, and take the signal that it raises
-    anew once it has stopped, which would end the process with the signal's code.
+    uvicorn has its own handlers while it runs. These handle a signal before that, and the one that uvicorn raises
+    again after it has stopped, which would end the process with the signal's exit code.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -83,21 +83,21 @@ def _ended_by_signals(server: uvicorn.Server) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def say_where(data: DataDir, url: str) -> None:
-    """Leave the address where `runlore up` finds it."""
+def write_address(data: DataDir, url: str) -> None:
+    """Write the address to the data folder, where `runlore up` finds it."""
     write_struct(data.dashboard, DashboardStatus(os.getpid(), url))
 
 
-def say_why_not(data: DataDir, reason: str) -> None:
-    """Leave there why the page cannot start."""
+def write_failure(data: DataDir, reason: str) -> None:
+    """Write there why the page cannot start."""
     write_struct(data.dashboard, DashboardStatus(os.getpid(), "", reason))
 
 
 def allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> set[str]:
-    """What a Host header may say: the address itself, the names of this machine when it is open to others, and `more`.
+    """Return the allowed Host headers: the address, this machine's names if it listens on all addresses, and `more`.
 
-    Of `more`, a name with a port stands for itself alone. One without stands for itself, which is what a browser
-    sends for the usual ports and most proxies pass on, and for itself with the port that is listened on.
+    A name in `more` with a port allows exactly that. One without a port allows itself (which browsers send for the
+    default ports, and which most proxies pass on) and itself with the port that is listened on.
     """
     names = {_bracketed(host)}
     if is_loopback(host):
@@ -128,7 +128,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listening.close()
         raise SettingsError(
-            f"RUNLORE_DASHBOARD_HOST={host}, RUNLORE_DASHBOARD_PORT={port}: {error}; port 0 takes any free one"
+            f"RUNLORE_DASHBOARD_HOST={host}, RUNLORE_DASHBOARD_PORT={port}: {error}; port 0 picks a free one"
         ) from error
     return listening
 

@@ -1,4 +1,4 @@
-"""One request: the project and the moment it looks at, and what of the past it keeps in every link."""
+"""One request: its project, its moment, and the parameters that every link keeps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import cast
 
 from starlette.requests import Request
 
-from runlore.dashboard.links import Value, address
+from runlore.dashboard.links import ParamValue, address
 from runlore.query import Client, Entity
 from runlore.query.activity import projects, recorded_at
 from runlore.query.lookup import first_version
@@ -21,29 +21,28 @@ from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.references import EntityRef, parse_ref
 
 MAX_PAGE = 500
-"""Rows that one page or answer may have."""
+"""Maximum number of rows on one page or in one answer."""
 
-
-PLACES = ("as_of", "clock", "after", "before", "from", "part")
-"""Parameters that belong to one moment's page only."""
+PAGE_ONLY = ("as_of", "clock", "after", "before", "from", "part")
+"""Parameters that have no meaning at another moment."""
 
 BY_POSITION = ("/", "/list", "/search", "/trail", "/event", "/payload", "/audit", "/quarantine")
-"""Pages that go by positions, which the producers' clocks say nothing about: links to them go by the log's clock."""
+"""Pages of events, which the producers' clocks do not order: links to them use the log's clock."""
 
 LATEST_ONLY = ("/search", "/audit", "/checkpoint.txt", "/quarantine")
-"""Pages that show the latest whatever the moment, which only their links keep."""
+"""Pages that always show the latest state; only their links keep the moment."""
 
 
 class Visit:
-    """What a request asks for. `client` reads as of its moment, `now` the latest."""
+    """One request. `client` reads as of its moment, `now` reads the latest state."""
 
     def __init__(self, request: Request, base: Client, counts: KindCounts) -> None:
         self._counts = counts
         self.request, self.params = request, request.query_params
         self.now = _client(base, self.params.get("project") or base.project, NOW)
         self.home_project = base.project
-        if self.now.project != base.project and self.now.project not in (there := projects(self.now.scope)):
-            raise NotFoundError(f"no project {self.now.project!r}; there are: {', '.join(there[:20])}")
+        if self.now.project != base.project and self.now.project not in (known := projects(self.now.scope)):
+            raise NotFoundError(f"no project {self.now.project!r}; projects: {', '.join(known[:20])}")
         self.as_of = self.params.get("as_of", "").strip()
         self.clock: Clock = check_clock(cast(Clock, self.text("clock") or "recorded"))
         moment = self.now.moment_of(self.as_of, self.clock) if self.as_of else NOW
@@ -53,47 +52,47 @@ class Visit:
 
     @property
     def kinds(self) -> dict[str, int]:
-        """How many entities of each kind the project had at the moment."""
+        """Number of entities of each kind in the project at the moment."""
         return self._counts.of(self.client.scope)
 
     @property
     def past(self) -> bool:
-        """Whether it looks at an earlier moment."""
+        """True if the visitor asked for a moment."""
         return self.as_of != ""
 
     @property
     def has_clocks(self) -> bool:
-        """Whether this page can be read by the producers' clocks."""
+        """True if this page can be viewed by the producers' clocks."""
         return self.request.url.path not in BY_POSITION or self.clock == "occurred"
 
     @property
     def occurred_at(self) -> dt.datetime | None:
-        """The time by the producers' clocks that is looked at; None where the log's clock decides."""
+        """Time of the moment by the producers' clocks; None if the moment is an event."""
         occurred = self.client.scope.moment.occurred_us
         return None if occurred is None else utc(occurred)
 
     @property
     def latest_only(self) -> bool:
-        """Whether the page shows the latest although an earlier moment is looked at."""
+        """True if this page shows the latest state although the visitor asked for a moment."""
         return self.past and self.request.url.path in LATEST_ONLY
 
     @property
     def ages_until(self) -> dt.datetime | None:
-        """The moment that ages count to; None for now."""
+        """Time that ages are relative to; None for now."""
         return (self.occurred_at or self.recorded_at) if self.past and not self.latest_only else None
 
     @functools.cached_property
     def recorded_at(self) -> dt.datetime | None:
-        """The log's clock at the position that is shown."""
+        """Time of the event shown, by the log's clock."""
         return recorded_at(self.client.scope, self.position)
 
     @property
     def kept(self) -> dict[str, str]:
-        """Parameters that links to this very page carry on."""
+        """Parameters that links to this page keep."""
         return self.kept_for(self.request.url.path)
 
     def kept_for(self, path: str) -> dict[str, str]:
-        """Parameters that every link to a page carries on."""
+        """Return the parameters that links to a page keep."""
         kept: dict[str, str] = {}
         if self.client.project != self.home_project:
             kept["project"] = self.client.project
@@ -106,19 +105,19 @@ class Visit:
             kept["as_of"] = str(min(self.client.scope.moment.position, NO_END))
         return kept
 
-    def url(self, path: str, /, **params: Value) -> str:
-        """The address of a page at the same project and moment, or at an `as_of` by the log's clock."""
+    def url(self, path: str, /, **params: ParamValue) -> str:
+        """Return the address of a page at the same project and moment, or at an `as_of` by the log's clock."""
         return self._address(path, params)
 
-    def _address(self, path: str, params: Mapping[str, Value]) -> str:
+    def _address(self, path: str, params: Mapping[str, ParamValue]) -> str:
         kept = self.kept_for(path)
         if "as_of" in params:
             kept.pop("clock", None)
         return address(path, kept, params)
 
-    def here(self, **changes: Value) -> str:
-        """This page with some parameters changed; None removes one."""
-        params: dict[str, Value] = {}
+    def here(self, **changes: ParamValue) -> str:
+        """Return the address of this page with some parameters changed; None removes one."""
+        params: dict[str, ParamValue] = {}
         for name, value in self.params.multi_items():
             if name not in ("as_of", "clock", "project"):
                 params[name] = [*cast("list[str]", params.get(name, [])), value]
@@ -126,34 +125,34 @@ class Visit:
 
     @property
     def form(self) -> list[tuple[str, str]]:
-        """This page's parameters for a form that asks for another moment; places in pages mean nothing there."""
-        return [(name, value) for name, value in self.params.multi_items() if name not in PLACES]
+        """Parameters of this page for a form that leads to another moment."""
+        return [(name, value) for name, value in self.params.multi_items() if name not in PAGE_ONLY]
 
     def text(self, name: str) -> str:
-        """A parameter without blanks around it, '' where it is absent."""
+        """Return a parameter without surrounding whitespace; '' if it is missing."""
         return self.params.get(name, "").strip()
 
     def number(self, name: str, default: int, most: int = MAX_PAGE) -> int:
-        """A whole number from 1 to `most`. Raises InvalidReferenceError."""
+        """Return a parameter as an integer from 1 to `most`. Raises InvalidReferenceError."""
         text = self.text(name)
         if not text:
             return default
         if not (text.isascii() and text.isdecimal()) or int(text[:12]) < 1:
-            raise InvalidReferenceError(f"{name} is a whole number, 1 or more, not {text[:40]!r}")
+            raise InvalidReferenceError(f"{name} must be a whole number of at least 1, not {text[:40]!r}")
         return min(int(text[:12]), most)
 
     def position_before(self, name: str = "before") -> int | None:
-        """A position that a page ends before, None for the newest page."""
+        """Return the event that a page ends before; None for the newest page."""
         return self.number(name, 0, NO_END) or None
 
     # -- entities ------------------------------------------------------------------------------------
 
     def entity(self) -> Entity:
-        """The entity that the parameter `ref` means at the moment. Raises NotFoundError with near names."""
+        """Return the entity of the parameter `ref` at the moment. Raises MissingEntityError."""
         return self.find_entity(self.text("ref"), self.client)
 
     def find_entity(self, reference: str, client: Client) -> Entity:
-        """An entity; a run also by its name, pipeline or the beginning of its ID."""
+        """Return an entity; a run also by its name, its pipeline or a prefix of its ID. Raises MissingEntityError."""
         ref = parse_ref(reference)
         try:
             return _resolved(ref, client)
@@ -163,8 +162,8 @@ class Visit:
             near = _near(client, ref.kind, ref.name)
             raise MissingEntityError(str(error), near) from error
 
-    def _later(self, ref: EntityRef, client: Client) -> NotThereYetError | None:
-        """That an entity came later than the moment of a client, if so."""
+    def _later(self, ref: EntityRef, client: Client) -> NotYetCreatedError | None:
+        """Return an error if the entity was created after the moment of a client."""
         if client.scope.moment == NOW:
             return None
         try:
@@ -172,9 +171,9 @@ class Visit:
         except NotFoundError:
             return None
         if entity.known:
-            return None  # it was there, but not by this name: a stage that nobody held
+            return None  # it existed under another name: no version had the stage then
         first = first_version(self.now.scope, ref.kind, ref.name) if ref.version in (None, "latest") else None
-        return NotThereYetError(ref, entity, entity.created_position if first is None else first)
+        return NotYetCreatedError(ref, entity, entity.created_position if first is None else first)
 
 
 def _resolved(ref: EntityRef, client: Client) -> Entity:
@@ -182,26 +181,26 @@ def _resolved(ref: EntityRef, client: Client) -> Entity:
 
 
 def as_of_text(when: dt.datetime) -> str:
-    """A time as an address says it, to the microsecond."""
+    """Return a time as it is written in addresses, to the microsecond."""
     return when.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 class MissingEntityError(NotFoundError):
-    """No such entity; `near` are references of some that are called alike."""
+    """Raised for an entity that does not exist; `near`: references with similar names."""
 
     def __init__(self, text: str, near: list[str]) -> None:
         super().__init__(text)
         self.near = near
 
 
-class NotThereYetError(MissingEntityError):
-    """The entity came after the moment; `entity` is what that moment sees of it: nothing."""
+class NotYetCreatedError(MissingEntityError):
+    """Raised for an entity created after the moment, by the event `created`; `entity`: it at the moment, empty."""
 
-    def __init__(self, ref: EntityRef, entity: Entity, came: int) -> None:
+    def __init__(self, ref: EntityRef, entity: Entity, created: int) -> None:
         position, occurred = entity.moment
-        when = f"position {position:,}" if occurred is None else f"{utc(occurred):%Y-%m-%d %H:%M:%S} UTC"
-        super().__init__(f"{ref} was not there yet at {when}: it came at position {came:,}", [])
-        self.reference, self.entity, self.when, self.came = str(ref), entity, when, came
+        when = f"as of event {position:,}" if occurred is None else f"at {utc(occurred):%Y-%m-%d %H:%M:%S} UTC"
+        super().__init__(f"{ref} did not exist yet {when}; it was created by event {created:,}", [])
+        self.reference, self.entity, self.when, self.created = str(ref), entity, when, created
 
 
 def _near(client: Client, kind: str, name: str) -> list[str]:
@@ -212,11 +211,11 @@ def _near(client: Client, kind: str, name: str) -> list[str]:
 
 
 def at_moment(client: Client, moment: Moment) -> Client:
-    """A client of another moment, over the same connections."""
+    """Return a client of another moment that uses the same connections."""
     return _client(client, client.project, moment)
 
 
 def _client(base: Client, project: str, moment: Moment) -> Client:
-    # Times that a call is given (`since`) go by the same clock as the moment.
+    # Times passed to a call (`since`) use the same clock as the moment.
     clock: Clock = "recorded" if moment.occurred_us is None else "occurred"
     return Client.over(replace(base.scope, project=project, moment=moment, clock=clock))

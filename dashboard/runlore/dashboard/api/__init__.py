@@ -1,4 +1,4 @@
-"""The JSON API: the read models of the pages for other programs, and its description."""
+"""The JSON API: the read models of the pages for other programs, and an OpenAPI description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API's description as OpenAPI 3.1, made from the types of its answers."""
+"""The OpenAPI 3.1 description of the API, generated from the types of its answers."""
 
 from __future__ import annotations
 
@@ -15,42 +15,45 @@ from runlore.dashboard.api.types import Problem
 TEMPLATE = "#/components/schemas/{name}"
 EVERYWHERE = ("as_of", "clock", "project")
 REPEATED = ("ref", "at")
-"""Parameters that a comparison takes several times."""
+"""Parameters that a comparison accepts several times."""
 PARAMETERS: dict[str, tuple[str, str]] = {
-    "as_of": ("string", "A position, an ISO 8601 time, or a phrase such as `2h ago`: the answer as it was known then."),
+    "as_of": (
+        "string",
+        "The moment of the answer: an event number, an ISO 8601 time, or a phrase such as `2h ago`.",
+    ),
     "clock": (
         "string",
-        "`occurred`: a time in `as_of` (and `at`) goes by the producers' clocks; what goes by positions answers 400.",
+        "`occurred`: times in `as_of` and `at` are by the producers' clocks; endpoints of events answer 400.",
     ),
-    "project": ("string", "Another project than the page's own."),
+    "project": ("string", "A project; by default that of the server."),
     "ref": ("string", "An entity, such as `model:churn@3`, `run:<id>` or `step:<run id>/train`."),
-    "path": ("string", "A key, group or leaf, such as `metrics.accuracy`."),
-    "kind": ("string", "A kind of entities, such as `model`; without, all kinds."),
+    "path": ("string", "A key or group, such as `metrics.accuracy`."),
+    "kind": ("string", "A kind of entity, such as `model`; by default all kinds."),
     "where": ("string", "A filter, such as `metrics.accuracy > 0.9 and not retired`."),
-    "order_by": ("string", "A key or field; without, the newest come first."),
-    "desc": ("string", "`1`: the largest first."),
-    "limit": ("integer", "How many at most."),
+    "order_by": ("string", "A key or field; by default the newest come first."),
+    "desc": ("string", "`1`: descending order."),
+    "limit": ("integer", "Maximum number of results."),
     "points": (
         "integer",
-        "The whole past with about so many numbers, for a chart: all, or the first, the last, and the least and the"
-        " largest of each stretch. What is no number stands between them as null. `limit` means nothing then.",
+        "The whole history, downsampled to about this many numbers for a chart: the first, the last, and the minimum"
+        " and maximum of each interval. Entries that are not numbers are null. `limit` is ignored.",
     ),
-    "after": ("string", "The `cursor` of the page before."),
-    "before": ("integer", "A position; only what came before it."),
-    "at": ("string", "Moments at which to compare, positions or times."),
-    "best": ("string", "`max` or `min`: which numbers of a row are marked as best."),
-    "since": ("string", "A position or time to compare with; without, the beginning of the log."),
+    "after": ("string", "The `cursor` of the previous page."),
+    "before": ("integer", "An event number: only earlier results."),
+    "at": ("string", "Moments to compare at, event numbers or times."),
+    "best": ("string", "`max` or `min`: which numbers of a row are best."),
+    "since": ("string", "An event number or time to compare with; by default the beginning of the log."),
     "other": ("string", "Another entity to compare with."),
-    "all": ("string", "`1`: equal leaves as well."),
+    "all": ("string", "`1`: include equal values."),
     "direction": ("string", "`upstream` or `downstream`."),
-    "depth": ("integer", "How many links far."),
-    "position": ("integer", "A position of the log."),
-    "q": ("string", "Words; the last one may be the beginning of one."),
+    "depth": ("integer", "Maximum distance from the entity, in links."),
+    "position": ("integer", "An event number."),
+    "q": ("string", "Words; the last one can be a prefix."),
 }
 
 
 def describe(endpoints: Sequence[Endpoint], prefix: str) -> dict[str, Any]:
-    """The whole document."""
+    """Return the OpenAPI document."""
     schemas, components = msgspec.json.schema_components(
         [*(endpoint.type for endpoint in endpoints), Problem], ref_template=TEMPLATE
     )
@@ -60,7 +63,7 @@ def describe(endpoints: Sequence[Endpoint], prefix: str) -> dict[str, Any]:
         "info": {
             "title": "Runlore",
             "version": version("runlore"),
-            "description": "What the pages show, for other programs. Read-only.",
+            "description": "The data of the dashboard for other programs. Read-only.",
         },
         "paths": {
             prefix + endpoint.path: {"get": _operation(endpoint, answers[endpoint], schemas[-1])}
@@ -80,9 +83,9 @@ def _operation(endpoint: Endpoint, answer: dict[str, Any], problem: dict[str, An
             **{
                 status: _response(text, problem)
                 for status, text in (
-                    ("400", "A parameter makes no sense."),
-                    ("404", "There is no such thing, at that moment."),
-                    ("503", "It took too long."),
+                    ("400", "A parameter is invalid."),
+                    ("404", "It does not exist, or did not at that moment."),
+                    ("503", "The time limit was exceeded."),
                 )
             },
         },

@@ -1,4 +1,4 @@
-"""From what the query library answers to what the API does."""
+"""Conversions from results of the query library to answers of the API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runlore.dashboard.api.types import (
     LoggedEventOut,
     ProofOut,
     ProofStep,
-    Value,
+    ValueOut,
 )
 from runlore.query import Entity, Entry
 from runlore.query.activity import Activity
@@ -25,13 +25,13 @@ from runlore.query.plain import plain
 from runlore.store.cells import to_cell
 
 
-def value_out(value: Any, kind: str | None = None) -> Value:
-    """A value with its type name, which is found out unless given."""
-    return Value(kind or to_cell(value)[0], plain(value))
+def value_out(value: Any, kind: str | None = None) -> ValueOut:
+    """Return a value with its type name, by default that of its Python type."""
+    return ValueOut(kind or to_cell(value)[0], plain(value))
 
 
 def entry_out(entry: Entry) -> EntryOut:
-    """An entry; the value before it, where it is part of a history."""
+    """Return an entry, with the previous value if it is part of a history."""
     known = entry.previous_type not in (None, "removed", "retracted")
     return EntryOut(
         entry.path,
@@ -49,12 +49,12 @@ def entry_out(entry: Entry) -> EntryOut:
 
 
 def author_out(actor: Any) -> Author:
-    """Who it was, without the pid where none was said."""
+    """Return the author of an entry or event."""
     return Author(**msgspec.structs.asdict(actor))
 
 
 def row_out(entity: Entity) -> EntityRow:
-    """An entity as in a list."""
+    """Return an entity of a list."""
     fields = {name: value_out(value) for name, value in entity.fields.items()}
     return EntityRow(
         entity.reference, entity.kind, entity.name, entity.version, entity.created_position, entity.created, fields
@@ -62,7 +62,7 @@ def row_out(entity: Entity) -> EntityRow:
 
 
 def event_out(item: Activity) -> EventOut:
-    """One event of a trail."""
+    """Return one event of the log."""
     return EventOut(
         item.position,
         item.reference,
@@ -78,7 +78,7 @@ def event_out(item: Activity) -> EventOut:
 
 
 def logged_event_out(found: LoggedEvent) -> LoggedEventOut:
-    """An event with its proof."""
+    """Return an archived event with its proof."""
     proof = found.proof
     return LoggedEventOut(
         found.position,
@@ -104,12 +104,12 @@ def logged_event_out(found: LoggedEvent) -> LoggedEventOut:
 
 
 def checkpoint_out(checkpoint: SignedCheckpoint) -> CheckpointOut:
-    """A checkpoint, its root readable."""
+    """Return a checkpoint with its root in hexadecimal."""
     return msgspec.convert({**msgspec.structs.asdict(checkpoint), "root": checkpoint.root.hex()}, CheckpointOut)
 
 
 def audit_out(state: AuditState) -> AuditOut:
-    """The state of the audit."""
+    """Return the state of the audit."""
     return AuditOut(
         state.epoch,
         state.position,

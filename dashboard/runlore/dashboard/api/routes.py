@@ -1,4 +1,4 @@
-"""The endpoints: each names its parameters and its answer's type, from which the description is made."""
+"""Endpoints of the API: parameters and answer types, from which the OpenAPI description is generated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REF, PATH, LIMIT, POINTS, BEFORE, AT, POSITION = "ref", "path", "limit", "points
 
 
 class Endpoint(NamedTuple):
-    """One address: what it gives, and the parameters it takes (those of every request come on top)."""
+    """One endpoint: its path, its answer, and its parameters besides those of every request."""
 
     path: str
     read: Callable[[Visit], msgspec.Struct]
@@ -36,28 +36,28 @@ class Endpoint(NamedTuple):
     required: tuple[str, ...] = ()
 
     def answer(self, visit: Visit) -> Response:
-        """The answer of a visit. Raises InvalidReferenceError for a parameter that is missing."""
+        """Return the answer to a visit. Raises InvalidReferenceError for a missing parameter."""
         for name in self.required:
             if not visit.text(name):
-                raise InvalidReferenceError(f"say {name}=...")
+                raise InvalidReferenceError(f"missing parameter: {name}")
         return JSONBody(self.read(visit))
 
 
 def status(visit: Visit) -> types.Status:
-    """Where the log stands and what there is."""
+    """Project, number of entities of each kind, last event, and how far the view is behind the stream."""
     client = visit.client
     return types.Status(
         client.project, projects(visit.now.scope), visit.kinds, visit.position, visit.now.lag, visit.recorded_at
     )
 
 
-def moment(visit: Visit) -> types.Moment:
-    """Which position `as_of` means, and when the log recorded it."""
-    return types.Moment(visit.position, visit.recorded_at, visit.head)
+def moment(visit: Visit) -> types.MomentOut:
+    """The event that `as_of` means, and when it was recorded."""
+    return types.MomentOut(visit.position, visit.recorded_at, visit.head)
 
 
 def entities(visit: Visit) -> types.EntityPage:
-    """A page of entities: of a kind, that fit a filter, in an order."""
+    """Entities of a kind that match a filter, in order, page by page."""
     found = visit.client.find(
         visit.text("kind") or None,
         visit.text("where") or None,
@@ -70,14 +70,14 @@ def entities(visit: Visit) -> types.EntityPage:
 
 
 def entity(visit: Visit) -> types.EntityOut:
-    """An entity with the entry of every leaf."""
+    """An entity with the latest entry of each key."""
     found = visit.entity()
     entries = [entry_out(entry) for entry in found.blame()]
     return types.EntityOut(row_out(found), entries, [entry_out(note) for note in found.notes], found.position)
 
 
 def history(visit: Visit) -> types.HistoryPage:
-    """The past of a key, group or leaf, newest first."""
+    """The history of a key or group, newest first."""
     limit = visit.number(LIMIT, 100)
     found = visit.entity().history(
         visit.params[PATH], limit + 1, before=visit.position_before(), newest_first=True
@@ -87,7 +87,7 @@ def history(visit: Visit) -> types.HistoryPage:
 
 
 def series(visit: Visit) -> types.SeriesOut:
-    """The newest numbers that a leaf had, or with `points` its whole past for a chart."""
+    """The latest numbers of a key, or with `points` its whole history for a chart."""
     if visit.text(POINTS):
         drawn = sketch(visit.entity(), visit.params[PATH], visit.number(POINTS, 1, 100_000))
         return types.SeriesOut(
@@ -105,7 +105,7 @@ def series(visit: Visit) -> types.SeriesOut:
 
 
 def diff(visit: Visit) -> types.Differences:
-    """What differs between `since` and the moment, or between `ref` and `other`."""
+    """The differences between `since` and the moment, or between `ref` and `other`."""
     other, since = visit.text("other"), visit.text("since")
     first = visit.entity()
     if other:
@@ -119,7 +119,7 @@ def diff(visit: Visit) -> types.Differences:
 
 
 def compare(visit: Visit) -> types.ComparisonOut:
-    """A table of entities, each at each moment of `at`."""
+    """A table of entities, each at each moment in `at`."""
     table = comparison_of(visit)
     rows = [
         types.ComparisonRow(
@@ -134,46 +134,46 @@ def compare(visit: Visit) -> types.ComparisonOut:
 
 
 def trail(visit: Visit) -> types.Trail:
-    """Events that mention an entity, or all of the project, newest first."""
+    """Events of an entity or of the project, newest first."""
     found, more = page_of_log(visit, visit.number(LIMIT, 40))
     return types.Trail([event_out(item) for item in found], more, visit.position)
 
 
 def lineage(visit: Visit) -> types.LineageOut:
-    """What an entity came from (`direction=upstream`, the default), or what came from it (`downstream`)."""
+    """The sources of an entity (`direction=upstream`, the default), or its results (`downstream`)."""
     found, depth = visit.entity(), visit.number("depth", 10, 50)
     direction = visit.text("direction") or "upstream"
     if direction not in ("upstream", "downstream"):
-        raise InvalidReferenceError(f"direction is upstream or downstream, not {direction[:40]!r}")
+        raise InvalidReferenceError(f"direction must be upstream or downstream, not {direction[:40]!r}")
     graph = found.upstream(depth) if direction == "upstream" else found.downstream(depth)
     return msgspec.convert(graph.to_dict(), types.LineageOut)
 
 
 def search(visit: Visit) -> types.Hits:
-    """Where words stand in names, keys and values, as of now."""
+    """Names, keys and values that contain the words, in the latest state."""
     hits = visit.now.search(visit.text("q")[:1000], visit.text("kind") or None, visit.number(LIMIT, 50))
     found = [types.HitOut(hit.entity.reference, hit.scope, hit.path, hit.snippet, hit.score) for hit in hits]
     return types.Hits(found, hits.position)
 
 
 def event(visit: Visit) -> types.LoggedEventOut:
-    """The event at a position as it was archived, raw and decoded, with its proof of inclusion."""
+    """An archived event, raw and decoded, with its proof of inclusion."""
     return logged_event_out(visit.client.logged_event(visit.number(POSITION, 0, NO_END)))
 
 
 def audit(visit: Visit) -> types.AuditOut:
-    """How far the log is archived and signed now, and what `runlore audit verify` last found."""
+    """Archived and signed part of the log, and the result of the last `runlore audit verify`."""
     return audit_out(visit.now.audit_state())
 
 
 class QuarantinePage(msgspec.Struct, frozen=True):
-    """Events that could not be folded, newest first."""
+    """Quarantined events, newest first."""
 
     events: list[types.Quarantined]
 
 
 def quarantine(visit: Visit) -> QuarantinePage:
-    """Events that could not be folded, newest first."""
+    """Events that could not be decoded or applied to the view, newest first."""
     rows = visit.client.quarantine(visit.number(LIMIT, 100))
     return QuarantinePage([types.Quarantined(**row) for row in rows])
 
@@ -187,7 +187,7 @@ def _finite(value: Number) -> float | None:
 
 
 def _difference(item: Difference) -> types.DifferenceOut:
-    def side(value: Any, absent: str) -> types.Value | None:
+    def side(value: Any, absent: str) -> types.ValueOut | None:
         return None if item.change == absent else value_out(value)
 
     delta = None if item.delta is None else _finite(item.delta)
@@ -197,7 +197,7 @@ def _difference(item: Difference) -> types.DifferenceOut:
 
 ENDPOINTS = (
     Endpoint("/status", status, types.Status, ()),
-    Endpoint("/moment", moment, types.Moment, ()),
+    Endpoint("/moment", moment, types.MomentOut, ()),
     Endpoint("/entities", entities, types.EntityPage, ("kind", "where", "order_by", "desc", LIMIT, "after")),
     Endpoint("/entity", entity, types.EntityOut, (REF,), (REF,)),
     Endpoint("/history", history, types.HistoryPage, (REF, PATH, LIMIT, BEFORE), (REF, PATH)),

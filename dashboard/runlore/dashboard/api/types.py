@@ -1,4 +1,4 @@
-"""What the API answers with. Values are exact where JSON is; beside each stands its type."""
+"""Answers of the API. Values are exact where JSON can express them, and have their type beside them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from runlore.query.evidence import Gap
 from runlore.store.records import LastVerify
 
 
-class Value(msgspec.Struct, frozen=True):
-    """One value: its type name, and it as JSON; what JSON cannot say exactly (NaN, sets, dates, integers over
-    2^53) is readable text.
+class ValueOut(msgspec.Struct, frozen=True):
+    """One value: its type name, and the value as JSON; what JSON cannot express exactly (NaN, sets, dates, integers
+    over 2^53) is text.
     """
 
     type: str
@@ -21,7 +21,7 @@ class Value(msgspec.Struct, frozen=True):
 
 
 class Author(msgspec.Struct, frozen=True):
-    """Who logged something."""
+    """The process that logged an event."""
 
     user: str
     host: str
@@ -30,10 +30,10 @@ class Author(msgspec.Struct, frozen=True):
 
 
 class EntryOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One value of one leaf at one position."""
+    """One value of one key, logged by the event `position`."""
 
     path: str
-    value: Value
+    value: ValueOut
     position: int
     created: dt.datetime
     occurred_at: dt.datetime
@@ -42,7 +42,7 @@ class EntryOut(msgspec.Struct, frozen=True, omit_defaults=True):
     run: str | None = None
     step: str | None = None
     reason: str | None = None
-    previous: Value | None = None
+    previous: ValueOut | None = None
 
 
 class EntityRow(msgspec.Struct, frozen=True):
@@ -54,11 +54,11 @@ class EntityRow(msgspec.Struct, frozen=True):
     version: str | None
     created_position: int
     created: dt.datetime | None
-    fields: dict[str, Value]
+    fields: dict[str, ValueOut]
 
 
 class EntityPage(msgspec.Struct, frozen=True):
-    """A page of entities; `cursor` is for the next one, null at the end."""
+    """A page of entities; `cursor` leads to the next page, null at the end."""
 
     entities: list[EntityRow]
     cursor: str | None
@@ -66,7 +66,7 @@ class EntityPage(msgspec.Struct, frozen=True):
 
 
 class EntityOut(msgspec.Struct, frozen=True):
-    """An entity with the entry of every leaf, complete to `position`."""
+    """An entity with the latest entry of each key, complete up to the event `position`."""
 
     entity: EntityRow
     entries: list[EntryOut]
@@ -75,7 +75,7 @@ class EntityOut(msgspec.Struct, frozen=True):
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
-    """Entries of a key, newest first; `before` is for the next page."""
+    """Entries of a key, newest first; `before` leads to the next page, null at the end."""
 
     entries: list[EntryOut]
     before: int | None
@@ -83,9 +83,9 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 
 class SeriesOut(msgspec.Struct, frozen=True):
-    """Numbers of a leaf, oldest first; null where one is not finite. With `points` the whole past of the leaf, thinned:
-    also its other entries (null), the number of each entry in the past (from 1), its type (`retracted` and `removed`
-    where it ended), and how many numbers there are in all.
+    """Numbers of a key, oldest first; null where one is not finite. With `points` the whole history, downsampled: also
+    entries that are not numbers (null), the index of each entry in the history (from 1), its type (`retracted` or
+    `removed` where it ended), and the total count of numbers.
     """
 
     path: str
@@ -97,8 +97,8 @@ class SeriesOut(msgspec.Struct, frozen=True):
     total: int | None = None
 
 
-class Moment(msgspec.Struct, frozen=True):
-    """A position of the log and when it was recorded."""
+class MomentOut(msgspec.Struct, frozen=True):
+    """An event and when it was recorded; `head` is the latest event."""
 
     position: int
     recorded_at: dt.datetime | None
@@ -106,7 +106,7 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Where the log stands and what there is."""
+    """The project, its entities, and how far the log can be read."""
 
     project: str
     projects: list[str]
@@ -117,34 +117,34 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class DifferenceOut(msgspec.Struct, frozen=True):
-    """One leaf at two moments or of two entities."""
+    """One key at two moments or of two entities."""
 
     path: str
     change: str
-    before: Value | None
-    after: Value | None
+    before: ValueOut | None
+    after: ValueOut | None
     delta: float | None
     relative: float | None
 
 
 class Differences(msgspec.Struct, frozen=True):
-    """Every leaf that is not equal, or all of them."""
+    """Keys that differ, or all of them."""
 
     differences: list[DifferenceOut]
     position: int
 
 
 class ComparisonRow(msgspec.Struct, frozen=True):
-    """One leaf: a value for each column, null where it is absent."""
+    """One key: a value for each column, null where it is absent."""
 
     path: str
-    values: list[Value | None]
+    values: list[ValueOut | None]
     differs: bool
     best: list[int]
 
 
 class ComparisonOut(msgspec.Struct, frozen=True):
-    """A table of leaves by columns."""
+    """A table: keys by columns."""
 
     columns: list[str]
     rows: list[ComparisonRow]
@@ -152,7 +152,7 @@ class ComparisonOut(msgspec.Struct, frozen=True):
 
 
 class EventOut(msgspec.Struct, frozen=True):
-    """One event as it touched one entity."""
+    """One event, and its changes to one entity."""
 
     position: int
     reference: str
@@ -167,7 +167,7 @@ class EventOut(msgspec.Struct, frozen=True):
 
 
 class Trail(msgspec.Struct, frozen=True):
-    """Events, newest first; `before` is for the next page."""
+    """Events, newest first; `before` leads to the next page, null at the end."""
 
     events: list[EventOut]
     before: int | None
@@ -184,7 +184,7 @@ class LineageEdge(msgspec.Struct, frozen=True):
 
 
 class LineageOut(msgspec.Struct, frozen=True):
-    """References, and the links between them."""
+    """References of entities, and the links between them."""
 
     root: str
     direction: str
@@ -194,7 +194,7 @@ class LineageOut(msgspec.Struct, frozen=True):
 
 
 class HitOut(msgspec.Struct, frozen=True):
-    """One place where the words stand."""
+    """One name, key or value that contains the words."""
 
     reference: str
     scope: str
@@ -204,14 +204,14 @@ class HitOut(msgspec.Struct, frozen=True):
 
 
 class Hits(msgspec.Struct, frozen=True):
-    """Hits, the best first."""
+    """Search results, the best first."""
 
     hits: list[HitOut]
     position: int
 
 
 class Quarantined(msgspec.Struct, frozen=True):
-    """An event that could not be folded; its bytes in base64."""
+    """An event that could not be decoded or applied; its bytes in base64."""
 
     position: int
     event_id: str | None
@@ -222,7 +222,7 @@ class Quarantined(msgspec.Struct, frozen=True):
 
 
 class ProofStep(msgspec.Struct, frozen=True):
-    """One hash of a proof of inclusion, from the leaf up; hashes in hexadecimal."""
+    """One step of a proof of inclusion, from the leaf to the root; hashes in hexadecimal."""
 
     sibling: str
     on_left: bool
@@ -230,7 +230,7 @@ class ProofStep(msgspec.Struct, frozen=True):
 
 
 class CheckpointOut(msgspec.Struct, frozen=True):
-    """The newest signed checkpoint; its signature was not checked here. The root is in hexadecimal."""
+    """The latest signed checkpoint; its signature was not checked. The root is in hexadecimal."""
 
     origin: str
     size: int
@@ -241,7 +241,7 @@ class CheckpointOut(msgspec.Struct, frozen=True):
 
 
 class ProofOut(msgspec.Struct, frozen=True):
-    """That the event is in the log of the checkpoint (RFC 6962, 2.1.1)."""
+    """A proof that the event is in the log of the checkpoint (RFC 6962, 2.1.1)."""
 
     index: int
     leaf: str
@@ -250,7 +250,7 @@ class ProofOut(msgspec.Struct, frozen=True):
 
 
 class LoggedEventOut(msgspec.Struct, frozen=True):
-    """One event as it was archived: headers and payload in base64, and decoded where that is possible."""
+    """One archived event: headers and payload in base64, and decoded if possible."""
 
     position: int
     event_id: str | None
@@ -267,7 +267,7 @@ class LoggedEventOut(msgspec.Struct, frozen=True):
 
 
 class AuditOut(msgspec.Struct, frozen=True):
-    """How far the log is archived and signed, as of now."""
+    """Archived and signed part of the log, in the latest state."""
 
     epoch: str
     position: int
@@ -280,7 +280,7 @@ class AuditOut(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """What was wrong with a request; `near` are references called alike."""
+    """An error; `near`: references with similar names."""
 
     error: str
     near: list[str]

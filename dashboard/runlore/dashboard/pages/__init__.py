@@ -1,4 +1,4 @@
-"""Pages: each module builds the answers of a few addresses from a visit."""
+"""Pages by path: each module answers a few paths from a visit."""
 
 from __future__ import annotations
 

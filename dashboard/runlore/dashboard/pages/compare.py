@@ -1,4 +1,4 @@
-"""Comparing entities, or one at several moments: a table in parts, and its export."""
+"""The comparison of entities, or of one at several moments: a table in parts, and its export."""
 
 from __future__ import annotations
 
@@ -23,23 +23,50 @@ from runlore.query.time.moment import NO_END, NOW, utc
 from runlore.store.cells import readable
 
 CELLS = 1500
-"""Cells that one part of the table has; the page fetches the next part when it is scrolled to."""
+"""Number of cells in one part of the table; the page fetches the next part when it is scrolled to."""
+MAX_REMOVABLE = 20
+"""Number of columns up to which each has a button that removes it."""
 WIDE = 12
-"""A table of more columns has cells of one size."""
+"""Number of columns above which all cells have one size."""
 FITS = 14
-"""Characters that such a cell has room for. Cut here: a style that cuts makes each cell a layer in a browser."""
+"""Characters that fit such a cell. Cut here: CSS that cuts would make each cell a layer in the browser."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""Beginnings that spreadsheets take for formulas."""
+"""Prefixes that spreadsheets take for formulas."""
 
 
-class Line(NamedTuple):
-    """One leaf: a cell for each column, None where it is absent."""
+class ComparedKey(NamedTuple):
+    """One row of the table: a cell for each column, None where the key is absent."""
 
-    row: Row
+    path: str
     cells: list[Shown | None]
+    differs: bool
     numeric: bool
-    best: Best | None
-    """Which of its numbers are marked, None for none."""
+    """True for numbers with a history."""
+    highlight: Best | None
+    """``max`` or ``min``: the numbers that are highlighted; None for none."""
+    best: tuple[int, ...]
+    """Columns of these numbers."""
+
+
+class Heading(NamedTuple):
+    """One column of the table: an entity, at a moment if it is not now."""
+
+    entity: Entity
+    title: str
+    href: str
+    moment: str | None
+    absent: bool
+    """True if the entity did not exist yet."""
+    remove: str | None
+    """Address of the comparison without the entity."""
+
+
+class Choice(NamedTuple):
+    """One of several buttons."""
+
+    title: str
+    href: str
+    current: bool
 
 
 def compare(visit: Visit) -> Response:
@@ -50,97 +77,120 @@ def compare(visit: Visit) -> Response:
     size = max(10, CELLS // max(1, len(table.entities)))
     start = min(visit.number("from", 1, len(rows) + 1) - 1, len(rows))
     best, turned = best_of(visit), turned_of(visit)
-    lines = [
-        _line(row, best, row.path in turned, row.path not in table.parameters) for row in rows[start : start + size]
-    ]
+    keys = [_key(row, best, row.path in turned, row.path not in table.parameters) for row in rows[start : start + size]]
     wide = len(table.entities) > WIDE
     if wide:
-        lines = [line._replace(cells=[cell and _fitting(cell) for cell in line.cells]) for line in lines]
+        keys = [key._replace(cells=[cell and _fitting(cell) for cell in key.cells]) for key in keys]
     following = start + size + 1
     values: dict[str, Any] = {
         "table": table,
-        "titles": [column_title(entity) for entity in table.entities],
-        "moments": [_moment(entity) for entity in table.entities],
-        "absent": [entity.moment != NOW and not entity.known for entity in table.entities],
-        "addresses": [_address(visit, entity) for entity in table.entities],
-        "turning": _turning(visit, turned),
-        "lines": lines,
+        "headings": _headings(visit, table),
+        "keys": keys,
         "wide": wide,
-        "start": start,
         "next": visit.here(**{"from": following, "part": None}) if following <= len(rows) else None,
         "equal": sum(not row.differs for row in table.rows),
-        "rows": len(rows),
-        "everything": everything,
-        "best": best,
+        "shown_choices": _shown_choices(visit, everything),
+        "best_choices": _best_choices(visit, best),
+        "turning": _turning(visit, turned) if best else [],
         "query": visit.here(**{"from": None}).partition("?")[2],
-        "kinds": visit.kinds if len(table.entities) < 2 else {},
-        "suggested": _suggested(visit) if len(table.entities) < 2 else [],
-        "live": "",
+        "suggested": _suggested(visit, table) if len(table.entities) < 2 else [],
     }
     if visit.text("part") != "1":
         return render(visit, "compare.html", **values)
     part = render(visit, "compare_part.html", **values)
     if values["next"]:
-        # The page goes on here; in a header, as the part is nothing but rows.
+        # In a header, as the part holds rows only.
         part.headers["X-Next"] = values["next"]
     return part
 
 
 def column_title(entity: Entity) -> str:
-    """A reference, with the position where it is looked at in the past."""
+    """Return a reference, with its moment if it is in the past."""
     moment = _moment(entity)
     return entity.reference if moment is None else f"{entity.reference} at {moment}"
 
 
 def _moment(entity: Entity) -> str | None:
-    """Where in the past a column looks, a position or a time by the producers' clocks; None for now."""
+    """Return the moment of a column, an event or a time by the producers' clocks; None for now."""
     position, occurred = entity.moment
     if occurred is not None:
         return as_of_text(utc(occurred))
     return None if position == NO_END else str(position)
 
 
+def _headings(visit: Visit, table: Comparison) -> list[Heading]:
+    removable = 2 < len(table.entities) <= MAX_REMOVABLE
+    references = visit.params.getlist("ref")
+    return [
+        Heading(
+            entity,
+            column_title(entity),
+            _address(visit, entity),
+            _moment(entity),
+            entity.moment != NOW and not entity.known,
+            visit.here(ref=[each for each in references if each != entity.reference], **{"from": None})
+            if removable
+            else None,
+        )
+        for entity in table.entities
+    ]
+
+
+def _shown_choices(visit: Visit, everything: bool) -> list[Choice]:
+    return [
+        Choice("Differences", visit.here(all=None, **{"from": None}), not everything),
+        Choice("All keys", visit.here(all="1", **{"from": None}), everything),
+    ]
+
+
+def _best_choices(visit: Visit, best: Best | None) -> list[Choice]:
+    choices = (("Highlight highest", "max"), ("Highlight lowest", "min"), ("No highlight", None))
+    return [Choice(title, visit.here(best=each), each == best) for title, each in choices]
+
+
 def _address(visit: Visit, entity: Entity) -> str:
-    """A column's entity at its moment."""
+    """Return the address of a column's entity at its moment."""
     moment = _moment(entity)
     clock = None if entity.moment.occurred_us is None else visit.clock
     return visit.url("/entity", ref=entity.reference, as_of=moment, clock=clock)
 
 
 def turned_of(visit: Visit) -> list[str]:
-    """Keys whose best is the other way round: `turn=metrics.loss`, again to turn it back."""
+    """Return the keys whose highlight is reversed: `turn=metrics.loss`; a second `turn` undoes it."""
     given = visit.params.getlist("turn")
     return [path for path in dict.fromkeys(given) if given.count(path) % 2]
 
 
 def _turning(visit: Visit, turned: list[str]) -> list[tuple[str, str]]:
-    """The page's parameters for the form in which each row has a button to turn it round."""
+    """Return the page's parameters for the form in which each row has a button that reverses its highlight."""
     left_out = ("turn", "from", "part", *visit.kept)
     kept = [pair for pair in visit.params.multi_items() if pair[0] not in left_out]
     return [*kept, *visit.kept.items(), *(("turn", path) for path in turned)]
 
 
-def _suggested(visit: Visit) -> list[Entity]:
+def _suggested(visit: Visit, table: Comparison) -> list[Entity]:
     if visit.occurred_at is not None:
-        return []  # what there was goes by positions
-    return [*visit.client.find("model", limit=6), *visit.client.find("run", limit=6)]
+        return []  # lists are by the log's clock only
+    recent = [*visit.client.find("model", limit=6), *visit.client.find("run", limit=6)]
+    chosen = {column_title(entity) for entity in table.entities}
+    return [entity for entity in recent if entity.reference not in chosen]
 
 
-def _line(row: Row, best: Best | None, turned: bool, logged: bool) -> Line:
-    """`logged`: whether it is metadata, which has a history; a parameter has none worth a chart."""
+def _key(row: Row, best: Best | None, turned: bool, logged: bool) -> ComparedKey:
+    """Return a row of the table; `logged`: it is metadata, which has a history, and not a parameter."""
     cells = [show(value) if there else None for value, there in zip(row.values, row.present, strict=True)]
     there = [value for value, is_there in zip(row.values, row.present, strict=True) if is_there]
     numeric = logged and bool(there) and all(map(is_number, there))
     if not best or not row.best:
-        return Line(row, cells, numeric, None)
-    if turned:
-        best = "min" if best == "max" else "max"
-        row = row._replace(best=best_columns(row.values, best))
-    return Line(row, cells, numeric, best)
+        return ComparedKey(row.path, cells, row.differs, numeric, None, ())
+    if not turned:
+        return ComparedKey(row.path, cells, row.differs, numeric, best, tuple(row.best))
+    other: Best = "min" if best == "max" else "max"
+    return ComparedKey(row.path, cells, row.differs, numeric, other, tuple(best_columns(row.values, other)))
 
 
 def _fitting(shown: Shown) -> Shown:
-    """No longer than a cell of a wide table; what was cut is in its title. Scripts write times anew."""
+    """Cut a text to the size of a cell in a wide table, with the full text as its title. Scripts rewrite times."""
     if shown.time or len(shown.text) <= FITS:
         return shown
     return msgspec.structs.replace(shown, text=shortened(shown.text, FITS - 1), title=shown.title or shown.text)
@@ -154,7 +204,7 @@ def export_json(visit: Visit) -> Response:
 
 
 def as_dict(table: Comparison) -> dict[str, dict[str, Any]]:
-    """Values by path and column title; a column is left out where the leaf is absent."""
+    """Return values by path and column title, without columns where the key is absent."""
     titles = [column_title(entity) for entity in table.entities]
     return {
         row.path: {
@@ -165,7 +215,7 @@ def as_dict(table: Comparison) -> dict[str, dict[str, Any]]:
 
 
 def export_csv(visit: Visit) -> Response:
-    """`/compare.csv`: one line a leaf, one column an entity. No cell is a formula to a spreadsheet."""
+    """`/compare.csv`: one line per key, one column per entity. No cell is a formula to a spreadsheet."""
     table = comparison_of(visit)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
@@ -181,13 +231,13 @@ def export_csv(visit: Visit) -> Response:
 
 
 def cell(value: Any) -> str:
-    """A value for a spreadsheet: numbers as they are, anything else as text that is no formula."""
+    """Return a value for a spreadsheet: a number unchanged, anything else as text that is not a formula."""
     if not is_number(value):
         return inert(readable(value))
     return str(plain(int(value))) if isinstance(value, int) else str(value)
 
 
 def inert(text: str) -> str:
-    """Text that a spreadsheet shows and does not run: an apostrophe goes before what looks like a formula."""
+    """Return text that a spreadsheet does not run: an apostrophe precedes anything that looks like a formula."""
     bare = text.lstrip(" \u00a0\ufeff")
     return "'" + text if bare.startswith(FORMULA) or text.startswith(FORMULA) else text

@@ -1,8 +1,9 @@
-"""The page of one entity: cards of what is known, its steps, lineage, notes and retractions."""
+"""The page of one entity: its metadata as cards, steps, links, notes and retractions."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,8 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from runlore.dashboard.display import Shown, show
 from runlore.dashboard.drawing import bars
+from runlore.dashboard.fields import FieldCell, field_cell, fields_of
 from runlore.dashboard.graphs import neighbours
-from runlore.dashboard.pages.lists import fields_of
 from runlore.dashboard.python_text import python_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import visible
@@ -24,23 +25,34 @@ from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.paths import parse_path
 
 MAX_LINES = 2000
-"""Leaves that one page shows; the API has all."""
+"""Maximum number of values on the page; the API has all of them."""
 MAX_CHANGES = 100
 VERSIONS = 8
 OWN_FIELDS = ("name", "status", "error_type", "error_message", "started_at", "finished_at", "parameters", "note")
-"""Fields that the page shows elsewhere than among the facts."""
+"""Fields that the page shows in their own place, not in the list of facts."""
 
 
-class FieldChange(NamedTuple):
-    """What Runlore knew of the entity itself, then and now; None where it knew nothing."""
+class Fact(NamedTuple):
+    """One field of the entity, with the address of its history."""
 
     name: str
-    before: Any
-    after: Any
+    href: str
+    cell: FieldCell
 
 
-class Line(NamedTuple):
-    """One leaf: its names, value, entry, and the numbers that it had."""
+class ChangeSince(NamedTuple):
+    """A field or key that differs between the moment and now; None where it is absent."""
+
+    name: str
+    href: str
+    before: Shown | None
+    after: Shown | None
+    relative: str = ""
+    """Relative change of a number, in percent."""
+
+
+class CardLine(NamedTuple):
+    """One value on a card: its names within the card, its entry, and its earlier numbers."""
 
     names: list[str]
     shown: Shown
@@ -48,12 +60,12 @@ class Line(NamedTuple):
     spark: list[float] | None
 
 
-class Card(NamedTuple):
-    """A group, or the keys without one (`key` None)."""
+class GroupCard(NamedTuple):
+    """A group of metadata, or the keys without a group (`key` is None)."""
 
     title: str
     key: str | None
-    lines: list[Line]
+    lines: list[CardLine]
 
 
 def entity(visit: Visit) -> Response:
@@ -63,49 +75,64 @@ def entity(visit: Visit) -> Response:
     blame = shown.blame(ended=True)
     live, small = [entry for entry in blame if not entry.ended], _small(shown)
     steps = list(shown.steps.values()) if isinstance(shown, PipelineRun) else []
+    around = neighbours(shown)
     return render(
         visit,
         "entity.html",
         entity=shown,
         fields=fields,
-        facts=[(name, value) for name, value in fields.items() if name not in OWN_FIELDS and name != "seconds"],
+        facts=_facts(visit, shown, fields, around),
         cards=cards(live[:MAX_LINES], small, [prefix for prefix, _ in shown.parts() if prefix]),
         left_out=max(0, len(live) - MAX_LINES),
         retracted=[entry for entry in blame if entry.type == "retracted"],
         bars=bars(steps, visit.recorded_at or dt.datetime.now(dt.UTC)),
-        around=neighbours(shown),
+        around=around,
         versions=_versions(visit, shown),
-        since=_since(visit, shown),
-        since_fields=_since_fields(visit, shown, fields),
+        since=_since(visit, shown, fields),
         kind_shown=shown.kind,
-        live=shown.reference,
+        follows=shown.reference,
     )
 
 
-def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: list[str]) -> list[Card]:
-    """Each group a card, the ungrouped keys in one card of their own, which comes first; a step's keys likewise.
+def _facts(visit: Visit, shown: Entity, fields: dict[str, Any], around: list[tuple[str, list[Entity]]]) -> list[Fact]:
+    """Return the fields that have no place of their own; run and producer are among the neighbours where known."""
+    elsewhere = {*OWN_FIELDS, "seconds", *(("run", "produced_by") if around else ())}
+    return [
+        Fact(
+            name.replace("_", " "),
+            visit.url("/history", ref=shown.reference, field=name),
+            # A status in the heading is a badge; here it is text.
+            FieldCell(shown=show(value)) if name in ("status", "stage") else field_cell(visit, name, value),
+        )
+        for name, value in fields.items()
+        if name not in elsewhere
+    ]
 
-    `prefixes`: what the keys of steps begin with, ``train::``.
+
+def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: list[str]) -> list[GroupCard]:
+    """Return a card for each group, after one for the keys without a group; for a step's keys likewise.
+
+    `prefixes`: prefixes of the keys of steps, such as ``train::``.
     """
-    made: dict[tuple[str, str | None], list[Line]] = {}
+    made: dict[tuple[str, str | None], list[CardLine]] = {}
     for entry in entries:
         parts = parse_path(entry.path)
         prefix = max((each for each in prefixes if parts[0].startswith(each)), key=len, default="")
         names = (parts[0].removeprefix(prefix), *parts[1:])
         group = names[0] if len(names) > 1 else None
         title = (f"{prefix.removesuffix('::')} › " if prefix else "") + (group or "")
-        line = Line([visible(name) for name in (names[1:] if group else names)], show(entry.value), entry,
-                    small.get(entry.path))  # fmt: skip
+        labels = [visible(name) for name in (names[1:] if group else names)]
+        line = CardLine(labels, show(entry.value), entry, small.get(entry.path))
         made.setdefault((title, parts[0] if group else None), []).append(line)
     # Ungrouped keys first, each part in the order of the log.
     return [
-        Card(visible(title).removesuffix(" › ") or "Keys", key, lines)
+        GroupCard(visible(title).removesuffix(" › ") or "Keys", key, lines)
         for (title, key), lines in sorted(made.items(), key=lambda item: item[0][0] != "")
     ]
 
 
 def _small(shown: Entity) -> dict[str, list[float]]:
-    """The small charts; none by the producers' clocks, by which a chart would read every event's time."""
+    """Return the small charts; none by the producers' clocks, where each would read the time of every event."""
     return sparklines(shown) if shown.moment.occurred_us is None else {}
 
 
@@ -115,35 +142,50 @@ def _versions(visit: Visit, shown: Entity) -> list[Entity]:
     return visit.client.list_entities(shown.kind, shown.name, VERSIONS)
 
 
-def _since(visit: Visit, shown: Entity) -> list[Difference] | None:
-    """What is different now from the moment that is looked at; None when that is now."""
+def _since(visit: Visit, shown: Entity, then: dict[str, Any]) -> list[ChangeSince] | None:
+    """Return the fields and keys that differ between the moment and now; None for a page of now."""
     if not visit.past:
         return None
     today = shown.seen_at(visit.now.scope.moment)
-    return visit.now.diff(shown, today).only("added", "removed", "changed")[:MAX_CHANGES]
+    changed = visit.now.diff(shown, today).only("added", "removed", "changed")[:MAX_CHANGES]
+    return [*_changed_fields(visit, shown, then, today.fields), *(_changed_key(visit, shown, item) for item in changed)]
 
 
-def _since_fields(visit: Visit, shown: Entity, then: dict[str, Any]) -> list[FieldChange]:
-    if not visit.past:
-        return []
-    now = shown.seen_at(visit.now.scope.moment).fields
-    gone = [name for name in then if name not in now and name != "seconds"]
-    changes = [FieldChange(name, then.get(name), now.get(name)) for name in (*now, *gone)]
-    return [change for change in changes if change.before != change.after]
+def _changed_fields(visit: Visit, shown: Entity, then: dict[str, Any], now: dict[str, Any]) -> Iterator[ChangeSince]:
+    for name in (*now, *(name for name in then if name not in now and name != "seconds")):
+        before, after = then.get(name), now.get(name)
+        if before != after:
+            href = visit.url("/history", ref=shown.reference, field=name, as_of=None)
+            yield ChangeSince(name.replace("_", " "), href, _shown(before), _shown(after))
+
+
+def _changed_key(visit: Visit, shown: Entity, item: Difference) -> ChangeSince:
+    return ChangeSince(
+        item.path,
+        visit.url("/history", ref=shown.reference, path=item.path, as_of=None),
+        None if item.change == "added" else show(item.before),
+        None if item.change == "removed" else show(item.after),
+        f"{item.relative:+.1%}" if item.relative is not None and item.delta else "",
+    )
+
+
+def _shown(value: Any) -> Shown | None:
+    return None if value is None else show(value)
 
 
 def copy_text(visit: Visit) -> Response:
     """`/copy?ref=…&as=json|python&key=…`: the metadata, or one key of it, as text."""
-    values: dict[str, Any] = visit.entity().metadata
+    shown = visit.entity()
+    values: dict[str, Any] = shown.metadata
     key = visit.params.get("key")
     if key is not None and key not in values:
-        raise NotFoundError(f"no key {key!r} here")
+        raise NotFoundError(f"{shown.reference} has no key {key!r}")
     value = values if key is None else values[key]
     if visit.text("as") == "python":
         try:
             return PlainTextResponse(visible(python_text(value), lines=True))
         except ValueError as error:
-            raise InvalidReferenceError("it holds a number of more digits than Python writes: copy the JSON") from error
+            raise InvalidReferenceError("a number has more digits than Python prints: copy the JSON instead") from error
     return PlainTextResponse(_json_lines(value))
 
 

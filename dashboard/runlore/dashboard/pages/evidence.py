@@ -1,23 +1,36 @@
-"""The evidence: one event as it was archived with its proof, and how the log stands under audit."""
+"""Evidence: one archived event with its proof of inclusion, and the state of the audit."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from starlette.responses import PlainTextResponse, Response
 
 from runlore.dashboard.raw import dump, json_text
 from runlore.dashboard.rendering import render
-from runlore.dashboard.texts import visible
+from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
-from runlore.query.activity import project_activity
+from runlore.query.activity import Activity, project_activity
 from runlore.query.evidence import AuditState, event_plain
 from runlore.query.time.moment import NO_END
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.events import event_type
 
 DUMPED = 4096
-"""Bytes of an event that are shown; all of them can be fetched."""
+"""Maximum number of bytes of an event on its page; all of them can be downloaded."""
 TOUCHED = 100
-"""Entities that one event is shown to have changed."""
+"""Maximum number of changed entities on the page of an event."""
+PATHS = 6
+"""Maximum number of keys shown for each of them."""
+
+
+class ChangedEntity(NamedTuple):
+    """An entity that an event changed, and the first of its changed keys."""
+
+    reference: str
+    href: str
+    paths: str
+    more: int
 
 
 def event(visit: Visit) -> Response:
@@ -25,23 +38,33 @@ def event(visit: Visit) -> Response:
     position = _position(visit)
     found = visit.client.logged_event(position)
     recent = project_activity(visit.client.scope, TOUCHED, position + 1)
-    activity = [item for item in recent if item.position == position][:TOUCHED]
+    changed = [_changed(visit, item) for item in recent if item.position == position][:TOUCHED]
     return render(
         visit,
         "event.html",
         found=found,
-        fact=event_type(found.event.fact) if found.event else None,
+        fact=event_type(found.event.fact).replace("_", " ") if found.event else None,
         decoded=json_text(event_plain(found.event)) if found.event else None,
         headers=visible(found.headers.decode("latin-1").replace("\r\n", "\n"), lines=True).strip(),
         dump=dump(found.payload, DUMPED),
-        activity=activity,
+        changed=changed,
         before=position - 1 if position > 1 else None,
         after=position + 1 if position < visit.position else None,
     )
 
 
+def _changed(visit: Visit, item: Activity) -> ChangedEntity:
+    paths = [entry.path for entry in (*item.fields, *item.metadata)]
+    return ChangedEntity(
+        item.reference,
+        visit.url("/entity", ref=item.reference, as_of=item.position),
+        ", ".join(shortened(path, 48) for path in paths[:PATHS]) or "no value changed",
+        max(0, len(paths) - PATHS),
+    )
+
+
 def payload(visit: Visit) -> Response:
-    """`/payload?position=…`: the bytes that were archived, as a file."""
+    """`/payload?position=…`: the archived bytes of an event, as a file."""
     found = visit.client.logged_event(_position(visit))
     return Response(
         found.payload,
@@ -51,7 +74,7 @@ def payload(visit: Visit) -> Response:
 
 
 def audit(visit: Visit) -> Response:
-    """`/audit`: always as of now."""
+    """`/audit`: always the latest state."""
     state: AuditState | None = None
     absent = ""
     try:
@@ -67,16 +90,15 @@ def audit(visit: Visit) -> Response:
         unsigned=state.leaves - (state.checkpoint.size if state.checkpoint else 0) if state else 0,
         verify=verify,
         unverified=state.position - verify.position if state and verify else 0,
-        quarantined=len(visit.now.quarantine(100)),
-        live="*",
+        follows="*",
     )
 
 
 def checkpoint(visit: Visit) -> Response:
-    """`/checkpoint.txt`: the newest signed note, to be kept elsewhere."""
+    """`/checkpoint.txt`: the latest signed checkpoint, to be stored elsewhere."""
     newest = visit.now.audit_state().checkpoint
     if newest is None:
-        raise NotFoundError("the log has no signed checkpoint yet: the projector signs one with the first event")
+        raise NotFoundError("the log has no signed checkpoint yet; the projector signs one with the first event")
     return PlainTextResponse(
         newest.note, headers={"Content-Disposition": f'attachment; filename="checkpoint-{newest.size}.txt"'}
     )
@@ -84,5 +106,5 @@ def checkpoint(visit: Visit) -> Response:
 
 def _position(visit: Visit) -> int:
     if not visit.text("position"):
-        raise InvalidReferenceError("which event? say position=...")
+        raise InvalidReferenceError("missing parameter: position")
     return visit.number("position", 0, NO_END)

@@ -1,4 +1,4 @@
-"""The past of one key, group, leaf or field: a chart where it has numbers, and a table."""
+"""The history of one key, group or field: a chart if it has numbers, and a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 from runlore.dashboard.display import Shown, show
 from runlore.dashboard.drawing import broken_line
 from runlore.dashboard.rendering import render
-from runlore.dashboard.texts import shortened
+from runlore.dashboard.texts import counted, shortened, visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
 from runlore.query.numbers import difference
@@ -20,17 +20,16 @@ from runlore.store.cells import nearest_float
 
 ROWS = 100
 POINTS = 4000
-"""About how many numbers a chart shows: more than its width has room for."""
+"""Approximate number of points of a chart: more than its width has pixels."""
 CHART = (900, 240)
 
 
-class Line(NamedTuple):
-    """One entry, by how much a number changed, or which keys of a group did."""
+class HistoryRow(NamedTuple):
+    """One entry, with the change of its number or of the keys of its group."""
 
     entry: Entry
     shown: Shown | None
-    delta: float | None
-    keys: str
+    change: str
 
 
 def history(visit: Visit) -> Response:
@@ -38,7 +37,7 @@ def history(visit: Visit) -> Response:
     shown = visit.entity()
     path, field = visit.params.get("path"), visit.text("field")
     if not path and not field:
-        raise InvalidReferenceError("a history is of a key: say path=... or field=...")
+        raise InvalidReferenceError("missing parameter: path or field")
     limit = visit.number("limit", ROWS)
     before = visit.position_before()
     if path:
@@ -47,7 +46,7 @@ def history(visit: Visit) -> Response:
         past = [entry for entry in shown.field_history(field) if before is None or entry.position < before]
         entries = past[::-1][: limit + 1]
         if not past:
-            raise NotFoundError(f"{shown.reference} never had a {field!r}")
+            raise NotFoundError(f"{shown.reference} never had a field {field!r}")
     series = numbers(shown, path) if path else None
     drawn = [] if series is None else series.points
     return render(
@@ -56,21 +55,22 @@ def history(visit: Visit) -> Response:
         entity=shown,
         path=path,
         field=field,
-        lines=[_line(entry) for entry in entries[:limit]],
+        rows=[_row(entry) for entry in entries[:limit]],
         older=visit.here(before=entries[limit - 1].position) if len(entries) > limit else None,
         newest=visit.here(before=None) if before else None,
         series=series,
-        drawn=[point.value for point in drawn if point.value is not None],
+        chart_label=_chart_label(path, series) if path and series else "",
+        drawn=sum(point.value is not None for point in drawn),
         lines_drawn=broken_line([(point.entry, point.value if point.finite else None) for point in drawn], *CHART),
         points=POINTS,
         chart=CHART,
         kind_shown=shown.kind,
-        live=shown.reference,
+        follows=shown.reference,
     )
 
 
 def numbers(shown: Entity, path: str) -> Sketch | None:
-    """The numbers of a leaf for a chart, None where it is a group or never had two."""
+    """Return the numbers of a key for a chart; None for a group and for a key with fewer than two numbers."""
     try:
         series = sketch(shown, path, POINTS)
     except NotFoundError:
@@ -78,20 +78,27 @@ def numbers(shown: Entity, path: str) -> Sketch | None:
     return series if series.total > 1 else None
 
 
-def _line(entry: Entry) -> Line:
-    change, _ = difference(entry.previous, entry.value)
-    delta = None if change is None else nearest_float(change)
-    return Line(entry, None if entry.ended else show(entry.value), delta or None, _changed_keys(entry))
+def _chart_label(path: str, series: Sketch) -> str:
+    last = [point.value for point in series.points if point.value is not None][-1]
+    return f"{visible(path)} over the log: {counted(series.total, 'number')}, the last {show(last).text}"
+
+
+def _row(entry: Entry) -> HistoryRow:
+    exact, _ = difference(entry.previous, entry.value)
+    delta = None if exact is None else nearest_float(exact)
+    change = f"{delta:+.4g}" if delta else _changed_keys(entry)
+    return HistoryRow(entry, None if entry.ended else show(entry.value), change)
 
 
 def _changed_keys(entry: Entry) -> str:
-    """How a group differs from what it was: `accuracy gone, loss changed, f1 new`; '' where there is no group."""
+    """Return the changes of a group: `accuracy removed, loss changed, f1 added`; '' for anything else."""
     values: tuple[Any, Any] = entry.value, entry.previous
     if not all(isinstance(value, dict) for value in values):
         return ""
     now, before = cast("tuple[dict[str, Any], dict[str, Any]]", values)
-    said = [f"{key} gone" for key in before if key not in now]
-    # Not-a-number is the same as before, and True is not 1.
-    said += [f"{key} changed" for key in now if key in before and encode_value(now[key]) != encode_value(before[key])]
-    said += [f"{key} new" for key in now if key not in before]
-    return shortened(", ".join(said), 120)
+    changes = [f"{key} removed" for key in before if key not in now]
+    # Encoded, NaN equals NaN, and True is not 1.
+    same = {key for key in now if key in before and encode_value(now[key]) == encode_value(before[key])}
+    changes += [f"{key} changed" for key in now if key in before and key not in same]
+    changes += [f"{key} added" for key in now if key not in before]
+    return shortened(", ".join(changes), 120)

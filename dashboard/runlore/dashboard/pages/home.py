@@ -1,4 +1,4 @@
-"""The first page: what is happening now, and what there is."""
+"""The home page: what is running, and the most recent runs, models and events."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
+from runlore.dashboard.fields import fields_of
 from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
@@ -18,8 +19,8 @@ RUNS, MODELS, EVENTS, RUNNING, HEADLINES = 8, 8, 12, 8, 3
 _NUMBERS = ("float", "int", "decimal", "StorageSize")
 
 
-class Card(NamedTuple):
-    """A model version with the numbers that say most about it."""
+class ModelCard(NamedTuple):
+    """A model version with a few of its numbers."""
 
     entity: Entity
     fields: dict[str, Any]
@@ -39,21 +40,21 @@ def home(visit: Visit) -> Response:
         runs=with_fields(client.find("run", limit=RUNS)),
         models=[_card(model) for model in client.find("model", limit=MODELS)],
         activity=project_activity(client.scope, EVENTS),
-        live="*",
+        follows="*",
     )
 
 
 def with_fields(found: Iterable[Entity]) -> list[tuple[Entity, dict[str, Any]]]:
-    """Entities with what Runlore knows of them, read once each."""
-    return [(entity, entity.fields) for entity in found]
+    """Return entities with their fields, read once each."""
+    return [(entity, fields_of(entity)) for entity in found]
 
 
-def _card(model: Entity) -> Card:
-    return Card(model, model.fields, headlines(model))
+def _card(model: Entity) -> ModelCard:
+    return ModelCard(model, model.fields, headlines(model))
 
 
 def headlines(entity: Entity) -> list[tuple[str, Any]]:
-    """A few numbers: those called like metrics before others, each in the order of the log."""
+    """Return a few numbers: metrics before others, each in the order of the log."""
     numbers = [
         (path, value)
         for path, (kind, cell) in entity.cells().items()

@@ -1,4 +1,4 @@
-"""Lineage, drawn as a graph that one can walk."""
+"""The lineage graph of an entity; each box leads to the graph around it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from runlore.dashboard.graphs import DEPTH, graph_of
 from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
 
+DEPTHS = (1, 2, 3, 5, 10)
+"""Depths that the page offers."""
 MAX_DEPTH = 20
 
 
@@ -20,7 +22,8 @@ def lineage(visit: Visit) -> Response:
         "lineage.html",
         entity=shown,
         depth=depth,
+        depths=DEPTHS,
         graph=graph_of(shown, depth),
         kind_shown=shown.kind,
-        live=shown.reference,
+        follows=shown.reference,
     )

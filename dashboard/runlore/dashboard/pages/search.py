@@ -1,4 +1,4 @@
-"""Full-text search over names, keys and values."""
+"""Full-text search in names, keys and values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIMIT = 50
 
 
 def search(visit: Visit) -> Response:
-    """`/search?q=…&kind=…`: of the latest only; in the past the page says so."""
+    """`/search?q=…&kind=…`: always in the latest state."""
     text = visit.text("q")[:1000]
     hits = visit.now.search(text, visit.text("kind") or None, LIMIT) if text else None
     return render(
@@ -20,5 +20,4 @@ def search(visit: Visit) -> Response:
         text=text,
         hits=hits,
         kinds=visit.kinds,
-        live="",
     )

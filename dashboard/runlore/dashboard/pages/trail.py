@@ -1,4 +1,4 @@
-"""The log event by event, of one entity or all; and the events that could not be folded."""
+"""The log event by event, of one entity or of the project, and the quarantined events."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from runlore.store.records import ProjectorStatus
 ROWS = 40
 QUARANTINED = 200
 DUMPED = 512
-"""Bytes of a quarantined event that are shown."""
+"""Maximum number of bytes of a quarantined event on the page."""
 DECODED = 16_384
-"""The most bytes that are also decoded here: there may be many events. A larger one's own page decodes it."""
+"""Maximum size, in bytes, of an event decoded here, as there may be many. The page of a larger event decodes it."""
 
 
 def trail(visit: Visit) -> Response:
-    """`/trail?ref=…&before=…&since=…`: without `ref`, of the whole project; `since` leaves out what was known."""
+    """`/trail?ref=…&before=…&since=…`: without `ref`, of the whole project; `since` leaves out earlier events."""
     shown = visit.entity() if visit.text("ref") else None
     since = visit.number("since", 0, 2**62) if visit.text("since") else 0
     activity, older = page_of_log(visit, visit.number("limit", ROWS))
@@ -37,17 +37,18 @@ def trail(visit: Visit) -> Response:
         older=visit.here(before=older) if older is not None and len(page) == len(activity) else None,
         newest=visit.here(before=None) if visit.position_before() else None,
         kind_shown=shown.kind if shown else None,
-        live=shown.reference if shown else "*",
+        follows=shown.reference if shown else "*",
     )
 
 
-class Bad(NamedTuple):
-    """One quarantined event, readable."""
+class QuarantinedEvent(NamedTuple):
+    """One quarantined event in readable form."""
 
     position: int
     event_id: str | None
     subject: str
-    stage: str
+    failed: str
+    """``decoded`` or ``applied``: the step that failed."""
     error: str
     size: int
     decoded: str | None
@@ -55,25 +56,25 @@ class Bad(NamedTuple):
 
 
 def quarantine(visit: Visit) -> Response:
-    """`/quarantine`: always as of now"""
+    """`/quarantine`: always the latest state."""
     data = visit.now.scope.reader.data
     return render(
         visit,
         "quarantine.html",
-        events=[_bad(row) for row in visit.now.quarantine(QUARANTINED)],
+        events=[_quarantined(row) for row in visit.now.quarantine(QUARANTINED)],
         producers=visit.now.producers()[:QUARANTINED],
         projector=read_struct(data.status, ProjectorStatus) if data else None,
-        live="*",
+        follows="*",
     )
 
 
-def _bad(row: dict[str, Any]) -> Bad:
+def _quarantined(row: dict[str, Any]) -> QuarantinedEvent:
     payload: bytes = row["payload"]
-    return Bad(
+    return QuarantinedEvent(
         row["position"],
         row["event_id"],
         shortened(row["subject"], 200),
-        row["stage"],
+        "decoded" if row["stage"] == "decode" else "applied",
         visible(row["error"][:2000], lines=True),
         len(payload),
         message_pack_text(payload) if len(payload) <= DECODED else None,

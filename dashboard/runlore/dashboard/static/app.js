@@ -1,32 +1,33 @@
-// What every page gets on top of its HTML. Each part works alone; without any of them the page still reads.
+// Scripts of every page. Each part works alone; without any of them the page is still complete.
 import { keyboard } from "./keys.js";
-import { kept } from "./kept.js";
-import { live, remember } from "./live.js";
-import { copying } from "./copy.js";
-import { moments } from "./moment.js";
+import { keepPageState } from "./page_state.js";
+import { followLog, rememberPage } from "./live.js";
+import { copyButtons } from "./copy.js";
+import { localTimeBox } from "./moment.js";
 import { localTimes } from "./times.js";
-import { selection } from "./selection.js";
+import { rowSelection } from "./selection.js";
 import { slider } from "./slider.js";
 import { themeSwitch } from "./switch.js";
 
-remember();
+rememberPage();
 themeSwitch();
 localTimes(document);
-copying();
+copyButtons();
 slider();
-moments();
-kept();
-selection();
+localTimeBox();
+keepPageState();
+rowSelection();
 keyboard();
-if ("live" in document.body.dataset) live(); // an error follows nothing
+if ("follows" in document.body.dataset) followLog(); // not on error pages
 document.querySelector("#project")?.addEventListener("change", (event) => event.target.form.requestSubmit());
 
-// A key gets its chart with its second number, which may come while one looks.
-const chart = () => {
+// A key gets its chart with its second number, which may arrive while the page is open.
+const drawChart = async () => {
   const section = document.querySelector("[data-chart]:not([data-begun])");
   if (!section) return;
   section.dataset.begun = "";
-  import("./history.js").then((module) => module.historyChart(section));
+  const { historyChart } = await import("./history.js");
+  historyChart(section);
 };
-chart();
-document.addEventListener("refreshed", chart);
+drawChart();
+document.addEventListener("refreshed", drawChart);

@@ -1,32 +1,39 @@
-// Copy buttons. Links to the text itself stand in their place without JavaScript.
-const say = (element, text) => {
-  const before = element.dataset.label ?? element.textContent;
-  element.dataset.label = before;
+// Copy buttons. Without JavaScript, links to the text itself are in their place.
+const LABEL_TIME = 1500; // ms
+
+const showLabel = (element, text) => {
+  element.dataset.label ??= element.textContent;
   element.textContent = text;
-  setTimeout(() => { element.textContent = before; }, 1500);
+  setTimeout(() => { element.textContent = element.dataset.label; }, LABEL_TIME);
 };
 
-const write = async (element, text) => {
+const copy = async (element, text) => {
   try {
     await navigator.clipboard.writeText(text);
-    say(element, "copied");
+    showLabel(element, "copied");
   } catch {
-    say(element, "not allowed");
+    showLabel(element, "blocked");
   }
 };
 
-export function copying() {
+const showButtons = () => {
+  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
+};
+
+export function copyButtons() {
   if (!navigator.clipboard) return;
-  const show = () => { for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false; };
-  show();
-  document.addEventListener("refreshed", show); // for a part that came
+  showButtons();
+  document.addEventListener("refreshed", showButtons); // those of a new part of the page
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy], [data-copy-from]");
     if (!button || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    if (button.dataset.copy !== undefined) return write(button, button.dataset.copy);
+    if (button.dataset.copy !== undefined) {
+      copy(button, button.dataset.copy);
+      return;
+    }
     event.preventDefault();
     const answer = await fetch(button.href);
-    if (answer.ok) write(button, await answer.text());
-    else say(button, "failed");
+    if (answer.ok) copy(button, await answer.text());
+    else showLabel(button, "failed");
   });
 }

@@ -1,7 +1,35 @@
-// The chart of one key: linear or logarithmic, over positions or time, smoothed; it grows with the log.
-import { config, fetchJSON, hues, layout, linesOf, plotly, smoothed, thinned } from "./plotting.js";
+// The chart of one key: linear or logarithmic, over events or time, smoothed. It grows with the log.
+import { config, fetchJSON, hues, layout, plotly } from "./plotting.js";
+import { downsampled, smoothed, traces } from "./series.js";
 
-const PAPER = 660; // CSS pixels that fit between the margins of A4
+const PAPER = 660; // CSS pixels between the margins of A4
+
+function tracesOf(series, overTime, weight) {
+  const x = overTime ? series.times.map((seconds) => new Date(seconds * 1000).toISOString()) : series.positions;
+  const hover = (at) => `event ${series.positions[at]}<br>${new Date(series.times[at] * 1000).toLocaleString()}`;
+  const drawn = traces(series, x, hues()[0], hover, { opacity: weight ? 0.35 : 1 });
+  if (!weight) return drawn;
+  const line = { width: 2, color: hues()[0] };
+  const hovertemplate = "smoothed %{y}<extra></extra>";
+  return [...drawn, { x, y: smoothed(series.values, weight), mode: "lines", line, hovertemplate }];
+}
+
+function layoutOf(overTime, logarithmic) {
+  const title = { text: overTime ? "recorded" : "event", standoff: 6 };
+  return layout({
+    xaxis: { type: overTime ? "date" : "linear", title },
+    yaxis: { type: logarithmic ? "log" : "linear" },
+    uirevision: `${overTime} ${logarithmic}`,
+  });
+}
+
+// A drawing has the width of the screen, which paper may not have.
+function fitPaper(Plotly, target) {
+  addEventListener("beforeprint", () => {
+    Plotly.relayout(target, { autosize: false, width: Math.min(target.clientWidth, PAPER) });
+  });
+  addEventListener("afterprint", () => Plotly.relayout(target, { autosize: true, width: null }));
+}
 
 export async function historyChart(section) {
   const form = section.querySelector("[data-controls]");
@@ -14,19 +42,12 @@ export async function historyChart(section) {
   form.hidden = false;
 
   const draw = () => {
-    const weight = Number(form.elements.smooth.value);
-    const over = form.elements.x.value;
-    const x = over === "time" ? series.times.map((seconds) => new Date(seconds * 1000).toISOString()) : series.positions;
-    const says = (at) => `position ${series.positions[at]}<br>${new Date(series.times[at] * 1000).toLocaleString()}`;
-    const traces = linesOf(series, x, hues()[0], says, { opacity: weight ? 0.35 : 1 });
-    if (weight) traces.push({ x, y: smoothed(series.values, weight), mode: "lines", line: { width: 2, color: hues()[0] }, hovertemplate: "smoothed %{y}<extra></extra>" });
-    note.textContent = thinned([["", series]]);
+    const { smooth, x, log } = form.elements;
+    const overTime = x.value === "time";
+    note.textContent = downsampled([["", series]]);
     note.hidden = !note.textContent;
-    return Plotly.react(target, traces, layout({
-      xaxis: { type: over === "time" ? "date" : "linear", title: { text: over === "time" ? "recorded" : "position in the log", standoff: 6 } },
-      yaxis: { type: form.elements.log.checked ? "log" : "linear" },
-      uirevision: `${over} ${form.elements.log.checked}`,
-    }), config);
+    const drawn = tracesOf(series, overTime, Number(smooth.value));
+    return Plotly.react(target, drawn, layoutOf(overTime, log.checked), config);
   };
 
   target.replaceChildren();
@@ -35,11 +56,11 @@ export async function historyChart(section) {
   form.addEventListener("input", draw);
   form.addEventListener("submit", (event) => event.preventDefault());
   document.addEventListener("theme", draw);
-  // A drawing has the screen's width, which paper may not have.
-  addEventListener("beforeprint", () => Plotly.relayout(target, { autosize: false, width: Math.min(target.clientWidth, PAPER) }));
-  addEventListener("afterprint", () => Plotly.relayout(target, { autosize: true, width: null }));
+  fitPaper(Plotly, target);
   document.addEventListener("refreshed", async () => {
-    const grown = await read().catch(() => null); // the next refresh asks again
-    if (grown) { series = grown; draw(); }
+    const grown = await read().catch(() => null); // the next refresh tries again
+    if (!grown) return;
+    series = grown;
+    draw();
   });
 }

@@ -1,4 +1,4 @@
-// A wide graph starts where it is about: at its root.
+// Scroll a wide lineage graph to the entity that it is about.
 const graph = document.querySelector(".graph");
 const root = graph?.querySelector(".node.root");
 if (root) {

@@ -1,16 +1,21 @@
-// The time box: the page shows the visitor's time, so what is typed there without a zone is the visitor's, too. It is
-// sent as UTC. Positions, times with a zone and phrases go as they are; phrases go by the server's clock.
+// The time box: the page shows times in the visitor's time zone, so a time typed without a zone is in that zone, too,
+// and is sent as UTC. Event numbers, times with a zone and phrases are sent unchanged; phrases use the server's clock.
 const ISO = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?$/;
-const SHOWN = /^\p{L}{3,}\.? \d{1,2}, \d{4}, .*\d:\d\d/u; // as an English page shows times
+const SHOWN = /^\p{L}{3,}\.? \d{1,2}, \d{4}, .*\d:\d\d/u; // as pages in English show times
 
-export function moments() {
+function parseLocalTime(text) {
+  const iso = ISO.exec(text);
+  if (iso) return new Date(`${iso[1]}T${iso[2] ?? "00:00"}`);
+  return SHOWN.test(text) ? new Date(text.replaceAll(/\s/gu, " ")) : null;
+}
+
+export function localTimeBox() {
   const form = document.querySelector("form.moment"), box = form?.elements.as_of;
   if (!box) return;
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  box.title = `A position, a time (${zone}, unless it names a zone), or a phrase such as 2h ago`;
+  box.title = `An event number, a time (in ${zone} unless it names a zone), or a phrase such as 2h ago`;
   form.addEventListener("submit", () => {
-    const said = box.value.trim(), iso = ISO.exec(said);
-    const when = iso ? new Date(`${iso[1]}T${iso[2] ?? "00:00"}`) : SHOWN.test(said) ? new Date(said.replaceAll(/\s/gu, " ")) : null;
-    if (when && !Number.isNaN(when.getTime())) box.value = when.toISOString();
+    const time = parseLocalTime(box.value.trim());
+    if (time && !Number.isNaN(time.getTime())) box.value = time.toISOString();
   });
 }

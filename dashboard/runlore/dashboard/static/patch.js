@@ -1,6 +1,6 @@
-// Brings a page up to what the server says now. Three trees are walked side by side: the page as it is, what the server
-// said before, and what it says now. Only where the last two differ the page changes; all else is the visitor's and
-// stays: open folds, ticks, typed text, focus, selected text, scroll, and what other scripts have drawn.
+// Updates a page to what the server sends now. Three trees are walked side by side: the page, what the server sent
+// before, and what it sends now. Only differences between the last two change the page. Everything else is the
+// visitor's and stays: open details, ticks, typed text, focus, selected text, scroll, and drawings of other scripts.
 const ROWS = new Set(["LI", "TR", "LABEL", "ARTICLE"]);
 
 export function patch(node, before, now) {
@@ -9,18 +9,18 @@ export function patch(node, before, now) {
     node.data = now.data;
     return;
   }
-  attributes(node, before, now);
-  if (now.hasAttribute("data-chart")) chart(node, before, now);
-  else children(node, before, now);
+  patchAttributes(node, before, now);
+  if (now.hasAttribute("data-chart")) patchChart(node, before, now);
+  else patchChildren(node, before, now);
 }
 
-// A chart is drawn by script, from numbers; what it is called says how many.
-function chart(...trees) {
+// A chart is drawn by script; only its label comes from the server.
+function patchChart(...trees) {
   const plots = trees.map((tree) => tree.querySelector("[data-plot]"));
-  if (plots.every(Boolean)) attributes(...plots);
+  if (plots.every(Boolean)) patchAttributes(...plots);
 }
 
-function attributes(element, before, now) {
+function patchAttributes(element, before, now) {
   for (const name of new Set([...before.getAttributeNames(), ...now.getAttributeNames()])) {
     const value = now.getAttribute(name);
     if (value === before.getAttribute(name)) continue;
@@ -32,22 +32,22 @@ function attributes(element, before, now) {
   }
 }
 
-function children(element, before, now) {
+function patchChildren(element, before, now) {
   const shown = [...element.childNodes], known = [...before.childNodes], wanted = [...now.childNodes];
   if (shown.length !== known.length) {
-    element.replaceChildren(...wanted.map((node) => document.importNode(node, true))); // somebody else has been at work
+    element.replaceChildren(...wanted.map((node) => document.importNode(node, true))); // another script changed it
     return;
   }
   const old = new Map(names(known).map((name, at) => [name, at]));
   const made = names(wanted).map((name, at) => {
     const was = old.get(name);
-    if (was === undefined) return arrived(wanted[at]);
+    if (was === undefined) return newNode(wanted[at]);
     old.delete(name);
     patch(shown[was], known[was], wanted[at]);
     return shown[was];
   });
   for (const at of old.values()) shown[at].remove();
-  // What stays where it is, is not touched: an element that is put in again loses focus, scroll and selection.
+  // Nodes in their place are not touched: an element that is inserted again loses focus, scroll and selection.
   let place = element.firstChild;
   for (const node of made) {
     if (node === place) place = place.nextSibling;
@@ -55,20 +55,20 @@ function children(element, before, now) {
   }
 }
 
-function arrived(node) {
+function newNode(node) {
   const made = document.importNode(node, true);
   if (made.nodeName === "LI" || made.nodeName === "TR") made.classList.add("fresh");
   return made;
 }
 
-// What nodes among their siblings are about, so that the same row is found again wherever it stands now.
+// Names of nodes among their siblings, by which the same row is found again wherever it is now.
 function names(nodes) {
-  const many = new Map();
+  const counts = new Map();
   return nodes.map((node) => {
     const name = `${node.nodeName} ${node.nodeType === Node.ELEMENT_NODE ? subject(node) : ""}`;
-    const nth = many.get(name) ?? 0;
-    many.set(name, nth + 1);
-    return `${name} ${nth}`;
+    const count = counts.get(name) ?? 0;
+    counts.set(name, count + 1);
+    return `${name} ${count}`;
   });
 }
 

@@ -1,18 +1,16 @@
-// Rows chosen for comparing: how many, and a button that does nothing with none.
-export const chosen = (form) => form.querySelectorAll("input[name=ref]:checked").length;
-
-export function selection() {
+// Rows selected for a comparison: their number, and a button that is disabled without any.
+export function rowSelection() {
   const form = document.querySelector("[data-selection]");
   if (!form) return;
   const count = form.querySelector("[data-count]");
   const button = form.querySelector("button.primary");
   const show = () => {
-    const many = chosen(form);
-    count.textContent = many ? `${many} selected` : "select rows, or press x";
-    button.disabled = many === 0;
+    const selected = form.querySelectorAll("input[name=ref]:checked").length;
+    count.textContent = selected ? `${selected} selected` : "select rows, or press x";
+    button.disabled = selected === 0;
   };
   form.addEventListener("change", show);
   document.addEventListener("refreshed", show);
-  addEventListener("pageshow", show); // Back restores the boxes
+  addEventListener("pageshow", show); // going back restores the boxes
   show();
 }

@@ -1,4 +1,4 @@
-// Dark and light: what the system prefers, until the visitor says otherwise.
+// Dark and light: the system's preference, until the visitor chooses.
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 export const isDark = () => {
@@ -6,17 +6,28 @@ export const isDark = () => {
   return chosen ? chosen === "dark" : dark.matches;
 };
 
+const store = (theme) => {
+  try {
+    localStorage.setItem("runlore-theme", theme);
+  } catch {
+    // Storage may be forbidden: the choice is for this page only.
+  }
+};
+
 export function themeSwitch() {
   const button = document.querySelector("[data-theme-switch]");
   if (!button) return;
-  const label = () => { button.textContent = isDark() ? "Light" : "Dark"; };
-  const changed = () => { label(); document.dispatchEvent(new Event("theme")); };
+  const showLabel = () => { button.textContent = isDark() ? "Light" : "Dark"; };
+  const changed = () => {
+    showLabel();
+    document.dispatchEvent(new Event("theme"));
+  };
   button.hidden = false;
-  label();
+  showLabel();
   button.addEventListener("click", () => {
     const theme = isDark() ? "light" : "dark";
     document.documentElement.dataset.theme = theme;
-    try { localStorage.setItem("runlore-theme", theme); } catch { /* then for this page only */ }
+    store(theme);
     changed();
   });
   dark.addEventListener("change", changed);

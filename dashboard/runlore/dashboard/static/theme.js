@@ -1,4 +1,4 @@
-// Loaded before the page is drawn, so that a stored choice does not flash.
+// Loaded before the page is drawn, so that a stored theme does not flash.
 try {
   const theme = localStorage.getItem("runlore-theme");
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;

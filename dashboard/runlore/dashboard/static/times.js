@@ -1,4 +1,4 @@
-// Times as the visitor's clock says them; UTC stays in the title.
+// Times in the visitor's time zone; UTC stays in the title.
 const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 export const localTime = (iso) => format.format(new Date(iso));

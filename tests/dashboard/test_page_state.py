@@ -188,7 +188,7 @@ def test_back_and_forward_restore_each_page(browser: Browser, server: Server) ->
     page.locator("details.chooser summary").click()
     for _ in range(4):
         page.locator("details.chooser input[type=checkbox]:checked").last.uncheck()
-    page.get_by_role("button", name="Show these").click()
+    page.get_by_role("button", name="Apply").click()
     page.wait_for_url("**col=**")
     goes_on()
     assert len(pages[2]["columns"]) < len(pages[1]["columns"])
