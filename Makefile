@@ -39,10 +39,10 @@ check: $(STAMP) ## ruff, mypy and pyright, all strict, and oxlint for JavaScript
 bench: $(STAMP) ## figures and ratios of docs/benchmarks.md, measured here
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## write the generated pages of docs/ anew
+docs: $(STAMP) ## write the generated pages of docs/
 	$(BIN)/python -m docs.generate
 
-lock: $(STAMP) ## resolve the dependencies anew into constraints.txt
+lock: $(STAMP) ## resolve the dependencies into constraints.txt
 	$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras --no-header \
 		--no-emit-options --no-annotate \
 		--output-file constraints.txt pyproject.toml 2>/dev/null

@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/ anew: `python -m docs.generate`. A test compares them."""
+"""Write the generated pages of docs/: `python -m docs.generate`. A test compares them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def events_page() -> str:
         limits_section(),
         "## Values\n\n```text\n" + inspect.cleandoc(values_module.__doc__ or "") + "\n```",
         "## Subjects and headers\n\nSee `schemas/runlore/schemas/subjects.py`. Headers: `Nats-Msg-Id` "
-        "(the event's `id`), `Content-Type: application/msgpack`, and CloudEvents 1.0 attributes "
-        "`ce-specversion`, `ce-id`, "
-        "`ce-type` (`runlore.<fact>`), `ce-source` (`/runlore/<project>`), `ce-time`.",
+        "(the event's `id`), `Content-Type: application/msgpack`,\nand CloudEvents 1.0 attributes "
+        "`ce-specversion`, `ce-id`,\n"
+        "`ce-type` (`runlore.<fact>`), `ce-source` (`/runlore/<project>`), `ce-time`.\n"
+        "[logging.md](logging.md#other-languages) publishes an event without Runlore.",
     ]
     return "\n\n".join(parts) + "\n"
 

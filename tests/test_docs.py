@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from docs.generate import events_page, with_settings
 from runlore.query.find.parse import parse
 from runlore.schemas import SETTINGS
@@ -35,9 +37,46 @@ def test_the_readme_shows_the_example_that_the_compose_test_runs() -> None:
     assert example in (ROOT / "README.md").read_text()
 
 
-def test_the_readme_links_to_files_that_exist() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_heading_that_exist(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", page.read_text())
+    broken = [link for link in links if link[0] and not (page.parent / link[0]).exists()]
+    for name, heading in links:
+        target = page.parent / name if name else page
+        if heading and target.suffix == ".md" and heading not in headings(target):
+            broken.append((name, heading))
+    assert broken == []
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(page: Path) -> None:
+    tables = re.findall(r"(?:^\|.*\n)+", page.read_text(), re.MULTILINE)
+    # A cell may show a pipe: escaped, or as one in code.
+    counts = [{len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()} for table in tables]
+    assert [table.splitlines()[0] for table, count in zip(tables, counts, strict=True) if len(count) != 1] == []
+
+
+def test_the_walk_of_one_event_names_files_and_functions_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text().split("## One event, file by file")[1].split("\n## ")[0]
+    steps = re.findall(r"^\| \d+ \| (\w+) \| `([\w/]+\.py)` \| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert len(steps) == page.count("\n| ") - 1 > 20
+    for room, file, name, text in steps:
+        folder = ROOT / room / "runlore" / room
+        assert re.search(rf"(def|class) {name}\b", (folder / file).read_text()), (file, name)
+        for other in re.findall(r"`([\w/]+\.(?:py|html|js))`", text):
+            # Of this room, or of the one that the text names.
+            assert (folder / other).exists() or list(ROOT.glob(f"*/runlore/*/{other}")), other
 
 
 def test_every_filter_of_the_filters_page_parses() -> None:
