@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -217,7 +217,7 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
         source = setting.variable if given is None else name
         value = environ.get(setting.variable, "").strip() or setting.default if given is None else given
         if isinstance(value, os.PathLike):
-            value = os.fspath(value)
+            value = os.fspath(cast("os.PathLike[str]", value))
         try:
             # A project is a name whatever it was given as; other values of code are taken as they are.
             values[name] = setting.cast(value) if isinstance(value, str) or setting.cast is _project else value
