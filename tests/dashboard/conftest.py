@@ -21,7 +21,7 @@ from runlore.store.private_files import read_struct
 from runlore.store.records import DashboardStatus
 from tests.dashboard.demo_log import write_demo, write_hostile
 from tests.events import LogBuilder
-from tests.patience import until
+from tests.patience import PATIENCE, until
 from tests.query.views import client_of
 
 Web = Callable[..., TestClient]
@@ -44,7 +44,7 @@ def hostile(tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
-def web_over(client: Client, token: str | None = None, seconds: float = 5.0) -> TestClient:
+def web_over(client: Client, token: str | None = None, seconds: float = PATIENCE) -> TestClient:
     return TestClient(create_app(client, {"testserver"}, token, seconds), follow_redirects=False)
 
 
