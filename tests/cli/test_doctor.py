@@ -19,6 +19,7 @@ from runlore.cli.outbox_checks import check_outboxes
 from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_checks import check_server
 from runlore.producer import drain, log_metadata, outbox_status
+from runlore.producer.outboxes.outbox import ADOPTED
 from runlore.projector import ensure_stream, surroundings
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.state import ServiceState
@@ -122,7 +123,7 @@ def test_the_oldest_waiting_event_and_a_damaged_outbox_are_named(data: DataDir) 
     assert finding.detail.startswith("1 events wait, 1 of them of processes that have ended; the oldest for ")
     (data.outboxes / "broken.db").write_bytes(b"no database at all" * 300)
     finding = found(check_outboxes(data))["damaged outbox"]
-    assert finding.detail == "cannot be read: broken.db"
+    assert finding.detail.endswith("broken.db: file is not a database")
     assert path.exists()
 
 
@@ -143,7 +144,7 @@ def test_events_that_another_process_has_adopted_still_wait(settings: Settings, 
     log_metadata({"n": 1}, "run:r1")
     producer.configure(mode="disabled")
     [path] = data.outboxes.glob("*.db")
-    with FolderLock(path.with_suffix(".lock"), producer.outbox.ADOPTED):
+    with FolderLock(path.with_suffix(".lock"), ADOPTED):
         [one] = outbox_status(data)
         assert (one.alive, one.adopted, one.left_behind) == (True, True, True)
         assert found(check_outboxes(data))["outbox"].outcome == "warn"

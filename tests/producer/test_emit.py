@@ -115,8 +115,8 @@ def test_a_closed_producer_opens_a_new_outbox_for_the_next_event(stream: Setting
 
 
 def test_a_parked_relay_wakes_for_the_next_event(stream: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runlore.producer.sending.relay.LINGER_SECONDS", 0.0)
-    monkeypatch.setattr("runlore.producer.sending.relay.ADOPT_SECONDS", 3600.0)  # whoever slept until then would hang
+    monkeypatch.setattr("runlore.producer.relay.LINGER_SECONDS", 0.0)
+    monkeypatch.setattr("runlore.producer.relay.ADOPT_SECONDS", 3600.0)  # whoever slept until then would hang
     with Producer() as producer:
         producer.emit_nowait(fact(n=0)).wait(90)
         assert producer.session

@@ -50,7 +50,7 @@ def test_a_stream_of_another_name_gets_nothing_and_is_named_once(
 def test_where_nobody_may_ask_for_the_stream_another_one_still_takes_nothing(
     count: int, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runlore.producer.sending.sender.ACK_SECONDS", 0.5)
+    monkeypatch.setattr("runlore.producer.sender.ACK_SECONDS", 0.5)
     users = """authorization { users: [ { user: admin, password: pw }, { user: step, password: pw,
         permissions: { publish: ["runlore.>"], subscribe: ["_INBOX.>"] } } ] }"""
     with open_server(tmp_path, extra=users) as (_, plain):
@@ -85,7 +85,7 @@ def test_a_stream_of_our_name_that_runlore_did_not_make_gets_nothing(
 def test_a_server_without_a_stream_is_told_once_when_it_lasts(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runlore.producer.sending.relay.NO_STREAM_SECONDS", 0.5)
+    monkeypatch.setattr("runlore.producer.relay.NO_STREAM_SECONDS", 0.5)
     with open_server(tmp_path) as (_, settings), Producer(settings) as producer:
         receipt = producer.emit_nowait(fact(n=1))
         until(lambda: warnings(caplog, "the server has no stream RUNLORE"))

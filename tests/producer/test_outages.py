@@ -83,7 +83,7 @@ def test_a_restarted_server_loses_and_doubles_nothing(server: EmbeddedServer, se
 def test_a_stopped_server_delays_and_loses_nothing(
     server: EmbeddedServer, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runlore.producer.sending.sender.ACK_SECONDS", 0.5)
+    monkeypatch.setattr("runlore.producer.sender.ACK_SECONDS", 0.5)
     make_stream(settings)
     with Producer() as producer:
         producer.emit_nowait(fact(n=0)).wait(90)

@@ -82,7 +82,7 @@ def test_a_disk_filled_by_an_ended_process_is_drained(server: EmbeddedServer, sm
 def test_a_process_that_filled_its_disk_goes_on_when_the_server_is_back(
     server: EmbeddedServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runlore.producer.sending.sender.ACK_SECONDS", 1.0)
+    monkeypatch.setattr("runlore.producer.sender.ACK_SECONDS", 1.0)
     assert server.pid
     with Producer() as producer:
         os.kill(server.pid, signal.SIGSTOP)

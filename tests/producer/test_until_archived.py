@@ -125,7 +125,7 @@ def test_more_outboxes_than_are_kept_open_all_leave_in_the_end(
     monkeypatch.setattr("runlore.producer.sending.adopted.FEW", 2)
     monkeypatch.setattr("runlore.producer.sending.adopted.LOOKS", 1)
     monkeypatch.setattr("runlore.producer.sending.adopted.REST_SECONDS", 0.5)
-    monkeypatch.setattr("runlore.producer.sending.relay.ADOPT_SECONDS", 0.2)
+    monkeypatch.setattr("runlore.producer.relay.ADOPT_SECONDS", 0.2)
     with open_server(tmp_path) as (_, settings):
         make_stream(settings)
         for number in range(6):
@@ -185,7 +185,7 @@ def test_what_an_ended_process_saw_acknowledged_is_sent_again_when_the_stream_lo
 def test_what_others_sent_since_a_connection_was_made_is_not_taken_for_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, data: DataDir
 ) -> None:
-    monkeypatch.setattr("runlore.producer.sending.relay.ADOPT_SECONDS", 0.2)
+    monkeypatch.setattr("runlore.producer.relay.ADOPT_SECONDS", 0.2)
     with open_server(tmp_path) as (_, settings):
         make_stream(settings)
         with keeping(settings):

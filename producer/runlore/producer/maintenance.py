@@ -12,7 +12,7 @@ from runlore.producer.outboxes.ledger import NOWHERE, Destination, read_destinat
 from runlore.producer.outboxes.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
 from runlore.producer.outboxes.outbox_file import FIRST_WAITING, WAITING
 from runlore.producer.outboxes.rescue import damaged_outboxes, is_damage
-from runlore.producer.sending.relay import Relay
+from runlore.producer.relay import Relay
 from runlore.schemas.codec import decode_head
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings

@@ -15,8 +15,8 @@ from runlore.producer.outboxes.ledger import Destination
 from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
 from runlore.producer.outboxes.rescue import is_damage
 from runlore.producer.receipts import AckBook, Receipt
+from runlore.producer.relay import Relay
 from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
-from runlore.producer.sending.relay import Relay
 from runlore.producer.sending.source import Source
 from runlore.producer.warn import warn_not_stored
 from runlore.schemas.codec import encode_event

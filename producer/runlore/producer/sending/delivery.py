@@ -21,6 +21,7 @@ import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.producer.outboxes.outbox import Row
+from runlore.producer.sender import Sender
 from runlore.producer.sending.acks import (
     DeliveryError,
     ForbiddenError,
@@ -35,7 +36,6 @@ from runlore.producer.sending.acks import (
 from runlore.producer.sending.identity import identify
 from runlore.producer.sending.known_stream import KnownStream
 from runlore.producer.sending.message import broken
-from runlore.producer.sending.sender import Sender
 from runlore.producer.warn import warn_dead
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings

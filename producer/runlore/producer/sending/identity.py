@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
+from runlore.producer.sender import Sender
 from runlore.producer.sending.acks import ForbiddenError, NobodyError, NoStreamError, WrongStreamError
 from runlore.producer.sending.known_stream import KnownStream
-from runlore.producer.sending.sender import Sender
 from runlore.schemas.subjects import ALL_SUBJECTS, ARCHIVE_SUBJECT, EPOCH_KEY, FORMER_EPOCHS_KEY, STREAM_NAME
 from runlore.wire.archived import ArchiveAnswer, ArchiveQuestion
 
