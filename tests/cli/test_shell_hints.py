@@ -23,7 +23,7 @@ def test_after_the_exports_a_bare_shell_finds_runlore_and_the_folder(
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     monkeypatch.setenv("PATH", os.defpath)
     lines = [*exports(folder), "runlore", 'echo "$RUNLORE_DATA_DIR"']
-    done = subprocess.run(["sh", "-c", "\n".join(lines)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["sh", "-c", "\n".join(lines)], capture_output=True, text=True, timeout=90)
     assert done.stdout == f"found\n{folder}\n"
 
 

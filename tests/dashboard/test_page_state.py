@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from runlore.schemas.events import NoteAdded
 from runlore.schemas.references import parse_ref
 from tests.dashboard.browsing import IN_CHROMIUM, SELECT, SELECTED, SOON, Watched, live
 from tests.dashboard.conftest import Server, serve
 from tests.dashboard.demo_log import write_demo
+from tests.patience import until
 
 pytestmark = IN_CHROMIUM
 
@@ -170,6 +172,12 @@ def seen(page: Page) -> dict[str, Any]:
     )
 
 
+def shows(page: Page, expected: dict[str, Any]) -> bool:
+    with contextlib.suppress(Error):  # just then it was left for the next one
+        return seen(page) == expected
+    return False
+
+
 def test_back_and_forward_restore_each_page(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/list?kind=model")
@@ -198,12 +206,10 @@ def test_back_and_forward_restore_each_page(browser: Browser, server: Server) ->
     assert pages[3]["rows"] != pages[2]["rows"]
     for expected in reversed(pages[:-1]):
         page.go_back()
-        page.wait_for_load_state()
-        assert seen(page) == expected
+        until(lambda expected=expected: shows(page, expected))
     for expected in pages[1:]:
         page.go_forward()
-        page.wait_for_load_state()
-        assert seen(page) == expected
+        until(lambda expected=expected: shows(page, expected))
     # What came meanwhile is there as well, however the page came back.
     server.grow(lambda log: log.log("model:other@2", {"metrics": {"accuracy": 0.7}}))
     page.go_back()

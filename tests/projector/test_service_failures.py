@@ -89,10 +89,10 @@ def test_what_ends_the_fold_ends_the_service_with_its_reason(
     data.current.unlink()
     data.current.mkdir()  # what no rebuild can mend: a file cannot take a folder's place
     error = Running(settings).ended()
-    assert "IsADirectoryError" in str(error)
+    assert "CURRENT: Is a directory" in str(error)
     said = status(data)
     assert said is not None
-    assert "IsADirectoryError" in (said.stopped or "")
+    assert "CURRENT: Is a directory" in (said.stopped or "")
 
 
 def test_a_killed_fold_ends_the_service_and_loses_nothing(

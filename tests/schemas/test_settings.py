@@ -28,7 +28,7 @@ def test_a_tilde_is_the_home_folder_wherever_a_data_folder_is_named(
         assert Producer(data_dir=given).settings.data_dir == home / "rl"
         assert read_settings({}, data_dir=given).data_dir == home / "rl"
         assert settings_for(Path(given)).data_dir == home / "rl"
-        data = Client(given).reader.data
+        data = Client(given).scope.reader.data
         assert data is not None
         assert data.root == home / "rl"
     monkeypatch.setenv("RUNLORE_DATA_DIR", "~/rl")

@@ -131,6 +131,10 @@ class Outbox:
         self._use(full=False)
         return self._insert(sql, row)
 
+    def has_room(self) -> bool:
+        """Whether the disk has room for more than what waits to be sent."""
+        return self._reserve.has_room()
+
     @classmethod
     def create(cls, folder: Path, producer_id: str, destination: Destination = NOWHERE) -> Outbox:
         """A new outbox of this process. Raises OutboxError saying what to do."""

@@ -64,7 +64,7 @@ class Source:
         self.after = last
         if self.book is not None:
             self.book.handled(last)
-        if not self.keeps:
+        if not self.keeps or not self.outbox.has_room():  # on a full disk the next call matters more
             self.leave(last)
             return
         new, self._acknowledged = _joined(self._acknowledged), []
@@ -79,7 +79,10 @@ class Source:
         self.trim()
 
     def trim(self) -> None:
-        """Let go of what is kept beyond the limits of bytes and age, oldest first."""
+        """Let go of what is kept beyond the limits of bytes and age, oldest first; of everything on a full disk."""
+        if self.kept and not self.outbox.has_room():
+            self.leave(self.kept[-1].last)
+            return
         over, last, oldest = self._kept_bytes - self._most_bytes, 0, time.time() - self._most_seconds
         for one in self.kept:
             if over <= 0 and one.at >= oldest:

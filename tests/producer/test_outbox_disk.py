@@ -78,11 +78,11 @@ def test_a_disk_filled_by_an_ended_process_is_drained(server: EmbeddedServer, sm
             with pytest.raises(OutboxError):
                 producer.emit_nowait(fact(-1))
     settings = read_settings()
-    assert drain(settings, 60) == (len(stored), 0, 0)
+    assert drain(settings, 90) == (len(stored), 0, 0)
     assert logged(settings) == stored
-    assert outbox_status(DataDir(small_disk)) == []
+    assert not [one for one in outbox_status(DataDir(small_disk)) if one.waiting or one.dead_letters]
     with Producer() as producer:
-        producer.emit_nowait(fact(-2)).wait(20)
+        producer.emit_nowait(fact(-2)).wait(90)
 
 
 def test_a_process_that_filled_its_disk_goes_on_when_the_server_is_back(
@@ -104,8 +104,8 @@ def test_a_process_that_filled_its_disk_goes_on_when_the_server_is_back(
                 return False
             return True
 
-        until(goes_on, 60)
-        assert producer.flush(60).unsent == 0
+        until(goes_on)
+        assert producer.flush(90).unsent == 0
     found = logged(read_settings())
     assert [number for number in found if number >= 0] == stored
     assert found.count(-2) == 1
@@ -119,7 +119,7 @@ def fill_with_zeros(path: Path) -> None:
 
 def test_the_reserve_is_there_again_when_there_is_room(server: EmbeddedServer, small_disk: Path) -> None:
     with Producer() as producer:
-        producer.emit_nowait(fact(0)).wait(20)
+        producer.emit_nowait(fact(0)).wait(90)
     reserve = small_disk / "reserve"
     assert reserve.stat().st_size > 100_000
     fill_with_zeros(small_disk / "hog")
