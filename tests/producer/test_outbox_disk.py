@@ -20,12 +20,6 @@ from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
 
 
-@pytest.fixture(autouse=True)
-def acknowledged_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No projector runs here: what is acknowledged would stay in the outbox until it is archived."""
-    monkeypatch.setenv("RUNLORE_CONFIRM", "never")
-
-
 @pytest.fixture(params=["4m", "20m"])
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data folder on a disk of its own."""

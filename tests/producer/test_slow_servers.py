@@ -14,7 +14,7 @@ import pytest
 from log_tools import logged, make_stream, outbox_files, run_python, script, start_python
 
 from runlore.cli.server import EmbeddedServer
-from runlore.producer import FlushReport, Producer
+from runlore.producer import FlushReport, Producer, drain
 from runlore.schemas import EntityRef, MetadataLogged, Settings
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
@@ -112,6 +112,8 @@ def test_a_timeout_that_someone_set_is_waited_for_while_the_server_is_away(
     assert process.wait(90) == 0
     assert process.stdout
     process.stdout.close()
+    assert set(range(300)) <= set(logged(stream))
+    assert drain(stream, 90).unsent == 0  # what the first process left: a short one sends its own only
     assert sorted(logged(stream)) == sorted([*range(300)] * 2)
 
 
