@@ -68,8 +68,8 @@ def test_a_projector_that_stops_has_signed_everything(archived: DataDir) -> None
 def test_a_projector_asked_to_end_signs_and_a_killed_one_never_contradicts_itself(
     server: Any, settings: Settings, data: DataDir
 ) -> None:
-    events, before = made_events(40), dict[int, str]()
-    for number, how in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM)):
+    events, before = made_events(30), dict[int, str]()
+    for number, how in enumerate((signal.SIGTERM, signal.SIGKILL, signal.SIGTERM)):
         process = spawn(settings)
         until(lambda: (found := status(data)) and found.connected and found.pid == process.pid)  # noqa: B023 -- at once
         publish_all(settings, events[number * 10 : number * 10 + 10])

@@ -185,7 +185,7 @@ def test_readers_go_on_through_rebuilds_beside_a_running_projector(stack: Embedd
     with Client(data.root) as client:
         client.wait_for(receipt, timeout=90)
     with reading(data), logging():
-        for _ in range(4):
+        for _ in range(2):
             process = runlore(data, "rebuild")
             out, err = process.communicate(timeout=90)
             assert process.returncode == 0, err
