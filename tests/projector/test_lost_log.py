@@ -10,6 +10,7 @@ import pytest
 from nats.aio.client import Client as NatsConnection
 from nats_tools import js, made_events, open_server, publish, publish_all, until, with_nats
 from service_tools import Running, archive_some, history, log_rows, running
+from structlog.testing import capture_logs
 
 from runlore.cli.server import EmbeddedServer
 from runlore.projector import ArchiveReader, ensure_stream
@@ -24,7 +25,7 @@ from tests.cli.stack_process import run_cli
 
 @pytest.mark.parametrize("lost", ["deleted", "emptied"])
 def test_a_lost_log_is_copied_again_loudly_when_the_stream_has_all_that_the_view_knew(
-    lost: str, settings: Settings, data: DataDir, server: EmbeddedServer, capfd: pytest.CaptureFixture[str]
+    lost: str, settings: Settings, data: DataDir, server: EmbeddedServer
 ) -> None:
     archive_some(settings)
     before, view, digest = log_rows(data.log), data.current_view(), view_digest(data.current_view())
@@ -32,13 +33,11 @@ def test_a_lost_log_is_copied_again_loudly_when_the_stream_has_all_that_the_view
         data.log.unlink()
     else:
         data.log.write_bytes(b"")
-    capfd.readouterr()
-    with running(settings) as service:
+    with capture_logs() as said, running(settings) as service:
         service.folded(20)
     assert log_rows(data.log) == before
     assert (data.current_view(), view_digest(view)) == (view, digest)
-    said = "".join(capfd.readouterr())
-    assert "log.db was missing: it is copied again from the stream" in said
+    assert any("log.db was missing: it is copied again from the stream" in line["event"] for line in said)
 
 
 async def _made_again(connection: NatsConnection, settings: Settings, count: int) -> None:
