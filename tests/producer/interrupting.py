@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dis
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +10,8 @@ from types import FrameType
 from typing import Any, Literal
 
 import runlore.producer
+from runlore.producer.outboxes.look import rows_of
+from runlore.producer.outboxes.outbox import outbox_paths
 from runlore.schemas import Event, Settings
 from runlore.schemas.codec import decode_event
 
@@ -95,14 +95,9 @@ def every_moment(kind: Kind, step: int = 1) -> Iterator[int]:
 def stored(settings: Settings) -> list[Event]:
     """Every event in the folder's outboxes, each outbox in the order of its numbers."""
     found: list[Event] = []
-    for path in sorted((settings.data_dir / "outbox").glob("*.db")):
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            try:
-                rows = connection.execute("SELECT seq, payload FROM outbox ORDER BY seq").fetchall()
-            except sqlite3.OperationalError as error:
-                assert "no such table" in str(error)  # noqa: PT017 -- its making was interrupted
-                continue
-        events = [decode_event(payload) for _, payload in rows]
-        assert [seq for seq, _ in rows] == [event.producer_seq for event in events]
+    for path in outbox_paths(settings.data_dir / "outbox"):
+        rows = rows_of(path)
+        events = [decode_event(row.payload) for row in rows]
+        assert [row.seq for row in rows] == [event.producer_seq for event in events]
         found += events
     return found

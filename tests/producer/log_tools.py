@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from open_servers import js
 from patience import PATIENCE, until
 
 from runlore.producer import outbox_status
+from runlore.producer.outboxes.look import rows_of
+from runlore.producer.outboxes.outbox import outbox_paths
+from runlore.producer.outboxes.rows import Row
 from runlore.schemas import Event, Settings
 from runlore.schemas.codec import decode_event
 from runlore.schemas.subjects import STREAM_NAME
@@ -34,6 +37,7 @@ __all__ = [
     "kept",
     "logged",
     "make_stream",
+    "old_outbox",
     "outbox_files",
     "read_headers",
     "read_messages",
@@ -153,9 +157,7 @@ def stored_events(settings: Settings) -> list[Event]:
     """Every event in the outboxes of a folder: those of one process in order."""
     found: list[Event] = []
     for path in outbox_files(settings):
-        with sqlite3.connect(path) as connection:
-            rows = connection.execute("SELECT payload FROM outbox ORDER BY seq").fetchall()
-        found += [decode_event(row[0]) for row in rows]
+        found += [decode_event(row.payload) for row in rows_of(path)]
     return found
 
 
@@ -163,11 +165,33 @@ def outbox_files(settings: Settings) -> list[Path]:
     """Outboxes with something to send; those whose events only wait for an archive are left out."""
     data = DataDir(settings.data_dir)
     sent = {one.path for one in outbox_status(data) if one.kept and not one.waiting and not one.dead_letters}
-    return sorted(path for path in data.outboxes.glob("*.db") if path not in sent)
+    return [path for path in outbox_paths(data.outboxes) if path not in sent]
+
+
+def old_outbox(path: Path, rows: Sequence[Row], dead: Sequence[Row] = (), version: int = 2) -> None:
+    """An outbox as older versions made it, a SQLite file; version 1 knew no destinations and acknowledgements."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE outbox (seq INTEGER PRIMARY KEY, subject TEXT, payload BLOB)")
+        connection.execute(
+            "CREATE TABLE dead_letters (seq INTEGER PRIMARY KEY, subject TEXT, payload BLOB, reason TEXT, failed_at REAL)"
+        )
+        connection.execute("CREATE TABLE producer (id TEXT, pid INTEGER, created REAL)")
+        if version > 1:
+            connection.execute(
+                "CREATE TABLE destination (id INTEGER PRIMARY KEY, server TEXT, project TEXT, epoch TEXT)"
+            )
+            connection.execute(
+                "CREATE TABLE acknowledged (last INTEGER PRIMARY KEY, bytes INTEGER, at REAL, first_position INTEGER, "
+                "last_position INTEGER, first_id TEXT, last_id TEXT)"
+            )
+        connection.execute("INSERT INTO producer VALUES (?, 1, 0)", (path.stem,))
+        connection.executemany("INSERT INTO outbox VALUES (?, ?, ?)", rows)
+        connection.executemany("INSERT INTO dead_letters VALUES (?, ?, ?, 'too large', 0)", dead)
 
 
 def read_outbox(settings: Settings) -> list[Event]:
     """All events of this process's outbox, in order."""
     (path,) = outbox_files(settings)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        return [decode_event(row[0]) for row in connection.execute("SELECT payload FROM outbox ORDER BY seq")]
+    return [decode_event(row.payload) for row in rows_of(path)]

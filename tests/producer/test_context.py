@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any
 
 import pytest
-from log_tools import outbox_files
+from log_tools import read_outbox
 
 from runlore.producer import (
     ArtifactConfig,
@@ -42,7 +41,6 @@ from runlore.schemas import (
     StepFinished,
     StepStarted,
 )
-from runlore.schemas.codec import decode_event
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +55,7 @@ def emitted(settings: Settings) -> Any:
     """All events of this process, in order."""
 
     def read() -> list[Event]:
-        (path,) = outbox_files(settings)
-        with sqlite3.connect(path) as connection:
-            return [decode_event(row[0]) for row in connection.execute("SELECT payload FROM outbox ORDER BY seq")]
+        return read_outbox(settings)
 
     return read
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from log_tools import logged, make_stream, outbox_files, run_python
+from runlore.producer.outboxes.outbox_file import PAGE_BYTES
 
 from runlore.cli.server import EmbeddedServer
 from runlore.producer import Producer, configure, drain, log_metadata, outbox_status
-from runlore.producer.outboxes.outbox_file import PAGE_BYTES
 from runlore.schemas import EntityRef, MetadataLogged, Settings
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock

@@ -13,9 +13,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from runlore.producer.outboxes.lease import STREAMING_ROWS, Lease
 
 from runlore.producer import outbox_status
-from runlore.producer.outboxes.lease import STREAMING_ROWS, Lease
 from runlore.producer.outboxes.outbox import Outbox, Row
 from runlore.producer.sending.message import batch_headers, commands, row_headers
 from runlore.schemas.codec import encode_event

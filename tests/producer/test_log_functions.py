@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from runlore.producer import (
     set_model_stage,
     step_context,
 )
+from runlore.producer.outboxes.look import rows_of
 from runlore.schemas import (
     EntityRef,
     InvalidReferenceError,
@@ -47,11 +47,8 @@ def last(settings: Settings) -> Any:
     """The fact emitted last, and its subject."""
 
     def read() -> tuple[Any, str]:
-        with sqlite3.connect(outbox_files(settings)[0]) as connection:
-            payload, subject = connection.execute(
-                "SELECT payload, subject FROM outbox ORDER BY seq DESC LIMIT 1"
-            ).fetchone()
-        return decode_event(payload).fact, subject
+        row = rows_of(outbox_files(settings)[0])[-1]
+        return decode_event(row.payload).fact, row.subject
 
     return read
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sqlite3
 import string
 import uuid
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from hypothesis import strategies as st
 from log_tools import outbox_files, read_outbox
 
 from runlore.producer import configure, log_metadata, pipeline, run_context, step, step_context
+from runlore.producer.outboxes.look import rows_of
 from runlore.producer.runs.secret_names import is_secret_name
 from runlore.producer.runs.secrets import REDACTED, redact, redact_text
 from runlore.schemas import RunFinished, RunStarted, Settings, StepFinished, StepStarted, Uri
@@ -164,10 +163,7 @@ def _offline(settings: Settings) -> Iterator[None]:
 def holds_word(settings: Settings) -> bool:
     """Whether one of the last events of this process has the planted word, in whatever field."""
     (path,) = outbox_files(settings)
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        stored = b"".join(
-            row[0] for row in connection.execute("SELECT payload FROM outbox ORDER BY seq DESC LIMIT 8")
-        ).lower()
+    stored = b"".join(row.payload for row in rows_of(path)[-8:]).lower()
     return WORD.encode() in stored or BASIC.lower() in stored
 
 

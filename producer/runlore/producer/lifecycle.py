@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from runlore.producer.call_lock import CallLock
-from runlore.producer.outboxes.outbox import IMPORT_GATE, OPEN_OUTBOXES, SQLITE_GATE, Outbox
+from runlore.producer.outboxes.gates import IMPORT_GATE, SQLITE_GATE
+from runlore.producer.outboxes.outbox import OPEN_OUTBOXES, Outbox
 from runlore.producer.producer import LIVE, Producer, before_first_session
 from runlore.producer.runs.environment import EXPORTED
 from runlore.producer.session import FlushReport
@@ -137,12 +138,8 @@ def _after_fork_in_child() -> None:
     _process.hooked = False
     for producer in list(LIVE):
         producer.lost_by_fork()
-    if outboxes:
-        import ctypes
-
-        for outbox in outboxes:
-            # Freeing a copied connection would close, and maybe checkpoint, the parent's file.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(outbox.abandon()))
+    for outbox in outboxes:
+        outbox.abandon()
 
 
 before_first_session(_hook_exit)

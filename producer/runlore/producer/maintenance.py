@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import sqlite3
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from runlore.producer.outboxes.ledger import NOWHERE, Destination, read_destination
-from runlore.producer.outboxes.outbox import ADOPTED, SQLITE_GATE, DeadLetter, Outbox
-from runlore.producer.outboxes.outbox_file import FIRST_WAITING, WAITING
-from runlore.producer.outboxes.rescue import damaged_outboxes, is_damage
+from runlore.producer.outboxes.damaged import damaged_outboxes
+from runlore.producer.outboxes.ledger import NOWHERE, Destination
+from runlore.producer.outboxes.look import Look, look_at
+from runlore.producer.outboxes.outbox import ADOPTED, Outbox, outbox_paths
+from runlore.producer.outboxes.rows import DamagedError, DeadLetter
 from runlore.producer.relay import Relay
 from runlore.schemas.codec import decode_head
 from runlore.schemas.errors import EventDecodeError
@@ -22,22 +23,8 @@ from runlore.store.lock import FolderLock
 from runlore.wire.destinations import server_key
 
 STOP_SECONDS = 5.0
-LOOK_SECONDS = 5.0
-LOOK_PAUSE = 0.02
 OTHERS_PAUSE = 0.2
-_FIRST = "SELECT payload FROM outbox ORDER BY seq LIMIT 1"  # in files of older versions
-
-
-class _Found(NamedTuple):
-    waiting: int
-    kept: int
-    dead: list[tuple[int, str, str, float]]
-    pid: int | None
-    created: float | None
-    destination: Destination
-    first: bytes | None
-    """The first waiting event."""
-
+LOOKS = 5
 
 logger = logging.getLogger("runlore")
 
@@ -85,7 +72,7 @@ def outbox_status(data: DataDir) -> list[OutboxStatus]:
     Raises FolderError where this user may not look.
     """
     check_readable(data.outboxes)
-    found = [_status(path) for path in sorted(data.outboxes.glob("*.db"))]
+    found = [_status(path) for path in outbox_paths(data.outboxes)]
     aside = [
         _damaged(path, f"{note.reason}; {note.rescued:,} events rescued", note.at)
         for path, note in damaged_outboxes(data.outboxes)
@@ -97,31 +84,38 @@ def _status(path: Path) -> OutboxStatus | None:
     lock = FolderLock(path.with_suffix(".lock"), "a look at the outbox")
     free = lock.try_acquire()
     try:
-        found = _look_in_turn(path)
-    except sqlite3.OperationalError as error:
-        if is_damage(error) and path.exists() and path.stat().st_size:
-            return _damaged(path, str(error), alive=not free)
-        if "locked" in str(error):
-            logger.warning("runlore: %s was not free to be read for %g s: try again", path, LOOK_SECONDS)
-        return None  # or drained and removed while we looked, or not yet made
-    except sqlite3.DatabaseError as error:
+        found = _look(path)
+    except DamagedError as error:
         return _damaged(path, str(error), alive=not free)
+    except FileNotFoundError:
+        return None  # drained and removed while we looked
+    except OSError as error:
+        logger.warning("runlore: the outbox %s cannot be read now: %s", path, error)
+        return None
     finally:
         lock.release()
-    dead = [DeadLetter._make(row) for row in found.dead]
     return OutboxStatus(
         path,
         path.stem,
         found.pid,
         not free,
         found.waiting,
-        dead,
+        found.dead,
         found.created,
         oldest=_occurred(found.first),
         adopted=not free and lock.holder().startswith(ADOPTED),
         kept=found.kept,
         destination=found.destination,
     )
+
+
+def _look(path: Path) -> Look:
+    for _ in range(LOOKS):
+        with contextlib.suppress(FileNotFoundError):  # its relay removes segments meanwhile
+            return look_at(path)
+        if not path.exists():
+            break
+    raise FileNotFoundError(path)
 
 
 def _damaged(path: Path, reason: str, created: float | None = None, alive: bool = False) -> OutboxStatus:
@@ -133,34 +127,6 @@ def _occurred(payload: bytes | None) -> float | None:
         return None if payload is None else decode_head(payload).occurred_at.timestamp()
     except EventDecodeError:
         return None
-
-
-def _look_in_turn(path: Path) -> _Found:
-    """A relay that has the file to itself lets go of it for a while every second."""
-    deadline = time.monotonic() + LOOK_SECONDS
-    while True:
-        try:
-            with SQLITE_GATE:  # not while waiting: the relay may be one of this process, and needs it to let go
-                return _look(path)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(LOOK_PAUSE)
-
-
-def _look(path: Path) -> _Found:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
-    try:
-        rows = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}  # fewer in older versions
-        waiting = connection.execute(WAITING).fetchone()[0] if "acknowledged" in tables else rows
-        dead = connection.execute("SELECT seq, subject, reason, failed_at FROM dead_letters ORDER BY seq").fetchall()
-        pid, created = connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
-        destination = read_destination(connection) if "destination" in tables else NOWHERE
-        first = connection.execute(FIRST_WAITING if "acknowledged" in tables else _FIRST).fetchone()
-        return _Found(waiting, rows - waiting, dead, pid, created, destination, first[0] if first else None)
-    finally:
-        connection.close()
 
 
 def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, take_over: bool = False) -> DrainReport:

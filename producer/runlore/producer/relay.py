@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runlore.producer.outboxes.claims import Claims, Expected
-from runlore.producer.outboxes.outbox import IMPORT_GATE
-from runlore.producer.outboxes.rescue import is_damage
+from runlore.producer.outboxes.gates import IMPORT_GATE
+from runlore.producer.outboxes.rows import DamagedError
 from runlore.producer.sending.acks import DeliveryError, NotOursError, WrongStreamError
 from runlore.producer.sending.adopted import Adopted
 from runlore.producer.sending.confirm import Confirmer
@@ -173,12 +172,8 @@ class Relay:
         return claims
 
     async def _serve(self, delivery: Delivery, claims: Claims) -> None:
-        confirmer = Confirmer(delivery, self._sources, self._signal.set)
-        try:
-            async with confirmer:
-                await self._send_for_ever(delivery, claims, confirmer)
-        finally:
-            self._end_lease()
+        async with Confirmer(delivery, self._sources, self._signal.set) as confirmer:
+            await self._send_for_ever(delivery, claims, confirmer)
 
     def _sources(self) -> list[Source]:
         return [*([self._own] if self._own else []), *self._adopted.sources]
@@ -199,7 +194,6 @@ class Relay:
                 active = time.monotonic()
                 confirmer.hear()
                 continue
-            self._end_lease()
             if time.monotonic() >= self._next_scan:
                 self._next_scan = time.monotonic() + ADOPT_SECONDS
                 if self._adopted.scan(claims):
@@ -220,13 +214,10 @@ class Relay:
     async def _send_some(self, delivery: Delivery) -> bool:
         """One batch of the own outbox, and one of each adopted; whether there was any."""
         sent = False
-        if self._own is not None and (waiting := self._last_seq() - self._own.after) > 0:
-            self._own.lease.begin(waiting)
+        if self._own is not None and self._last_seq() > self._own.after:
             try:
                 sent = await self._send_batch(delivery, self._own)
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise
+            except DamagedError as error:
                 self._lose_own(error)
         for source in list(self._adopted.sources):
             if self._stopping:
@@ -234,13 +225,12 @@ class Relay:
             sent = await self._send_adopted(delivery, source) or sent
         return sent
 
-    def _lose_own(self, error: sqlite3.Error) -> None:
+    def _lose_own(self, error: DamagedError) -> None:
         """The own outbox is damaged: as an orphan it is set aside, and its process opens another one."""
         own, self._own = self._own, None
         assert own
         if own.book is not None:
             own.book.close(f"the outbox is damaged ({error}); what can be read of it is sent")
-        own.lease.forget()
         own.close()
         self._adopted.rescue(own.outbox.path, error)
 
@@ -248,7 +238,7 @@ class Relay:
         try:
             if await self._send_batch(delivery, source):
                 return True
-        except sqlite3.DatabaseError as error:
+        except DamagedError as error:
             self._adopted.lose(source, error)
         else:
             self._adopted.sent(source)
@@ -264,13 +254,7 @@ class Relay:
                 self._adopted.rest(source)
         return bool(rows)
 
-    def _end_lease(self) -> None:
-        if self._own is not None:
-            self._own.lease.end()
-
     async def _park(self) -> None:
-        if self._own is not None:
-            self._own.outbox.checkpoint()
         self.parked = True
         # An emit stores first and looks at `parked` then; we look the other way round: nothing slips through.
         if self._asked == self._answered and (self._own is None or self._last_seq() <= self._own.after):

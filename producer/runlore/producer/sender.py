@@ -15,7 +15,7 @@ import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
-from runlore.producer.outboxes.outbox import Row
+from runlore.producer.outboxes.rows import Row
 from runlore.producer.sending.acks import (
     Ack,
     ForbiddenError,

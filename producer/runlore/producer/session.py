@@ -13,7 +13,7 @@ from runlore.producer.actor import this_actor
 from runlore.producer.aside import Aside, PutAside
 from runlore.producer.outboxes.ledger import Destination
 from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
-from runlore.producer.outboxes.rescue import is_damage
+from runlore.producer.outboxes.rows import DamagedError
 from runlore.producer.receipts import AckBook, Receipt
 from runlore.producer.relay import Relay
 from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
@@ -67,7 +67,9 @@ class Session:
         self._aside = aside
         self._traceparent = traceparent
         self._actor = this_actor()
-        self.outbox = Outbox.create(DataDir(settings.data_dir).outboxes, new_id(), _destination(settings))
+        self.outbox = Outbox.create(
+            DataDir(settings.data_dir).outboxes, new_id(), _destination(settings), settings.outbox_sync
+        )
         self._lock = self.outbox.lock
         self._queue = self._lock.queue
         self._producer_id = self.outbox.producer_id
@@ -144,7 +146,7 @@ class Session:
             self.outbox.insert(seq, subject, payload)
             self.last_seq = seq
         except OutboxError as error:
-            if self._closed or self.outbox.closed or is_damage(error.__cause__):
+            if self._closed or self.outbox.closed or isinstance(error.__cause__, DamagedError):
                 raise ClosedError from error  # by a signal handler on top of this call, or for good
             raise
         finally:

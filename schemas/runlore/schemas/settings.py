@@ -144,6 +144,12 @@ SETTINGS: dict[str, Setting] = {
     ),
     "keep_bytes": Setting("RUNLORE_KEEP_BYTES", "67108864", _count, "most bytes of such events in one outbox"),
     "keep_seconds": Setting("RUNLORE_KEEP_SECONDS", "604800", _seconds, "how long they are kept"),
+    "outbox_sync": Setting(
+        "RUNLORE_OUTBOX_SYNC",
+        "off",
+        _switch,
+        "on or off: each call waits until the disk has its event, which then survives a power cut",
+    ),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
     "record": Setting(
         "RUNLORE_RECORD",
@@ -191,6 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     confirm: Confirm
     keep_bytes: int
     keep_seconds: float
+    outbox_sync: bool
     max_event_bytes: int
     record: str
     redact: bool

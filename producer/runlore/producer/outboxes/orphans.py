@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Container
 from pathlib import Path
 
-from runlore.producer.outboxes.outbox import Outbox
-from runlore.producer.outboxes.rescue import damaged_folder, is_damage, set_aside
+from runlore.producer.outboxes.damaged import damaged_folder, set_aside
+from runlore.producer.outboxes.outbox import Outbox, outbox_paths
 from runlore.producer.outboxes.reserve import Reserve
+from runlore.producer.outboxes.rows import DamagedError
 from runlore.schemas.errors import OutboxError
 from runlore.store.folder import DataDir
 
@@ -31,7 +31,7 @@ def adopt_orphans(
     if data.outboxes.exists():
         Reserve(data.root).keep()
     adopted: list[Outbox] = []
-    for path in sorted(data.outboxes.glob("*.db")):
+    for path in outbox_paths(data.outboxes):
         if len(adopted) == MAX_ADOPTED:
             break
         outbox = _adopt(path, warn, accepts) if path not in skip and path.stem >= since else None
@@ -53,7 +53,7 @@ def _adopt(path: Path, warn: Callable[[str], None], accepts: Callable[[Outbox], 
     try:
         if (outbox.waiting() or outbox.ledger.kept()) and accepts(outbox):
             return outbox
-    except sqlite3.Error as error:
+    except (DamagedError, OSError) as error:
         outbox.close()
         return rescued(path, error, warn)
     outbox.close()
@@ -65,7 +65,7 @@ def rescued(path: Path, error: BaseException, warn: Callable[[str], None]) -> Ou
 
     Returns the outbox of what could be read.
     """
-    if not is_damage(error):
+    if not isinstance(error, DamagedError):
         warn(f"the outbox {path} cannot be used now: {error}")
         return None
     try:
@@ -78,6 +78,6 @@ def rescued(path: Path, error: BaseException, warn: Callable[[str], None]) -> Ou
             "event(s) could be read and are sent"
         )
         return None if again is None else Outbox.adopt(again)
-    except (OSError, sqlite3.Error, OutboxError) as failure:
+    except OSError as failure:
         warn(f"the outbox {path} is damaged ({error}) and could not be set aside: {failure}")
         return None

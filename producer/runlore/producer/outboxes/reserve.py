@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 from pathlib import Path
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -13,14 +12,7 @@ SHARE = 16
 ROOM_BYTES = 64 * 1024
 """Free space from which on calls are stored again."""
 
-_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
-"""The latter two: no room for the file that SQLite shares with other processes."""
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether an error of SQLite may mean that the disk is full."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _FULL
+_PIECE = 64 * 1024
 
 
 class Reserve:
@@ -40,7 +32,7 @@ class Reserve:
                 return False
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
-                os.posix_fallocate(descriptor, 0, size)
+                allocate(descriptor, size)
             finally:
                 os.close(descriptor)
         except OSError:
@@ -58,6 +50,16 @@ class Reserve:
     def has_room(self) -> bool:
         """Whether calls can be stored beside the reserve."""
         return self.keep() and _free(os.statvfs(self.path.parent)) >= ROOM_BYTES
+
+
+def allocate(descriptor: int, size: int) -> None:
+    """Have the disk space of a file now: written later, a map over missing space is a bus error. Raises OSError."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    os.ftruncate(descriptor, size)
+    for at in range(0, size, _PIECE):
+        os.pwrite(descriptor, bytes(min(_PIECE, size - at)), at)
 
 
 def _free(disk: os.statvfs_result) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from runlore.producer.outboxes.claims import Claims
 from runlore.producer.outboxes.orphans import MAX_ADOPTED, adopt_orphans, rescued
 from runlore.producer.outboxes.outbox import Outbox
+from runlore.producer.outboxes.rows import DamagedError
 from runlore.producer.sending.source import Source
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
@@ -76,12 +76,12 @@ class Adopted:
             if source.outbox.path.stem < self.since:
                 self._close(source)
 
-    def lose(self, source: Source, error: sqlite3.Error) -> None:
-        """An outbox cannot be read: set it aside if it is damaged."""
+    def lose(self, source: Source, error: DamagedError) -> None:
+        """An outbox is damaged: set it aside."""
         self._close(source)
         self.rescue(source.outbox.path, error)
 
-    def rescue(self, path: Path, error: sqlite3.Error) -> None:
+    def rescue(self, path: Path, error: DamagedError) -> None:
         """Set a damaged outbox aside that is closed; the next look finds what could be read of it."""
         outbox = rescued(path, error, self._warn)
         if outbox is not None:

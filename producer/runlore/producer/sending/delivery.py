@@ -20,7 +20,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client as NatsConnection
 
-from runlore.producer.outboxes.outbox import Row
+from runlore.producer.outboxes.rows import Row
 from runlore.producer.sender import Sender
 from runlore.producer.sending.acks import (
     DeliveryError,

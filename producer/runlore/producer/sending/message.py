@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
-from runlore.producer.outboxes.outbox import Row
+from runlore.producer.outboxes.rows import Row
 from runlore.schemas.codec import decode_head
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.subjects import event_headers

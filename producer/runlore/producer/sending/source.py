@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from runlore.producer.outboxes.lease import Lease
 from runlore.producer.outboxes.ledger import Acknowledged
-from runlore.producer.outboxes.outbox import Outbox, Row
+from runlore.producer.outboxes.outbox import Outbox
+from runlore.producer.outboxes.rows import Row, is_full
 from runlore.producer.receipts import AckBook
 from runlore.schemas.codec import decode_head
 from runlore.schemas.settings import Settings
@@ -23,7 +22,6 @@ class Source:
         self.outbox = outbox
         self.book = book
         """Receipts to tell; None for adopted outboxes."""
-        self.lease = Lease(outbox)
         self.destination = outbox.ledger.destination()
         self.kept = deque(outbox.ledger.kept())
         """What is acknowledged and not yet archived, oldest first."""
@@ -70,8 +68,10 @@ class Source:
         new, self._acknowledged = _joined(self._acknowledged), []
         try:
             self.outbox.ledger.keep(new)
-        except sqlite3.OperationalError:  # a full disk: room matters more
-            self.leave(last)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            self.leave(last)  # room matters more
             return
         self.kept.extend(new)
         self._kept_bytes += sum(one.bytes for one in new)
@@ -94,10 +94,8 @@ class Source:
     def leave(self, last: int) -> None:
         """Rows up to `last` need no longer be here."""
         self.outbox.remove(last)
-        if self.kept:
-            self.outbox.ledger.forget(last)
-            while self.kept and self.kept[0].last <= last:
-                self._kept_bytes -= self.kept.popleft().bytes
+        while self.kept and self.kept[0].last <= last:
+            self._kept_bytes -= self.kept.popleft().bytes
 
     def resend(self) -> bool:
         """Send the kept rows from the lost ones on again. Not while a batch is on its way: its end would hide them.

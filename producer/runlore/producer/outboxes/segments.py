@@ -1,0 +1,208 @@
+"""The segments of one outbox, read in order and removed when all their records are gone."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import time
+from bisect import bisect_right
+from collections.abc import Container, Iterator
+from pathlib import Path
+
+from runlore.producer.outboxes.ledger import Began, Destination
+from runlore.producer.outboxes.rows import DamagedError, Row
+from runlore.producer.outboxes.segment_format import RECORD, Header, Info, next_at, read_header, record_at, seed_of
+
+_HEADER_BYTES = 64 * 1024
+_SUFFIX = ".segment"
+_STRETCH = 250
+"""Rows read at a stretch: the interpreter lock is free for a waiting step in between."""
+
+
+def segment_path(folder: Path, first: int) -> Path:
+    """Return the path of the segment whose first record has this number."""
+    return folder / f"{first:020d}{_SUFFIX}"
+
+
+def segment_paths(folder: Path) -> list[Path]:
+    """Return the segments in an outbox's folder, oldest first."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == _SUFFIX and path.stem.isdecimal())
+    except FileNotFoundError:
+        return []
+
+
+class _Mapped:
+    """A segment mapped for reading."""
+
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            self.data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise DamagedError(f"{path.name} is empty") from None
+        finally:
+            os.close(descriptor)
+        header = self.header()
+        if header is None:
+            self.data.close()
+            raise DamagedError(f"{path.name} has no header")
+        self.first, self.start = header.first, header.start
+        self.seed = seed_of(header.info.producer, header.first)
+        self._place = header.first, header.start
+        """Where reading was last: a number, and where its record begins."""
+
+    def header(self) -> Header | None:
+        return read_header(self.data[:_HEADER_BYTES], len(self.data))
+
+    def rows(self, after: int) -> Iterator[Row]:
+        """Committed rows above a number. Raises DamagedError."""
+        header = self.header()
+        end = header.end if header is not None else self.start
+        seq, at = self._place
+        if seq > after + 1:
+            seq, at = self.first, self.start
+        while at < end:
+            if seq <= after:
+                at = self._skipped(at, end)
+            else:
+                found = record_at(self.data, at, end, self.seed)
+                if found is None or found[0].seq != seq:
+                    raise DamagedError(f"event {seq} is damaged")
+                row, at = found
+                self._place = seq + 1, at
+                yield row
+            seq += 1
+
+    def _skipped(self, at: int, end: int) -> int:
+        if end - at < RECORD.size or (behind := next_at(self.data, at)) > end:
+            raise DamagedError(f"the record at {at} is damaged")
+        return behind
+
+    def close(self) -> None:
+        self.data.close()
+
+
+class Segments:
+    """What is committed in an outbox's folder. For one thread; the one that writes may be another."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._firsts: list[int] = []
+        """First numbers of the segments that have records."""
+        self._open: _Mapped | None = None
+        self._look()
+
+    def _look(self) -> None:
+        """Find new segments. One without records is being made, or was never used."""
+        firsts = [int(path.stem) for path in segment_paths(self._folder)]
+        known = set(self._firsts)
+        self._firsts = [first for first in firsts if first in known or self._count(first)]
+
+    def _header(self, first: int) -> Header | None:
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            path = segment_path(self._folder, first)
+            with path.open("rb", buffering=0) as file:
+                header = read_header(file.read(_HEADER_BYTES), os.fstat(file.fileno()).st_size)
+                if header is None and (rest := file.read()).count(0) < len(rest):
+                    raise DamagedError(f"{path.name} has no header")  # after a power cut
+            if header is not None and header.first != first:
+                raise DamagedError(f"{path.name} begins with event {header.first}")
+            return header
+        return None
+
+    def _count(self, first: int) -> int:
+        header = self._header(first)
+        return 0 if header is None else header.count
+
+    def info(self) -> Info | None:
+        """What the oldest segment says of the outbox, used or not."""
+        for path in segment_paths(self._folder):
+            header = self._header(int(path.stem))
+            if header is not None:
+                return header.info
+        return None
+
+    def began(self) -> Began:
+        """For whom the events were at first."""
+        info = self.info()
+        return Began() if info is None else Began(Destination(info.server, info.project, info.epoch))
+
+    def count(self, after: int) -> int:
+        """How many committed rows have numbers above `after`."""
+        self._look()
+        headers = [header for first in self._firsts if (header := self._header(first)) is not None]
+        return sum(max(0, header.last - max(after, header.first - 1)) for header in headers)
+
+    def read(self, after: int, rows: int, size: int, skip: Container[int]) -> list[Row]:
+        """The oldest rows above number `after`, at most `rows` of them and about `size` bytes, `skip` left out.
+
+        Raises DamagedError.
+        """
+        found: list[Row] = []
+        for row in self.rows(after):
+            if row.seq in skip:
+                continue
+            size -= len(row.payload)
+            if found and size < 0:
+                break
+            found.append(row)
+            if len(found) == rows:
+                break
+            if not len(found) % _STRETCH:
+                time.sleep(0)
+        return found
+
+    def rows(self, after: int) -> Iterator[Row]:
+        """All committed rows above a number, in order. Raises DamagedError."""
+        while True:
+            last = after
+            for row in self._rows_of_one(after):
+                yield row
+                after = row.seq
+            if after == last:
+                return
+
+    def _rows_of_one(self, after: int) -> Iterator[Row]:
+        """Those of the first segment that has any."""
+        index = bisect_right(self._firsts, after + 1) - 1
+        if index >= 0:
+            mapped, any_found = self._mapped(self._firsts[index]), False
+            for row in mapped.rows(after):
+                any_found = True
+                yield row
+            if any_found:
+                return
+        if index + 1 >= len(self._firsts):
+            self._look()  # it may have been followed by another one
+        if index + 1 < len(self._firsts):
+            yield from self._mapped(self._firsts[index + 1]).rows(after)
+
+    def _mapped(self, first: int) -> _Mapped:
+        if self._open is None or self._open.first != first:
+            self.close()
+            self._open = _Mapped(segment_path(self._folder, first))
+        return self._open
+
+    def drop(self, gone: int) -> None:
+        """Remove segments of which all records up to number `gone` are the last; the newest one stays."""
+        while len(self._firsts) > 1 and self._firsts[1] <= gone + 1:
+            if self._open is not None and self._open.first == self._firsts[0]:
+                self.close()
+            segment_path(self._folder, self._firsts[0]).unlink(missing_ok=True)
+            del self._firsts[0]
+
+    def destroy(self) -> None:
+        """Remove all of it."""
+        self.close()
+        for path in [*segment_paths(self._folder), self._folder / "journal", self._folder / "journal.new"]:
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody put something else there
+            self._folder.rmdir()
+
+    def close(self) -> None:
+        """Unmap what was read."""
+        if self._open is not None:
+            self._open.data.close()
+            self._open = None
