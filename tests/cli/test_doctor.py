@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ from runlore.cli.outbox_checks import check_outboxes
 from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_checks import check_server
 from runlore.producer import drain, log_metadata, outbox_status
-from runlore.producer.outboxes.outbox import ADOPTED
+from runlore.producer.outboxes.outbox import ADOPTED, Outbox, outbox_paths
 from runlore.projector import ensure_stream, surroundings
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.state import ServiceState
@@ -117,7 +115,7 @@ def test_the_oldest_waiting_event_and_a_damaged_outbox_are_named(data: DataDir) 
     producer.configure(mode="offline")
     log_metadata({"n": 1}, "run:r1")
     producer.configure(mode="disabled")
-    [path] = data.outboxes.glob("*.db")
+    [path] = outbox_paths(data.outboxes)
     finding = found(check_outboxes(data))["outbox"]
     assert finding.outcome == "warn"
     assert finding.detail.startswith("1 events wait, 1 of them of processes that have ended; the oldest for ")
@@ -131,9 +129,11 @@ def test_what_the_server_refused_is_shown_with_its_reason(data: DataDir) -> None
     producer.configure(mode="offline")
     log_metadata({"n": 1}, "run:r1")
     producer.configure(mode="disabled")
-    [path] = data.outboxes.glob("*.db")
-    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO dead_letters SELECT seq, subject, payload, 'too large', 0 FROM outbox")
+    [path] = outbox_paths(data.outboxes)
+    outbox = Outbox.adopt(path)
+    assert outbox
+    outbox.bury(outbox.read(0), "too large")
+    outbox.close()
     finding = found(check_outboxes(data))["refused events"]
     assert finding.detail == "1 events were refused by the server: too large"
     assert "`runlore outbox drain --retry-dead`" in finding.advice
@@ -143,7 +143,7 @@ def test_events_that_another_process_has_adopted_still_wait(settings: Settings, 
     producer.configure(mode="offline")
     log_metadata({"n": 1}, "run:r1")
     producer.configure(mode="disabled")
-    [path] = data.outboxes.glob("*.db")
+    [path] = outbox_paths(data.outboxes)
     with FolderLock(path.with_suffix(".lock"), ADOPTED):
         [one] = outbox_status(data)
         assert (one.alive, one.adopted, one.left_behind) == (True, True, True)

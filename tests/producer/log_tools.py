@@ -172,6 +172,7 @@ def old_outbox(path: Path, rows: Sequence[Row], dead: Sequence[Row] = (), versio
     """An outbox as older versions made it, a SQLite file; version 1 knew no destinations and acknowledgements."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA page_size = 2048")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE outbox (seq INTEGER PRIMARY KEY, subject TEXT, payload BLOB)")
         connection.execute(

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from log_tools import logged, make_stream, outbox_files, run_python
-from runlore.producer.outboxes.outbox_file import PAGE_BYTES
+from log_tools import logged, make_stream, old_outbox, outbox_files, run_python
 
 from runlore.cli.server import EmbeddedServer
 from runlore.producer import Producer, configure, drain, log_metadata, outbox_status
+from runlore.producer.outboxes.look import rows_of
+from runlore.producer.outboxes.segment_format import MAGIC
+from runlore.producer.outboxes.segments import segment_paths
 from runlore.schemas import EntityRef, MetadataLogged, Settings
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
+
+PAGE_BYTES = 2048
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +51,22 @@ def pages(path: Path) -> int:
     return path.stat().st_size // PAGE_BYTES
 
 
-def test_one_damaged_page_costs_its_own_events_only(server: EmbeddedServer, settings: Settings, data: DataDir) -> None:
+def old_one(path: Path) -> Path:
+    """The same rows in a file of an older version, in place of the outbox."""
+    old = path.parent / "0.db"
+    old_outbox(old, rows_of(path))
+    shutil.rmtree(path)
+    return old
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_one_damaged_page_costs_its_own_events_only(
+    server: EmbeddedServer, settings: Settings, data: DataDir, old: bool
+) -> None:
     make_stream(settings)
     make_orphan(400)
-    (damaged,) = outbox_files(settings)
+    (path,) = outbox_files(settings)
+    damaged = old_one(path) if old else segment_paths(path)[0]
     flip(damaged, pages(damaged) // 2)
     before = damaged.read_bytes()
     make_orphan(5, start=1000)
@@ -59,24 +76,34 @@ def test_one_damaged_page_costs_its_own_events_only(server: EmbeddedServer, sett
     assert len(found) == len(set(found)) > 390
     assert outbox_files(settings) == []
     (kept,) = [one for one in outbox_status(data) if one.damaged]
-    assert kept.path.read_bytes() == before
+    assert (kept.path if old else kept.path / damaged.name).read_bytes() == before
     assert kept.path.parent.name == "damaged"
     assert kept.damaged
     assert f"{len(found) - 5} events rescued" in kept.damaged
 
 
-@pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"\xff" * 5000])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("0.db", b"not a database" * 100),
+        ("0.db", b"SQLite format 3\0" + b"\xff" * 5000),
+        (f"0.outbox/{1:020d}.segment", b"nothing of ours" * 100),
+        (f"0.outbox/{1:020d}.segment", MAGIC + b"\xff" * 5000),
+        (f"0.outbox/{1:020d}.segment", bytes(4096) + b"\xff" * 5000),
+    ],
+)
 def test_a_file_of_which_nothing_can_be_read_is_set_aside(
-    server: EmbeddedServer, settings: Settings, data: DataDir, content: bytes
+    server: EmbeddedServer, settings: Settings, data: DataDir, name: str, content: bytes
 ) -> None:
     make_stream(settings)
     make_orphan(3)
-    path = data.outboxes / "0.db"
+    path = data.outboxes / name
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     assert drain(settings, 90).unsent == 0
     assert sorted(logged(settings)) == [0, 1, 2]
     (kept,) = [one for one in outbox_status(data) if one.damaged]
-    assert kept.path.read_bytes() == content
+    assert (data.outboxes / "damaged" / name).read_bytes() == content
     assert kept.damaged
     assert "0 events rescued" in kept.damaged
     make_orphan(1, start=3)
@@ -116,11 +143,9 @@ def test_a_process_whose_own_outbox_is_damaged_goes_on_in_another_one(
         for number in range(300):
             producer.emit_nowait(fact(n=number, pad="x" * 300))
         assert producer.session
-        path = producer.session.outbox.path
-        producer.session.outbox.checkpoint()
+        (path,) = segment_paths(producer.session.outbox.path)
         for page in range(pages(path)):
             flip(path, page)
-        producer.session.outbox._file.connection.execute("PRAGMA shrink_memory")  # pyright: ignore[reportPrivateUsage] -- no row may come from memory
         for number in range(300, 310):
             producer.emit_nowait(fact(n=number))
     assert drain(settings, 90).unsent == 0
@@ -138,7 +163,7 @@ def test_200_orphans_with_a_damaged_one_among_them_are_drained_in_one_go(
         make_orphan(3, start=3 * number)
     files = outbox_files(settings)
     for broken in (0, 70, 150):
-        files[broken].write_bytes(b"not a database" * 100)
+        segment_paths(files[broken])[0].write_bytes(b"nothing of ours" * 100)
     report = drain(settings, 100)
     assert report.unsent == 0
     assert sorted(logged(settings)) == [n for n in range(600) if n // 3 not in (0, 70, 150)]

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from log_tools import connected, logged, make_stream, outbox_files, read_stream, run_python, start_python, until
+from log_tools import (
+    connected,
+    logged,
+    make_stream,
+    old_outbox,
+    outbox_files,
+    read_stream,
+    run_python,
+    start_python,
+    until,
+)
 from nats.js.api import StreamConfig
 
 from runlore.cli.server import EmbeddedServer, find_program
 from runlore.producer import OutboxKeeper, Producer, drain, outbox_status
+from runlore.producer.outboxes.look import rows_of
 from runlore.producer.outboxes.outbox import Outbox
 from runlore.schemas import EntityRef, MetadataLogged, NotSentError, Settings, read_settings
 from runlore.schemas.subjects import EPOCH_KEY, STREAM_NAME
@@ -106,16 +116,8 @@ def test_a_batch_with_stored_events_goes_on_behind_them(
         for number in range(500):
             offline.emit_nowait(fact(n=number))
     (path,) = outbox_files(settings)
-    half = tmp_path / "half"
-    half.mkdir()
-    copy = sqlite3.connect(half / path.name)
-    with sqlite3.connect(path) as original:
-        original.backup(copy)
-    copy.execute("DELETE FROM outbox WHERE seq > 200")
-    copy.commit()
-    copy.close()
-    (half / path.name).rename(path.parent / "copy-of-the-first-200.db")
-    whole = path.rename(tmp_path / "whole.db")
+    old_outbox(path.parent / "copy-of-the-first-200.db", rows_of(path)[:200])
+    whole = path.rename(tmp_path / path.name)
     assert drain(settings, 90).unsent == 0
     assert len(logged(settings)) == 200
     whole.rename(path)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from log_tools import ask, logged, make_stream, outbox_files, waiting
+from log_tools import ask, logged, make_stream, old_outbox, outbox_files, waiting
 from open_servers import OpenServer, open_server, until
 
 from runlore.producer import OutboxKeeper, Producer, drain, outbox_status
+from runlore.producer.outboxes.look import rows_of
 from runlore.schemas import EntityRef, MetadataLogged, ReceiptTimeoutError, Settings, read_settings
 from runlore.schemas.subjects import EPOCH_KEY, FORMER_EPOCHS_KEY
 from runlore.store.folder import DataDir
@@ -191,9 +191,8 @@ def test_an_outbox_of_an_older_version_is_sent_by_a_process_of_its_folder(tmp_pa
         make_stream(settings)
         left_behind(settings, 1, 2)
         (path,) = outbox_files(settings)
-        with sqlite3.connect(path) as connection:
-            connection.executescript("DROP TABLE destination; DROP TABLE acknowledged")
-        connection.close()
+        old_outbox(path.with_suffix(".db"), rows_of(path), version=1)
+        path.rename(tmp_path / path.name)
         assert [(one.waiting, one.kept, one.destination.server) for one in outbox_status(data)] == [(2, 0, None)]
         with Producer(settings) as producer:
             producer.emit_nowait(fact(n=3))

@@ -15,6 +15,7 @@ from open_servers import OpenServer, open_server, until
 
 from runlore.cli.stack import EmbeddedStack
 from runlore.producer import OutboxKeeper, Producer, drain
+from runlore.producer.outboxes.outbox import outbox_paths
 from runlore.projector import ArchiveReader
 from runlore.projector.service import Projector
 from runlore.schemas import EntityRef, MetadataLogged, NotFoundError, Settings, read_settings
@@ -134,7 +135,7 @@ def test_more_outboxes_than_are_kept_open_all_leave_in_the_end(
         with keeping(settings):
             until(lambda: sum("adopted" in lock.read_text() for lock in data.outboxes.glob("*.lock")) >= 2)
             with projecting(settings):
-                until(lambda: not list(data.outboxes.glob("*.db")))
+                until(lambda: not outbox_paths(data.outboxes))
         assert logged(settings) == list(range(6))
 
 
@@ -280,5 +281,5 @@ log_metadata({"n": 1}, "model:churn").wait(90)
 
 def test_with_a_stack_a_short_process_leaves_nothing_for_long(stack: EmbeddedStack, data: DataDir) -> None:
     assert run_python(EXIT_AT_ONCE).stderr == ""
-    until(lambda: not list(data.outboxes.glob("*.db")))
+    until(lambda: not outbox_paths(data.outboxes))
     assert [event.fact.metadata["n"] for _, event in read_stream(stack.settings)] == [1]  # type: ignore[union-attr]

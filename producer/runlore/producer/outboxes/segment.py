@@ -9,14 +9,12 @@ from pathlib import Path
 from runlore.producer.outboxes.reserve import allocate
 from runlore.producer.outboxes.rows import DamagedError, is_full
 from runlore.producer.outboxes.segment_format import (
-    CHECKED_FROM,
     COMMITTED,
     END,
     ONE_RECORD,
-    RECORD,
     Info,
-    checksum,
     pack_header,
+    pack_record,
     seed_of,
     whole,
 )
@@ -65,14 +63,12 @@ class Segment:
         at = committed & END
         if seq - self.first != committed >> 32:
             raise DamagedError(f"event {seq} would not follow the last one")
-        name = subject.encode()
-        record = b"".join((RECORD.pack(0, len(payload), seq, len(name)), name, payload))
+        record = pack_record(seq, subject, payload, self._seed)
         stop = at + len(record)
         end = whole(stop)
         if end > self.size:
             return False
         self._view[at:stop] = record
-        RECORD.pack_into(self._view, at, checksum(record[CHECKED_FROM:], self._seed), len(payload), seq, len(name))
         # One aligned word: another process, or this one after SIGKILL, sees the record wholly or not at all.
         self._words[COMMITTED] = committed - at + end + ONE_RECORD
         if self._sync:

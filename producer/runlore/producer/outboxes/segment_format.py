@@ -25,6 +25,7 @@ END = ONE_RECORD - 1
 
 _HEADER = Struct("=8sIIQQII")
 RECORD = Struct("<IIQH")
+_CHECKED = Struct("<IQH")
 CHECKED_FROM = 4
 """Offset in a record from which its checksum counts."""
 _PIECE = 4096
@@ -109,6 +110,13 @@ def read_header(data: Buffer, size: int) -> Header | None:
     if not start <= word & END <= size:
         raise DamagedError("the committed length of a segment is damaged")
     return Header(_decode_info(text), first, start, word >> 32, word & END)
+
+
+def pack_record(seq: int, subject: str, payload: bytes, seed: int) -> bytes:
+    """The bytes of a record, without the padding behind it."""
+    name = subject.encode()
+    checked = b"".join((_CHECKED.pack(len(payload), seq, len(name)), name, payload))
+    return checksum(checked, seed).to_bytes(CHECKED_FROM, "little") + checked
 
 
 def record_at(data: Buffer, at: int, end: int, seed: int) -> tuple[Row, int] | None:

@@ -74,6 +74,8 @@ class _Mapped:
                 self._place = seq + 1, at
                 yield row
             seq += 1
+        if header is not None and seq <= header.last:
+            raise DamagedError(f"event {seq} is missing")
 
     def _skipped(self, at: int, end: int) -> int:
         if end - at < RECORD.size or (behind := next_at(self.data, at)) > end:
@@ -104,8 +106,9 @@ class Segments:
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             path = segment_path(self._folder, first)
             with path.open("rb", buffering=0) as file:
-                header = read_header(file.read(_HEADER_BYTES), os.fstat(file.fileno()).st_size)
-                if header is None and (rest := file.read()).count(0) < len(rest):
+                head = file.read(_HEADER_BYTES)
+                header = read_header(head, os.fstat(file.fileno()).st_size)
+                if header is None and (data := head + file.read()).count(0) < len(data):
                     raise DamagedError(f"{path.name} has no header")  # after a power cut
             if header is not None and header.first != first:
                 raise DamagedError(f"{path.name} begins with event {header.first}")
@@ -165,19 +168,17 @@ class Segments:
                 return
 
     def _rows_of_one(self, after: int) -> Iterator[Row]:
-        """Those of the first segment that has any."""
-        index = bisect_right(self._firsts, after + 1) - 1
-        if index >= 0:
-            mapped, any_found = self._mapped(self._firsts[index]), False
-            for row in mapped.rows(after):
-                any_found = True
-                yield row
-            if any_found:
-                return
-        if index + 1 >= len(self._firsts):
-            self._look()  # it may have been followed by another one
-        if index + 1 < len(self._firsts):
-            yield from self._mapped(self._firsts[index + 1]).rows(after)
+        """Those of the first segment that has any; when none has, look for new segments."""
+        for looked in (False, True):
+            if looked:
+                self._look()
+            index = max(bisect_right(self._firsts, after + 1) - 1, 0)
+            for first in self._firsts[index : index + 2]:
+                rows = self._mapped(first).rows(after)
+                for row in rows:
+                    yield row
+                    yield from rows
+                    return
 
     def _mapped(self, first: int) -> _Mapped:
         if self._open is None or self._open.first != first:
@@ -187,6 +188,8 @@ class Segments:
 
     def drop(self, gone: int) -> None:
         """Remove segments of which all records up to number `gone` are the last; the newest one stays."""
+        if not self._firsts:
+            self._look()
         while len(self._firsts) > 1 and self._firsts[1] <= gone + 1:
             if self._open is not None and self._open.first == self._firsts[0]:
                 self.close()

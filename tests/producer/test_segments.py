@@ -1,0 +1,360 @@
+"""The files of an outbox alone: what is committed is read back, whatever happens to the writer or to the bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from interrupting import Interrupt, Interrupts, every_moment
+
+from runlore.producer.outboxes import segment
+from runlore.producer.outboxes.look import look_at, rows_of
+from runlore.producer.outboxes.outbox import Outbox, outbox_paths
+from runlore.producer.outboxes.rows import DamagedError, Row
+from runlore.producer.outboxes.segment import Segment
+from runlore.producer.outboxes.segment_format import Info, salvage
+from runlore.producer.outboxes.segments import Segments, segment_path, segment_paths
+from runlore.schemas import OutboxError
+
+UNIT = 64 * 1024
+INFO = Info("producer-1", 1, 0.0, "server", "project", "epoch")
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
+    yield outbox
+    outbox.close()
+
+
+@pytest.fixture
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("segment", "outbox"):
+        monkeypatch.setattr(f"runlore.producer.outboxes.{module}.FIRST_BYTES", UNIT)
+        monkeypatch.setattr(f"runlore.producer.outboxes.{module}.MOST_BYTES", UNIT)
+
+
+def row(seq: int, size: int = 100) -> Row:
+    return Row(seq, f"runlore.default.model.m{seq}", bytes([seq % 256]) * size)
+
+
+def add(outbox: Outbox, *rows: Row) -> None:
+    for one in rows:
+        with outbox.lock:
+            outbox.insert(*one)
+
+
+def read_all(folder: Path) -> list[Row]:
+    """What is read until damage is met."""
+    found: list[Row] = []
+    with contextlib.suppress(DamagedError), contextlib.closing(Segments(folder)) as segments:
+        found.extend(segments.rows(0))
+    return found
+
+
+@given(st.lists(st.tuples(st.text(max_size=30), st.binary(max_size=40_000)), max_size=12), st.integers(0, 12))
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_inserted_is_read_back_from_any_number_on(
+    tmp_path: Path, small_segments: None, events: list[tuple[str, bytes]], after: int
+) -> None:
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
+    rows = [Row(seq, subject, payload) for seq, (subject, payload) in enumerate(events, 1)]
+    add(outbox, *rows)
+    assert outbox.read(after) == rows[after:]
+    assert rows_of(outbox.path) == rows
+    assert outbox.waiting() == len(rows)
+    outbox.remove(after)
+    assert outbox.read(0) == rows[after:]
+    outbox.remove(len(rows))
+    outbox.close()
+    assert list((tmp_path / "outbox").iterdir()) == []
+
+
+def replace(path: Path, data: bytes) -> None:
+    path.unlink()  # a file that is cut and written again is flushed to the disk
+    path.write_bytes(data)
+
+
+def made_segment(folder: Path, rows: list[Row]) -> bytes:
+    """The bytes of a segment up to a little behind its committed end."""
+    folder.mkdir(exist_ok=True)
+    path = segment_path(folder, 1)
+    made = Segment.create(path, INFO, 1, UNIT, sync=False)
+    for one in rows:
+        assert made.append(*one)
+    made.release()
+    return path.read_bytes()[: 400 + sum(len(one.payload) + 64 for one in rows)]
+
+
+def test_a_segment_cut_or_changed_at_any_byte_never_yields_a_wrong_record(tmp_path: Path) -> None:
+    rows = [row(seq, 20 + 7 * seq) for seq in range(1, 5)]
+    folder = tmp_path / "producer-1.outbox"
+    whole = made_segment(folder, rows)
+    path = segment_path(folder, 1)
+    for at in range(len(whole)):
+        for changed in (whole[:at], whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :]):
+            replace(path, changed)
+            found = read_all(folder)
+            assert found == rows[: len(found)]
+            rescued = list(salvage(changed, "producer-1", 1))
+            assert [one for one in rows if one in rescued] == rescued
+            assert len(rescued) >= len(found)
+            if len(changed) == len(whole) and at >= 64:  # below is the committed end
+                assert len(rescued) >= len(rows) - 1
+
+
+@given(st.binary(max_size=600), st.integers(0, 600), st.integers(0, 600))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nonsense_in_a_segment_never_yields_a_wrong_record(
+    tmp_path: Path, nonsense: bytes, at: int, until: int
+) -> None:
+    rows = [row(seq) for seq in range(1, 6)]
+    folder = tmp_path / "producer-1.outbox"
+    whole = made_segment(folder, rows)
+    changed = whole[:at] + nonsense + whole[max(at, until) :]
+    replace(segment_path(folder, 1), changed)
+    found = read_all(folder)
+    assert found == rows[: len(found)]
+    rescued = list(salvage(changed, "producer-1", 1))
+    assert [one for one in rows if one in rescued] == rescued
+
+
+def test_a_segment_logged_as_a_value_is_not_taken_for_records(tmp_path: Path) -> None:
+    inner = made_segment(tmp_path / "inner.outbox", [row(1)])
+    folder = tmp_path / "producer-2.outbox"
+    folder.mkdir()
+    made = Segment.create(segment_path(folder, 1), Info("producer-2", 1, 0.0), 1, UNIT, sync=False)
+    made.append(1, "a", inner)
+    made.append(2, "b", inner)
+    made.release()
+    data = bytearray(segment_path(folder, 1).read_bytes())
+    data[100] ^= 1
+    assert [one.seq for one in salvage(bytes(data), "producer-2", 1)] == [2]
+
+
+def test_a_killed_process_loses_nothing_that_was_inserted(tmp_path: Path, small_segments: None) -> None:
+    random.seed(1)
+    for number in range(12):
+        told, tell = os.pipe()
+        child = os.fork()
+        if child == 0:
+            outbox = Outbox.create(tmp_path / "outbox", f"producer-{number}")
+            for seq in range(1, 10**9):
+                outbox.insert(*row(seq, 900))
+                os.write(tell, b".")
+            os._exit(0)
+        os.close(tell)
+        time.sleep(random.random() / 25)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        returned = 0
+        while data := os.read(told, UNIT):
+            returned += len(data)
+        os.close(told)
+        path = tmp_path / "outbox" / f"producer-{number}.outbox"
+        found = rows_of(path) if path.exists() else []
+        assert found == [row(seq, 900) for seq in range(1, len(found) + 1)]
+        assert len(found) in (returned, returned + 1)
+
+
+def test_a_disk_that_is_full_at_the_next_segment_refuses_the_call_and_keeps_the_rest(
+    outbox: Outbox, small_segments: None
+) -> None:
+    size = segment.FIRST_BYTES // 4
+    add(outbox, row(1, size))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OutboxError, match="was not stored"):
+            add(outbox, *[row(seq, size) for seq in range(2, 100)])
+        stored = len(rows_of(outbox.path))
+        assert not outbox.has(stored + 1)
+        assert len(segment_paths(outbox.path)) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    add(outbox, row(stored + 1, size), row(stored + 2, 3))
+    assert [one.seq for one in outbox.read(0)] == list(range(1, stored + 3))
+
+
+def test_an_event_larger_than_a_segment_gets_one_of_its_size(outbox: Outbox) -> None:
+    rows = [row(1), row(2, 5_000_000), row(3), row(4, 9_000_000), row(5)]
+    add(outbox, *rows)
+    assert [one.seq for one in outbox.read(0)] == [1, 2, 3]  # about 8 MiB at once
+    assert rows_of(outbox.path) == rows
+
+
+def test_segments_are_removed_when_all_of_them_is_gone(outbox: Outbox, small_segments: None) -> None:
+    add(outbox, *[row(seq, 30_000) for seq in range(1, 30)])
+    before = segment_paths(outbox.path)
+    outbox.remove(20)
+    assert len(outbox.read(0)) == 9
+    left = segment_paths(outbox.path)
+    assert len(left) < len(before) / 2
+    outbox.remove(29)
+    assert len(segment_paths(outbox.path)) == 1
+    add(outbox, row(30))
+    assert outbox.read(29) == [row(30)]
+
+
+@pytest.mark.usefixtures("small_segments")
+def test_an_exception_at_any_instruction_leaves_an_event_stored_or_not(tmp_path: Path) -> None:
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
+    seq = 1
+    for at in every_moment("opcode", 3):
+        one = row(seq, 25_000)
+        with Interrupts("opcode", at) as interrupts, contextlib.suppress(Interrupt):
+            outbox.insert(*one)
+        seq += outbox.has(seq)
+        if not interrupts.hit:
+            if seq % 2:
+                break
+            continue
+        if not outbox.has(one.seq):
+            outbox.insert(*one._replace(payload=one.payload[:9]))
+            seq += 1
+    found = rows_of(outbox.path)
+    assert [one.seq for one in found] == list(range(1, seq))
+    assert {len(one.payload) for one in found} <= {9, 25_000}
+    outbox.close()
+
+
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_call_interrupted_by_a_fork_writes_into_the_parents_segment_in_the_parent_only(
+    outbox: Outbox, stride: int
+) -> None:
+    seq = 0
+    for at in every_moment("opcode", stride):
+        seq += 1
+        go, say = os.pipe()
+        children: list[int] = []
+
+        def fork(go: int = go, children: list[int] = children) -> None:
+            child = os.fork()
+            if child == 0:
+                os.read(go, 1)  # the parent is ahead
+            children.append(child)
+
+        with Interrupts("opcode", at, act=fork) as interrupts:
+            try:
+                outbox.insert(*row(seq))
+            except OutboxError:
+                assert children == [0], "only the child is refused"
+        if children == [0]:
+            os._exit(0)
+        seq += 1
+        add(outbox, row(seq))
+        os.write(say, b"!")
+        os.close(say)
+        os.close(go)
+        for child in children:
+            assert os.waitpid(child, 0)[1] == 0
+        assert rows_of(outbox.path) == [row(number) for number in range(1, seq + 1)]
+        if not interrupts.hit:
+            break
+
+
+def test_threads_take_turns_and_a_reader_beside_them_sees_whole_events_in_order(
+    outbox: Outbox, small_segments: None
+) -> None:
+    last, failed = [0], list[BaseException]()
+
+    def work() -> None:
+        try:
+            for _ in range(300):
+                with outbox.lock:
+                    outbox.insert(*row(last[0] + 1, 700))
+                    last[0] += 1
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    seen = 0
+    while seen < 1200 and not failed:
+        for one in outbox.read(seen):
+            assert one == row(seen + 1, 700)
+            seen += 1
+        look_at(outbox.path)
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+
+def test_what_became_of_events_survives_a_kill_and_a_torn_journal(tmp_path: Path) -> None:
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
+    add(outbox, *[row(seq) for seq in range(1, 11)])
+    states = []
+    for work in (
+        lambda: outbox.remove(2),
+        lambda: outbox.bury(outbox.read(2)[:1], "too large"),
+        lambda: outbox.remove(4),
+        lambda: outbox.bury(outbox.read(4)[:2], "forbidden"),
+        lambda: outbox.remove(8),
+    ):
+        states.append((look_at(outbox.path).waiting, len(outbox.dead_letters())))
+        work()
+    states.append((look_at(outbox.path).waiting, len(outbox.dead_letters())))
+    assert states == [(10, 0), (8, 0), (7, 1), (6, 1), (4, 3), (2, 3)]
+    journal = outbox.path / "journal"
+    whole = journal.read_bytes()
+    for end in range(len(whole)):
+        journal.write_bytes(whole[:end])
+        look = look_at(outbox.path)
+        assert (look.waiting, len(look.dead)) in states
+    outbox.close()
+    journal.write_bytes(whole[:-1])
+    adopted = Outbox.adopt(outbox.path)
+    assert adopted
+    assert [one.seq for one in adopted.read(0)] == [7, 8, 9, 10]
+    adopted.remove(9)
+    adopted.close()
+    assert look_at(outbox.path)[:2] == (1, 0)
+
+
+def test_a_long_journal_is_written_anew_and_says_the_same(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runlore.producer.outboxes.journal.LONG_BYTES", 2000)
+    add(outbox, *[row(seq) for seq in range(1, 1001)])
+    outbox.bury(outbox.read(0)[:1], "too large")
+    for last in range(1, 1000):
+        outbox.remove(last)
+    assert (outbox.path / "journal").stat().st_size < 3000
+    look = look_at(outbox.path)
+    assert (look.waiting, [letter.seq for letter in look.dead]) == (1, [1])
+
+
+def test_a_journal_that_is_gone_costs_nothing_but_sending_again(tmp_path: Path) -> None:
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
+    add(outbox, *[row(seq) for seq in range(1, 4)])
+    outbox.remove(2)
+    outbox.close()
+    (outbox.path / "journal").unlink()
+    assert look_at(outbox.path).waiting == 3
+
+
+def test_with_sync_every_event_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1", sync=True)
+    add(outbox, row(1), row(2))
+    assert rows_of(outbox.path) == [row(1), row(2)]
+    outbox.close()
+
+
+def test_without_posix_fallocate_space_is_allocated_by_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
+    add(outbox, row(1))
+    (path,) = segment_paths(outbox.path)
+    assert path.stat().st_blocks * 512 >= path.stat().st_size == segment.FIRST_BYTES
+    outbox.close()
+    assert outbox_paths(tmp_path / "outbox") == [outbox.path]
