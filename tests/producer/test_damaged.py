@@ -107,7 +107,8 @@ def test_a_file_of_which_nothing_can_be_read_is_set_aside(
     assert kept.damaged
     assert "0 events rescued" in kept.damaged
     make_orphan(1, start=3)
-    assert drain(settings, 90) == (1, 0, 0)
+    assert drain(settings, 90, take_over=True) == (1, 0, 0)
+    assert (data.outboxes / "damaged" / name).read_bytes() == content
 
 
 def test_tables_of_another_shape_are_set_aside(server: EmbeddedServer, settings: Settings, data: DataDir) -> None:

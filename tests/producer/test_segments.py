@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import random
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -310,9 +313,14 @@ def test_what_became_of_events_survives_a_kill_and_a_torn_journal(tmp_path: Path
     journal = outbox.path / "journal"
     whole = journal.read_bytes()
     for end in range(len(whole)):
-        journal.write_bytes(whole[:end])
+        replace(journal, whole[:end])
         look = look_at(outbox.path)
         assert (look.waiting, len(look.dead)) in states
+    for at in range(len(whole)):
+        replace(journal, whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
+        look = look_at(outbox.path)
+        assert look.waiting in range(2, 7)
+        assert len(look.dead) in range(1, 4)
     outbox.close()
     journal.write_bytes(whole[:-1])
     adopted = Outbox.adopt(outbox.path)
@@ -358,3 +366,36 @@ def test_without_posix_fallocate_space_is_allocated_by_writing(tmp_path: Path, m
     assert path.stat().st_blocks * 512 >= path.stat().st_size == segment.FIRST_BYTES
     outbox.close()
     assert outbox_paths(tmp_path / "outbox") == [outbox.path]
+
+
+STRICT = """
+import ctypes, os, sys, tempfile
+from pathlib import Path
+from runlore.producer.outboxes.outbox import Outbox
+outbox = Outbox.create(Path(sys.argv[1]), "producer-1")
+rows = [(seq, "runlore.default.model.m", b"x" * 400) for seq in range(1, 401)]
+for one in rows[:200]:
+    outbox.insert(*one)
+call = ctypes.CDLL(None).prctl
+call(22, 1, 0, 0, 0)  # from here on the kernel kills this thread for any system call but read, write and exit
+for one in rows[200:]:
+    outbox.insert(*one)
+os.write(1, b"none")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs seccomp")
+def test_a_usual_call_makes_no_system_call(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", STRICT, str(tmp_path)], capture_output=True, check=False)
+    assert done.stdout == b"none", done.stderr
+    assert done.returncode < 0, "ending a process takes a system call: the kernel was strict"
+    assert look_at(tmp_path / "producer-1.outbox").waiting == 400
+
+
+def test_what_is_closed_with_events_in_it_takes_only_their_space(tmp_path: Path) -> None:
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
+    add(outbox, row(1))
+    outbox.close()
+    (path,) = segment_paths(outbox.path)
+    assert path.stat().st_blocks * 512 <= 2 * mmap.PAGESIZE
+    assert rows_of(outbox.path) == [row(1)]

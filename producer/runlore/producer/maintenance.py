@@ -160,7 +160,7 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, 
 def _take_over(settings: Settings) -> None:
     """Make every outbox of an ended process one for this server, and its stream as it is now."""
     for status in outbox_status(DataDir(settings.data_dir)):
-        outbox = None if status.alive else Outbox.adopt(status.path)
+        outbox = None if status.alive or status.damaged else Outbox.adopt(status.path)
         if outbox is not None:
             outbox.ledger.set_destination(Destination(server_key(settings), status.destination.project))
             outbox.ledger.rewind(0)  # what another stream acknowledged is not on this one

@@ -5,7 +5,7 @@
 <data>/checkpoint.key              signs the log's checkpoints (mode 0600)
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/nats/                       the embedded server's files
-<data>/outbox/<producer>.db        events not yet on the stream, one file a producer; beside it .lock
+<data>/outbox/<producer>.outbox/   events not yet on the stream, one folder a producer (docs/outbox.md); beside it .lock
 <data>/outbox/damaged/             outboxes that were damaged, as they were found
 <data>/reserve                     disk space that is given up when the disk is full, so that outboxes can be emptied
 <data>/open/<process>              the runs and steps that a process has open, for its workers

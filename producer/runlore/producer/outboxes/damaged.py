@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from runlore.producer.outboxes.gates import IMPORT_GATE
 from runlore.producer.outboxes.ledger import Began, Destination, Ledger, Letter
 from runlore.producer.outboxes.outbox import OLD_SUFFIX, SUFFIX, Outbox, open_ledger
 from runlore.producer.outboxes.rows import DamagedError, Row
@@ -56,7 +57,8 @@ def set_aside(path: Path, reason: str) -> tuple[Damage, Path | None] | None:
             return None
         damaged_folder(path.parent).mkdir(exist_ok=True, mode=0o700)
         if path.suffix == OLD_SUFFIX:
-            from runlore.producer.outboxes.damaged_sqlite import keep_copy, readable
+            with IMPORT_GATE:
+                from runlore.producer.outboxes.damaged_sqlite import keep_copy, readable
 
             rows, letters, destination = readable(keep_copy(path))
             done = rescue(path, rows, letters, destination, reason)

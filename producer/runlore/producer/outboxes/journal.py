@@ -24,15 +24,16 @@ def frame(body: bytes) -> bytes:
 
 
 def frames(data: bytes) -> Iterator[tuple[bytes, int]]:
-    """Every record up to the first that is torn or damaged, and where it ends."""
+    """Every whole record, and where it ends. What is damaged is skipped: each record makes sense without the others."""
     at = 0
-    while at + _FRAME.size <= len(data):
+    while at + _FRAME.size < len(data):
         crc, size = _FRAME.unpack_from(data, at)
-        body = data[at + _FRAME.size : at + _FRAME.size + size]
-        if not size or len(body) < size or zlib.crc32(body, _SEED) != crc:
-            return
-        at += _FRAME.size + size
-        yield body, at
+        end = at + _FRAME.size + size
+        if size and end <= len(data) and zlib.crc32(data[at + _FRAME.size : end], _SEED) == crc:
+            yield data[at + _FRAME.size : end], end
+            at = end
+        else:
+            at += 1
 
 
 class Journal:

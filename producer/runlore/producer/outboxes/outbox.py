@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runlore.producer.call_lock import CallLock
-from runlore.producer.outboxes.gates import SQLITE_GATE
+from runlore.producer.outboxes.gates import IMPORT_GATE, SQLITE_GATE
 from runlore.producer.outboxes.journal import Journal
 from runlore.producer.outboxes.ledger import NOWHERE, Acknowledged, Began, Destination, Ledger
 from runlore.producer.outboxes.reserve import Reserve
@@ -64,7 +64,9 @@ def outbox_paths(folder: Path) -> list[Path]:
 def open_rows(path: Path) -> StoredRows:
     """The rows of an outbox, for reading. Raises DamagedError, OSError."""
     if path.suffix == OLD_SUFFIX:
-        from runlore.producer.outboxes.sqlite_rows import SqliteRows  # seldom, and its import costs a step 3 ms
+        with IMPORT_GATE:
+            # Here, not at the top: seldom needed, and a step that imports the producer does not pay for sqlite3.
+            from runlore.producer.outboxes.sqlite_rows import SqliteRows
 
         return SqliteRows(path)
     return Segments(path)
@@ -242,7 +244,7 @@ class Outbox:
             self.closed = True
             OPEN_OUTBOXES.discard(self)
             if self._segment is not None:
-                self._segment.release()
+                self._segment.finish(segment_path(self.path, self._segment.first))
             left = self._has_any()
             self._rows.close()
             self.ledger.close()

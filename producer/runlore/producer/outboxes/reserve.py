@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -55,8 +56,13 @@ class Reserve:
 def allocate(descriptor: int, size: int) -> None:
     """Have the disk space of a file now: written later, a map over missing space is a bus error. Raises OSError."""
     if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-        return
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+        else:
+            return
     os.ftruncate(descriptor, size)
     for at in range(0, size, _PIECE):
         os.pwrite(descriptor, bytes(min(_PIECE, size - at)), at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from runlore.producer.outboxes.segment_format import (
     COMMITTED,
     END,
     ONE_RECORD,
+    WORD,
     Info,
     pack_header,
     pack_record,
@@ -46,6 +48,8 @@ class Segment:
         try:
             allocate(descriptor, size)
             os.pwrite(descriptor, pack_header(info, first), 0)
+            if sync:
+                _sync(descriptor, path.parent, path.parent.parent)
             opened = mmap.mmap(descriptor, size)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -84,6 +88,16 @@ class Segment:
         self._view.release()
         self._words.release()
 
+    def finish(self, path: Path) -> None:
+        """Close it, and give the space behind the last record back."""
+        self.release()
+        if not self._map.closed:
+            (committed,) = WORD.unpack_from(self._map, 8 * COMMITTED)
+            self._map.close()
+            with contextlib.suppress(OSError):
+                # Whole pages: who has the file mapped may read the rest of the last one.
+                os.truncate(path, min(self.size, -(-(committed & END) // mmap.PAGESIZE) * mmap.PAGESIZE))
+
 
 def allocated(path: Path, info: Info, first: int, record: int, size: int, sync: bool) -> Segment:
     """A segment with room for a record of `record` bytes: of `size` bytes, or less where the disk has no more room.
@@ -99,3 +113,14 @@ def allocated(path: Path, info: Info, first: int, record: int, size: int, sync: 
             if not is_full(error) or size == needed:
                 raise
             size = max(size // 2 // _UNIT * _UNIT, needed)
+
+
+def _sync(descriptor: int, *folders: Path) -> None:
+    """Have a new file on the disk, and its name in its folders."""
+    os.fsync(descriptor)
+    for folder in folders:
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -24,6 +24,7 @@ END = ONE_RECORD - 1
 """The part of the committed word that says where the last record ends."""
 
 _HEADER = Struct("=8sIIQQII")
+WORD = Struct("=Q")
 RECORD = Struct("<IIQH")
 _CHECKED = Struct("<IQH")
 CHECKED_FROM = 4
@@ -115,8 +116,9 @@ def read_header(data: Buffer, size: int) -> Header | None:
 def pack_record(seq: int, subject: str, payload: bytes, seed: int) -> bytes:
     """The bytes of a record, without the padding behind it."""
     name = subject.encode()
-    checked = b"".join((_CHECKED.pack(len(payload), seq, len(name)), name, payload))
-    return checksum(checked, seed).to_bytes(CHECKED_FROM, "little") + checked
+    checked = _CHECKED.pack(len(payload), seq, len(name)) + name + payload
+    crc = zlib.crc32(checked, seed) if len(checked) <= _PIECE else checksum(checked, seed)
+    return crc.to_bytes(CHECKED_FROM, "little") + checked
 
 
 def record_at(data: Buffer, at: int, end: int, seed: int) -> tuple[Row, int] | None:

@@ -54,7 +54,7 @@ class _Mapped:
         """Where reading was last: a number, and where its record begins."""
 
     def header(self) -> Header | None:
-        return read_header(self.data[:_HEADER_BYTES], len(self.data))
+        return read_header(self.data, len(self.data))  # no more of it: it may be cut behind its end
 
     def rows(self, after: int) -> Iterator[Row]:
         """Committed rows above a number. Raises DamagedError."""
