@@ -168,7 +168,7 @@ def test_importing_the_producer_is_light() -> None:
         return used.ru_utime + used.ru_stime
 
     began = cpu()
-    import anyio.to_thread, asyncio, importlib.resources, msgspec, sqlite3, uuid_utils
+    import anyio.to_thread, asyncio, importlib.resources, msgspec, uuid_utils
     needed = cpu() - began
     import runlore.producer
     print((cpu() - began - needed) / needed, *{name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names)

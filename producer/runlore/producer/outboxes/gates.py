@@ -5,7 +5,8 @@ from __future__ import annotations
 from runlore.producer.call_lock import CallLock
 
 IMPORT_GATE = CallLock()
-"""Held while a module is imported later than at the start (nats-py, sqlite3): a child cannot finish an import that a thread began."""
+"""Held while something is imported later than at the start (nats-py, sqlite3): a child cannot finish an import that a
+thread began."""
 SQLITE_GATE = CallLock()
 """Held around SQLite calls, always taken after an outbox's own lock: who has it waits for nobody. The child must not
 inherit SQLite's mutexes locked."""

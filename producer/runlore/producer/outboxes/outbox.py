@@ -17,7 +17,7 @@ from typing import Protocol
 from runlore.producer.call_lock import CallLock
 from runlore.producer.outboxes.gates import IMPORT_GATE, SQLITE_GATE
 from runlore.producer.outboxes.journal import Journal
-from runlore.producer.outboxes.ledger import NOWHERE, Acknowledged, Began, Destination, Ledger
+from runlore.producer.outboxes.ledger import NOWHERE, Began, Destination, Ledger
 from runlore.producer.outboxes.reserve import Reserve
 from runlore.producer.outboxes.rows import DamagedError, DeadLetter, Row, is_full
 from runlore.producer.outboxes.segment import FIRST_BYTES, MOST_BYTES, Segment, allocated
@@ -204,10 +204,6 @@ class Outbox:
         """Rows up to number `last` are safe elsewhere: they leave."""
         self.ledger.leave(last)
         self._rows.drop(self.ledger.gone)
-
-    def keep(self, ranges: Sequence[Acknowledged]) -> None:
-        """These rows are acknowledged. Raises OSError on a full disk."""
-        self.ledger.keep(ranges)
 
     def bury(self, rows: Sequence[Row], reason: str) -> None:
         """The server will never take these rows: they become dead letters."""

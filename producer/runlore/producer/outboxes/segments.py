@@ -54,7 +54,8 @@ class _Mapped:
         """Where reading was last: a number, and where its record begins."""
 
     def header(self) -> Header | None:
-        return read_header(self.data, len(self.data))  # no more of it: it may be cut behind its end
+        # The map itself, not a copy of its beginning: the file may have been cut behind its last record.
+        return read_header(self.data, len(self.data))
 
     def rows(self, after: int) -> Iterator[Row]:
         """Committed rows above a number. Raises DamagedError."""
@@ -187,7 +188,7 @@ class Segments:
         return self._open
 
     def drop(self, gone: int) -> None:
-        """Remove segments of which all records up to number `gone` are the last; the newest one stays."""
+        """Remove the segments that end at number `gone` or before; the newest one stays."""
         if not self._firsts:
             self._look()
         while len(self._firsts) > 1 and self._firsts[1] <= gone + 1:
@@ -207,5 +208,5 @@ class Segments:
     def close(self) -> None:
         """Unmap what was read."""
         if self._open is not None:
-            self._open.data.close()
+            self._open.close()
             self._open = None
