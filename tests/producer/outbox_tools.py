@@ -1,0 +1,25 @@
+"""Rows for tests of an outbox's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runlore.producer.outboxes.outbox import Outbox
+from runlore.producer.outboxes.rows import Row
+
+__all__ = ["add", "replace", "row"]
+
+
+def row(seq: int, size: int = 100) -> Row:
+    return Row(seq, f"runlore.default.model.m{seq}", bytes([seq % 256]) * size)
+
+
+def add(outbox: Outbox, *rows: Row) -> None:
+    for one in rows:
+        with outbox.lock:
+            outbox.insert(*one)
+
+
+def replace(path: Path, data: bytes) -> None:
+    path.unlink()  # a file that is cut and written again is flushed to the disk
+    path.write_bytes(data)
