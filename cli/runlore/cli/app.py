@@ -10,10 +10,8 @@ from typing import Any
 import click
 
 from runlore.schemas.errors import (
+    ArgumentError,
     CorruptLogError,
-    FilterError,
-    InvalidReferenceError,
-    MomentError,
     NewerSchemaError,
     NotFoundError,
     RunloreError,
@@ -54,11 +52,9 @@ COMMANDS = {
 """Commands in the order of `--help`, each as module:attribute below `runlore.cli.commands`."""
 
 EXIT_CODES: tuple[tuple[type[RunloreError], int], ...] = (
-    (InvalidReferenceError, 2),
-    (MomentError, 2),
+    (ArgumentError, 2),
     (SettingsError, 2),
     (NewerSchemaError, 2),
-    (FilterError, 2),
     (NotFoundError, 3),
     (CorruptLogError, 4),
     (StreamDriftError, 4),

@@ -20,7 +20,8 @@ from runlore.query import Client
 from runlore.query.page.counts import KindCounts
 from runlore.schemas.errors import (
     AmbiguousError,
-    InvalidReferenceError,
+    ArgumentError,
+    LatestOnlyError,
     MomentError,
     NotFoundError,
     QueryTimeoutError,
@@ -36,8 +37,8 @@ STATUSES: tuple[tuple[type[RunloreError], int], ...] = (
     (AmbiguousError, 400),
     (NotFoundError, 404),
     (QueryTimeoutError, 503),
-    (InvalidReferenceError, 400),
-    (MomentError, 400),
+    (ArgumentError, 400),
+    (LatestOnlyError, 400),
 )
 
 UNEXPECTED = "This page could not be shown. The reason is in the log of the dashboard."

@@ -21,7 +21,7 @@ from runlore.store.audit.proof import prove_event
 from runlore.store.audit.tree import StoredNodes, read_tree
 from runlore.store.private_files import read_struct
 from runlore.store.records import LastVerify
-from runlore.store.sqlite import open_raw_reader, sqlite
+from runlore.store.sqlite import log_error, open_raw_reader, sqlite
 
 MAX_GAPS = 100
 
@@ -177,7 +177,7 @@ def _log(scope: Scope) -> Generator[sqlite.Connection]:
             raise NotFoundError("the log has no audit tree yet: start the projector once") from error
         raise
     except sqlite.DatabaseError as error:
-        raise CorruptLogError(f"log.db is damaged: {error}; `runlore audit verify` says where") from error
+        raise log_error(data.log, error) from error
     finally:
         connection.close()
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from runlore.query.scope import Scope
 from runlore.query.view.links import Link, Links, Relation
-from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.errors import ArgumentError
 
 MAX_NODES = 1000
 Direction = Literal["upstream", "downstream"]
@@ -150,7 +150,7 @@ def lineage(
 ) -> Lineage[AnyNode]:
     """See `Entity.upstream`; `root` is an entity ID of the view, `entities_of` makes entities of such IDs."""
     if (depth is not None and depth < 0) or max_nodes < 1:
-        raise InvalidReferenceError(f"depth is 0 or more and max_nodes 1 or more, not {depth} and {max_nodes}")
+        raise ArgumentError(f"depth is 0 or more and max_nodes 1 or more, not {depth} and {max_nodes}")
     with scope.reader.read():
         links, walk = Links(scope.reader, scope.moment), _Walk(root, max_nodes)
         level, hops = [root], 0

@@ -17,7 +17,7 @@ from runlore.query.entity import Entity, entities_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, check_limit
 from runlore.query.view.kinds import is_instance
-from runlore.schemas.errors import InvalidReferenceError, LatestOnlyError
+from runlore.schemas.errors import ArgumentError, LatestOnlyError
 from runlore.store.cells import SHORT_CELL, from_cell, readable
 from runlore.store.grams import gram_phrase
 
@@ -99,7 +99,7 @@ def search(scope: Scope, text: str, kind: str | None, limit: int) -> Hits:
         raise LatestOnlyError("the full-text index knows the latest only: search with a client without as_of")
     check_limit(limit)
     if len(text) > MAX_CHARACTERS:
-        raise InvalidReferenceError(f"a search has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}")
+        raise ArgumentError(f"a search has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}")
     words = _words(text)
     with scope.reader.read():
         state = scope.reader.one("SELECT position FROM search_state")

@@ -21,7 +21,7 @@ from runlore.query.compare.diff import Difference
 from runlore.query.numbers import Number
 from runlore.query.page.sketch import sketch
 from runlore.query.time.moment import NO_END, Moment
-from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.errors import ArgumentError
 
 REF, PATH, LIMIT, POINTS, BEFORE, AT, POSITION = "ref", "path", "limit", "points", "before", "at", "position"
 
@@ -36,10 +36,10 @@ class Endpoint(NamedTuple):
     required: tuple[str, ...] = ()
 
     def answer(self, visit: Visit) -> Response:
-        """Return the answer to a visit. Raises InvalidReferenceError for a missing parameter."""
+        """Return the answer to a visit. Raises ArgumentError for a missing parameter."""
         for name in self.required:
             if not visit.text(name):
-                raise InvalidReferenceError(f"missing parameter: {name}")
+                raise ArgumentError(f"missing parameter: {name}")
         return JSONBody(self.read(visit))
 
 
@@ -144,7 +144,7 @@ def lineage(visit: Visit) -> types.LineageOut:
     found, depth = visit.entity(), visit.number("depth", 10, 50)
     direction = visit.text("direction") or "upstream"
     if direction not in ("upstream", "downstream"):
-        raise InvalidReferenceError(f"direction must be upstream or downstream, not {direction[:40]!r}")
+        raise ArgumentError(f"direction must be upstream or downstream, not {direction[:40]!r}")
     graph = found.upstream(depth) if direction == "upstream" else found.downstream(depth)
     return msgspec.convert(graph.to_dict(), types.LineageOut)
 

@@ -13,7 +13,7 @@ from runlore.dashboard.visit import Visit
 from runlore.query.activity import Activity, project_activity
 from runlore.query.evidence import AuditState, event_plain
 from runlore.query.time.moment import NO_END
-from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.events import event_type
 
 DUMPED = 4096
@@ -106,5 +106,5 @@ def checkpoint(visit: Visit) -> Response:
 
 def _position(visit: Visit) -> int:
     if not visit.text("position"):
-        raise InvalidReferenceError("missing parameter: position")
+        raise ArgumentError("missing parameter: position")
     return visit.number("position", 0, NO_END)

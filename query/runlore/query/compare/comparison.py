@@ -10,6 +10,7 @@ from runlore.query.entity import Entity
 from runlore.query.frames import frame
 from runlore.query.numbers import is_number
 from runlore.query.view.leaves import Cells
+from runlore.schemas.errors import ArgumentError
 from runlore.schemas.paths import parse_path
 from runlore.store.cells import from_cell, readable
 
@@ -37,7 +38,7 @@ class Comparison:
 
     def __init__(self, entities: Sequence[Entity], best: Best | None = None) -> None:
         if best not in (None, "max", "min"):
-            raise ValueError(f'best is "max" or "min", not {best!r}')
+            raise ArgumentError(f'best is "max" or "min", not {best!r}')
         self.entities = list(entities)
         self.position = min((entity.position for entity in self.entities), default=0)
         """What every column is complete to."""

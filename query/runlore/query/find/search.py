@@ -20,7 +20,7 @@ from runlore.query.find.statement import Search
 from runlore.query.find.walk import KeyWalk
 from runlore.query.scope import Scope
 from runlore.query.time.moment import AsOf, check_limit
-from runlore.schemas.errors import FilterError, InvalidReferenceError, MomentError
+from runlore.schemas.errors import ArgumentError, FilterError, MomentError
 
 
 class Found(list[Entity]):
@@ -77,7 +77,7 @@ def find(
     """See `Client.find`."""
     try:
         check_limit(limit)
-    except InvalidReferenceError as error:
+    except ArgumentError as error:
         raise FilterError(str(error)) from None
     if scope.clock == "occurred":
         raise MomentError("what fits a filter cannot be read by the producers' clocks: leave out the clock `occurred`")

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any, Literal, NamedTuple, get_args
 
 from runlore.query.time.parse import LAST_POSITION, bounded_position, parse_when
-from runlore.schemas.errors import InvalidReferenceError, MomentError
+from runlore.schemas.errors import ArgumentError, MomentError
 
 AsOf = int | dt.datetime | str
 """A position, a time with a zone, or a text that `parse_when` understands."""
@@ -125,10 +125,10 @@ def checked_position(position: int) -> int:
 
 
 def check_limit(limit: int) -> int:
-    """The same limit, if it is a count that can be. Raises InvalidReferenceError."""
+    """The same limit, if it is a count that can be. Raises ArgumentError."""
     untyped: Any = limit  # callers are
     if not isinstance(untyped, int) or isinstance(untyped, bool) or limit < 1:
-        raise InvalidReferenceError(f"limit is 1 or more, not {untyped!r:.80}")
+        raise ArgumentError(f"limit is 1 or more, not {untyped!r:.80}")
     if limit > MAX_COUNT:
-        raise InvalidReferenceError(f"limit is at most {MAX_COUNT}")
+        raise ArgumentError(f"limit is at most {MAX_COUNT}")
     return limit

@@ -19,7 +19,7 @@ from runlore.query.time.moment import AsOf
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.kinds import is_instance
 from runlore.query.view.leaves import ENDED, step_keys
-from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
 from runlore.schemas.references import EntityRef, parse_ref
 
@@ -61,7 +61,7 @@ def compile_filter(scope: Scope, text: str) -> Filtered:
     """
     expression = parse(text)
     if expression is None:
-        raise InvalidReferenceError("an empty text is neither a reference nor a filter")
+        raise ArgumentError("an empty text is neither a reference nor a filter")
 
     def matches(entity: Entity, as_of: int) -> bool:
         search = Search(scope, entity.kind, expression, as_of)
@@ -144,7 +144,7 @@ def is_filter(text: str) -> bool:
 
 
 def select(scope: Scope, what: str | EntityRef | None, key: str | PathParts | None, kind: str | None) -> Selection:
-    """What to watch. Raises InvalidReferenceError or, for what does not begin as a reference does, FilterError."""
+    """What to watch. Raises ArgumentError or, for what does not begin as a reference does, FilterError."""
     found = Selection(scope.project, kind, key=None if key is None else _paths(key))
     if what is None:
         return found
