@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 import sqlite_utils.utils
 
 import runlore
+from runlore.schemas import SETTINGS
 from runlore.store.sqlite import sqlite
 
 ROOT = Path(__file__).parent.parent
@@ -139,3 +141,23 @@ def test_light_rooms_load_no_heavy_library(module: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
     assert (done.returncode, done.stdout) == (0, "[]\n")
+
+
+FACTS = {
+    r"""['"]run['"], ['"]step['"], ['"]pipeline['"]\)""": {"references.py"},
+    r"""\(?\{?['"]removed['"], ['"]retracted['"][)}]""": {"cells.py"},
+    r"\.encode\(\)\n +except UnicodeEncodeError:\n +return False": {"names.py"},
+    r"""name \+ "-wal"\)\n +return""": {"database.py"},
+    rf"""['"]({"|".join(setting.variable for setting in SETTINGS.values())})['"]""": {"settings.py"},
+}
+
+
+@pytest.mark.parametrize("written", FACTS)
+def test_a_fact_has_one_home(written: str) -> None:
+    found = {
+        path.name
+        for room in ROOMS
+        for path in (ROOT / room / "runlore").rglob("*.py")
+        if re.search(written, path.read_text())
+    }
+    assert found == FACTS[written]

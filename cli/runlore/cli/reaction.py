@@ -37,8 +37,7 @@ def change_line(change: Change) -> str:
     """Position, time, entity, path, what it is now, what it was, who."""
     entry = change.entry
     now = f"({entry.type}{': ' + text(entry.reason) if entry.reason else ''})" if entry.ended else text(entry.value)
-    known = change.entry.previous_type not in (None, "removed", "retracted")
-    was = f"  (was {text(change.entry.previous)})" if known else ""
+    was = f"  (was {text(entry.previous)})" if entry.replaced else ""
     moment = f"{entry.position:>8}  {when(entry.created)}"
     return f"{moment}  {text(change.reference)}  {text(entry.path)} = {now}{was}  {who(entry)}"
 

@@ -13,9 +13,9 @@ from runlore.query.entries import Entry, entry_of, value_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NO_END, utc
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.kinds import is_instance
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef
+from runlore.store.kinds import is_instance
 
 _OF_ENTITY = """SELECT position, entity_id FROM mentions
     WHERE entity_id = ? AND position < ? ORDER BY position DESC LIMIT ?"""

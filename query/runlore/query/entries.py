@@ -11,11 +11,11 @@ import msgspec
 from runlore.query.time.moment import Moment
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.leaves import ENDED, Leaf, assemble, leaves, prefixed, rows_at
+from runlore.query.view.leaves import Leaf, assemble, leaves, prefixed, rows_at
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
 from runlore.schemas.paths import format_path, parse_path
-from runlore.store.cells import from_cell
+from runlore.store.cells import ENDED, from_cell
 
 GROUP = "dict"
 
@@ -52,6 +52,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     def ended(self) -> bool:
         """Whether the key or leaf ended here."""
         return self.type in ENDED
+
+    @property
+    def replaced(self) -> bool:
+        """Whether there was a value before it, known as `previous`."""
+        return self.previous_type is not None and self.previous_type not in ENDED
 
     def __repr__(self) -> str:
         return f"Entry({self.path}={self.value!r}, position={self.position}, by={self.actor.user})"

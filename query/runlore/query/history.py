@@ -15,10 +15,10 @@ from runlore.query.frames import frame
 from runlore.query.time.moment import Moment, Range, micros_of
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.leaves import ENDED, Leaf, assemble, contradicted
+from runlore.query.view.leaves import Leaf, assemble, contradicted
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, format_path, parse_path
-from runlore.store.cells import from_cell, readable
+from runlore.store.cells import ENDED, from_cell, readable
 
 MAX_SHOWN = 100
 """The newest entries a notebook shows."""

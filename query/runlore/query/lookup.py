@@ -11,10 +11,11 @@ from runlore.query.entity_rows import COLUMNS, EntityRow
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW
 from runlore.query.view.leaves import leaves
-from runlore.query.view.value_index import ENDED_SQL, INDEXED, SHORT
+from runlore.query.view.value_index import INDEXED, SHORT
 from runlore.schemas.errors import AmbiguousError, NotFoundError
 from runlore.schemas.names import check_version, exact_text
 from runlore.schemas.references import UNVERSIONED_KINDS, EntityRef, parse_ref
+from runlore.store.cells import ENDED_SQL
 
 
 def entity_at(scope: Scope, reference: str | EntityRef) -> Entity:

@@ -6,6 +6,7 @@ What people type is never FTS5 syntax here: each word is a quoted string of its 
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -16,10 +17,10 @@ import msgspec
 from runlore.query.entity import Entity, entities_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, check_limit
-from runlore.query.view.kinds import is_instance
 from runlore.schemas.errors import ArgumentError, LatestOnlyError
-from runlore.store.cells import SHORT_CELL, from_cell, readable
+from runlore.store.cells import ENDED, ENDED_SQL, SHORT_CELL, from_cell, readable
 from runlore.store.grams import gram_phrase
+from runlore.store.kinds import is_instance
 
 MAX_WORDS = 20
 MAX_CHARACTERS = 1000
@@ -67,7 +68,7 @@ SELECT o.entity_id, coalesce(p.scope, 'name'), p.path, s.text, o.score FROM (
     CROSS JOIN entities e ON e.entity_id = d.entity_id
     LEFT JOIN heads h ON h.entity_id = d.entity_id AND h.path_id = d.path_id
     WHERE search MATCH :words AND e.project = :project AND (:kind IS NULL OR e.kind = :kind)
-    AND (d.path_id = 0 OR h.type NOT IN ('removed', 'retracted'))
+    AND (d.path_id = 0 OR h.type NOT IN {ENDED_SQL})
     AND {is_instance("e.")}
     ORDER BY d.path_id != 0, f.rank, f.rowid DESC LIMIT :limit
 ) o CROSS JOIN search s ON s.rowid = o.doc_id LEFT JOIN paths p ON p.path_id = o.path_id
@@ -89,7 +90,7 @@ AND h.type NOT IN (SELECT value FROM json_each(:texts))
 AND e.project = :project AND (:kind IS NULL OR e.kind = :kind) AND {is_instance("e.")}
 ORDER BY h.entity_id DESC LIMIT :limit
 """
-_NO_OTHERS = '["removed", "retracted", "str", "Uri", "Path", "DType", "list", "tuple", "set", "frozenset", "dict"]'
+_NO_OTHERS = json.dumps([*sorted(ENDED), "str", "Uri", "Path", "DType", "list", "tuple", "set", "frozenset", "dict"])
 """Types that the index holds, and ends."""
 
 

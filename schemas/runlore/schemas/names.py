@@ -74,6 +74,15 @@ def check_text(what: str, text: Any) -> str:
     return plain if plain.isascii() else plain.encode("utf-8", "replace").decode()
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether a text is valid Unicode: no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_size(what: str, text: str, limit: int) -> None:
     try:
         size = len(text) if text.isascii() else len(text.encode())

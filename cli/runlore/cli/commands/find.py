@@ -13,6 +13,7 @@ from runlore.cli.reading import When, as_of_option, note_unknown_kind, note_zone
 from runlore.cli.render import json_entity, text, when
 from runlore.query import Entity
 from runlore.query.find.ast import Key, keys_of
+from runlore.query.find.checks import ENTITY_FIELDS
 from runlore.query.find.parse import parse, parse_key
 from runlore.schemas.paths import format_path
 
@@ -98,7 +99,7 @@ def _cell(entity: Entity, key: Key, metadata: dict[str, Any], fields: dict[str, 
     if len(key.parts) == 1 and not key.quoted:
         if name == "created":
             return when(entity.created)
-        if name in ("name", "version", "run", "step", "pipeline"):
+        if name in ENTITY_FIELDS:
             value = getattr(entity, "id", entity.name) if name == entity.kind else getattr(entity, name, None)
             return "" if value is None else text(value)
         if name in ("stage", "status"):

@@ -32,7 +32,6 @@ def value_out(value: Any, kind: str | None = None) -> ValueOut:
 
 def entry_out(entry: Entry) -> EntryOut:
     """Return an entry, with the previous value if it is part of a history."""
-    known = entry.previous_type not in (None, "removed", "retracted")
     return EntryOut(
         entry.path,
         value_out(entry.value, entry.type),
@@ -44,7 +43,7 @@ def entry_out(entry: Entry) -> EntryOut:
         entry.run,
         entry.step,
         entry.reason,
-        value_out(entry.previous, entry.previous_type) if known else None,
+        value_out(entry.previous, entry.previous_type) if entry.replaced else None,
     )
 
 

@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from runlore.projector.archiving.saved_log import saved
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
-from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer
+from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer, wal_bytes
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.subjects import STREAM_NAME
@@ -147,8 +147,7 @@ class Archive:
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
-        wal = self._path.with_name(self._path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        return wal_bytes(self._path)
 
     def checkpoint(self) -> None:
         """Empty the write-ahead log into the file, unless a reader holds it: then try again later."""

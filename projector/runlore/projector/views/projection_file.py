@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from sqlite_utils import Database
 
-from runlore.projector.database import OpenFiles, empty_wal, open_writer
+from runlore.projector.database import OpenFiles, empty_wal, open_writer, wal_bytes
 from runlore.projector.fold import Fold, FoldResult, Projection
 from runlore.schemas.errors import CorruptLogError
 from runlore.store.log_rows import LogRow
@@ -64,8 +64,7 @@ class ProjectionFile:
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
-        wal = self.path.with_name(self.path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        return wal_bytes(self.path)
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, as far as readers allow."""

@@ -11,8 +11,9 @@ from runlore.query.find.checks import ONLY_FIELDS, entity_field
 from runlore.query.find.conditions import Binder
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.leaves import step_keys
-from runlore.query.view.value_index import ENDED_SQL, SHORT
+from runlore.query.view.value_index import SHORT
 from runlore.schemas.paths import PathParts, format_path, parse_path
+from runlore.store.cells import ENDED_SQL
 
 OWN = "e.entity_id"
 

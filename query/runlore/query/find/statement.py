@@ -11,9 +11,9 @@ from runlore.query.find.order import Row
 from runlore.query.find.snapshot import Snapshot
 from runlore.query.find.sql import NUMERIC_VERSION, filter_sql
 from runlore.query.scope import Scope
-from runlore.query.view.kinds import is_instance
 from runlore.query.view.log_clock import last_recorded
 from runlore.schemas.references import UNVERSIONED_KINDS
+from runlore.store.kinds import is_instance
 
 
 class Search:

@@ -8,7 +8,8 @@ from runlore.query.find.conditions import drivers
 from runlore.query.find.order import NUMERIC, Row, odd_offset
 from runlore.query.find.snapshot import Place
 from runlore.query.find.statement import Search
-from runlore.query.view.value_index import ENDED_SQL, SHORT
+from runlore.query.view.value_index import SHORT
+from runlore.store.cells import ENDED_SQL
 
 # What SQLite sorts in another way than `order.rank`: numbers stored as text, and times with an offset.
 _ODD = f"""h.value >= '+' AND h.value < ':' AND (h.type IN {NUMERIC} OR h.type = 'datetime' AND (

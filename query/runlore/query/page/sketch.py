@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from runlore.query.entity import Entity
 from runlore.query.series import IS_NUMBER, leaf_of, number_of
-from runlore.query.view.leaves import ENDED
 from runlore.schemas.paths import PathParts, format_path
+from runlore.store.cells import ENDED
 
 _COUNTS = f"""SELECT count(*), coalesce(sum({IS_NUMBER}), 0) FROM history h
     WHERE h.entity_id = ? AND h.path_id = ? AND {{seen}}"""

@@ -10,10 +10,7 @@ import msgspec
 from runlore.query.time.moment import NOW, Moment
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.paths import PathParts, format_path, parse_path
-from runlore.store.cells import from_cell
-
-ENDED = frozenset({"removed", "retracted"})
-"""The types of rows that end a leaf."""
+from runlore.store.cells import ENDED, from_cell
 
 
 class Leaf(msgspec.Struct, frozen=True):

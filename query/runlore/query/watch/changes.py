@@ -13,11 +13,10 @@ from runlore.query.entries import Entry
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.leaves import ENDED
 from runlore.query.watch.selection import Place, Selection, Selectors
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
-from runlore.store.cells import from_cell
+from runlore.store.cells import ENDED, from_cell
 
 PAGE_CHANGES = 500
 PAGE_POSITIONS = 10_000

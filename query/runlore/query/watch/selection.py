@@ -17,11 +17,12 @@ from runlore.query.lookup import run_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import AsOf
 from runlore.query.view.connection import ViewReader
-from runlore.query.view.kinds import is_instance
-from runlore.query.view.leaves import ENDED, step_keys
+from runlore.query.view.leaves import step_keys
 from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
 from runlore.schemas.references import EntityRef, parse_ref
+from runlore.store.cells import ENDED
+from runlore.store.kinds import is_instance
 
 LAST = 2**63 - 1
 _REFERENCE = re.compile(r"[a-z][a-z0-9_]{0,39}:(?!:)")  # `train::loss` begins a filter
