@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from runlore.cli.plain import plain
+from runlore.query.records import event_record
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import (
@@ -32,7 +32,7 @@ from runlore.store.log_rows import LogRow
 
 def event_text(row: LogRow) -> str:
     """Position, time, who, and what happened."""
-    start = f"{row.position:>8}  {_recorded(row):%Y-%m-%d %H:%M:%S}"
+    start = f"{row.position:>8}  {_created(row):%Y-%m-%d %H:%M:%S}"
     try:
         event = decode_event(row.payload)
     except EventDecodeError as error:
@@ -43,23 +43,11 @@ def event_text(row: LogRow) -> str:
 
 
 def event_json(row: LogRow) -> dict[str, Any]:
-    """The event as JSON values; what JSON cannot hold exactly is readable text."""
-    head: dict[str, Any] = {
-        "position": row.position,
-        "event_id": row.event_id,
-        "recorded_at": _recorded(row).isoformat(),
-        "subject": row.subject,
-        "duplicate_of": row.duplicate_of,
-    }
-    try:
-        event = decode_event(row.payload)
-    except EventDecodeError as error:
-        return {**head, "error": str(error)}
-    fields = {name: plain(getattr(event, name)) for name in event.__struct_fields__ if name not in ("id", "fact")}
-    return {**head, "type": event_type(event.fact), **fields, "fact": plain(event.fact)}
+    """Return an event of the log as JSON."""
+    return event_record(row.position, row.event_id, _created(row), row.subject, row.duplicate_of, row.payload)
 
 
-def _recorded(row: LogRow) -> dt.datetime:
+def _created(row: LogRow) -> dt.datetime:
     return dt.datetime.fromtimestamp(row.recorded_ns / 1e9, dt.UTC)
 
 

@@ -5,32 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from runlore.cli.plain import plain
-from runlore.cli.render import json_entry, text, when, who
+from runlore.cli.render import text, when, who
 from runlore.query import Change
+from runlore.query.records import change_record
 from runlore.schemas.errors import SettingsError
 from runlore.store.cells import readable
 from runlore.store.private_files import write_struct
 
 MAX_VARIABLE = 60_000
 """Bytes of one environment variable; the kernel refuses 128 KiB. The JSON on stdin is always whole."""
-
-
-def change_json(change: Change) -> dict[str, Any]:
-    """A change with who, when and where."""
-    return {
-        "entity": change.reference,
-        "project": change.project,
-        "scope": change.scope,
-        **json_entry(change.entry),
-        "previous": plain(change.entry.previous),
-        "previous_type": change.entry.previous_type,
-        "place": list(change.place),
-    }
 
 
 def change_line(change: Change) -> str:
@@ -44,7 +30,7 @@ def change_line(change: Change) -> str:
 
 def run_command(command: str, change: Change) -> int:
     """Run a shell command for a change and wait for it; its exit code, negative for the signal that ended it."""
-    whole = change_json(change)
+    whole = change_record(change)
     done = subprocess.run(  # noqa: S603 -- the user's own command, with values in variables only
         ["/bin/sh", "-c", command],
         input=msgspec.json.encode(whole) + b"\n",

@@ -6,41 +6,9 @@ import datetime as dt
 from typing import Any, cast
 
 from runlore.cli.output import print_table
-from runlore.cli.plain import plain
 from runlore.query import Entity, Entry, PipelineRun, StepRun
 from runlore.schemas.special import StorageSize
 from runlore.store.cells import readable
-
-
-def json_entry(entry: Entry) -> dict[str, Any]:
-    """An entry with who, when and where."""
-    return {
-        "path": entry.path,
-        "value": plain(entry.value),
-        "type": entry.type,
-        "position": entry.position,
-        "recorded_at": entry.created,
-        "occurred_at": entry.occurred_at,
-        "user": entry.actor.user,
-        "host": entry.actor.host,
-        "pid": entry.actor.pid,
-        "run": entry.run,
-        "step": entry.step,
-        "reason": entry.reason,
-        "event_id": entry.event_id,
-    }
-
-
-def json_entity(entity: Entity) -> dict[str, Any]:
-    """An entity with its fields and the current entry of each key."""
-    return {
-        "reference": entity.reference,
-        "project": entity.project,
-        "position": entity.position,
-        "fields": plain(entity.fields),
-        "metadata": {key: json_entry(entry) for key, entry in entity.run_metadata.items()},
-        "notes": [json_entry(entry) for entry in entity.notes],
-    }
 
 
 def text(value: Any) -> str:

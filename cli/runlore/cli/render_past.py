@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from runlore.cli.output import print_table
-from runlore.cli.plain import plain
-from runlore.cli.render import ended_or, json_entry, text, when, where, who
+from runlore.cli.render import ended_or, text, when, where, who
 from runlore.query import Comparison, Difference, Differences, Entity, Entry, History, PipelineRun
 from runlore.query.time.moment import Clock
 from runlore.schemas.special import StorageSize
 
 MARKS = {"added": "+", "removed": "-", "changed": "~", "equal": "="}
-
-
-def json_history(history: History) -> list[dict[str, Any]]:
-    """Each entry with the value before it."""
-    return [
-        {**json_entry(entry), "previous": plain(entry.previous), "previous_type": entry.previous_type}
-        for entry in history
-    ]
 
 
 def print_history(history: History, title: str, clock: Clock) -> None:
@@ -47,16 +36,6 @@ def print_blame(entries: History, title: str, clock: Clock) -> None:
 
 def _time(entry: Entry, clock: Clock) -> str:
     return when(entry.created if clock == "recorded" else entry.occurred_at)
-
-
-def json_differences(found: Differences) -> dict[str, Any]:
-    """Both sides and every leaf of either."""
-    return {
-        "before": {"reference": found.before.reference, "position": found.before.position},
-        "after": {"reference": found.after.reference, "position": found.after.position},
-        "position": found.position,
-        "differences": [plain(item) for item in found],
-    }
 
 
 def print_differences(found: Differences, all_rows: bool) -> None:

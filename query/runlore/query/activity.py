@@ -44,7 +44,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     reference: str
-    fact: str
+    type: str
     """The kind of event, such as ``metadata_logged``."""
     created: dt.datetime
     occurred_at: dt.datetime
@@ -143,7 +143,7 @@ def _activity(scope: Scope, position: int, entity_id: int, envelope: Envelope, f
     for part, path, kind, cell in scope.reader.rows(_CHANGES, (position, entity_id, position, MAX_CHANGES)):
         changes[part].append(entry_of(parse_path(path)[0], path, kind, value_of(kind, cell), envelope))
     return Activity(
-        reference=reference, fact=fact, metadata=changes["metadata"], fields=changes["field"], **envelope
+        reference=reference, type=fact, metadata=changes["metadata"], fields=changes["field"], **envelope
     )  # fmt: skip
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 
-from runlore.query.plain import plain
 from runlore.query.scope import Scope
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
-from runlore.schemas.events import Event, event_type
+from runlore.schemas.events import Event
 from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.merkle import Step, climb
@@ -60,7 +59,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     event_id: str | None
-    recorded_at: dt.datetime
+    created: dt.datetime
     """The server's clock, UTC."""
     subject: str
     headers: bytes
@@ -118,7 +117,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
     return LoggedEvent(
         position=position,
         event_id=None if event_id is None else _text(event_id),
-        recorded_at=_time(recorded_ns),
+        created=_time(recorded_ns),
         subject=_text(subject),
         headers=headers,
         payload=payload,
@@ -155,11 +154,6 @@ def _last_verify(scope: Scope) -> LastVerify | None:
         return read_struct(data.verified, LastVerify) if data else None
     except OSError:  # left by an auditor who is another user
         return None
-
-
-def event_plain(event: Event) -> dict[str, Any]:
-    """A decoded event as JSON values, its fact with its type."""
-    return {**plain(event), "fact": {"type": event_type(event.fact), **plain(event.fact)}}
 
 
 @contextlib.contextmanager

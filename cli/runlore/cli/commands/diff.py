@@ -9,8 +9,9 @@ import click
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
 from runlore.cli.reading import WHEN, When, as_of_option, entity_of, open_client
-from runlore.cli.render_past import json_differences, print_differences
+from runlore.cli.render_past import print_differences
 from runlore.query import Entity
+from runlore.query.records import differences_record
 from runlore.schemas.references import EntityRef
 
 
@@ -57,6 +58,6 @@ def diff(
             after = entity_of(client, second)
         found = client.diff(before, after, since, until)
         if as_json:
-            print_json(json_differences(found))
+            print_json(differences_record(found))
         else:
             print_differences(found, all_rows)

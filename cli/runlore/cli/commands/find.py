@@ -10,11 +10,12 @@ import click
 from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json, print_table
 from runlore.cli.reading import When, as_of_option, note_unknown_kind, note_zone, open_client
-from runlore.cli.render import json_entity, text, when
+from runlore.cli.render import text, when
 from runlore.query import Entity
 from runlore.query.find.ast import Key, keys_of
 from runlore.query.find.checks import ENTITY_FIELDS
 from runlore.query.find.parse import parse, parse_key
+from runlore.query.records import whole_record
 from runlore.schemas.paths import format_path
 
 
@@ -66,7 +67,7 @@ def find(
         if not found and kind != "any":
             note_unknown_kind(client, kind)
         if as_json:
-            entities = [json_entity(entity) for entity in found]
+            entities = [whole_record(entity) for entity in found]
             print_json({"position": found.position, "cursor": found.cursor, "entities": entities})
             return
         rows = [(text(entity.reference), *_cells(entity, shown), when(entity.created)) for entity in found]

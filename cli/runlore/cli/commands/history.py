@@ -9,7 +9,8 @@ import click
 from runlore.cli.options import COUNT, POSITION, REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
 from runlore.cli.reading import WHEN, When, as_of_option, entity_of, open_client
-from runlore.cli.render_past import json_history, print_history
+from runlore.cli.render_past import print_history
+from runlore.query.records import entry_record
 from runlore.schemas.references import EntityRef
 
 
@@ -55,6 +56,6 @@ def history(
         entity = entity_of(client, reference)
         found = entity.history(key, lines, since, until=until, after=after, before=before, newest_first=newest_first)
         if as_json:
-            print_json(json_history(found))
+            print_json([entry_record(entry) for entry in found])
         else:
             print_history(found, f"{entity.reference}  {key}", client.scope.clock)

@@ -11,8 +11,8 @@ import click
 
 from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import print_json, print_table
-from runlore.cli.plain import plain
 from runlore.producer import DrainReport, OutboxStatus, drain, outbox_status
+from runlore.query.plain import plain
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 

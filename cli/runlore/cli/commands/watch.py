@@ -8,11 +8,12 @@ import click
 
 from runlore.cli.options import data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json
-from runlore.cli.reaction import StateFile, change_json, change_line, run_command
+from runlore.cli.reaction import StateFile, change_line, run_command
 from runlore.cli.reading import WHEN, When, note_zone, open_client
 from runlore.cli.render import text
 from runlore.cli.stop_signals import StopSignals
 from runlore.query import Change
+from runlore.query.records import change_record
 from runlore.query.watch.selection import is_filter
 
 
@@ -76,7 +77,7 @@ def watch(
 
 def _deal_with(change: Change, command: str | None, as_json: bool, kept: StateFile | None) -> None:
     if as_json:
-        print_json(change_json(change))
+        print_json(change_record(change))
     else:
         click.echo(change_line(change))
     code = 0 if command is None else run_command(command, change)
