@@ -161,3 +161,15 @@ def test_a_fact_has_one_home(written: str) -> None:
         if re.search(written, path.read_text())
     }
     assert found == FACTS[written]
+
+
+def test_commands_print_through_one_module() -> None:
+    entry = {"__init__.py"}  # works without click
+    found = {
+        path.name
+        for path in (ROOT / "cli" / "runlore").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("click.echo", "click.secho", "click.style", "print")
+    }
+    assert found - entry == {"output.py"}

@@ -165,8 +165,8 @@ def test_a_watch_prints_a_line_a_change_until_it_is_told_to_stop(folder: Path, h
 def test_json_lines_hold_the_whole_change(folder: Path) -> None:
     lines, _ = stopped_after(2, signal.SIGTERM, "model:churn", "--since", "0", "--key", "accuracy", "--json")
     first, second = map(json.loads, lines)
-    assert (first["entity"], first["path"], first["value"], first["previous_type"]) == ("model:churn@1", "accuracy", 0.5, None)  # fmt: skip
-    assert (second["value"], second["previous"], second["position"], second["user"]) == (0.75, 0.5, 2, "ada")
+    assert (first["reference"], first["path"], first["value"], first["previous_type"]) == ("model:churn@1", "accuracy", 0.5, None)  # fmt: skip
+    assert (second["value"], second["previous"], second["position"], second["actor"]["user"]) == (0.75, 0.5, 2, "ada")
 
 
 def test_a_command_gets_the_change_in_variables_and_on_stdin_one_at_a_time(folder: Path, tmp_path: Path) -> None:

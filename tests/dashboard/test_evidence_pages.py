@@ -59,7 +59,7 @@ def test_the_api_has_the_same_event(web: TestClient, demo: Client) -> None:
     answer = web.get("/api/v1/event?position=30").json()
     found = demo.logged_event(30)
     assert found.proof is not None
-    assert answer["event"]["fact"]["type"] == "metadata_logged"
+    assert answer["event"]["type"] == "metadata_logged"
     assert answer["proof"]["leaf"] == found.proof.leaf.hex()
     assert [step["gives"] for step in answer["proof"]["steps"]] == [step.gives.hex() for step in found.proof.steps]
 

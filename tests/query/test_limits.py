@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from runlore.cli.app import app
 from runlore.query import Client, parse_when
 from runlore.schemas import EntityRef, ModelStageChanged
-from runlore.schemas.errors import InvalidReferenceError, MomentError, NotFoundError, RunloreError
+from runlore.schemas.errors import ArgumentError, MomentError, NotFoundError, RunloreError
 from tests.events import LogBuilder
 from tests.query.views import client_of
 
@@ -95,7 +95,7 @@ def test_what_is_no_limit_is_an_error(client: Client, limit: Any) -> None:
         lambda: client.get("model:m@1").history("loss", limit),
     ]
     for read in reads:
-        with pytest.raises((InvalidReferenceError, RunloreError), match="limit is"):
+        with pytest.raises((ArgumentError, RunloreError), match="limit is"):
             read()
 
 
@@ -112,7 +112,7 @@ def test_a_watch_begins_at_a_time_too(client: Client) -> None:
 def test_a_search_has_a_bounded_length(client: Client) -> None:
     assert client.search("x" * 1000) == []
     assert client.search(" ".join("%" * 300) + " w") == []
-    with pytest.raises(InvalidReferenceError, match="at most 1,000 characters"):
+    with pytest.raises(ArgumentError, match="at most 1,000 characters"):
         client.search("x" * 1001)
 
 

@@ -159,7 +159,7 @@ def test_show_has_the_notes_newest_last_with_who_and_when(folder: Path) -> None:
     assert text.index("first") < text.index("second")
     assert "ada@host-1" in text
     assert [note["value"] for note in read_json(folder, "show", "model:m@1")["notes"]] == ["first", "second"]
-    assert read_json(folder, "show", "model:m@1", "--as-of", "4")["notes"][0]["user"] == "ada"
+    assert read_json(folder, "show", "model:m@1", "--as-of", "4")["notes"][0]["actor"]["user"] == "ada"
 
 
 def test_compare_marks_the_best_when_asked(folder: Path) -> None:

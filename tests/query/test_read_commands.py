@@ -44,7 +44,7 @@ def test_show_says_values_types_and_who_also_in_valid_json(folder: Path) -> None
     shown = read_json(folder, "show", "model:churn@1")
     assert shown["metadata"]["accuracy"]["value"] == 0.625
     assert shown["metadata"]["metrics"]["value"] == {"auc": "nan", "n": str(2**70)}
-    assert shown["metadata"]["accuracy"]["user"] == "ada"
+    assert shown["metadata"]["accuracy"]["actor"]["user"] == "ada"
     assert "evil" not in shown["metadata"]
     assert read_json(folder, "show", "model:churn@1", "--as-of", "2")["metadata"]["accuracy"]["value"] == 0.5
 

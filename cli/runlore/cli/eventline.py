@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from runlore.cli.output import printable
 from runlore.query.records import event_record
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
@@ -39,7 +40,7 @@ def event_text(row: LogRow) -> str:
         return f"{start}  {row.subject}  cannot be decoded: {error}"
     duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
     who = f"{event.actor.user}@{event.actor.host}"
-    return f"{start}  {who}  {_one_line(_sentence(event))}{duplicate}"
+    return f"{start}  {who}  {printable(_sentence(event))}{duplicate}"
 
 
 def event_json(row: LogRow) -> dict[str, Any]:
@@ -49,11 +50,6 @@ def event_json(row: LogRow) -> dict[str, Any]:
 
 def _created(row: LogRow) -> dt.datetime:
     return dt.datetime.fromtimestamp(row.recorded_ns / 1e9, dt.UTC)
-
-
-def _one_line(text: str) -> str:
-    # Metadata is anyone's text: control characters must not reach the terminal.
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _sentence(event: Event) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, cast
 
-from runlore.cli.output import print_table
+from runlore.cli.output import print_table, printable
 from runlore.query import Entity, Entry, PipelineRun, StepRun
 from runlore.schemas.special import StorageSize
 from runlore.store.cells import readable
@@ -15,8 +15,7 @@ def text(value: Any) -> str:
     """A value on one line; sizes with their exact number."""
     if isinstance(value, StorageSize):
         return f"{value.human()} ({int(value):,} bytes)" if abs(value) >= 1000 else value.human()
-    # Control characters of hostile or careless text must not reach the terminal.
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in readable(value))
+    return printable(readable(value))
 
 
 def when(moment: dt.datetime | None) -> str:

@@ -46,7 +46,7 @@ def log_error(path: Path, error: sqlite.Error) -> Exception:
         return error
     return CorruptLogError(
         f"{path} is damaged ({error}): keep a copy, move it away, and start the projector; it copies the "
-        "stream again from the start. Nothing was changed"
+        "stream again from the start. `runlore audit verify` says where the damage is. Nothing was changed"
     )
 
 

@@ -17,7 +17,7 @@ import click
 
 from runlore.cli.children import child_environment, die_with_parent
 from runlore.cli.options import settings_for
-from runlore.cli.output import note
+from runlore.cli.output import note, print_line, print_lines
 from runlore.cli.shell_hints import exports
 from runlore.cli.stack import EmbeddedStack, settings_environment
 from runlore.cli.stop_signals import StopSignals
@@ -77,7 +77,7 @@ def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
                 cleanup.pop_all()  # there is something to look at now
                 _serve(stack, stop)
     if data_dir is not None or keep or not once:
-        click.echo(f"\nThe data is in {folder}. Start it again:  runlore up --data-dir {shlex.quote(str(folder))}")
+        print_line(f"\nThe data is in {folder}. Start it again:  runlore up --data-dir {shlex.quote(str(folder))}")
 
 
 def _train(example: Path, stack: EmbeddedStack, stop: StopSignals) -> None:
@@ -95,11 +95,10 @@ def _train(example: Path, stack: EmbeddedStack, stop: StopSignals) -> None:
 def _serve(stack: EmbeddedStack, stop: StopSignals) -> None:
     """Say where to look and what to try, and keep everything running until told to stop."""
     page = stack.wait_page(stop.wait)
-    click.echo(f"\nOpen the page:  {page}" if page else "\nNo page: pip install 'runlore[dashboard]'")
-    click.echo("Try, in another terminal:")
-    for line in (*exports(stack.settings.data_dir), *TO_TRY):
-        click.echo(f"  {line}")
-    click.echo("Ctrl-C stops it and keeps the data.")
+    print_line(f"\nOpen the page:  {page}" if page else "\nNo page: pip install 'runlore[dashboard]'")
+    print_line("Try, in another terminal:")
+    print_lines((*exports(stack.settings.data_dir), *TO_TRY))
+    print_line("Ctrl-C stops it and keeps the data.")
     while not stop.wait(_MIND_SECONDS):
         stack.mind()
     note("stopping ...")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from runlore.cli.options import data_dir_option, json_option, settings_for
-from runlore.cli.output import note, print_json
+from runlore.cli.output import note, print_json, print_line
 from runlore.cli.progress import progress_bar
 from runlore.projector import rebuild_view
 from runlore.projector.views.generations import remove_old_views
@@ -46,7 +46,7 @@ def rebuild(compare: bool, as_json: bool, data_dir: Path | None) -> None:
             }
         )
         return
-    click.echo(f"{made.path.name} is live at position {made.position:,} after {seconds:.1f} s")
+    print_line(f"{made.path.name} is live at position {made.position:,} after {seconds:.1f} s")
     if made.differing:
         note(f"the old view was not what the log says; it differed in: {', '.join(made.differing)}. It is replaced")
     elif made.differing is not None:

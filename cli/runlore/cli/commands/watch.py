@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from runlore.cli.options import data_dir_option, json_option, project_option
-from runlore.cli.output import note, print_json
+from runlore.cli.output import note, print_json, print_line
 from runlore.cli.reaction import StateFile, change_line, run_command
 from runlore.cli.reading import WHEN, When, note_zone, open_client
 from runlore.cli.render import text
@@ -79,7 +79,7 @@ def _deal_with(change: Change, command: str | None, as_json: bool, kept: StateFi
     if as_json:
         print_json(change_record(change))
     else:
-        click.echo(change_line(change))
+        print_line(change_line(change))
     code = 0 if command is None else run_command(command, change)
     if code:
         what = f"{text(change.reference)} {text(change.entry.path)} at position {change.position}"
