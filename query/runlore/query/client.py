@@ -19,14 +19,15 @@ from runlore.query.find.parse import Where
 from runlore.query.find.search import Found, find
 from runlore.query.history import History
 from runlore.query.listing import Before
+from runlore.query.notebook import html_table
 from runlore.query.scope import Scope
 from runlore.query.text_search import Hits
-from runlore.query.time.moment import AsOf, Clock, Moment, check_clock
+from runlore.query.time.moment import NO_END, AsOf, Clock, Moment, check_clock, utc
 from runlore.query.view.connection import ViewReader
 from runlore.query.waiting import HasEventId, wait_for
 from runlore.query.watch.feed import AsyncWatch, Watch, feed
 from runlore.query.watch.selection import Since
-from runlore.schemas.errors import SettingsError
+from runlore.schemas.errors import RunloreError, SettingsError
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import read_settings, user_path
@@ -325,6 +326,21 @@ class Client:
     def close(self) -> None:
         """Close all connections; the client can be used again."""
         self.scope.reader.close()
+
+    def __repr__(self) -> str:
+        moment, occurred = self.scope.moment
+        at = "" if moment == NO_END else f" as of event {moment:,}"
+        by = "" if occurred is None else f", occurred by {utc(occurred).isoformat()}"
+        return f"<Client of project {self.project!r} in {self.scope.reader.path}{at}{by}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            with self.scope.reader.read():
+                position, kinds = self.position, self.list_kinds()
+        except RunloreError as error:
+            return html_table((), [(str(error),)], repr(self))
+        rows = [("events", position), *kinds.items()]
+        return html_table(("", ""), rows, repr(self))
 
     def __enter__(self) -> Client:
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import html
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -12,12 +11,14 @@ from runlore.query.entity_rows import EntityRow
 from runlore.query.entries import Entry, Metadata, blame, entries
 from runlore.query.history import History
 from runlore.query.lineage import MAX_NODES, Lineage, lineage
+from runlore.query.notebook import html_table
 from runlore.query.scope import Scope
 from runlore.query.series import Series, series
-from runlore.query.time.moment import NO_END, AsOf, Clock, Moment, utc
+from runlore.query.time.moment import NO_END, NOW, AsOf, Clock, Moment, utc
 from runlore.query.view.leaves import Cells, assemble, cells, leaves
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
+from runlore.schemas.references import EntityRef
 from runlore.store.cells import readable
 
 
@@ -261,13 +262,26 @@ class Entity:
         return f"<{self.reference}{at}{occurred}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(readable(entry.value))}</td>"
-            f"<td>{html.escape(entry.type)}</td><td>{entry.position}</td></tr>"
-            for key, entry in self.run_metadata.items()
-        )
-        head = "<tr><th>key</th><th>value</th><th>type</th><th>event</th></tr>"
-        return f"<b>{html.escape(self.reference)}</b><table>{head}{rows}</table>"
+        rows = [(key, readable(entry.value), entry.type, entry.position) for key, entry in self.run_metadata.items()]
+        return html_table(("key", "value", "type", "event"), rows, self.reference)
+
+    def __copy__(self) -> Entity:
+        return type(self)(self.scope, self._row)
+
+    def __deepcopy__(self, memo: object) -> Entity:
+        return self.__copy__()  # nothing in it changes, and its connections are those of its client
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        _, _, kind, run, name, version, *_ = self._row
+        return _found_again, (self.scope, kind, run, name, version)
+
+
+def _found_again(scope: Scope, kind: str, run: str, name: str, version: str) -> Entity:
+    """A pickled entity: another process may read another view, in which its number is another."""
+    row = entity_rows.named(scope.at(NOW), kind, run, name, version)
+    if row is None:
+        raise NotFoundError(f"no {EntityRef(kind, name, version or None, run or None)} in project {scope.project!r}")
+    return made(scope, row)
 
 
 def made_of(scope: Scope, rows: Iterable[EntityRow]) -> list[Entity]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 from collections.abc import Iterable
 from operator import itemgetter
@@ -12,14 +11,17 @@ import msgspec
 
 from runlore.query.entries import GROUP, Entry, entry_of, value_of
 from runlore.query.frames import frame
+from runlore.query.notebook import html_table
 from runlore.query.time.moment import Moment, Range, micros_of
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
 from runlore.query.view.leaves import Leaf, assemble, contradicted
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, format_path, parse_path
-from runlore.store.cells import ENDED, from_cell, readable
+from runlore.store.cells import ENDED, from_cell
 
+_MOST_LISTED = 10
+"""Entries that `repr` shows one by one."""
 MAX_SHOWN = 100
 """The newest entries a notebook shows."""
 COLUMNS = (
@@ -54,12 +56,12 @@ class History(list[Entry]):
         return frame(map(_cells, self), COLUMNS)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{column}</th>" for column in COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(readable(cell))}</td>" for cell in _cells(entry)) + "</tr>"
-            for entry in self[-MAX_SHOWN:]
-        )
-        return f"<table><tr>{head}</tr>{body}</table>"
+        return html_table(COLUMNS, map(_cells, self[-MAX_SHOWN:]))
+
+    def __repr__(self) -> str:
+        if len(self) <= _MOST_LISTED:
+            return list.__repr__(self)
+        return f"[{self[0]!r}, ... {len(self) - 2} more ..., {self[-1]!r}]"
 
 
 def _cells(entry: Entry) -> tuple[Any, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from runlore.query.entity import Entity
 from runlore.query.frames import frame
+from runlore.query.notebook import html_table
 from runlore.query.numbers import is_number
 from runlore.query.view.leaves import Cells
 from runlore.schemas.errors import ArgumentError
@@ -15,6 +15,7 @@ from runlore.schemas.paths import parse_path
 from runlore.store.cells import from_cell, readable
 
 Best = Literal["max", "min"]
+_MOST_NAMED = 3
 
 
 class Row(NamedTuple):
@@ -74,17 +75,23 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(entity.reference)}</th>" for entity in self.entities)
-        body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(row.path)}</th>"
-            + "".join(
-                f"<td>{html.escape(readable(value)) if there else ''}</td>"
-                for value, there in zip(row.values, row.present, strict=True)
+        rows = [
+            (
+                row.path,
+                *(readable(value) if there else None for value, there in zip(row.values, row.present, strict=True)),
             )
-            + "</tr>"
             for row in self.rows
+        ]
+        return html_table(("", *(entity.reference for entity in self.entities)), rows)
+
+    def __repr__(self) -> str:
+        differing = sum(row.differs for row in self.rows)
+        named = ", ".join(entity.reference for entity in self.entities[:_MOST_NAMED])
+        more = len(self.entities) - _MOST_NAMED
+        return (
+            f"<Comparison of {named}{f' and {more} more' if more > 0 else ''}: "
+            f"{len(self.rows)} keys, {differing} differ>"
         )
-        return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
 def _table(columns: list[Cells]) -> dict[str, list[tuple[str, Any] | None]]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from runlore.query.compare.comparison import Comparison
 from runlore.query.entity import Entity
+from runlore.query.notebook import html_table
 from runlore.query.numbers import Number, difference
+from runlore.store.cells import readable
 
 Change = Literal["added", "removed", "changed", "equal"]
+CHANGES: tuple[Change, ...] = get_args(Change)
 
 
 class Difference(NamedTuple):
@@ -37,6 +41,24 @@ class Differences(list[Difference]):
     def only(self, *changes: Change) -> list[Difference]:
         """Those that were, for example, ``"added"`` or ``"removed"``."""
         return [item for item in self if item.change in changes]
+
+    def __repr__(self) -> str:
+        counts = Counter(item.change for item in self)
+        listed = ", ".join(f"{counts[change]} {change}" for change in CHANGES if counts[change]) or "no keys"
+        return f"<Differences from {self.before!r} to {self.after!r}: {listed}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                item.path,
+                item.change,
+                None if item.change == "added" else readable(item.before),
+                None if item.change == "removed" else readable(item.after),
+                item.delta,
+            )
+            for item in self
+        ]
+        return html_table(("key", "change", "before", "after", "delta"), rows, f"{self.before!r} to {self.after!r}")
 
 
 def differences(before: Entity, after: Entity) -> Differences:

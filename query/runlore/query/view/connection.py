@@ -106,6 +106,14 @@ class ViewReader:
         self._connections: weakref.WeakValueDictionary[int, _Open] = weakref.WeakValueDictionary()
         _readers[id(self)] = self
 
+    def __reduce__(self) -> tuple[type[ViewReader], tuple[Path]]:
+        return ViewReader, (self._file,)  # connections are opened where they are used
+
+    @property
+    def path(self) -> Path:
+        """The data folder or view file that is read."""
+        return self._file
+
     @property
     def data(self) -> DataDir | None:
         """The data folder, None when one view file is read."""
