@@ -202,7 +202,7 @@ def test_a_failing_command_is_reported_and_its_place_is_not_kept(folder: Path, t
     words = ("--since", "0", "--key", "text", "--state", str(state), "--exec", failing)
     lines, said = stopped_after(2, signal.SIGTERM, *words)
     assert len(lines) == 2
-    assert "ended with exit code 1: model:churn@1 text at position 3" in said
+    assert "ended with exit code 1: model:churn@1 text in event 3" in said
     kept = json.loads(state.read_text())
     assert kept["position"] == 1
     again, _ = stopped_after(1, signal.SIGTERM, *words[:-2])

@@ -79,7 +79,7 @@ def test_the_moment_of_a_client_hides_what_came_later(folder: Path) -> None:
 
 
 def test_there_is_no_event_after_the_last(client: Client) -> None:
-    with pytest.raises(NotFoundError, match="no event at position 602"):
+    with pytest.raises(NotFoundError, match="has no event 602"):
         client.logged_event(602)
 
 

@@ -100,7 +100,7 @@ def test_what_is_not_there_and_what_is_not_understood_have_exit_codes(
 def test_find_shows_the_keys_of_the_filter_and_pages_on(folder: Path) -> None:
     done = run(folder, "find", "model", "accuracy > 0.5 and version >= 1", "--order-by", "accuracy", "--desc")
     header, *rows = (line.split("\t") for line in done.stdout.splitlines())
-    assert header == ["entity", "accuracy", "version", "first named"]
+    assert header == ["entity", "accuracy", "version", "created"]
     assert [row[:3] for row in rows] == [["model:churn@2", "0.75", "2"], ["model:churn@1", "0.625", "1"]]
     first = run(folder, "find", "model", "-n", "1", "--columns", "metrics.n,missing")
     assert first.stdout.splitlines()[1].split("\t")[:3] == ["model:churn@2", "", ""]

@@ -61,7 +61,7 @@ EXIT_CODES: tuple[tuple[type[RunloreError], int], ...] = (
     (StreamMismatchError, 4),
     (RunloreError, 1),
 )
-"""What a command exits with: the first row whose error matches. Usage errors of click are 2 as well."""
+"""Exit codes of commands: the first row whose error matches. Usage errors of click are 2 as well."""
 
 
 def exit_code(error: RunloreError) -> int:

@@ -49,7 +49,7 @@ TYPES: dict[str, Callable[[str], Any]] = {
     "decimal": decimal.Decimal,
     "uuid": uuid.UUID,
 }
-"""What may stand before a value, and how the rest is read."""
+"""Prefixes of a value, and how the rest is read."""
 
 
 _PLAIN_FLOAT = re.compile(r"-?\d(\.\d+)?[eE][+-]?\d{1,2}\Z")

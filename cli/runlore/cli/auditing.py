@@ -1,4 +1,4 @@
-"""What the audit commands share: trusted keys, notes in files, and how a verification is shown."""
+"""Shared by the audit commands: trusted keys, notes in files, the report of a verification."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def note(text: str) -> None:
 
 
 def note_count(what: str, done: int, total: int) -> None:
-    """How far something is, on stderr: one line on a terminal that is written over, nothing elsewhere."""
+    """Progress on stderr: one line on a terminal that is written over, nothing elsewhere."""
     if sys.stderr.isatty():
         click.echo(f"\r{what}: {done:,} of {total:,}", nl=done >= total, err=True)
 

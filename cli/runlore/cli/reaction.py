@@ -1,4 +1,4 @@
-"""What `runlore watch` does with a change: its line, its command, and the place to go on from."""
+"""Reactions of `runlore watch` to a change: its line, its command, and the place to continue from."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from runlore.wire.stream import stream_config, stream_info
 CHUNK_BYTES = 128 * 1024
 CHUNK_SECONDS = 30.0
 HELD_SUBJECT = "runlore-is-being-restored"
-"""What the stream listens to while it is exchanged: nothing that anybody sends."""
+"""Subject of the stream while it is exchanged: nobody sends to it."""
 
 Result = TypeVar("Result")
 
@@ -149,7 +149,7 @@ def _now() -> str:
 
 
 async def _ignore(error: Exception) -> None:
-    """What fails is raised by the request itself."""
+    """Ignore it: the request itself raises what fails."""
 
 
 async def _closed() -> None:

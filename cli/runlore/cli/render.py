@@ -1,4 +1,4 @@
-"""How entities and entries look in a terminal, and as JSON."""
+"""Entities and entries in a terminal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def where(entry: Entry) -> str:
 def print_entity(entity: Entity) -> None:
     """A heading, the fields, then one card for each group and one for all other keys."""
     fields = [(key, text(value)) for key, value in entity.fields.items() if key != "note"]
-    print_table(("field", "value"), fields or [("position", str(entity.position))], entity.reference)
+    print_table(("field", "value"), fields or [("event", str(entity.position))], entity.reference)
     if isinstance(entity, PipelineRun):
         steps = [
             (text(step.name), step.status or "", when(step.started_at), when(step.finished_at))

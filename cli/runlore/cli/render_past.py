@@ -1,4 +1,4 @@
-"""How the past looks in a terminal, and as JSON: histories, blame, differences, comparisons."""
+"""Histories, blame, differences and comparisons in a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MARKS = {"added": "+", "removed": "-", "changed": "~", "equal": "="}
 
 
 def print_history(history: History, title: str, clock: Clock) -> None:
-    """A key's past in its order; the time is that of the clock asked for."""
+    """Print the history of a key; times are by `clock`."""
     rows = [
         (
             str(entry.position),
@@ -25,13 +25,13 @@ def print_history(history: History, title: str, clock: Clock) -> None:
         )
         for entry in history
     ]
-    print_table(("position", clock, "value", "before", "type", "by", "run/step"), rows, title)
+    print_table(("event", clock, "value", "before", "type", "by", "run/step"), rows, title)
 
 
 def print_blame(entries: History, title: str, clock: Clock) -> None:
-    """A leaf a line: what it is, and who made it so, at which position of the log."""
+    """Print each key with its value, and who set it, when and in which event."""
     rows = [(text(e.path), ended_or(e), str(e.position), _time(e, clock), who(e), where(e)) for e in entries]
-    print_table(("key", "value", "position", clock, "by", "run/step"), rows, title)
+    print_table(("key", "value", "event", clock, "by", "run/step"), rows, title)
 
 
 def _time(entry: Entry, clock: Clock) -> str:
@@ -39,7 +39,7 @@ def _time(entry: Entry, clock: Clock) -> str:
 
 
 def print_differences(found: Differences, all_rows: bool) -> None:
-    """What changed, marked `+`, `-` or `~`; what did not only when asked for."""
+    """Print changes, marked `+`, `-` or `~`; `all_rows`: also what is equal."""
     rows = [
         (
             MARKS[item.change],
@@ -56,7 +56,7 @@ def print_differences(found: Differences, all_rows: bool) -> None:
 
 
 def _side(entity: Entity) -> str:
-    return f"{text(_short(entity))}, position {entity.position}"
+    return f"{text(_short(entity))}, event {entity.position:,}"
 
 
 def _delta(item: Difference) -> str:

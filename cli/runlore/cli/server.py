@@ -92,7 +92,7 @@ class EmbeddedServer:
             return self._process.start(config, variables, [self._lock.descriptor])
 
     def running(self) -> bool:
-        """Whether the server process is alive."""
+        """Return whether the server process is alive."""
         return self._process.running()
 
     def stop(self) -> None:
@@ -111,7 +111,7 @@ class EmbeddedServer:
 
 
 def _http_path(password: str) -> str:
-    """Where the server's monitoring answers: it asks nobody for a password, and other users may reach the port."""
+    """Return the path of the server's monitoring. It asks for no password, and other users may reach the port."""
     return f"/{hashlib.sha256(password.encode()).hexdigest()[:32]}"
 
 

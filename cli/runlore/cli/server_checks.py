@@ -1,4 +1,4 @@
-"""What `runlore doctor` asks the server: its stream, what it would take, and what it lost."""
+"""Checks of `runlore doctor` on the server: its stream, what it would take, and what it lost."""
 
 from __future__ import annotations
 

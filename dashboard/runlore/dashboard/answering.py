@@ -96,10 +96,10 @@ def _failure(request: Request, error: RunloreError, visit: Visit | None = None) 
     near = error.near if isinstance(error, MissingEntityError) else []
     if request.url.path.startswith("/api/"):
         return JSONBody({"error": str(error), "near": near}, status)
-    asked = request.query_params
+    params = request.query_params
     instead = None
-    if isinstance(error, MomentError) and asked.get("clock") == "occurred":
-        instead = address(request.url.path, {}, {name: asked.getlist(name) for name in asked if name != "clock"})
+    if isinstance(error, MomentError) and params.get("clock") == "occurred":
+        instead = address(request.url.path, {}, {name: params.getlist(name) for name in params if name != "clock"})
     later = error if isinstance(error, NotYetCreatedError) else None
     return error_page(status, str(error), near, instead, visit, later)
 

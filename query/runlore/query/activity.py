@@ -55,7 +55,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     metadata: list[Entry]
     """Leaves of the metadata that it set or ended."""
     fields: list[Entry]
-    """What it changed of the entity itself: status, stage, note."""
+    """Changes of the entity's own fields: status, stage, note."""
 
 
 def entity_activity(entity: Entity, limit: int = 50, before: int | None = None) -> list[Activity]:
@@ -68,7 +68,7 @@ def entity_activity(entity: Entity, limit: int = 50, before: int | None = None) 
 
 
 def project_activity(scope: Scope, limit: int = 20, before: int | None = None) -> list[Activity]:
-    """What happened last in the client's project, newest first; `before`: a position, excluded.
+    """Return the latest events of the project, newest first; `before`: an event number, excluded.
 
     Events are whole: of one that touched many entities all are there, or it waits for the next page. Only an event that
     alone touched more than `limit` makes the answer longer.
@@ -84,17 +84,17 @@ def project_activity(scope: Scope, limit: int = 20, before: int | None = None) -
 
 
 class Touched(NamedTuple):
-    """What events were about: entities of the client's project, and which other projects."""
+    """Entities of the client's project that events mention, and names of other projects."""
 
     references: list[str]
     """In the order of the log; a run with each of its steps, whose metadata is its own."""
     projects: list[str]
     complete: bool
-    """Whether this is all, and not the beginning of more."""
+    """True if this is all, and not the beginning of more."""
 
 
 def touched(scope: Scope, after: int, mentions: int = 2000) -> Touched:
-    """What the events after a position mention; looks at so many mentions at most."""
+    """Return what the events after a position mention; reads at most `mentions` mentions."""
     with scope.reader.read():
         rows = scope.reader.rows(_AFTER, (after, mentions + 1))
         ids = list(dict.fromkeys(row[0] for row in rows[:mentions]))
@@ -112,7 +112,7 @@ def touched(scope: Scope, after: int, mentions: int = 2000) -> Touched:
 
 
 def recorded_at(scope: Scope, position: int) -> dt.datetime | None:
-    """When the log recorded the last event up to a position; None before the first."""
+    """Return when the log recorded the last event up to a position; None before the first."""
     row = scope.reader.one(
         "SELECT recorded_us FROM events WHERE position <= ? ORDER BY position DESC LIMIT 1", (position,)
     )

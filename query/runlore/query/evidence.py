@@ -71,9 +71,9 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     decode_error: str | None
     proof: Proof | None
     unproved: str | None
-    """Why there is no proof."""
+    """The reason why there is no proof."""
     tampered: bool
-    """Whether that is because the log does not fit its checkpoint."""
+    """True if that is because the log does not fit its checkpoint."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +85,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the log is archived and signed, and what the last verification found."""
+    """Archived and signed part of the log, and the result of the last verification."""
 
     epoch: str
     position: int
@@ -100,13 +100,13 @@ class AuditState(msgspec.Struct, frozen=True, kw_only=True):
     gaps: list[Gap]
     """The first hundred."""
     verify: LastVerify | None
-    """What `runlore audit verify` last found here; a note that it left, no evidence."""
+    """Last result of `runlore audit verify` here: a note that it left, not evidence."""
 
 
 def logged_event(scope: Scope, position: int) -> LoggedEvent:
     """The event at a position, of whichever project. Raises NotFoundError, CorruptLogError when the file is damaged."""
     if position > scope.moment.position:
-        raise NotFoundError(f"position {position} is later than the moment that is looked at")
+        raise NotFoundError(f"event {position:,} is later than the moment of this client")
     with _log(scope) as log:
         row = log.execute(_ROW, (position,)).fetchone()
         if row is None:
@@ -131,7 +131,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
 
 
 def audit_state(scope: Scope) -> AuditState:
-    """How the log stands now. Raises NotFoundError where there is no log, or one without a tree yet."""
+    """Return the state of the audit. Raises NotFoundError where there is no log, or one without a tree yet."""
     with _log(scope) as log:
         covered, tree = read_tree(log)
         rows = log.execute("SELECT first, last, reason FROM gaps ORDER BY first LIMIT ?", (MAX_GAPS,)).fetchall()
@@ -179,8 +179,8 @@ def _log(scope: Scope) -> Generator[sqlite.Connection]:
 def _absent(log: sqlite.Connection, position: int) -> str:
     gap = log.execute(_GAP, (position, position)).fetchone()
     if gap is not None:
-        return f"positions {gap[0]} to {gap[1]} are a gap of the stream: {_text(gap[2])}"
-    return f"the log has no event at position {position}"
+        return f"events {gap[0]:,} to {gap[1]:,} are a gap in the stream: {_text(gap[2])}"
+    return f"the log has no event {position:,}"
 
 
 def _decoded(payload: bytes) -> tuple[Event | None, str | None]:

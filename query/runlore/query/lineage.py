@@ -24,11 +24,11 @@ BACKWARDS: dict[Relation, str] = {
     "used": "used by",
     "ran": "ran in",
 }
-"""What a relation is called from its target's side."""
+"""Names of relations as seen from the target."""
 
 
 class Node(Protocol):
-    """What a lineage links: an `Entity`."""
+    """A node of a lineage: an `Entity`."""
 
     reference: str
 
@@ -37,7 +37,7 @@ AnyNode = TypeVar("AnyNode", bound=Node)
 
 
 class Edge(NamedTuple, Generic[AnyNode]):
-    """`source` produced or consumed (a step), made, used or ran (a run) `target`; first said at `position`."""
+    """`source` produced or consumed (a step), made, used or ran (a run) `target`; since event `position`."""
 
     source: AnyNode
     relation: Relation
@@ -68,7 +68,7 @@ class Lineage(Generic[AnyNode]):
         self.hops = hops
         """Every edge as it was walked, in that order."""
         self.cut = cut
-        """Whether there is more than the wanted number of nodes."""
+        """True if there is more than the wanted number of nodes."""
 
     def to_dict(self) -> dict[str, Any]:
         """References of `nodes`, and `edges` as dicts of source, relation, target and position."""

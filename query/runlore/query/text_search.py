@@ -35,13 +35,13 @@ _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """One place where the words stand."""
+    """One occurrence of the words."""
 
     entity: Entity
     scope: str
-    """``name``, ``metadata`` for a leaf, ``field`` for a note, a stage or another field."""
+    """``name``, ``metadata`` for a key, ``field`` for a note, a stage or another field."""
     path: str | None
-    """The leaf or field; None for the name."""
+    """The path or field; None for the name."""
     snippet: str
     """The part of the text around the words, or the value where it is no text."""
     score: float
@@ -56,7 +56,7 @@ class Hits(list[Hit]):
         self.position = position
 
 
-Row = tuple[int, str, str | None, str, float]
+HitRow = tuple[int, str, str | None, str, float]
 """Entity ID, scope, path, snippet, score."""
 
 # The text is read for the page only, after sorting; FTS5's snippet() would work on everything that fits.
@@ -97,7 +97,7 @@ _NO_OTHERS = json.dumps([*sorted(ENDED), "str", "Uri", "Path", "DType", "list", 
 def search(scope: Scope, text: str, kind: str | None, limit: int) -> Hits:
     """See `Client.search`."""
     if scope.moment != NOW:
-        raise LatestOnlyError("the full-text index knows the latest only: search with a client without as_of")
+        raise LatestOnlyError("the full-text index holds the latest state only: search with a client without as_of")
     check_limit(limit)
     if len(text) > MAX_CHARACTERS:
         raise ArgumentError(f"a search has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}")
@@ -109,7 +109,7 @@ def search(scope: Scope, text: str, kind: str | None, limit: int) -> Hits:
             return Hits([], int(state[0]))
         wanted: dict[str, Any] = {"project": scope.project, "kind": kind, "limit": limit}
         found = _read(scope, _TEXTS, {**wanted, "words": _match(words)})
-        rows: list[Row] = [(*row[:3], _snippet(row[3], words), row[4]) for row in found]
+        rows: list[HitRow] = [(*row[:3], _snippet(row[3], words), row[4]) for row in found]
         if len(rows) < limit:
             rows += _other_keys(scope, words, wanted, limit - len(rows))
         entities = entities_of(scope, [row[0] for row in rows])
@@ -122,7 +122,7 @@ def _read(scope: Scope, sql: str, values: dict[str, Any]) -> list[Any]:
 
 
 def _words(text: str) -> list[str]:
-    """What stands between blanks, without what the index cannot hold; at most MAX_WORDS."""
+    """Return the words between blanks that the index can hold; at most MAX_WORDS."""
     clean = text.replace("\0", " ").encode("utf-8", "replace").decode()
     return [word for word in clean.split() if _TOKEN.search(word)][:MAX_WORDS]
 
@@ -147,11 +147,11 @@ def _snippet(text: str, words: list[str]) -> str:
     return ("…" if start else "") + cut + ("…" if start + len(cut) < len(text) else "")
 
 
-def _other_keys(scope: Scope, words: list[str], wanted: dict[str, Any], limit: int) -> list[Row]:
+def _other_keys(scope: Scope, words: list[str], wanted: dict[str, Any], limit: int) -> list[HitRow]:
     """Leaves of numbers, times and such whose path holds the words; the newest entities of each path first."""
     parts = [_composed(word) for word in words if gram_phrase(word) is not None]
     tokens = [token for word in words if gram_phrase(word) is None for token in _tokens(word)]
-    found: list[Row] = []
+    found: list[HitRow] = []
     for path_id, path in _paths(scope, tokens, parts):
         values = {**wanted, "path_id": path_id, "texts": _NO_OTHERS, "limit": limit - len(found)}
         for entity_id, type_, cell in _read(scope, _OTHERS, values):
@@ -174,7 +174,7 @@ def _paths(scope: Scope, tokens: list[str], parts: list[str]) -> list[tuple[int,
 
 
 def _holds(path: str, tokens: list[str], parts: list[str]) -> bool:
-    """Whether a path has all words, the last one perhaps by its beginning only, and all parts anywhere."""
+    """Return whether a path has all words, the last one perhaps by its beginning only, and all parts anywhere."""
     there, whole = _tokens(path), _composed(path)
     cut = tokens[-1:]
     return (

@@ -132,7 +132,7 @@ def bundle(
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="BUNDLE")
 @key_option
-@click.option("--report", type=TARGET, metavar="FILE", help="Write the report anew to this file.")
+@click.option("--report", type=TARGET, metavar="FILE", help="Write a new report to this file.")
 @json_option
 def check(file: Path, keys: tuple[Verifier, ...], report: Path | None, as_json: bool) -> None:
     """Check a bundle offline, with nothing but the log's public key; exits with 4 when anything does not hold.
@@ -173,7 +173,7 @@ def check(file: Path, keys: tuple[Verifier, ...], report: Path | None, as_json: 
 @data_dir_option
 @json_option
 def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_json: bool) -> None:
-    """Print everything that was ever said about an entity, oldest first: when, by whom, from where.
+    """Print every event about an entity, oldest first: when, by whom, from where.
 
     A name without a version means all its versions.
 

@@ -1,4 +1,4 @@
-"""`runlore blame`: which event made each leaf what it is."""
+"""`runlore blame`: the event that last set each key."""
 
 from __future__ import annotations
 

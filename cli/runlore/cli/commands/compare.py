@@ -32,7 +32,7 @@ def compare(
     project: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Compare the metadata of entities, leaf by leaf; what differs comes first.
+    """Compare the metadata of entities, key by key; differences come first.
 
     \b
     Examples:

@@ -40,7 +40,7 @@ TO_TRY = (
 """Commands that have something to show after the two runs."""
 
 _STOP_SECONDS = 10.0
-_MIND_SECONDS = 0.2
+_SUPERVISE_SECONDS = 0.2
 
 
 @click.command()
@@ -99,8 +99,8 @@ def _serve(stack: EmbeddedStack, stop: StopSignals) -> None:
     print_line("Try, in another terminal:")
     print_lines((*exports(stack.settings.data_dir), *TO_TRY))
     print_line("Ctrl-C stops it and keeps the data.")
-    while not stop.wait(_MIND_SECONDS):
-        stack.mind()
+    while not stop.wait(_SUPERVISE_SECONDS):
+        stack.supervise()
     note("stopping ...")
 
 
@@ -140,7 +140,7 @@ def _run(
     )
     try:
         while process.poll() is None and not stop.wait(0.05):
-            stack.mind()
+            stack.supervise()
     finally:
         _end_group(process)
     if stop.requested:

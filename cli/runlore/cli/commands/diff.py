@@ -18,8 +18,8 @@ from runlore.schemas.references import EntityRef
 @click.command()
 @click.argument("first", metavar="A", type=REFERENCE)
 @click.argument("second", metavar="[B]", type=REFERENCE, required=False)
-@click.option("--from", "since", type=WHEN, metavar="WHEN", help="A as of this position or time.")
-@click.option("--to", "until", type=WHEN, metavar="WHEN", help="B (else A) as of this position or time.")
+@click.option("--from", "since", type=WHEN, metavar="WHEN", help="A as of this event number or time.")
+@click.option("--to", "until", type=WHEN, metavar="WHEN", help="B (else A) as of this event number or time.")
 @click.option("--all", "all_rows", is_flag=True, help="Show keys that are equal, too.")
 @as_of_option
 @json_option

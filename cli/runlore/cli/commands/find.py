@@ -1,4 +1,4 @@
-"""`runlore find`: the entities that fit a filter."""
+"""`runlore find`: entities that match a filter."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from runlore.schemas.paths import format_path
 @click.argument("filters", metavar="[FILTER]...", nargs=-1)
 @click.option("--order-by", metavar="KEY", help="A key or field; else the newest come first.")
 @click.option("--desc", "descending", is_flag=True, help="With --order-by: the largest first.")
-@click.option("-n", "--limit", type=COUNT, default=20, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=COUNT, default=20, show_default=True, help="Maximum number of results.")
 @click.option("--after", metavar="CURSOR", help="The next page: the cursor that the page before ended with.")
 @click.option("--columns", metavar="KEY,KEY", help="Keys to show; else those the filter and the order mention.")
 @as_of_option
@@ -44,7 +44,7 @@ def find(
     project: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Find entities of a KIND (run, step, model, artifact, ...; any: of all) that fit every FILTER.
+    """Find entities of a KIND (run, step, model, artifact, ...; any: of all) that match every FILTER.
 
     \b
     Examples:
@@ -71,7 +71,7 @@ def find(
             print_json({"position": found.position, "cursor": found.cursor, "entities": entities})
             return
         rows = [(text(entity.reference), *_cells(entity, shown), when(entity.created)) for entity in found]
-        print_table(("entity", *map(_title, shown), "first named"), rows)
+        print_table(("entity", *map(_title, shown), "created"), rows)
     if found.cursor is not None:
         note(f"more: --after {found.cursor}")
 

@@ -18,10 +18,10 @@ from runlore.schemas.references import EntityRef
 @click.argument("reference", type=REFERENCE)
 @click.argument("key")
 @click.option("-n", "--lines", type=COUNT, help="Only the newest N entries; with --after, the next N.")
-@click.option("--since", type=WHEN, metavar="WHEN", help="From this position or time on.")
-@click.option("--until", type=WHEN, metavar="WHEN", help="Up to this position or time.")
-@click.option("--after", type=POSITION, metavar="POSITION", help="The next page: beyond this position.")
-@click.option("--before", type=COUNT, metavar="POSITION", help="The page ahead: before this position.")
+@click.option("--since", type=WHEN, metavar="WHEN", help="Only entries from this event number or time on.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Only entries up to this event number or time.")
+@click.option("--after", type=POSITION, metavar="EVENT", help="The next page: after this event.")
+@click.option("--before", type=COUNT, metavar="EVENT", help="The previous page: before this event.")
 @click.option("--newest-first", is_flag=True, help="The newest entry on top.")
 @as_of_option
 @json_option
@@ -41,10 +41,10 @@ def history(
     project: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Show every value of a key, group or leaf (metrics.accuracy), oldest first: what, when, who, from where.
+    """Show every value of a key, group or path (metrics.accuracy), oldest first: when, by whom, from where.
 
     What was retracted or removed stays, with the reason. Fields (stage, stage_reason, note, status) have a history
-    too, unless a key of that name was logged. WHEN is a position, an ISO time or a phrase.
+    too, unless a key of that name was logged. WHEN is an event number, an ISO time or a phrase.
 
     \b
     Examples:

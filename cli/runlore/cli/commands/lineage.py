@@ -21,7 +21,7 @@ from runlore.schemas.references import EntityRef
 @click.option("--downstream", is_flag=True, help="What was made from it.")
 @click.option("--both", is_flag=True, help="The one, then the other.")
 @click.option("--depth", type=POSITION, metavar="N", help="At most N links far.")
-@click.option("--max-nodes", type=COUNT, default=MAX_NODES, show_default=True, help="At most so many entities.")
+@click.option("--max-nodes", type=COUNT, default=MAX_NODES, show_default=True, help="Maximum number of entities.")
 @as_of_option
 @json_option
 @project_option

@@ -16,8 +16,8 @@ from runlore.query.records import entity_record
 @click.command("list")
 @click.argument("kind", required=False)
 @click.option("--name", help="Only versions of this name.")
-@click.option("-n", "--limit", type=COUNT, default=50, show_default=True, help="At most so many.")
-@click.option("--before", type=COUNT, metavar="POSITION", help="The next page: created before this position.")
+@click.option("-n", "--limit", type=COUNT, default=50, show_default=True, help="Maximum number of results.")
+@click.option("--before", type=COUNT, metavar="EVENT", help="The next page: created before this event.")
 @as_of_option
 @json_option
 @project_option
@@ -60,4 +60,4 @@ def list_entities(
             (text(e.reference), when(e.created), str(e.created_position), text(f.get("status") or f.get("stage") or ""))
             for e, f in found
         ]
-        print_table(("entity", "first named", "position", "status or stage"), rows)
+        print_table(("entity", "created", "event", "status or stage"), rows)

@@ -22,7 +22,7 @@ from runlore.schemas.references import EntityRef
 @click.argument("assignments", nargs=-1, metavar="KEY=VALUE...")
 @click.option("--json", "document", metavar="OBJECT", help="A JSON object; `-` reads it from stdin.")
 @click.option("--merge", is_flag=True, help="Merge groups one level deep instead of replacing them.")
-@click.option("--wait", is_flag=True, help="Wait until the log holds it, and print the position.")
+@click.option("--wait", is_flag=True, help="Wait until the log holds it, and print the event number.")
 @click.option("--timeout", type=click.FloatRange(0), default=10.0, show_default=True, help="For --wait.")
 @project_option
 @data_dir_option

@@ -56,8 +56,8 @@ def project(projection: Projection, once: bool, data_dir: Path | None) -> None:
     data = DataDir(settings_for(data_dir).data_dir)
     stop = threading.Event()
     with StopSignals() as signals, progress_bar("folding") as progress:
-        asked = threading.Thread(target=_pass_on, args=(signals, stop), daemon=True)
-        asked.start()
+        listener = threading.Thread(target=_pass_on, args=(signals, stop), daemon=True)
+        listener.start()
         path = follow(projection, data, None if once else stop, progress)
     note(f"{path} is up to date")
 

@@ -1,4 +1,4 @@
-"""`runlore show`: what is known of one entity."""
+"""`runlore show`: one entity."""
 
 from __future__ import annotations
 

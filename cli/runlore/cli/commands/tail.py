@@ -18,7 +18,7 @@ _BATCH = 500
 
 
 @click.command()
-@click.option("--since", type=POSITION, metavar="POSITION", help="Start after this position.")
+@click.option("--since", type=POSITION, metavar="EVENT", help="Start after this event.")
 @click.option(
     "-n",
     "--lines",

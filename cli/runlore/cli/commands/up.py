@@ -13,7 +13,7 @@ from runlore.cli.shell_hints import exports
 from runlore.cli.stack import EmbeddedStack
 from runlore.cli.stop_signals import StopSignals
 
-_MIND_SECONDS = 0.2
+_SUPERVISE_SECONDS = 0.2
 TO_TRY = ("runlore log model:churn accuracy=0.93 customer=acme --wait", "runlore show model:churn")
 
 
@@ -40,8 +40,8 @@ def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None,
         # A server of yours may be away for long: only an embedded one must be there soon.
         if stack.wait_ready(stop.wait, None if settings.url else 60.0):
             _announce(stack, stack.wait_page(stop.wait), as_json)
-        while not stop.wait(_MIND_SECONDS):
-            stack.mind()
+        while not stop.wait(_SUPERVISE_SECONDS):
+            stack.supervise()
         note("stopping ...")
     note("stopped")
 

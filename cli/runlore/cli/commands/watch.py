@@ -20,8 +20,8 @@ from runlore.query.watch.selection import is_filter
 @click.command()
 @click.argument("what", metavar="[REFERENCE|FILTER]", required=False)
 @click.option("--kind", help="Only entities of this kind.")
-@click.option("--key", metavar="PATH", help="Only this key, group or leaf (metrics.accuracy), or field (status).")
-@click.option("--since", type=WHEN, metavar="WHEN", help="Start after this position or time; else from now.")
+@click.option("--key", metavar="PATH", help="Only this key, group or path (metrics.accuracy), or field (status).")
+@click.option("--since", type=WHEN, metavar="WHEN", help="Start after this event number or time; else from now.")
 @click.option("--exec", "command", metavar="CMD", help="Run this shell command for every change, one at a time.")
 @click.option(
     "--state",
@@ -45,7 +45,7 @@ def watch(
 ) -> None:
     """Print each new entry as it is recorded, a line each, until Ctrl-C.
 
-    A FILTER gives the changes of the keys it mentions, on entities that fit it right then. A REFERENCE without a
+    A FILTER gives the changes of the keys it mentions, on entities that match it at that time. A REFERENCE without a
     version means all versions, a run also its steps, a stage the version that holds it at the time.
 
     --exec hands a change to CMD as variables RUNLORE_WATCH_ENTITY, _PATH, _VALUE, _VALUE_JSON, _PREVIOUS,
@@ -82,7 +82,7 @@ def _deal_with(change: Change, command: str | None, as_json: bool, kept: StateFi
         print_line(change_line(change))
     code = 0 if command is None else run_command(command, change)
     if code:
-        what = f"{text(change.reference)} {text(change.entry.path)} at position {change.position}"
+        what = f"{text(change.reference)} {text(change.entry.path)} in event {change.position:,}"
         note(f"the command {f'ended with exit code {code}' if code > 0 else f'was killed by signal {-code}'}: {what}")
     elif kept is not None:
         kept.write(change.place)

@@ -12,15 +12,15 @@ from runlore.query.notebook import html_table
 from runlore.query.numbers import Number, difference
 from runlore.store.cells import readable
 
-Change = Literal["added", "removed", "changed", "equal"]
-CHANGES: tuple[Change, ...] = get_args(Change)
+ChangeKind = Literal["added", "removed", "changed", "equal"]
+CHANGES: tuple[ChangeKind, ...] = get_args(ChangeKind)
 
 
 class Difference(NamedTuple):
-    """One leaf of two entities, or of one at two moments; None where it is absent."""
+    """One path of two entities, or of one at two moments; None where it is absent."""
 
     path: str
-    change: Change
+    change: ChangeKind
     before: Any
     after: Any
     delta: Number | None = None
@@ -30,15 +30,15 @@ class Difference(NamedTuple):
 
 
 class Differences(list[Difference]):
-    """Every leaf of two entities, what is not equal first."""
+    """Every path of two entities, what is not equal first."""
 
     def __init__(self, found: Iterable[Difference], before: Entity, after: Entity) -> None:
         super().__init__(found)
         self.before, self.after = before, after
         self.position = max(before.position, after.position)
-        """What the later side is complete to."""
+        """The later side is complete up to this event."""
 
-    def only(self, *changes: Change) -> list[Difference]:
+    def only(self, *changes: ChangeKind) -> list[Difference]:
         """Those that were, for example, ``"added"`` or ``"removed"``."""
         return [item for item in self if item.change in changes]
 
@@ -62,10 +62,10 @@ class Differences(list[Difference]):
 
 
 def differences(before: Entity, after: Entity) -> Differences:
-    """Every leaf of either, what is not equal first."""
+    """Return every path of either, what is not equal first."""
     found: list[Difference] = []
     for row in Comparison((before, after)).rows:
         was, is_now = row.present
-        change: Change = "added" if not was else "removed" if not is_now else "changed" if row.differs else "equal"
+        change: ChangeKind = "added" if not was else "removed" if not is_now else "changed" if row.differs else "equal"
         found.append(Difference(row.path, change, *row.values, *(difference(*row.values) if was and is_now else ())))
     return Differences(found, before, after)

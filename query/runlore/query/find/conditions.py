@@ -48,7 +48,7 @@ class Branch(NamedTuple):
 
 
 def row_sql(condition: ast.Condition, bind: Binder, value: str, kind: str) -> str:
-    """Whether a live row's value fits; `value` and `kind` are the SQL of its columns."""
+    """Return whether a live row's value fits; `value` and `kind` are the SQL of its columns."""
     tests = [branch.sql.format(v=value, t=kind) for branch in branches(condition, bind)]
     joined = " OR ".join(f"({test})" for test in tests) or "0"
     live = f"{kind} NOT IN {ENDED_SQL}"

@@ -1,4 +1,4 @@
-"""How many entities of each kind there are, without counting the same ones again."""
+"""Numbers of entities of each kind, without counting the same ones again."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Point(NamedTuple):
 
     @property
     def finite(self) -> bool:
-        """Whether it can be drawn."""
+        """True if it can be drawn."""
         return _is_finite(self.value)
 
 
@@ -46,12 +46,13 @@ class Sketch(NamedTuple):
     times: list[float]
     """Of each point, as in a `Series`."""
     total: int
-    """How many numbers there are."""
+    """Number of numbers."""
 
 
 def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
-    """All entries of a leaf if they are at most so many; else about so many numbers: the first, the last, and the least
-    and the largest of each stretch.
+    """Return all entries of a leaf if they are at most `points`, else about as many numbers.
+
+    These are the first, the last, and the least and the largest of each stretch.
 
     Between numbers stands what breaks a line: what is no number, not finite, or an end. Of a thinned past each stretch
     has at most one of these (an end rather than others) and the entry before it, on top of its numbers.
@@ -70,8 +71,8 @@ def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
             for entry, (position, kind, cell) in enumerate(connection.execute(_PAST.format(seen=seen), values), 1)
         )
         found = [Point(*row) for row in (past if width == 1 else _thinned(past, width))]
-        asked = str([point.position for point in found])
-        times = dict(reader.rows(_TIMES.format(clock=entity.scope.clock), (asked,)))
+        positions = str([point.position for point in found])
+        times = dict(reader.rows(_TIMES.format(clock=entity.scope.clock), (positions,)))
     return Sketch(format_path(parts), found, [times[point.position] / 1e6 for point in found], total)
 
 

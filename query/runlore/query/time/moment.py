@@ -26,7 +26,7 @@ def utc(microseconds: int) -> dt.datetime:
 
 
 class Moment(NamedTuple):
-    """What a read may see: events up to a position and, if set, only those that had occurred by a time.
+    """A moment: events up to a position and, if set, only those that had occurred by a time.
 
     An event is seen whole or not at all. Among what is seen the log's order decides, never a producer's clock.
     """
@@ -48,9 +48,9 @@ class Moment(NamedTuple):
         if self.occurred_us is None:
             return created, values
         # The event that made it in the log may have occurred after others about it: an outbox came late.
-        said, more = self.sees("x.position")
+        seen, more = self.sees("x.position")
         return (
-            f"({created} OR EXISTS (SELECT 1 FROM mentions x WHERE x.entity_id = {entities}.entity_id AND {said}))",
+            f"({created} OR EXISTS (SELECT 1 FROM mentions x WHERE x.entity_id = {entities}.entity_id AND {seen}))",
             values + more,
         )
 
@@ -69,18 +69,18 @@ NOW = Moment()
 
 
 class Range(NamedTuple):
-    """Which entries of a past are wanted: positions, times of occurrence, and how many of which end."""
+    """A range of a history: positions, times of occurrence, and how many of which end."""
 
     first: int = 0
     last: int = NO_END
     limit: int | None = None
     oldest: bool = False
-    """Whether `limit` keeps the oldest entries instead of the newest."""
+    """True if `limit` keeps the oldest entries instead of the newest."""
     occurred: tuple[int, int] | None = None
     """First and last microsecond of occurrence."""
 
     def has(self, position: int, occurred_at: dt.datetime) -> bool:
-        """Whether an event is inside, whatever the limit."""
+        """Return whether an event is inside, whatever the limit."""
         if self.occurred is not None and not self.occurred[0] <= micros_of(occurred_at) <= self.occurred[1]:
             return False
         return self.first <= position <= self.last
@@ -113,14 +113,14 @@ def checked_moment(when: AsOf) -> int | dt.datetime:
         return bounded_position(untyped)
     if isinstance(untyped, dt.datetime):
         return untyped
-    raise MomentError(f"{untyped!r:.80} is neither a position nor a time: give an int, a datetime or a text")
+    raise MomentError(f"{untyped!r:.80} is no event number or time: give an int, a datetime or a text")
 
 
 def checked_position(position: int) -> int:
     """The same position, where no time will do. Raises MomentError."""
     untyped: Any = position  # callers are
     if isinstance(untyped, bool) or not isinstance(untyped, int):
-        raise MomentError(f"{untyped!r:.80} is no position: give an int")
+        raise MomentError(f"{untyped!r:.80} is no event number: give an int")
     return bounded_position(position)
 
 

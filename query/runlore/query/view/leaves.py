@@ -114,7 +114,7 @@ def prefixed(path: str, prefix: str) -> str:
 
 
 def step_keys(text: str) -> Iterator[tuple[str, str]]:
-    """What ``step::key`` may mean on a run: each step and its key, the shortest step first; names may hold ``::``."""
+    """Return what ``step::key`` may mean on a run: steps and keys, the shortest step first; names may hold ``::``."""
     at = text.find("::")
     while at >= 0:
         yield text[:at], text[at + 2 :]
