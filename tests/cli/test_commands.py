@@ -137,7 +137,7 @@ def test_the_commands_together(tmp_path: Path) -> None:
         assert (retracted["type"], retracted["reason"], retracted["previous"]) == ("retracted", "typo", "007")
         assert retracted["actor"]["user"]
         shown = run_cli("show", "model:churn@production", *folder).stdout
-        assert "looks\\x0afine" in shown
+        assert "looks\\nfine" in shown
         assert "typo" in run_cli("blame", "model:churn", "--ended", *folder).stdout
 
         doctor = run_cli("doctor", *folder)

@@ -65,7 +65,7 @@ EXIT_CODES: tuple[tuple[type[RunloreError], int], ...] = (
 
 
 def exit_code(error: RunloreError) -> int:
-    """The exit code that stands for an error."""
+    """Return the exit code of an error."""
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 

@@ -63,7 +63,7 @@ def read_note(path: Path, trusted: Sequence[Verifier]) -> Signed:
 
 
 def show_report(report: VerifyReport) -> None:
-    """A verification in lines for people; what was not compared goes to stderr as well."""
+    """Print a verification for people; what was not compared also goes to stderr."""
     if report.root:
         print_pair(
             "log",

@@ -60,7 +60,7 @@ def check_owner(data: DataDir) -> Iterator[Finding]:
 
 
 def check_files(data: DataDir) -> Iterator[Finding]:
-    """Return whether log, view and key are there and belong together, and what the view has put aside."""
+    """Return whether log, view and key are there and belong together, and what is in quarantine."""
     yield from _missing(data)
     yield from _count(
         "gaps", data.log, "SELECT coalesce(sum(last - first + 1), 0) FROM gaps",

@@ -32,7 +32,7 @@ def print_exact(text: str) -> None:
 
 
 def print_pair(name: str, *values: str, width: int = 12, style: str | None = None) -> None:
-    """A name in a column of its own, and values beside it, one a line. `style`: colour of the name on a terminal."""
+    """A name in its own column, and values beside it, one per line. `style`: colour of the name on a terminal."""
     shown = f"{name:<{width}}"
     if style is not None and sys.stdout.isatty():
         shown = click.style(shown, fg=style)

@@ -74,7 +74,7 @@ def clock_of_context() -> Clock:
 
 
 def open_client(data_dir: Path | None, project: str | None, as_of: When | None = None) -> Client:
-    """The client of a read command; says on stderr what its answers are complete to, if someone wants to know.
+    """Return the client of a read command, with a note up to which event it reads, on a terminal or with `--as-of`.
 
     Raises NotFoundError when there is no view yet, MomentError for a position by the producers' clocks.
     """

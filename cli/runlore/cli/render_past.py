@@ -70,7 +70,7 @@ def _delta(item: Difference) -> str:
 
 
 def print_comparison(comparison: Comparison, all_rows: bool) -> None:
-    """Differing leaves first, marked; equal ones only when asked for; a `*` behind the best numbers."""
+    """Print differing rows first, marked; `all_rows`: also equal ones; a `*` behind the best numbers."""
     rows = [
         (
             "≠" if row.differs else "=",

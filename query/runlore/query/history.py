@@ -49,7 +49,7 @@ class History(list[Entry]):
         """The history is complete up to this event."""
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Each entry as a dict of Python values, the actor's parts in a dict of their own."""
+        """Return each entry as a dict of Python values, with a nested dict of the actor."""
         return [{**msgspec.structs.asdict(entry), "actor": msgspec.structs.asdict(entry.actor)} for entry in self]
 
     def to_pandas(self) -> Any:

@@ -36,7 +36,7 @@ class Scope:
     moment: Moment = NOW
     """The moment of all reads."""
     clock: Clock = "recorded"
-    """By which clock times are meant."""
+    """The clock of times."""
 
     def at(self, moment: Moment) -> Scope:
         """The same view and project as of a moment."""

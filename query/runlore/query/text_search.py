@@ -139,7 +139,7 @@ def _phrase(word: str, last: bool) -> str:
 
 
 def _snippet(text: str, words: list[str]) -> str:
-    """The part of a text around the first word that stands in it as it was typed, else its beginning."""
+    """Return the part of a text around the first word found in it as it was typed, else its beginning."""
     lower = text.lower()  # of another length than `text` for a few letters; the place is about right
     at = min((place for word in words if (place := lower.find(word.lower())) >= 0), default=0)
     start = max(0, min(at - SNIPPET_CHARACTERS // 3, len(text) - SNIPPET_CHARACTERS))

@@ -206,7 +206,7 @@ def _about(settings: Settings, references: Sequence[EntityRef]) -> tuple[list[st
 
 
 def _resolved(client: Client, reference: EntityRef) -> EntityRef:
-    """The same, with a selector (latest, a stage) or a run's prefix replaced by what it stands for."""
+    """The same, with a selector (latest, a stage) or a run's prefix resolved."""
     if reference.kind == "run":
         return parse_ref(client.get_pipeline_run(reference.name).reference)
     return reference if reference.version is None else parse_ref(client.get(reference).reference)

@@ -54,7 +54,7 @@ _SUPERVISE_SECONDS = 0.2
 def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
     """Train real classifiers in several processes, log what a team would log, and read it back.
 
-    Starts NATS, the projector and the web page in a folder of its own, runs examples/classifiers twice
+    Starts NATS, the projector and the web page in a separate folder, runs examples/classifiers twice
     (about half a minute) and prints a report. Then it serves the page until Ctrl-C and keeps the folder;
     with --once it stops and cleans up instead.
     """
@@ -65,7 +65,7 @@ def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         settings = settings_for(folder)
         if settings.url:
-            raise SettingsError("runlore demo starts a server of its own: unset RUNLORE_URL")
+            raise SettingsError("runlore demo starts its own server: unset RUNLORE_URL")
         page = not once and find_spec("starlette") is not None
         log = folder / "projector.log"
         with StopSignals() as stop, EmbeddedStack(settings, note, log, with_dashboard=page) as stack:

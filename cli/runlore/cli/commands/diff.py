@@ -38,7 +38,7 @@ def diff(
 ) -> None:
     """Show what was added (+), removed (-) and changed (~) between A and B, or in A between two moments.
 
-    With B, each is looked up as of its own moment, so that a stage may stand for two versions:
+    With B, each is looked up as of its own moment, so that a stage may mean two versions:
     `diff model:churn@production model:churn@production --from monday`. Without B both sides are the same version.
 
     \b

@@ -39,7 +39,7 @@ def log(
     """Log metadata on ENTITY, such as model:churn@3, run:nightly or dataset:sales.
 
     A value is JSON where it parses, else text; a type in front decides otherwise: str, Uri, Path,
-    DType, StorageSize, datetime, date, decimal, uuid. What may be meant otherwise (version=1.10, a commit's hash)
+    DType, StorageSize, datetime, date, decimal, uuid. Ambiguous values (version=1.10, a commit's hash)
     is remarked on. A dot in a key makes a group; without --merge
     the group replaces the one before. All of one call is stored together or not at all. It works
     while NATS is down: the event waits in the outbox. Prints the event's ID.

@@ -23,7 +23,7 @@ def rebuild(compare: bool, as_json: bool, data_dir: Path | None) -> None:
     """Rebuild the view from log.db, beside the live one, and switch to it.
 
     The projector may run meanwhile, and readers go on: they see neither an error nor an older position. Killed at any
-    moment it leaves the live view as it is. If the old view was not what the log says, the tables are named.
+    moment it leaves the live view as it is. If the old view did not agree with the log, the tables are named.
 
     \b
     Example:

@@ -23,7 +23,7 @@ def retract(entity: EntityRef, keys: tuple[str, ...], reason: str, project: str 
     """Withdraw keys, groups or single paths of ENTITY, with a reason.
 
     Nothing is erased: the history keeps every value. To correct a value, log it again.
-    An ENTITY that the view does not know is an error.
+    An ENTITY that does not exist is an error.
 
     \b
     Example:

@@ -54,7 +54,7 @@ def stage(model: EntityRef, stage: str, reason: str | None, project: str | None,
 def _chosen(settings: Settings, model: EntityRef) -> str | None:
     """Return the latest version, with a note why it is; None where it is resolved later.
 
-    Raises UsageError for one whose run failed or is running: that is hardly the one that is meant.
+    Raises UsageError for one whose run failed or is running: it is probably not the one that is meant.
     """
     try:
         found = known(settings, model)
@@ -67,9 +67,7 @@ def _chosen(settings: Settings, model: EntityRef) -> str | None:
     assert isinstance(found, ModelVersion)
     with Client(settings.data_dir, settings.project) as client:
         if (why := _unfit(client, found)) is not None:
-            raise click.UsageError(
-                f"{found.reference} is the latest, but {why}: write {found.reference} if it is meant"
-            )
+            raise click.UsageError(f"{found.reference} is the latest, but {why}: write {found.reference} to use it")
         note(f"{found.reference} (the latest{_passed_over(client, found)})")
     return found.version
 

@@ -37,7 +37,7 @@ def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None,
     # The page is an extra of its own: without it everything else works.
     page = find_spec("starlette") is not None
     with StopSignals() as stop, EmbeddedStack(settings, note, with_dashboard=page) as stack:
-        # A server of yours may be away for long: only an embedded one must be there soon.
+        # Your own server may be away for long: only an embedded one must be there soon.
         if stack.wait_ready(stop.wait, None if settings.url else 60.0):
             _announce(stack, stack.wait_page(stop.wait), as_json)
         while not stop.wait(_SUPERVISE_SECONDS):

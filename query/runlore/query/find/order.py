@@ -98,7 +98,7 @@ def write_cursor(fingerprint: bytes, row: FoundRow) -> str:
 
 
 def read_cursor(text: str, fingerprint: bytes) -> FoundRow:
-    """The row a cursor stands for. Raises FilterError when it is none, or one of another question."""
+    """Return the row of a cursor. Raises FilterError when it is none, or one of another question."""
     try:
         padded = text + "=" * (-len(text) % 4)
         cursor = msgspec.msgpack.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=Cursor)

@@ -19,7 +19,7 @@ OWN = "e.entity_id"
 
 
 class KeyPaths(NamedTuple):
-    """Paths where a key's value may stand: of the entity itself, or of a step of the run that it is."""
+    """Paths where a key's value may be: of the entity itself, or of a step of the run that it is."""
 
     paths: tuple[int, ...]
     step: str | None = None
@@ -28,7 +28,7 @@ class KeyPaths(NamedTuple):
 
     @property
     def indexed(self) -> bool:
-        """True if the indexes on values know what stands here."""
+        """True if the indexes on values hold it."""
         return not self.inside
 
 
@@ -82,7 +82,7 @@ class Snapshot:
     # -- values --------------------------------------------------------------------------------------
 
     def exists(self, place: KeyPaths, test: str, ever: bool = False) -> str:
-        """Return whether a row `h` at the place passes a test; with `ever`, one of the past may as well."""
+        """Return whether a row `h` at the place passes a test; with `ever`, also one of the past."""
         subject = self._subject(place)
         if len(place.paths) == 1:
             path = self.bind(place.paths[0])

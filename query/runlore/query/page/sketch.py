@@ -22,7 +22,7 @@ _TIMES = "SELECT position, {clock}_us FROM events WHERE position IN (SELECT valu
 
 
 class Point(NamedTuple):
-    """One entry of a leaf: a number, or what stands between numbers (another value, an end)."""
+    """One entry of a leaf: a number, or what is between numbers (another value, an end)."""
 
     entry: int
     """The first entry of the leaf is 1."""
@@ -54,7 +54,7 @@ def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
 
     These are the first, the last, and the least and the largest of each stretch.
 
-    Between numbers stands what breaks a line: what is no number, not finite, or an end. Of a thinned past each stretch
+    Between numbers is what breaks a line: what is no number, not finite, or an end. Of a thinned past each stretch
     has at most one of these (an end rather than others) and the entry before it, on top of its numbers.
     Raises NotFoundError when the key was never a leaf here.
     """

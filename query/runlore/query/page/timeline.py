@@ -33,7 +33,7 @@ class Stops(NamedTuple):
 
 
 def stops(entity: Entity, position: int, limit: int = 1000) -> Stops:
-    """The stops in an entity's past, later than its moment as well; a run's are also those of its steps."""
+    """The stops in an entity's past, also later than its moment; a run's include those of its steps."""
     reader = entity.scope.reader
     with reader.read():
         ids = str([part.entity_id for _, part in entity.seen_at(NOW).parts()])

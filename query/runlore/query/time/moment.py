@@ -105,7 +105,7 @@ def micros_of(when: dt.datetime) -> int:
 
 
 def checked_moment(when: AsOf) -> int | dt.datetime:
-    """The position or time that is meant. Raises MomentError for what can be neither."""
+    """Return the event number or time of a value. Raises MomentError for what can be neither."""
     untyped: Any = when  # callers are
     if isinstance(untyped, str):
         return parse_when(untyped)

@@ -86,7 +86,7 @@ class Selection(msgspec.Struct, frozen=True):
     mentioned: tuple[PathParts, ...] | None = None
     """The same, as the filter mentions them."""
     fields: tuple[PathParts, ...] = ()
-    """Paths that the filter looks into: such a leaf is wanted as well, what lies below is not."""
+    """Paths that the filter looks into: such a leaf is wanted, too, what lies below is not."""
     matches: Matcher | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
