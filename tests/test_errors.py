@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import pickle
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import runlore
 from runlore import schemas
 from runlore.cli.app import exit_code
 from runlore.dashboard.answering import status_of
+from runlore.dashboard.visit import MissingEntityError
 from runlore.producer.outboxes.outbox import Outbox
 from runlore.projector import ArchiveReader
 from runlore.query import Client
@@ -75,6 +77,22 @@ def test_the_documented_exit_code_and_status_are_the_ones_given(name: str) -> No
     (row,) = re.findall(rf"^\| `{name}` \| .* \| (\d) \| (\d+) \|$", page, re.MULTILINE)
     error = CLASSES[name].__new__(CLASSES[name])
     assert (exit_code(error), status_of(error)) == tuple(map(int, row))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.MetadataTypeError([("a.b", "is a generator")]),
+        errors.EventTooLargeError(2, 1, [("a", 2)]),
+        errors.FilterError("expected a value", "a >", 4),
+        MissingEntityError("no model", ["model:m"]),
+        *(kind("why") for name, kind in CLASSES.items() if "__init__" not in vars(kind)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_comes_back_whole_from_another_process(error: RunloreError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.args, vars(again)) == (type(error), str(error), error.args, vars(error))
 
 
 def test_only_wire_knows_the_errors_of_nats() -> None:

@@ -41,10 +41,22 @@ Errors of other libraries become these in one place each:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class RunloreError(Exception):
     """Base of all errors Runlore raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the arguments of a subclass, which may be others than the message: errors come back from process pools.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[RunloreError], args: tuple[Any, ...], state: dict[str, Any]) -> RunloreError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ArgumentError(RunloreError, ValueError):
