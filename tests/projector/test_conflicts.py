@@ -85,7 +85,7 @@ def test_health_doctor_and_audit_report_it(tmp_path: Path, monkeypatch: pytest.M
     assert findings["quarantine"].outcome == "ok"
     verified = run_cli("audit", "verify", "--offline")
     assert verified.returncode == 0, verified.stdout
-    assert "2 events have an earlier one's ID and other content, the first at position 3" in verified.stdout
+    assert "2 events have an earlier one's ID and other content, the first of them event 3" in verified.stdout
     with running(read_settings(url="nats://127.0.0.1:1")) as service:
         service.folded(7)
         assert service.state.quarantined == 2

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
@@ -31,6 +30,7 @@ from runlore.producer.sending.known_stream import KnownStream
 from runlore.producer.sending.message import HEADER_ROOM, batch_headers, broken, commands, header_bytes, row_headers
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
+from runlore.wire.failures import NATS_ERRORS
 
 ACK_SECONDS = 5.0
 """After this long without an answer the connection is given up and the same rows are sent again."""
@@ -141,10 +141,10 @@ class Sender:
         try:
             await self._connection.publish(subject, payload, f"{self._inbox}.{token}")
             message = await asyncio.wait_for(answer, seconds)
-        except (OSError, nats.errors.Error) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise NoAnswerError(str(error) or type(error).__name__) from error
+        except TimeoutError:
+            raise
+        except NATS_ERRORS as error:
+            raise _no_answer(error) from error
         finally:
             del self._asked[token]
         if nobody_listens(message):
@@ -211,8 +211,8 @@ class Sender:
         self._check()
         try:
             await self._connection.publish(row.subject, row.payload, reply, headers)
-        except (OSError, nats.errors.Error) as error:
-            raise NoAnswerError(str(error) or type(error).__name__) from error
+        except NATS_ERRORS as error:
+            raise _no_answer(error) from error
 
     def _check(self) -> None:
         if self._answer is not None and self._answer.done():
@@ -227,6 +227,10 @@ class Sender:
                     f"the stream {self._others} answers for {STREAM_NAME}, which has not acknowledged an event"
                 ) from None
             raise NoAnswerError(f"no acknowledgement within {ACK_SECONDS:g} s") from None
+
+
+def _no_answer(error: Exception) -> NoAnswerError:
+    return NoAnswerError(str(error) or type(error).__name__)
 
 
 def _settle(answer: asyncio.Future[Any], outcome: object) -> None:

@@ -89,6 +89,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def wal_bytes(path: Path) -> int:
+    """Return the size of a database's write-ahead log."""
+    wal = path.with_name(path.name + "-wal")
+    return wal.stat().st_size if wal.exists() else 0
+
+
 def empty_wal(db: Database) -> None:
     """Move the write-ahead log into the file and cut it to nothing, unless a reader holds it: then try again later."""
     before = db.conn.execute("PRAGMA busy_timeout").fetchone()[0]

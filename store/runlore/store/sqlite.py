@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runlore.schemas.errors import FolderError
+from runlore.schemas.errors import CorruptLogError, FolderError
 from runlore.store.access import may, using
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ else:
     except ImportError:
         import sqlite3 as sqlite
 
-__all__ = ["BUSY_SECONDS", "is_damage", "is_refusal", "open_raw_reader", "open_reader", "sqlite"]
+__all__ = ["BUSY_SECONDS", "is_damage", "is_refusal", "log_error", "open_raw_reader", "open_reader", "sqlite"]
 
 BUSY_SECONDS = 5.0
 """How long a statement waits for the lock of another connection."""
@@ -38,6 +38,16 @@ def is_damage(error: sqlite.Error) -> bool:
     """Return whether an error is about what the file holds, not about the machine: disk, lock or memory."""
     code = getattr(error, "sqlite_errorcode", None)  # absent where the library itself raises
     return (code is not None and code & 0xFF in _DAMAGED) or str(error).startswith(_EMPTIED)
+
+
+def log_error(path: Path, error: sqlite.Error) -> Exception:
+    """Return the error for one of SQLite's about log.db: a locked file or a full disk stays what it is."""
+    if isinstance(error, sqlite.OperationalError):
+        return error
+    return CorruptLogError(
+        f"{path} is damaged ({error}): keep a copy, move it away, and start the projector; it copies the "
+        "stream again from the start. `runlore audit verify` says where the damage is. Nothing was changed"
+    )
 
 
 def open_reader(path: Path, timeout: float = BUSY_SECONDS) -> sqlite.Connection:

@@ -6,9 +6,9 @@ entity itself (a run's status, a model's stage), so that both have a past in the
 
 from __future__ import annotations
 
-from runlore.store.cells import SHORT_CELL
+from runlore.store.cells import ENDED_SQL, SHORT_CELL
 
-VIEW_SCHEMA = 2
+VIEW_SCHEMA = 3
 """Version of these tables; the query library reads no other."""
 
 TABLES = (
@@ -172,8 +172,8 @@ END"""
 _WHEN = "strftime('%Y-%m-%dT%H:%M:%fZ', ev.recorded_us / 1e6, 'unixepoch')"
 
 _ENTRY_COLUMNS = f"""
-    e.project, e.reference AS entity, e.kind, e.name, e.version, p.key, p.path, h.type,
-    {_READABLE} AS value, h.position, {_WHEN} AS recorded_at, a.user, a.host, ev.event_id
+    e.project, e.reference, e.kind, e.name, e.version, p.key, p.path, h.type,
+    {_READABLE} AS value, h.position, {_WHEN} AS created, a.user, a.host, ev.event_id
 """
 
 _ENTRY_JOINS = """
@@ -183,11 +183,11 @@ _ENTRY_JOINS = """
 
 READABLE_VIEWS = f"""
 CREATE VIEW current_metadata AS SELECT {_ENTRY_COLUMNS} FROM heads h {_ENTRY_JOINS}
-WHERE p.scope = 'metadata' AND h.type NOT IN ('removed', 'retracted');
+WHERE p.scope = 'metadata' AND h.type NOT IN {ENDED_SQL};
 
 CREATE VIEW metadata_history AS SELECT {_ENTRY_COLUMNS} FROM history h {_ENTRY_JOINS}
 WHERE p.scope = 'metadata';
 
 CREATE VIEW current_fields AS SELECT {_ENTRY_COLUMNS} FROM heads h {_ENTRY_JOINS}
-WHERE p.scope = 'field' AND h.type NOT IN ('removed', 'retracted');
+WHERE p.scope = 'field' AND h.type NOT IN {ENDED_SQL};
 """

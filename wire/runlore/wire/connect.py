@@ -13,16 +13,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import nats
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas.errors import FolderError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, FolderError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.store.access import using
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
+from runlore.wire.failures import NATS_ERRORS, is_denied, unavailable
 
 FIRST_RETRY_WAIT = 0.05
 CONNECT_TIMEOUT = 10.0
@@ -109,7 +108,7 @@ async def connect(
     """One connection attempt, each of whose steps may take `timeout` seconds.
 
     `on_error` hears what nats-py only reports asynchronously (permission violations, slow consumers).
-    Raises ServerUnavailableError with the reason.
+    Raises ServerUnavailableError with the reason, AccessDeniedError when it is about the user.
     """
     options = server_options(settings)
     connection = NatsConnection()
@@ -145,15 +144,15 @@ async def connect(
     except asyncio.CancelledError:
         await connection.close()
         raise
-    except (OSError, TimeoutError, nats.errors.Error) as error:
+    except NATS_ERRORS as error:
         await connection.close()
         reason = cause or error
-        if "authorization" in str(reason).lower() or _wants_credentials(connection, reason):
-            raise ServerUnavailableError(
+        if is_denied(reason) or _wants_credentials(connection, reason):
+            raise AccessDeniedError(
                 f"the NATS server refuses the connection: {reason}; give credentials (RUNLORE_CREDENTIALS), or "
                 "the data folder whose `runlore up` started it"
             ) from error
-        raise ServerUnavailableError(f"no NATS server answers: {str(reason) or type(reason).__name__}") from error
+        raise unavailable(reason, "no NATS server answers") from error
     connected = True
     return connection
 

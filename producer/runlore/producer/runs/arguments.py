@@ -12,6 +12,7 @@ import msgspec
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.runs.secret_names import is_secret_name
 from runlore.producer.runs.secrets import redact
+from runlore.schemas.names import is_unicode
 from runlore.schemas.values import decode_value, pack_metadata
 
 MAX_TEXT = 500
@@ -121,7 +122,7 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is int:
         return value if value.bit_length() <= MAX_INT_BITS else _LEFT_OUT
     if kind is str:
-        return value if len(value) <= MAX_TEXT and _is_unicode(value) else _LEFT_OUT
+        return value if len(value) <= MAX_TEXT and is_unicode(value) else _LEFT_OUT
     if kind not in (list, tuple, dict) or depth == 0 or len(value) > MAX_ITEMS:
         return _LEFT_OUT
     # A copy: the function may change what it was given before the event is stored.
@@ -139,14 +140,6 @@ def _plain_dict(value: dict[Any, Any], depth: int) -> Any:
     if any(type(name) is not str for name in names) or any(item is _LEFT_OUT for item in items):
         return _LEFT_OUT
     return dict(zip(names, items, strict=True))
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def pack_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from runlore.producer.actor import this_process
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import SETTINGS, Settings
 
-PLACE = ("RUNLORE_RUN_ID", "RUNLORE_STEP", "RUNLORE_PIPELINE", "RUNLORE_MODEL")
-PARENT = "RUNLORE_PARENT_PROCESS"
+PLACE = RUN_VARIABLE, STEP_VARIABLE, _, _ = tuple(
+    SETTINGS[name].variable for name in ("run", "step", "pipeline", "model")
+)
+PARENT = SETTINGS["parent_process"].variable
 """Names the process that set the others: a child may replace what Runlore set, never what a person set."""
 DELIVERY = {name: SETTINGS[name] for name in ("project", "url", "data_dir", "mode", "credentials")}
 """Settings that say where events go: a child that joins a run must send to the same log."""
@@ -30,8 +32,11 @@ def child_environment(place: dict[str, str], settings: Settings) -> dict[str, st
     """Every variable that a child needs to work in `place`."""
     values = {setting.variable: _text(settings, name) for name, setting in DELIVERY.items()}
     if not settings.credentials:
-        del values["RUNLORE_CREDENTIALS"]
-    recording = {"RUNLORE_RECORD": settings.record, "RUNLORE_REDACT": "on" if settings.redact else "off"}
+        del values[SETTINGS["credentials"].variable]
+    recording = {
+        SETTINGS["record"].variable: settings.record,
+        SETTINGS["redact"].variable: "on" if settings.redact else "off",
+    }
     return {**place, **values, **recording, PARENT: this_process().name}
 
 
@@ -52,7 +57,7 @@ class _Outside(NamedTuple):
     """What a child has to be told to send to the same log; None if the environment says otherwise."""
 
     def allows(self, place: Mapping[str, str]) -> bool:
-        own = (name in self.fixed and self.fixed[name] != place[name] for name in ("RUNLORE_RUN_ID", "RUNLORE_STEP"))
+        own = (name in self.fixed and self.fixed[name] != place[name] for name in (RUN_VARIABLE, STEP_VARIABLE))
         return self.delivery is not None and not any(own)
 
 
@@ -79,7 +84,7 @@ class Exported:
 
         What somebody else set is left alone. If it contradicts the place, the place is not exported.
         """
-        run = None if place is None else place["RUNLORE_RUN_ID"]
+        run = None if place is None else place[RUN_VARIABLE]
         outside = self._outside  # looked at once a run: a step must stay cheap
         if outside is None or outside.run != run or outside.settings is not settings:
             outside = self._outside = self._look(run, settings)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from runlore.producer.call_lock import CallLock
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.runs.board import Board, board_of, own_board
-from runlore.producer.runs.environment import EXPORTED, child_environment, place_variables
+from runlore.producer.runs.environment import EXPORTED, RUN_VARIABLE, STEP_VARIABLE, child_environment, place_variables
 from runlore.producer.runs.nesting import around, innermost, owner, take_out
 from runlore.schemas.limits import MAX_STEP_BYTES
 from runlore.schemas.names import check_name
@@ -160,9 +160,9 @@ class _Process:
         run = step = None
         if settings.run:
             model = parse_ref(settings.model) if settings.model else None
-            run = Run(check_name("RUNLORE_RUN_ID", settings.run), settings.pipeline, model)
+            run = Run(check_name(RUN_VARIABLE, settings.run), settings.pipeline, model)
             if settings.step:
-                step = Step(check_name("RUNLORE_STEP", settings.step, MAX_STEP_BYTES), run, model)
+                step = Step(check_name(STEP_VARIABLE, settings.step, MAX_STEP_BYTES), run, model)
         self.ambient, self.ambient_of = (run, step), settings
         if run is not None and settings.parent_process is not None and is_worker():
             self.parents_board = board_of(settings.data_dir, settings.parent_process)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runlore.projector.archiving.saved_log import saved
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
-from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer
+from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer, wal_bytes
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.subjects import STREAM_NAME
@@ -18,7 +18,7 @@ from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow, Received
 from runlore.store.log_tables import log_migrations, require_known_tables
-from runlore.store.sqlite import open_reader, sqlite
+from runlore.store.sqlite import log_error, open_reader, sqlite
 from runlore.wire.archived import Fate, StoredRange
 
 READ_BYTES = 32 * 1024 * 1024
@@ -82,7 +82,7 @@ class Archive:
                 )
             return cls(path, db)
         except sqlite.DatabaseError as error:
-            raise _corrupt(path, error) from error
+            raise log_error(path, error) from error
 
     def append(self, messages: Sequence[Received]) -> None:
         """Store messages that follow the position without a hole, all or none.
@@ -146,8 +146,7 @@ class Archive:
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
-        wal = self._path.with_name(self._path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        return wal_bytes(self._path)
 
     def checkpoint(self) -> None:
         """Empty the write-ahead log into the file, unless a reader holds it: then try again later."""
@@ -209,7 +208,7 @@ class ArchiveReader:
             require_known_tables(path, self._connection)
             self.epoch = _state(path, self._connection)[1]
         except sqlite.DatabaseError as error:
-            raise _corrupt(path, error) from error
+            raise log_error(path, error) from error
 
     @property
     def position(self) -> int:
@@ -229,7 +228,7 @@ class ArchiveReader:
         except sqlite.OperationalError:
             raise  # locked or a disk error: about the machine, not the data
         except sqlite.DatabaseError as error:
-            raise _corrupt(self._path, error) from error
+            raise log_error(self._path, error) from error
         return rows
 
     def at(self, position: int) -> LogRow | None:
@@ -259,7 +258,7 @@ def _state(path: Path, connection: sqlite.Connection) -> tuple[int, str]:
             raise
         row = None
     except sqlite.DatabaseError as error:
-        raise _corrupt(path, error) from error
+        raise log_error(path, error) from error
     if row is None:
         if _has_rows(connection):
             raise CorruptLogError(f"{path} has rows and has lost its position: `runlore audit verify` says more")
@@ -279,12 +278,3 @@ def _say_conflict(message: Received, first: int) -> None:
 def _has_rows(connection: sqlite.Connection) -> bool:
     there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log' AND type = 'table'").fetchone()
     return there is not None and connection.execute("SELECT 1 FROM log").fetchone() is not None
-
-
-def _corrupt(path: Path, error: Exception) -> Exception:
-    if isinstance(error, sqlite.OperationalError):
-        return error
-    return CorruptLogError(
-        f"{path} is damaged ({error}): keep a copy, move it away, and start the projector; it copies the "
-        "stream again from the start. Nothing was changed"
-    )

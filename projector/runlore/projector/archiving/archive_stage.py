@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import Callable
 
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.archive import Archive
@@ -31,6 +30,7 @@ from runlore.store.private_files import read_struct, write_struct
 from runlore.store.records import ArchivedStream
 from runlore.wire.connect import connect
 from runlore.wire.destinations import server_key
+from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.stream import StreamIdentity
 
 WATCH_SECONDS = 1.0
@@ -86,7 +86,7 @@ class ArchiveStage:
             await self._read(connection, intake)
         finally:
             self._state.connected, self._intake = False, None
-            with contextlib.suppress(nats.errors.Error, OSError):
+            with contextlib.suppress(*NATS_ERRORS):
                 await connection.close()
 
     async def _checked(self, connection: NatsConnection) -> int:

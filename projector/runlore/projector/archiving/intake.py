@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.pull import HEARTBEAT, Pull, require_open
 from runlore.schemas.errors import ServerUnavailableError
 from runlore.store.log_rows import Gap, Received
 from runlore.wire.api import ApiError
+from runlore.wire.failures import NatsError, unavailable
 from runlore.wire.frames import Frames
 from runlore.wire.headers import keep_raw_headers
 from runlore.wire.stream import next_sequence
@@ -79,8 +79,8 @@ class Intake:
                     return gap
                 await self._ask()
                 await self._woken()
-        except (ApiError, nats.errors.Error) as error:
-            raise ServerUnavailableError(f"reading the stream failed: {error}") from error
+        except (ApiError, NatsError) as error:
+            raise unavailable(error, "reading the stream failed") from error
 
     async def close(self) -> None:
         """Stop listening."""

@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.holes import find_holes
@@ -24,6 +23,7 @@ from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.connect import connect
+from runlore.wire.failures import NATS_ERRORS
 
 SHARE = 0.1
 """Of the time: the rest it rests, so that events that arrive are not delayed."""
@@ -72,7 +72,7 @@ class Patrol:
                 await asyncio.sleep(max(PAUSE_SECONDS, (time.perf_counter() - started) * (1 / SHARE - 1)))
                 intake.resume()
         finally:
-            with contextlib.suppress(nats.errors.Error, OSError):
+            with contextlib.suppress(*NATS_ERRORS):
                 await connection.close()
 
     def _miss(self, rows: Sequence[tuple[int, object, object]]) -> None:

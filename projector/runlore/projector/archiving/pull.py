@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -20,6 +19,7 @@ from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.log_rows import Received
 from runlore.wire.api import api
+from runlore.wire.failures import NatsError
 from runlore.wire.frames import Frames
 from runlore.wire.headers import event_id_of, raw_headers
 
@@ -112,7 +112,7 @@ class Pull:
     async def stop(self) -> None:
         """Stop listening; the server forgets the consumer by itself."""
         if self._subscription is not None:
-            with contextlib.suppress(nats.errors.Error):  # it went with the connection
+            with contextlib.suppress(NatsError):  # it went with the connection
                 await self._subscription.unsubscribe()
 
     async def _on_message(self, message: Msg) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.intake import Intake
@@ -23,6 +22,7 @@ from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 from runlore.store.sqlite import sqlite
 from runlore.wire.connect import connect
+from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.stream import StreamInfo, get_message, next_sequence, stream_info
 
 SAMPLE = 200
@@ -72,7 +72,7 @@ async def compare_stream(
             report = msgspec.structs.replace(report, note=note)
         return report, problems
     finally:
-        with contextlib.suppress(nats.errors.Error, OSError):
+        with contextlib.suppress(*NATS_ERRORS):
             await connection.close()
 
 

@@ -15,7 +15,7 @@ from runlore.projector.fold.pending import Pending, next_id
 from runlore.projector.fold.projection import Reads
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
-from runlore.store.cells import Cell, from_cell, to_cell
+from runlore.store.cells import ENDED, ENDED_SQL, Cell, from_cell, to_cell
 from runlore.store.sqlite import sqlite
 
 MAX_CACHED_ENTITIES = 50_000
@@ -216,7 +216,7 @@ class Rows:
         if found is None:
             rows = self._reads.execute(
                 "SELECT p.key, h.path_id FROM heads h JOIN paths p USING (path_id) WHERE h.entity_id = ?"
-                " AND p.scope = 'metadata' AND h.type NOT IN ('removed', 'retracted') ORDER BY h.path_id",
+                f" AND p.scope = 'metadata' AND h.type NOT IN {ENDED_SQL} ORDER BY h.path_id",
                 (entity_id,),
             )
             leaves: Leaves = {}
@@ -238,7 +238,7 @@ class Rows:
         path_id = self.path_id("field", (name,))
         if (entity_id, path_id) not in self._fields:
             row = self._one("SELECT type, value FROM heads WHERE entity_id = ? AND path_id = ?", (entity_id, path_id))
-            live = bool(row) and row[0] not in ("removed", "retracted")
+            live = bool(row) and row[0] not in ENDED
             self._fields[entity_id, path_id] = from_cell(row[0], row[1]) if live else None
         return self._fields[entity_id, path_id]
 

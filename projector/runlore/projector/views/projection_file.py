@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from runlore.projector.database import OpenFiles, empty_wal, open_writer
+from runlore.projector.database import OpenFiles, empty_wal, open_writer, wal_bytes
 from runlore.projector.fold import Fold, FoldResult, Projection
 from runlore.schemas.errors import CorruptLogError
 from runlore.store.database import Database
@@ -63,8 +63,7 @@ class ProjectionFile:
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
-        wal = self.path.with_name(self.path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        return wal_bytes(self.path)
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, as far as readers allow."""
