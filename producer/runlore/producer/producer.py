@@ -52,7 +52,7 @@ _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
 class Producer:
-    """Emits events through an outbox of its own. Settings are those of the environment and the arguments.
+    """Emits events through its own outbox. Settings come from the environment and the arguments.
 
         async with Producer(project="churn") as producer:
             receipt = await producer.emit(NoteAdded((EntityRef("model", "churn"),), "looks good"))
@@ -145,13 +145,13 @@ class Producer:
         try:
             self._store_aside()
         except OutboxError:
-            with contextlib.suppress(ValueError):  # another thread was faster
+            with contextlib.suppress(ValueError):  # another thread stored it
                 self._aside.remove(aside)
             if not aside.done:
                 raise
 
     def has_emitted(self, aside: PutAside) -> bool:
-        """Whether the event is in the outbox, or will be, whatever happens to the call that emits it."""
+        """Return whether the event is in the outbox, or will be, whatever happens to the call that emits it."""
         return aside in self._aside or aside.done
 
     def settle(self) -> None:
@@ -191,7 +191,7 @@ class Producer:
                 self._session = None
 
     def flush(self, timeout: float | None = None) -> FlushReport:
-        """Wait until the log has everything emitted so far; `timeout` in seconds, default RUNLORE_FLUSH_TIMEOUT.
+        """Wait until everything emitted so far is in the log; `timeout` in seconds, default RUNLORE_FLUSH_TIMEOUT.
 
         Waits the whole time even when the server is away, and says what is unsent then. Without either a first
         connection may take 10 s, and everything after it 5 s.

@@ -32,15 +32,15 @@ from runlore.wire.destinations import server_key
 STOP_SECONDS = 1.0
 _LARGEST_KEYS = 5
 _BEGAN = new_id()
-"""What ended processes left since then may be a child's: it is sent before this process ends. Older outboxes are not
-this one's to wait for."""
+"""Outboxes that ended processes left since then may be a child's: they are sent before this process ends. It does not
+wait for older ones."""
 _encode = msgspec.msgpack.Encoder().encode
 _UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
 class FlushReport(NamedTuple):
-    """What a flush left behind."""
+    """Result of a flush."""
 
     unsent: int
     """Events of this process still in its outbox."""
@@ -55,9 +55,9 @@ class ClosedError(Exception):
 class Session:
     """Raises OutboxError when the outbox cannot be opened.
 
-    An exception may end a call at any instruction (Ctrl-C, an alarm handler). The number that is being stored stands
-    in `_trying` before the row goes into the outbox, and in `last_seq` after it; where the two differ, the next call
-    asks the outbox what became of it.
+    An exception may end a call at any instruction (Ctrl-C, an alarm handler). The number that is being stored is in
+    `_trying` before the row goes into the outbox, and in `last_seq` after it; if the two differ, the next call looks
+    whether the outbox has the row.
     """
 
     def __init__(self, settings: Settings, traceparent: str | None, aside: Aside) -> None:
@@ -75,10 +75,10 @@ class Session:
         self.relay: Relay | None = None
         self.book: AckBook | None = None
         self._source: Source | None = None
-        if settings.mode == "online" and not sys.is_finalizing():  # no thread would start any more
+        if settings.mode == "online" and not sys.is_finalizing():  # no thread can start any more
             try:
                 self._start_relay()
-            except BaseException:
+            except BaseException:  # KeyboardInterrupt above all: nobody else would close this outbox
                 if self.relay is None:
                     self.outbox.close()
                 raise
@@ -227,7 +227,7 @@ class Session:
         return self._closed
 
     def flush(self, timeout: float | None) -> FlushReport:
-        """Wait until everything emitted so far is stored or refused, at most `timeout` seconds.
+        """Wait up to `timeout` seconds until everything emitted so far is stored or refused.
 
         None: as long as the setting says.
         """

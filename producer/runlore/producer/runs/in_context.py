@@ -1,4 +1,4 @@
-"""Functions that take the run and step of here with them, wherever they are called."""
+"""Functions bound to the current run and step, wherever they are called."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class _Carried(NamedTuple):
     step: tuple[str, EntityRef | None, tuple[str, ...]] | None
     """Name, model and outputs."""
     variables: dict[str, str]
-    """Where its events go."""
+    """Settings that say where its events go."""
 
 
 def _carried(run: Run | None, step: Step | None) -> _Carried | None:
