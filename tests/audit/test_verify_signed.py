@@ -14,7 +14,7 @@ from tests.audit.logs import Folder, message, messages
 
 
 def rewrite(folder: Folder, until: int, change: tuple[int, bytes]) -> None:
-    """Make the whole log anew with one payload changed: rows, leaves, nodes and state all agree."""
+    """Recreate the whole log with one payload changed: rows, leaves, nodes and state all agree."""
     other = Folder(folder.log.parent / "forged")
     other.log.parent.mkdir()
     rows = [message(at, change[1]) if at == change[0] else message(at) for at in range(1, until + 1)]

@@ -179,7 +179,7 @@ def test_a_projector_that_catches_up_is_a_note(
 def test_another_stream_is_named(archived: DataDir, settings: Settings) -> None:
     tamper(archived.log, "UPDATE log_state SET epoch = 'other'")
     [problem] = compare(settings, archived, False)[1]
-    assert "made anew" in problem.what
+    assert "recreated" in problem.what
 
 
 def test_a_stream_cut_short_is_named(archived: DataDir, settings: Settings) -> None:

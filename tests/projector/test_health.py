@@ -9,7 +9,7 @@ from service_tools import get, get_json, running, spawn, status
 from runlore.cli.server import EmbeddedServer
 from runlore.projector import state
 from runlore.projector.health import Health
-from runlore.projector.metrics import Metrics
+from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas import Settings, read_settings
 from runlore.store.folder import DataDir
@@ -56,7 +56,7 @@ def test_not_ready_while_nats_is_away(settings: Settings, data: DataDir) -> None
 
 def test_ready_and_live_say_no_when_they_should(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = ServiceState(connected=True, fold_running=True, stream_last=11, folded=0)
-    health = Health(read_settings(max_lag=10), seen, Metrics(seen, data))
+    health = Health(read_settings(max_lag=10), seen, ProjectorMetrics(seen, data))
     health.start()
     try:
         code, body = get_json(f"{health.url}/readyz")

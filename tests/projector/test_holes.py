@@ -82,7 +82,7 @@ def test_the_counts_of_a_stream_tell_of_a_hole(tmp_path: Path, data: DataDir) ->
 
         whole, longer, cut = with_nats(settings, look)
         assert (whole, longer) == (None, None)
-        assert cut == "the stream lost 11 messages that log.db has, the first at position 1"
+        assert cut == "the stream lost 11 messages that log.db has, the first is event 1"
 
 
 def test_positions_that_were_given_away_after_the_last_message_are_a_gap(tmp_path: Path, data: DataDir) -> None:

@@ -102,11 +102,11 @@ class Pull:
             await self._connection.publish(self._subject, msgspec.json.encode(request), reply=inbox)
 
     def silent(self) -> bool:
-        """Whether an open request has brought neither message nor heartbeat for too long."""
+        """Return whether an open request has brought neither message nor heartbeat for too long."""
         return bool(self._requests) and self._time() - self._heard > SILENCE
 
     def hear(self) -> None:
-        """Start measuring silence anew, because we did not listen ourselves."""
+        """Restart the silence timer after a time in which we did not listen."""
         self._heard = self._time()
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Verify log.db: recompute its tree from raw bytes, and hold it against what is stored and what was signed.
+"""Verify log.db: recompute its tree from raw bytes, and compare it with the stored and the signed one.
 
 The tree in the file is never trusted. It serves to name the row that changed: the recomputed leaf hashes are compared
 with the stored ones, block by block. Whoever changes those as well is caught by the signed checkpoints.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from runlore.projector.audit.findings import Place, Problem, VerifyReport
+from runlore.projector.audit.findings import AuditPart, Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaves import LeafError, LeafKind, leaves
 from runlore.projector.audit.opening import open_audited
@@ -26,11 +26,11 @@ from runlore.store.audit.tree import BLOCK, BLOCK_LEVEL, Tree, read_tree
 from runlore.store.sqlite import sqlite
 
 Progress = Callable[[int, int], None]
-"""Hears the verified position and the last one."""
+"""Called with the verified position and the last one."""
 
 
 class _WrongError(Exception):
-    def __init__(self, place: Place, what: str, position: int | None = None) -> None:
+    def __init__(self, place: AuditPart, what: str, position: int | None = None) -> None:
         self.problem = Problem(place=place, what=what, position=position)
         super().__init__(what)
 

@@ -1,4 +1,4 @@
-"""Follow: keep a projection of one's own up to date with log.db, from event 1 on."""
+"""Follow: keep a custom projection up to date with log.db, from event 1 on."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ def follow(
     data: DataDir,
     stop: threading.Event | None = None,
     progress: Progress | None = None,
-    said: Callable[[ProjectionFile], None] | None = None,
+    after_batch: Callable[[ProjectionFile], None] | None = None,
 ) -> Path:
     """Fold everything of log.db that the projection's file does not have, then what comes, until `stop` is set.
 
-    Without `stop` it returns at the end of the log. `progress` hears of the way there, `said` of each batch after it.
+    Without `stop` it returns at the end of the log. `progress` is told of the way there, `after_batch` is
+    called after each later batch.
     The files of other versions go once this one has caught up. Raises NotFoundError without a log, FolderBusyError
     when another process follows with the same projection, SettingsError.
     """
@@ -60,8 +61,8 @@ def follow(
         while stop is not None and not stop.is_set():
             if not _catch_up(log, file, None):
                 stop.wait(POLL_SECONDS)
-            elif said is not None:
-                said(file)
+            elif after_batch is not None:
+                after_batch(file)
         file.checkpoint()
     return path
 

@@ -1,4 +1,4 @@
-"""Looking for damage in a view that is in use, and how often damage is mended."""
+"""Looking for damage in a view that is in use, and limiting rebuilds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runlore.store.sqlite import is_damage, open_reader, sqlite
 
 LOOK_SECONDS = 60.0
 LOOK_SHARE = 0.01
-"""Looking takes no more than this share of the time, however large the view."""
+"""The check takes no more than this share of the time, however large the view."""
 
 MOST_REBUILDS = 5
 REBUILD_SECONDS = 600.0
@@ -49,11 +49,11 @@ class LookThrough:
         try:
             with contextlib.closing(open_reader(self._path)) as connection:
                 connection.set_progress_handler(self._closed.is_set, 100_000)
-                said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+                finding = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite.DatabaseError as error:
-            said = str(error) if is_damage(error) else "ok"  # interrupted, removed, busy: the fold meets it itself
-        if said != "ok" and not self._closed.is_set():
-            self._found(f"it is damaged: {said}")
+            finding = str(error) if is_damage(error) else "ok"  # interrupted, removed, busy: the fold meets it itself
+        if finding != "ok" and not self._closed.is_set():
+            self._found(f"it is damaged: {finding}")
         ended = time.monotonic()
         self._due = ended + max(LOOK_SECONDS, (ended - begun) / LOOK_SHARE)
 
