@@ -1,4 +1,4 @@
-"""Settings: one row each, read from the environment once, cast, and loud when they make no sense."""
+"""Settings: one row each, read from the environment once and cast; invalid values raise."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ SETTINGS: dict[str, Setting] = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of one process; `SETTINGS` says what each means."""
+    """All settings of one process; `SETTINGS` describes each."""
 
     data_dir: Path
     url: str | None

@@ -21,7 +21,7 @@ EPOCH_KEY = "runlore.epoch"
 FORMER_EPOCHS_KEY = "runlore.former_epochs"
 """Names, comma-separated, the epochs that a restored stream goes on from: what waits for one may be sent to it."""
 ARCHIVE_SUBJECT = "runlore_archive"
-"""Where the projector answers which stream it archives, and with `.<epoch>` behind it which events it has archived.
+"""The projector answers here which stream it archives, and with `.<epoch>` appended which events it has archived.
 Outside `runlore.>`: the stream must not store the questions."""
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")

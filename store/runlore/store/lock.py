@@ -64,7 +64,7 @@ class FolderLock:
         os.pwrite(self.descriptor, f"{self._purpose}, process {pid}, since {since}".encode(), 0)
 
     def holder(self) -> str:
-        """What the holder wrote: purpose, process, and since when."""
+        """Return the holder's own description: purpose, process, and since when."""
         try:
             return self._path.read_text() or "another process"
         except OSError:

@@ -62,7 +62,7 @@ def patience(settings: Settings, failures: int) -> float:
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
-    """Where the server is and how to log in: RUNLORE_URL, or the embedded server of the data folder.
+    """Return the server's address and login: RUNLORE_URL, or the embedded server of the data folder.
 
     Raises ServerUnavailableError when neither is known.
     """
@@ -159,7 +159,7 @@ async def connect(
 
 
 def _wants_credentials(connection: NatsConnection, reason: Exception) -> bool:
-    """Whether a server that asked for credentials closed the connection instead of saying why.
+    """Return whether a server that asked for credentials closed the connection instead of saying why.
 
     It says why and closes at once; with the client's next line still unread, the kernel resets the connection,
     and the reason is lost.
