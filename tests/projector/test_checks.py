@@ -50,7 +50,7 @@ def test_another_epoch_means_recreated(tmp_path: Path) -> None:
 
 
 def test_an_end_before_ours_means_a_lost_tail(tmp_path: Path) -> None:
-    check_fails(tmp_path, "lost its tail.*position 9.*log.db at 10", StreamIdentity("epoch-1", 1, 9))
+    check_fails(tmp_path, "lost its tail.*event 9.*log.db at event 10", StreamIdentity("epoch-1", 1, 9))
 
 
 @pytest.mark.parametrize(

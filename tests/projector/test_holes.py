@@ -51,7 +51,7 @@ def test_a_flipped_bit_is_noticed_after_a_clean_restart(
     server.start()
     with running(settings) as service:
         until(lambda: "stream" in service.state.problems)
-        assert f"position {position}" in service.state.problems["stream"]
+        assert f"event {position}" in service.state.problems["stream"]
         assert "`runlore stream restore`" in service.state.problems["stream"]
         said = until(lambda: (now := status(data)) and now.problems and now)
         assert "log.db has" in said.problems[0]
