@@ -103,7 +103,7 @@ def test_a_setting_says_which_arguments_are_recorded_where_the_decorator_does_no
     assert recorded(settings) == [{}, found]
 
 
-def test_what_cannot_be_recorded_is_said_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_selection_of_arguments_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(rows: str, lr: float = 0.1) -> None: ...
 
     with pytest.raises(TypeError, match=r"record='learning_rate': fit has no such argument; it has rows, lr"):
@@ -149,7 +149,7 @@ def test_what_a_function_changes_later_is_recorded_as_it_was() -> None:
     assert found["rows"] == [1, 2]
 
 
-def test_what_looks_secret_is_never_recorded_whatever_was_asked() -> None:
+def test_what_looks_secret_is_never_recorded_even_when_selected() -> None:
     def connect(
         user: str, password: str = "p", api_key: str = "k", auth_token: str = "t", config: Any = None
     ) -> None: ...

@@ -45,7 +45,7 @@ def targets(events: list[Event]) -> dict[int, tuple[str, ...]]:
     }
 
 
-def test_a_pipeline_and_its_steps_say_when_they_start_and_finish(emitted: Any) -> None:
+def test_a_pipeline_and_its_steps_record_their_start_and_end(emitted: Any) -> None:
     @step
     def load() -> list[int]:
         return [1]
@@ -81,7 +81,7 @@ def test_a_pipeline_and_its_steps_say_when_they_start_and_finish(emitted: Any) -
     assert events[4].fact == StepStarted(EntityRef("model", "other"))
 
 
-def test_a_step_outside_a_run_opens_a_run_of_its_own(emitted: Any) -> None:
+def test_a_step_outside_a_run_opens_its_own_run(emitted: Any) -> None:
     @step
     def alone() -> None:
         where(1)
@@ -136,7 +136,7 @@ def test_one_context_object_is_one_run(emitted: Any) -> None:
         run_context()
 
 
-def test_joining_a_run_says_neither_start_nor_end(emitted: Any) -> None:
+def test_joining_a_run_records_neither_start_nor_end(emitted: Any) -> None:
     with run_context(run_id="r9"), step_context("evaluate"):
         where(1)
     with step_context("report", run_id="r9"):
@@ -148,7 +148,7 @@ def test_joining_a_run_says_neither_start_nor_end(emitted: Any) -> None:
     assert {event.run for event in emitted()} == {"r9"}
 
 
-def test_the_model_in_context_is_meant_unless_another_is_named(emitted: Any) -> None:
+def test_the_model_in_context_is_used_unless_another_is_named(emitted: Any) -> None:
     with pytest.raises(MissingContextError, match="model_name="):
         log_model_metadata({"n": 0})
     with run_context("nightly", model=Model("churn", "3")):

@@ -117,7 +117,7 @@ def test_a_call_repeated_after_it_failed_is_linked_to_the_failed_one(emitted: An
     assert first != second
 
 
-def test_a_run_says_which_failed_run_it_tries_again(emitted: Any) -> None:
+def test_a_run_names_the_failed_run_that_it_retries(emitted: Any) -> None:
     with run_context("nightly", retry_of="r1"):
         pass
     assert str(emitted()[0].fact.retry_of) == "run:r1"

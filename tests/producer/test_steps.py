@@ -119,7 +119,7 @@ def test_what_a_partial_brings_is_consumed(emitted: Any) -> None:
     assert (consumed, started(emitted())[-1]) == (["use"], ("use", {"n": 3}))
 
 
-def test_wrapped_functions_and_mocks_are_steps_as_the_functions_that_they_stand_for(emitted: Any) -> None:
+def test_wrapped_functions_and_mocks_are_steps_like_the_functions_they_wrap(emitted: Any) -> None:
     def logging(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def inner(*args: Any, **kwargs: Any) -> Any:

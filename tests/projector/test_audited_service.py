@@ -130,7 +130,7 @@ def roll_back(data: DataDir, last: int) -> None:
 
 
 def say(data: DataDir, archived: int, **changes: Any) -> None:
-    """Let the projector have said that it runs and archived so much."""
+    """Let the projector have reported that it runs and what it has archived."""
     told = status(data)
     assert told
     fresh = {"archived": archived, "updated": time.time(), "stopped": None, "connected": True, **changes}

@@ -53,15 +53,15 @@ def test_a_flipped_bit_is_noticed_after_a_clean_restart(
         until(lambda: "stream" in service.state.problems)
         assert f"event {position}" in service.state.problems["stream"]
         assert "`runlore stream restore`" in service.state.problems["stream"]
-        said = until(lambda: (now := status(data)) and now.problems and now)
-        assert "log.db has" in said.problems[0]
-        assert get_json(said.http + "/readyz")[1]["problems"] == list(said.problems)
+        shown = until(lambda: (now := status(data)) and now.problems and now)
+        assert "log.db has" in shown.problems[0]
+        assert get_json(shown.http + "/readyz")[1]["problems"] == list(shown.problems)
         publish_all(settings, made_events(3))
         service.folded(service.state.stream_last)  # it goes on: log.db has what the stream lost
     assert len(log_rows(data.log)) == 28
 
 
-def test_the_counts_of_a_stream_tell_of_a_hole(tmp_path: Path, data: DataDir) -> None:
+def test_the_counts_of_a_stream_reveal_a_hole(tmp_path: Path, data: DataDir) -> None:
     with open_server(tmp_path) as (_, settings):
         with running(settings) as service:
             until(lambda: service.state.connected)

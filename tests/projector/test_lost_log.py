@@ -33,11 +33,11 @@ def test_a_lost_log_is_copied_again_loudly_when_the_stream_has_all_that_the_view
         data.log.unlink()
     else:
         data.log.write_bytes(b"")
-    with capture_logs() as said, running(settings) as service:
+    with capture_logs() as lines, running(settings) as service:
         service.folded(20)
     assert log_rows(data.log) == before
     assert (data.current_view(), view_digest(view)) == (view, digest)
-    assert any("log.db was missing: it is copied again from the stream" in line["event"] for line in said)
+    assert any("log.db was missing: it is copied again from the stream" in line["event"] for line in lines)
 
 
 async def _made_again(connection: NatsConnection, settings: Settings, count: int) -> None:
@@ -211,7 +211,7 @@ def _goes_on(settings: Settings, position: int) -> None:
         service.folded(position + 5)
 
 
-def test_a_lost_signing_key_is_not_made_again_until_somebody_says_so(
+def test_a_lost_signing_key_is_not_replaced_until_somebody_says_so(
     settings: Settings, data: DataDir, server: EmbeddedServer
 ) -> None:
     archive_some(settings)

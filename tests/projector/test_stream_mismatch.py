@@ -74,9 +74,9 @@ def stops_with_mismatch(settings: Settings, says: str) -> None:
     assert isinstance(error, StreamMismatchError)
     assert says in str(error)
     assert (log_rows(data.log), history(data)) == before
-    said = status(data)
-    assert said is not None
-    assert says in (said.stopped or "")
+    now = status(data)
+    assert now is not None
+    assert says in (now.stopped or "")
     process = spawn(settings)
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 4
