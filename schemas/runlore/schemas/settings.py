@@ -140,7 +140,7 @@ SETTINGS: dict[str, Setting] = {
         "RUNLORE_CONFIRM",
         "auto",
         _confirm,
-        "keep acknowledged events in the outbox until they are archived: auto (if the stream has one replica), always, never",
+        "keep acknowledged events in the outbox until archived: auto (if the stream has one replica), always, never",
     ),
     "keep_bytes": Setting("RUNLORE_KEEP_BYTES", "67108864", _count, "maximum bytes of such events in one outbox"),
     "keep_seconds": Setting("RUNLORE_KEEP_SECONDS", "604800", _seconds, "maximum seconds to keep them"),
