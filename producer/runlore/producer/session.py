@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import time
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from runlore.producer.actor import this_actor
 from runlore.producer.aside import Aside, PutAside
+from runlore.producer.facts import too_large
 from runlore.producer.outboxes.ledger import Destination
 from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
 from runlore.producer.outboxes.rescue import is_damage
@@ -20,7 +19,7 @@ from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
 from runlore.producer.sending.source import Source
 from runlore.producer.warn import warn_not_stored
 from runlore.schemas.codec import encode_event
-from runlore.schemas.errors import EventTooLargeError, OutboxError
+from runlore.schemas.errors import OutboxError
 from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
 from runlore.schemas.ids import new_id
 from runlore.schemas.limits import COUNTED_BYTES
@@ -30,11 +29,9 @@ from runlore.store.folder import DataDir
 from runlore.wire.destinations import server_key
 
 STOP_SECONDS = 1.0
-_LARGEST_KEYS = 5
 _BEGAN = new_id()
 """Outboxes that ended processes left since then may be a child's: they are sent before this process ends. It does not
 wait for older ones."""
-_encode = msgspec.msgpack.Encoder().encode
 _UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
@@ -318,11 +315,3 @@ def _destination(settings: Settings) -> Destination:
     # Offline and without a URL nobody knows yet who will send the events.
     known = settings.mode == "online" or settings.url is not None
     return Destination(server_key(settings) if known else None, settings.project)
-
-
-def too_large(fact: AnyFact, size: int, limit: int) -> EventTooLargeError:
-    """The error for an event over the limit, naming its largest keys."""
-    metadata: dict[str, Any] = getattr(fact, "metadata", None) or getattr(fact, "parameters", None) or {}
-    sizes = [(str(key), len(_encode(value))) for key, value in metadata.items()]
-    sizes.sort(key=lambda pair: pair[1], reverse=True)
-    return EventTooLargeError(size, limit, sizes[:_LARGEST_KEYS])
