@@ -120,7 +120,7 @@ def _scroll(page: Page) -> None:
     page.mouse.move(box["x"] + 500, box["y"] + 300)
     page.evaluate("begin()")
     late = time.monotonic() + 120
-    # Asked without a walk over the document, which would be a long task of its own.
+    # Asked without a walk over the document, which would itself be a long task.
     while page.evaluate("!document.querySelector('[data-next-link]').hidden") and time.monotonic() < late:
         for _ in range(4):
             page.mouse.wheel(0, WHEEL)

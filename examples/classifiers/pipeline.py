@@ -3,7 +3,7 @@
     runlore up                                              # in one terminal
     python examples/classifiers/pipeline.py --name baseline # in another
 
-Every step is a process of its own: the context travels in environment variables (`run.env()`), so the
+Every step is a separate process: the context travels in environment variables (`run.env()`), so the
 steps could also run on other machines.
 """
 

@@ -40,7 +40,7 @@ class Publisher:
         while self.acknowledged < len(self._rows):
             try:
                 await self._publish()
-            except Exception:
+            except Exception:  # the server is killed at any moment, and nats-py raises many things then
                 await asyncio.sleep(0.1)
 
     async def _publish(self) -> None:

@@ -68,7 +68,7 @@ def reading(data: DataDir) -> Iterator[None]:
                 try:
                     position = client.position
                     assert client.get("model:m1@1").metadata
-                except Exception as error:
+                except Exception as error:  # any error of a reader is what this test looks for
                     wrong.append(repr(error))
                 else:
                     wrong.extend([f"from {seen} back to {position}"] if position < seen else [])

@@ -64,4 +64,4 @@ class PutAside:
 
 
 Aside = deque[PutAside]
-"""A producer's events put aside, oldest first. Appending and removing one is atomic."""
+"""A producer's deferred events, oldest first. Appending and removing one is atomic."""

@@ -143,7 +143,7 @@ class Producer:
         return aside in self._aside or aside.done
 
     def settle(self) -> None:
-        """Store what was put aside, unless this is inside another call of this thread."""
+        """Store deferred events, unless this is inside another call of this thread."""
         try:
             self._store_aside()
         except OutboxError as error:

@@ -92,7 +92,7 @@ class Session:
         self.relay = relay
 
     def _newest(self) -> int:
-        """The last number, for the relay; also stores what an interrupted call left put aside."""
+        """The last number, for the relay; also stores events that an interrupted call left deferred."""
         if self._aside:
             self._settled()
         return self.last_seq
@@ -155,9 +155,9 @@ class Session:
         return Receipt(event_id, seq, self.book)
 
     def settle(self) -> bool:
-        """Store what was put aside, and find the counter after an interruption; False inside a call of this thread.
+        """Store deferred events, and restore the counter after an interruption; False inside a call of this thread.
 
-        Raises OutboxError; what is not stored stays put aside.
+        Raises OutboxError; events that are not stored stay deferred.
         """
         frame = _getframe()
         if not self._lock.take(frame):
@@ -192,7 +192,7 @@ class Session:
             self.last_seq = seq
 
     def _store_aside(self, aside: PutAside) -> None:
-        """Store the oldest event put aside, once: where it has a number, an interrupted call stored it."""
+        """Store the oldest deferred event, once: if it has a number, an interrupted call stored it."""
         if not aside.seq:
             seq = self._trying = self.last_seq + 1
             aside.seq = seq

@@ -134,8 +134,8 @@ async def connect(
             allow_reconnect=False,
             # Without these, the first attempt at a server that is down is repeated for two minutes.
             max_reconnect_attempts=1,
-            reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int, but a float is slept as well
-            connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int, but a float is waited as well
+            reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int; a float works
+            connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int; a float works
             pending_size=PENDING_BYTES,
             error_cb=heard,
             closed_cb=closed,

@@ -88,7 +88,7 @@ class Call(abc.ABC):
         try:
             value = await result
             self.done(value)
-        except BaseException as error:  # a cancelled or interrupted call has failed as well; it goes on to the caller
+        except BaseException as error:  # cancelled and interrupted calls have failed too
             self.end(error)
             raise
         else:

@@ -24,7 +24,7 @@ def in_context(function: Callable[P, R]) -> Callable[P, R]:
             pool.map(in_context(evaluate), folds)
 
     It can be pickled if `function` can: another process then joins the run, as with `.env()`. Coroutine functions are
-    taken as well. Outside a run the function is called as it is. Raises TypeError for a generator function.
+    accepted too. Outside a run the function is called as it is. Raises TypeError for a generator function.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{_name(function)} yields: wrap a function that returns, or open run_context inside it")

@@ -83,7 +83,7 @@ def _parts(annotation: Any) -> list[tuple[str, Any]] | None:
         fields = typing.get_type_hints(cast(object, annotation), include_extras=True)
     except _UNRESOLVED:
         return None
-    # A named tuple is one value, unless it names an output of its own.
+    # A named tuple is one value, unless one of its fields names an output.
     return list(fields.items()) if any(any(_configs(part)) for part in fields.values()) else None
 
 

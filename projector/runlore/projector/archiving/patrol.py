@@ -42,7 +42,7 @@ class Patrol:
         self._lost = 0
 
     async def walk(self, connection: NatsConnection, position: int) -> None:
-        """Look at counts and some messages over `connection`, then at every message over one of its own.
+        """Check counts and some messages over `connection`, then every message over a separate one.
 
         Ends early when NATS goes away: the next connect begins again.
         """

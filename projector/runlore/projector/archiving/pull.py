@@ -1,4 +1,4 @@
-"""One ephemeral consumer, read by raw pull requests to an inbox of our own.
+"""One ephemeral consumer, read by raw pull requests to our own inbox.
 
 nats-py's own fetch makes a task, a timer and an ID for every message; this takes a third of the time.
 """

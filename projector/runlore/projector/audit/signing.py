@@ -49,7 +49,7 @@ class CheckpointWriter:
             raise CorruptLogError(
                 f"{key} is missing, and log.db has checkpoints that were signed with it: put it back from a backup. If "
                 "it is lost for good, `runlore audit key --new` makes another one: hand out its public key; auditors "
-                "need the old one as well, for earlier checkpoints"
+                "also need the old one, for earlier checkpoints"
             )
         self._signed = float("-inf")  # the first new leaf is signed at once
 

@@ -1,7 +1,7 @@
 """Verify log.db: recompute its tree from raw bytes, and compare it with the stored and the signed one.
 
 The tree in the file is never trusted. It serves to name the row that changed: the recomputed leaf hashes are compared
-with the stored ones, block by block. Whoever changes those as well is caught by the signed checkpoints.
+with the stored ones, block by block. Whoever changes those too is caught by the signed checkpoints.
 """
 
 from __future__ import annotations

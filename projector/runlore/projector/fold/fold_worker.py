@@ -1,6 +1,6 @@
 """The fold process: folds log.db into the live view, while live and while catching up alike.
 
-A process of its own, because SQLite hands the interpreter lock over at every row: archive and fold as
+It is a separate process, because SQLite hands the interpreter lock over at every row: archive and fold as
 threads of one process spend a quarter of their time passing it back and forth (measured).
 
 It reads wake-ups from stdin, whose end means stop, and writes a FoldReport a line to stdout.

@@ -2,7 +2,7 @@
 
 Binding None or bytes makes Python's sqlite3 look for an adapter first: 1.6 µs a value, against 0.1 µs for a number or
 text (measured; it was two thirds of the fold's time in SQLite). So every statement here leaves out the columns that are
-NULL, and the rare rows that need them have statements of their own.
+NULL, and the rare rows that need them have separate statements.
 """
 
 from __future__ import annotations

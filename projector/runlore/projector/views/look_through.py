@@ -20,7 +20,7 @@ REBUILD_SECONDS = 600.0
 
 
 class LookThrough:
-    """SQLite's `quick_check` of one view, in a thread of its own: at once, then now and then.
+    """SQLite's `quick_check` of one view, in a separate thread: at once, then periodically.
 
     The fold may never come to a page that readers need. A damaged structure is found, a changed value is not: that is
     for `runlore audit verify`. `found` hears what is wrong, from that thread.

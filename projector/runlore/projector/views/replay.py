@@ -1,4 +1,4 @@
-"""Replay: the read model as it was at a position, in a file of its own."""
+"""Replay: the read model as it was at a position, in a separate file."""
 
 from __future__ import annotations
 
