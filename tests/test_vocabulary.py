@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "cli")
 SUFFIXES = {".py", ".pyi", ".md", ".js", ".html", ".css", ".sh", ".toml", ".yaml"}
@@ -79,5 +81,15 @@ def test_a_type_name_means_one_thing_in_all_rooms() -> None:
     for name, path in files(*ROOMS):
         if path.suffix == ".py":
             for found in set(type_names(path)) & set(AMBIGUOUS):
+                places[found].append(name)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_type_name_stands_for_two_things_in_one_room(room: str) -> None:
+    places = defaultdict[str, list[str]](list)
+    for name, path in files(room):
+        if path.suffix == ".py":
+            for found in {found for found in type_names(path) if re.fullmatch(r"[A-Z][a-z]\w*", found)}:
                 places[found].append(name)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -3,7 +3,7 @@
 An exception can end a call at any instruction: Ctrl-C, an alarm handler, a notebook's stop button. Then a
 `threading.Lock` may stay locked for ever. And a signal handler, a weakref callback or a `__del__` can run inside a call
 and ask for the lock that its own thread has. Here the lock knows the frame of each call that has it or waits for it:
-a frame that has ended gives up its place, and a call on top of one of them is told so instead of waiting for itself.
+a frame that has ended loses its place, and a call on top of one of them gets False instead of waiting for itself.
 """
 
 from __future__ import annotations

@@ -211,10 +211,10 @@ def retract_metadata(
     """
     reason = check_text("reason", reason or "")
     if not reason.strip():
-        raise MissingContextError("reason is empty: say why the metadata no longer holds")
+        raise MissingContextError("reason is empty: give the reason for the retraction")
     paths = tuple([keys] if isinstance(keys, str) or not isinstance(keys, Iterable) else keys)  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
     if not paths:
-        raise MissingContextError("keys is empty: say what no longer holds")
+        raise MissingContextError("keys is empty: name the keys to retract")
     return _emit(MetadataRetracted(_targets(entity), exact_paths(paths), reason))
 
 
@@ -225,7 +225,7 @@ def use_artifact(name: str, version: Version | None = None) -> Receipt:
     """
     artifact = checked_ref("artifact", name, version)
     if current_step() is None:
-        process = lost_target("use_artifact says what a step reads: call it inside one")
+        process = lost_target("use_artifact records what a step reads: call it inside one")
         return _log({"consumed": {artifact.name: artifact.version or "latest"}}, process, merge=True)
     return _emit(ArtifactVersionConsumed(artifact))
 

@@ -181,7 +181,7 @@ class Producer:
     def flush(self, timeout: float | None = None) -> FlushReport:
         """Wait until everything emitted so far is in the log; `timeout` in seconds, default RUNLORE_FLUSH_TIMEOUT.
 
-        Waits the whole time even when the server is away, and says what is unsent then. Without either a first
+        Waits the whole time even if the server is away, and then reports what is unsent. Without either a first
         connection may take 10 s, and everything after it 5 s.
         """
         self.settle()

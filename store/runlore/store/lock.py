@@ -38,7 +38,7 @@ class FolderLock:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
-        with contextlib.suppress(OSError):  # no room on the disk: it is held all the same
+        with contextlib.suppress(OSError):  # the disk is full: the lock is held anyway
             self.name_holder(os.getpid())
         return True
 
@@ -71,7 +71,7 @@ class FolderLock:
             return "another process"
 
     def release(self) -> None:
-        """Let go; harmless when not held."""
+        """Release the lock; harmless if it is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

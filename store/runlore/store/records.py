@@ -72,7 +72,7 @@ class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
     outside: int
     """Checkpoints that were kept outside the data folder."""
     own_key: bool
-    """True if signatures were checked with the data folder's own key, for want of another."""
+    """True if signatures were checked with the data folder's own key because no other was given."""
     messages: int | None
     """Messages compared with JetStream; None when it was not asked."""
     view: bool

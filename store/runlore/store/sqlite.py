@@ -67,7 +67,7 @@ def _require_shared_memory(connection: sqlite.Connection, path: Path) -> None:
         connection.execute("PRAGMA schema_version")
     except sqlite.OperationalError as error:
         if not path.exists() or not is_refusal(error):
-            return  # whoever reads hears of it
+            return  # the reader gets the error
         connection.close()
         raise FolderError(
             f"{path} can be read by users who may not write to its folder only while a projector runs: start it, ask "

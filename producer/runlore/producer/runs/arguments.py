@@ -66,7 +66,7 @@ def call_parameters(
 
     Plain are None, bool, int, float, texts up to `MAX_TEXT`, and short lists, tuples and dicts of those. Left out is
     everything else, what has a `maker`, and, unless RUNLORE_REDACT is off, what looks like a secret or holds one. A
-    call that does not fit its function has none: calling it says so.
+    call that does not fit its function has none; the call itself raises.
     """
     if signature is None or selection == ParameterSelection():
         return {}

@@ -24,7 +24,7 @@ RunAndStep = tuple[Run | None, Step | None]
 
 
 class Call(abc.ABC):
-    """An open run or step around one call of a decorated function. `on_failure`: told which one failed."""
+    """An open run or step around one call of a decorated function. `on_failure` is called with the one that failed."""
 
     def __init__(self, context: run_context | step_context, on_failure: Callable[[EntityRef], None]) -> None:
         self._context, self._on_failure = context, on_failure

@@ -10,7 +10,7 @@ from nats.aio.client import Client as NatsConnection
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.holes import trailing_gap
 from runlore.projector.archiving.intake import Intake
-from runlore.projector.views.rebuild import Progress
+from runlore.projector.progress import Progress
 from runlore.schemas.errors import ServerUnavailableError, StreamDriftError
 from runlore.schemas.settings import Settings
 from runlore.store.log_rows import Gap, Received

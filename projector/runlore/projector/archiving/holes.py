@@ -1,6 +1,6 @@
 """Holes: positions that the stream has assigned and no longer holds.
 
-A stream that lost messages says so in its counts, unless its server was stopped in the ordinary way: then it trusts
+The counts of a stream that lost messages show it, unless its server was stopped normally: then it trusts
 its index, counts messages that it can no longer read, and its consumers pass over them in silence (nats-server 2.15,
 measured). So counts are compared on every connect, some messages are read at once, and all of them by `scrub`.
 """

@@ -109,7 +109,7 @@ class Intake:
         if pull is not None and not (self._skipped_to or pull.broken or pull.silent()):
             return None
         if pull is not None and pull.broken:
-            await asyncio.sleep(RESTART_PAUSE)  # a server that stops says so just before it hangs up
+            await asyncio.sleep(RESTART_PAUSE)  # a stopping server reports it just before it closes the connection
             require_open(self._connection)
         gap = await self._confirmed() if self._skipped_to else None
         await self.close()

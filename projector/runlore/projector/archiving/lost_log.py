@@ -88,7 +88,7 @@ async def _wrong(connection: NatsConnection, lost: LostLog) -> str | None:
         return "there is no stream"
     view = lost.view
     if view is None:
-        return "no view is left that says which stream it was a copy of"
+        return "no view is left that records which stream it was a copy of"
     if info.epoch != view.epoch:
         return f"this is another stream: its epoch is {info.epoch}, the view was folded from {view.epoch}"
     if info.last_seq < lost.position:
@@ -115,7 +115,7 @@ def _has_events(path: Path) -> bool:
     except NotFoundError:
         return False
     except CorruptLogError:
-        return True  # it is damaged, which is another matter: who opens it says so
+        return True  # it is damaged, which opening it reports
 
 
 def _known(path: Path) -> KnownView | None:

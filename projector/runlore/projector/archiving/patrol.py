@@ -1,7 +1,7 @@
 """The patrol: reads the whole stream once on every connect, and compares it with log.db.
 
-A server that was stopped in the ordinary way trusts its index when it starts again: it counts messages that it can
-no longer read, and passes over them in silence. Only reading them all tells.
+A server that was stopped normally trusts its index when it starts again: it counts messages that it can no longer
+read, and skips them silently. Only reading them all reveals that.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHARE = 0.1
 """Share of the time spent reading; it sleeps for the rest, so that new events are not delayed."""
 PAUSE_SECONDS = 0.2
 
-WHAT_TO_DO = "log.db has them: stop the producers and `runlore up`, then `runlore stream restore` says what it does"
+WHAT_TO_DO = "log.db has them: stop the producers and `runlore up`, then `runlore stream restore` shows its plan"
 
 _ROWS = "SELECT position, event_id, payload FROM log WHERE position BETWEEN ? AND ?"
 

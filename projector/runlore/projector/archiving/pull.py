@@ -46,7 +46,7 @@ Sink = Callable[[Received, int], None]
 
 
 class Pull:
-    """One consumer from a start position on. `broken` says why it can no longer be trusted."""
+    """One consumer from a start position on. `broken` is the reason it can no longer be trusted."""
 
     def __init__(self, connection: NatsConnection, frames: Frames, sink: Sink, wake: Callable[[], None]) -> None:
         self._frames = frames

@@ -17,7 +17,7 @@ _AGAIN = "Nothing is lost; start the projector again"
 
 
 def saved(path: Path, db: Database, misplaced: Sequence[Path], position: int) -> RunloreError:
-    """Save what an open log holds, up to its position; the error that says what happened and where it is now."""
+    """Save the content of an open log; return the error that says what happened and where the content is now."""
     if not path.parent.is_dir():
         return CorruptLogError(f"{path.parent} was removed while the projector ran, and log.db with it")
     if path not in misplaced:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +14,7 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.intake import Intake
 from runlore.projector.audit.findings import Problem, StreamReport
+from runlore.projector.progress import Progress
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
@@ -36,8 +36,6 @@ STILL_SECONDS = 3.0
 
 STATUS_SECONDS = 10.0
 """A projector that runs writes its status more often."""
-
-Progress = Callable[[int, int], None]
 
 _ROWS = "SELECT position, subject, headers, payload FROM log WHERE position >= ? AND position <= ? ORDER BY position"
 _ROW = "SELECT position, subject, headers, payload FROM log WHERE position = ?"

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
+from runlore.projector.progress import Progress
 from runlore.projector.views.digest import ViewSnapshot
-from runlore.projector.views.rebuild import Progress, fold_log
+from runlore.projector.views.rebuild import fold_log
 from runlore.projector.views.search_index import sync_search
 from runlore.projector.views.view import View
 from runlore.schemas.errors import CorruptLogError
@@ -40,8 +41,8 @@ def compare_view(
 ) -> tuple[dict[str, str], list[Problem]]:
     """The canonical digest of each table as the log replays it, and the first wrong row of the live view, if any.
 
-    Compares a copy of the live view, so that it may go on meanwhile; both lie in a temporary folder. `progress` hears
-    of the replay, `tables` of the comparison. Raises NotFoundError when none was made yet.
+    Compares a copy of the live view, so that it may go on meanwhile; both lie in a temporary folder. `progress` is
+    called during the replay, `tables` during the comparison. Raises NotFoundError when none was made yet.
     """
     try:
         live = data.current_view()

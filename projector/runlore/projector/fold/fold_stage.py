@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(FoldReport).decode
 
 
 class FoldStage:
-    """One fold process. When it ends by itself, `failure` says why, and `on_failure` is called."""
+    """One fold process. When it ends by itself, `failure` is the reason, and `on_failure` is called."""
 
     def __init__(
         self, data: DataDir, state: ServiceState, metrics: ProjectorMetrics, on_failure: Callable[[], None]

@@ -39,10 +39,10 @@ class Batch(Protocol):
         ...
 
     def abandon(self) -> None:
-        """The batch failed: forget what it did."""
+        """Discard the pending writes of a failed batch."""
 
     def trim(self) -> None:
-        """Between batches: let go of memory."""
+        """Free memory between batches."""
 
 
 class Direct:

@@ -24,7 +24,7 @@ File = TypeVar("File", bound=ProjectionFile)
 
 
 class UnfitError(RunloreError):
-    """The file of a projection cannot be folded on; the text says why. Rebuild it from log.db."""
+    """The file of a projection cannot be folded further; the text gives the reason. Rebuild it from log.db."""
 
 
 class AheadError(UnfitError):

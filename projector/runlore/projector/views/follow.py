@@ -11,10 +11,11 @@ from pathlib import Path
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.fold import Projection
 from runlore.projector.logs import get_log
+from runlore.projector.progress import Progress
 from runlore.projector.views.fitness import UnfitError, fit
 from runlore.projector.views.generations import remove_view
 from runlore.projector.views.projection_file import ProjectionFile
-from runlore.projector.views.rebuild import BATCH, Progress
+from runlore.projector.views.rebuild import BATCH
 from runlore.schemas.errors import SettingsError
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock

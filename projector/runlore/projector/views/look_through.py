@@ -23,7 +23,7 @@ class LookThrough:
     """SQLite's `quick_check` of one view, in a separate thread: at once, then periodically.
 
     The fold may never come to a page that readers need. A damaged structure is found, a changed value is not: that is
-    for `runlore audit verify`. `found` hears what is wrong, from that thread.
+    for `runlore audit verify`. `found` is called with the damage, from that thread.
     """
 
     def __init__(self, path: Path, found: Callable[[str], None]) -> None:

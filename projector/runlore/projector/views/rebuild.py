@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.fold import FOLD_VERSION
+from runlore.projector.progress import Progress
 from runlore.projector.views.digest import ViewSnapshot
 from runlore.projector.views.generations import make_current, next_path, rebuild_lock, remove_view, view_lock
 from runlore.projector.views.view import View
@@ -22,9 +22,6 @@ BATCH = 10_000
 
 BULK_BATCH = 50_000
 """The same where nobody waits for the next position: more rows of one entity meet in one batch."""
-
-Progress = Callable[[int, int], None]
-"""Called with the folded position and the last position."""
 
 
 class Rebuilt(NamedTuple):

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runlore.projector.archiving.archive import ArchiveReader
+from runlore.projector.progress import Progress
 from runlore.projector.views.generations import remove_view
-from runlore.projector.views.rebuild import Progress, fill
+from runlore.projector.views.rebuild import fill
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
 from runlore.store.sqlite import open_reader, sqlite
