@@ -58,9 +58,7 @@ def test_it_is_kept_quarantined_and_has_no_effect(tmp_path: Path) -> None:
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(borders=strategies.sets(strategies.integers(1, 6)))
-def test_wherever_batches_end_every_replay_says_the_same(
-    tmp_path_factory: pytest.TempPathFactory, borders: set[int]
-) -> None:
+def test_replays_are_equal_wherever_batches_end(tmp_path_factory: pytest.TempPathFactory, borders: set[int]) -> None:
     data = DataDir(tmp_path_factory.mktemp("conflict"))
     log = conflicting()
     archive = Archive.open(data.log, EPOCH)

@@ -1,4 +1,4 @@
-"""Looking after outboxes from outside a step: their status, draining what ended processes left behind."""
+"""Outbox maintenance from outside a step: status, and draining what ended processes left behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OTHERS_PAUSE = 0.2
 _FIRST = "SELECT payload FROM outbox ORDER BY seq LIMIT 1"  # in files of older versions
 
 
-class _Found(NamedTuple):
+class _OutboxContent(NamedTuple):
     waiting: int
     kept: int
     dead: list[tuple[int, str, str, float]]
@@ -49,30 +49,30 @@ class OutboxStatus(NamedTuple):
     producer_id: str
     pid: int | None
     alive: bool
-    """Whether a process holds it: its own, or one that has adopted it."""
+    """True while a process holds it: its own, or one that has adopted it."""
     waiting: int
     dead_letters: list[DeadLetter]
     created: float | None
     """Unix seconds."""
     oldest: float | None = None
-    """When the first waiting event occurred, Unix seconds; None when none waits, or it is damaged."""
+    """Time of the first waiting event, Unix seconds; None if none waits, or it is damaged."""
     adopted: bool = False
-    """Whether its own process has ended and another one sends what it left behind."""
+    """True if its own process has ended and another one sends what it left behind."""
     kept: int = 0
     """Events that the stream has acknowledged, kept until they are archived."""
     destination: Destination = NOWHERE
-    """For whom the events are."""
+    """The server and project of its events."""
     damaged: str | None = None
-    """Why it cannot be read; in the folder `damaged`, of what could be read everything waits in another outbox."""
+    """Reason it cannot be read. In the folder `damaged`: everything readable was moved to another outbox."""
 
     @property
     def left_behind(self) -> bool:
-        """Whether its own process has ended."""
+        """Return whether its own process has ended."""
         return self.adopted or not self.alive
 
 
 class DrainReport(NamedTuple):
-    """What draining came to."""
+    """Result of a drain."""
 
     sent: int
     unsent: int
@@ -97,7 +97,7 @@ def _status(path: Path) -> OutboxStatus | None:
     lock = FolderLock(path.with_suffix(".lock"), "a look at the outbox")
     free = lock.try_acquire()
     try:
-        found = _look_in_turn(path)
+        found = _look_when_free(path)
     except sqlite3.OperationalError as error:
         if is_damage(error) and path.exists() and path.stat().st_size:
             return _damaged(path, str(error), alive=not free)
@@ -135,8 +135,8 @@ def _occurred(payload: bytes | None) -> float | None:
         return None
 
 
-def _look_in_turn(path: Path) -> _Found:
-    """A relay that has the file to itself lets go of it for a while every second."""
+def _look_when_free(path: Path) -> _OutboxContent:
+    """Read the file once it is free: a relay that holds it exclusively lets go of it for a moment every second."""
     deadline = time.monotonic() + LOOK_SECONDS
     while True:
         try:
@@ -148,7 +148,7 @@ def _look_in_turn(path: Path) -> _Found:
         time.sleep(LOOK_PAUSE)
 
 
-def _look(path: Path) -> _Found:
+def _look(path: Path) -> _OutboxContent:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
     try:
         rows = connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
@@ -158,7 +158,7 @@ def _look(path: Path) -> _Found:
         pid, created = connection.execute("SELECT pid, created FROM producer").fetchone() or (None, None)
         destination = read_destination(connection) if "destination" in tables else NOWHERE
         first = connection.execute(FIRST_WAITING if "acknowledged" in tables else _FIRST).fetchone()
-        return _Found(waiting, rows - waiting, dead, pid, created, destination, first[0] if first else None)
+        return _OutboxContent(waiting, rows - waiting, dead, pid, created, destination, first[0] if first else None)
     finally:
         connection.close()
 

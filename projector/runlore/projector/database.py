@@ -15,13 +15,13 @@ from runlore.store.sqlite import is_refusal, sqlite
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000
 CHECKPOINT_WAIT_MS = 200
-"""How long emptying a write-ahead log may wait for its readers: its writer stands still meanwhile."""
+"""Time that emptying a write-ahead log may wait for its readers; its writer waits meanwhile."""
 
 WAL_BYTES = 48 * 1024 * 1024
 """A write-ahead log above this size was held by a reader: without one it stays below 32 MiB (4,000 pages of log.db)."""
 
 CHECKPOINT_SECONDS = 5.0
-"""How often that is looked at. SQLite never shrinks the file by itself, however long ago the reader left."""
+"""Interval of that check. SQLite never shrinks the file by itself, however long ago the reader left."""
 
 _libraries = (sqlite, sqlite3)  # the standard one makes the indexes of a bulk file, and a projection may open its own
 

@@ -15,7 +15,7 @@ from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundEr
 from runlore.schemas.events import Event
 from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
 from runlore.store.audit.leaf import LeafCoder
-from runlore.store.audit.merkle import Step, climb
+from runlore.store.audit.merkle import ProofStep, climb
 from runlore.store.audit.proof import prove_event
 from runlore.store.audit.tree import StoredNodes, read_tree
 from runlore.store.private_files import read_struct
@@ -49,7 +49,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     """Of the event's leaf."""
     leaf: bytes
-    steps: list[Step]
+    steps: list[ProofStep]
     """From the leaf up; the last one gives the root."""
     checkpoint: SignedCheckpoint
 

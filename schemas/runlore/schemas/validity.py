@@ -1,4 +1,4 @@
-"""One validator of facts and events: what the producer refuses to emit, the fold refuses to take.
+"""One validator of facts and events, used by the producer before emitting and by the fold before applying.
 
 The producer calls `exact_fact` and stores what it returns; values are `pack_metadata`'s. The fold calls `check_event`
 on what it has decoded: the same functions, remembered for names and references that come again and again.
@@ -106,7 +106,7 @@ def exact_targets(refs: Iterable[EntityRef]) -> tuple[EntityRef, ...]:
 
 
 def _is_plain(ref: EntityRef) -> bool:
-    """Whether a reference has a hash, and equals only references of the same texts."""
+    """Return whether a reference has a hash, and equals only references of the same texts."""
     return all(part is None or type(part) is str for part in (ref.kind, ref.name, ref.version, ref.run, ref.pipeline))
 
 

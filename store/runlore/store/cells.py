@@ -55,7 +55,7 @@ ENDED_SQL = "('removed', 'retracted')"
 
 
 def to_cell(value: Any) -> Cell:
-    """How a value (as the codec decodes it) is stored."""
+    """Return the stored form of a value as the codec decodes it."""
     kind = type(value)
     # The commonest types first, without a second call: this runs for every value of every event.
     if kind is float and value == value:
@@ -125,7 +125,7 @@ def _write_dict(value: dict[str, Any]) -> Cell:
 
 
 def _json_exact(value: Any) -> bool:
-    """Whether JSON gives back the same value of the same type."""
+    """Return whether JSON gives back the same value of the same type."""
     kind: type = type(value)
     if kind is str:
         return value.isascii() or is_unicode(value)

@@ -27,7 +27,7 @@ else:
 __all__ = ["BUSY_SECONDS", "is_damage", "is_refusal", "log_error", "open_raw_reader", "open_reader", "sqlite"]
 
 BUSY_SECONDS = 5.0
-"""How long a statement waits for the lock of another connection."""
+"""Time that a statement waits for the lock of another connection."""
 
 
 _DAMAGED = frozenset({sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB, sqlite.SQLITE_FORMAT})
@@ -67,17 +67,17 @@ def open_reader(path: Path, timeout: float = BUSY_SECONDS) -> sqlite.Connection:
 
 
 def is_refusal(error: sqlite.OperationalError) -> bool:
-    """Whether SQLite was not let at the file: it may be another user's, or lie on a read-only file system."""
+    """Return whether SQLite was denied access: the file may be another user's, or on a read-only file system."""
     return error.sqlite_errorcode & 0xFF in (sqlite.SQLITE_READONLY, sqlite.SQLITE_CANTOPEN, sqlite.SQLITE_PERM)
 
 
 def _require_shared_memory(connection: sqlite.Connection, path: Path) -> None:
-    """Where this user cannot make the file's shared memory, it is there only while a writer has the file open."""
+    """Raise FolderError if this user cannot create the file's shared memory and no writer has the file open."""
     try:
         connection.execute("PRAGMA schema_version")
     except sqlite.OperationalError as error:
         if not path.exists() or not is_refusal(error):
-            return  # whoever reads hears of it
+            return  # the reader gets the error
         connection.close()
         raise FolderError(
             f"{path} can be read by users who may not write to its folder only while a projector runs: start it, ask "

@@ -48,7 +48,7 @@ CREATE TABLE quarantine (
     payload BLOB NOT NULL
 ) STRICT;
 """
-"""What every projection's file has beside its own tables."""
+"""Tables that every projection's file has besides its own."""
 
 TABLES_SQL = """
 CREATE TABLE entities (
@@ -159,7 +159,7 @@ INDEXES = {
     "heads_by_value": f"heads (path_id, value, type) WHERE {SHORT_CELL}",
     "history_by_value": f"history (path_id, value) WHERE {SHORT_CELL}",
 }
-"""What only readers need: a file that is filled in bulk gets them at the end, in one sort each."""
+"""Indexes that only readers need: a file that is filled in bulk gets them at the end, in one sort each."""
 
 _READABLE = """CASE h.type
     WHEN 'none' THEN 'null'

@@ -61,7 +61,7 @@ def patience(settings: Settings, failures: int) -> float:
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
-    """Where the server is and how to log in: RUNLORE_URL, or the embedded server of the data folder.
+    """Return the server's address and login: RUNLORE_URL, or the embedded server of the data folder.
 
     Raises ServerUnavailableError when neither is known.
     """
@@ -133,8 +133,8 @@ async def connect(
             allow_reconnect=False,
             # Without these, the first attempt at a server that is down is repeated for two minutes.
             max_reconnect_attempts=1,
-            reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int, but a float is slept as well
-            connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int, but a float is waited as well
+            reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int; a float works
+            connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int; a float works
             pending_size=PENDING_BYTES,
             error_cb=heard,
             closed_cb=closed,
@@ -158,7 +158,7 @@ async def connect(
 
 
 def _wants_credentials(connection: NatsConnection, reason: Exception) -> bool:
-    """Whether a server that asked for credentials closed the connection instead of saying why.
+    """Return whether a server that asked for credentials closed the connection instead of saying why.
 
     It says why and closes at once; with the client's next line still unread, the kernel resets the connection,
     and the reason is lost.

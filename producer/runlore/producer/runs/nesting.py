@@ -1,4 +1,4 @@
-"""Which of the open runs, or steps, were opened inside each other."""
+"""Nesting of open runs and steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _task(library: str) -> int:
 
 
 def around(before: Item | None, owner: Owner) -> Item | None:
-    """What a new one is nested in: `before`, where that is open and the owner's own."""
+    """Return the parent of a new one: `before`, if that is open and has the same owner."""
     return before if before is not None and not before.closed and before.owner == owner else None
 
 

@@ -1,4 +1,4 @@
-"""log.db: the append-only local copy of the stream. What happened, byte for byte; it never changes."""
+"""log.db: the append-only local copy of the stream, byte for byte. It never changes."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Archive:
 
     @classmethod
     def open(cls, path: Path, epoch: str) -> Archive:
-        """Open the log, or make it for the stream of this epoch. A log without a single row adopts it.
+        """Open the log, or create it for the stream of this epoch. A log without rows adopts the epoch.
 
         An older log keeps its own epoch: compare. Raises CorruptLogError, NewerSchemaError, FolderError.
         """
@@ -87,8 +87,8 @@ class Archive:
     def append(self, messages: Sequence[Received]) -> None:
         """Store messages that follow the position without a hole, all or none.
 
-        A second message with an event ID of the log is stored as its duplicate, also when it says something else: then
-        it goes to quarantine when it is folded.
+        A second message with the ID of an event in the log is stored as a duplicate. If its content differs, it goes to
+        quarantine when it is folded.
         Raises CorruptLogError when they do not follow, or someone else moved the position.
         """
         if not messages:
@@ -135,7 +135,7 @@ class Archive:
         return LogRow(*row) if row else None
 
     def fate(self, stored: StoredRange) -> Fate:
-        """What became of acknowledged events. Positions alone do not tell: a stream that lost its end reuses them."""
+        """Return whether acknowledged events are archived, by ID: a stream that lost its end reuses positions."""
         if stored.last > self.position:
             return "pending"
         count = self._db.conn.execute(_STORED, (stored.first, stored.last, stored.first_id, stored.last_id)).fetchone()
@@ -178,7 +178,7 @@ class Archive:
         self.position, self.tree = position, tree
 
     def _append_one_by_one(self, messages: Sequence[Received]) -> tuple[int, int]:
-        """How many of them have the ID of an earlier event, and how many of those say something else."""
+        """Return how many of them have the ID of an earlier event, and how many of those have other content."""
         duplicates = conflicts = 0
         for message in messages:
             told = (message.subject, message.payload, message.event_id)

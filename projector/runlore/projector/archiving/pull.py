@@ -1,4 +1,4 @@
-"""One ephemeral consumer, read by raw pull requests to an inbox of our own.
+"""One ephemeral consumer, read by raw pull requests to our own inbox.
 
 nats-py's own fetch makes a task, a timer and an ID for every message; this takes a third of the time.
 """
@@ -46,7 +46,7 @@ Sink = Callable[[Received, int], None]
 
 
 class Pull:
-    """One consumer from a start position on. `broken` says why it can no longer be trusted."""
+    """One consumer from a start position on. `broken` is the reason it can no longer be trusted."""
 
     def __init__(self, connection: NatsConnection, frames: Frames, sink: Sink, wake: Callable[[], None]) -> None:
         self._frames = frames
@@ -102,11 +102,11 @@ class Pull:
             await self._connection.publish(self._subject, msgspec.json.encode(request), reply=inbox)
 
     def silent(self) -> bool:
-        """Whether an open request has brought neither message nor heartbeat for too long."""
+        """Return whether an open request has brought neither message nor heartbeat for too long."""
         return bool(self._requests) and self._time() - self._heard > SILENCE
 
     def hear(self) -> None:
-        """Start measuring silence anew, because we did not listen ourselves."""
+        """Restart the silence timer after a time in which we did not listen."""
         self._heard = self._time()
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Rows of the view: what the fold reads of earlier batches, and what it will write with this one.
+"""Rows of the view: those of earlier batches that the fold reads, and those it will write with this one.
 
 Everything the fold looks up goes through the caches here. Within a batch they hold whatever is not yet in
 the file, so they are emptied only between batches.
@@ -30,13 +30,13 @@ Leaves = dict[str, tuple[int, ...]]
 REMOVED: Cell = ("removed", None, None)
 
 
-class Rows:
+class ViewRows:
     """The view's rows as one batch sees and changes them."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self.pending = Pending()
-        self.said = EventRows(reads, self.pending)
+        self.events = EventRows(reads, self.pending)
         self._forget_all()
 
     # -- caches ------------------------------------------------------------------------------------
@@ -75,18 +75,18 @@ class Rows:
         """Between batches: empty the caches when they have grown large."""
         if len(self._entities) > MAX_CACHED_ENTITIES or len(self._path_ids) + len(self._group_ids) > MAX_CACHED_PATHS:
             self._forget_all()
-            self.said.forget_all()
+            self.events.forget_all()
 
     def abandon(self) -> None:
         """Drop everything that was not written."""
         self.pending.abandon()
         self._forget_all()
-        self.said.forget_all()
+        self.events.forget_all()
 
     def take(self) -> Callable[[sqlite.Connection], None]:
-        """What is pending, as a function that writes it."""
+        """Return the pending rows as a function that writes them."""
         self._begin_batch()
-        return self.pending.take(self.said.take_touched()).write
+        return self.pending.take(self.events.take_touched()).write
 
     # -- entities ----------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class Rows:
         return found
 
     def set_field(self, entity_id: int, name: str, value: Any, position: int) -> None:
-        """Set what Runlore knows of an entity; None ends the field if it is there."""
+        """Set a field of an entity; None ends the field if it is there."""
         path_id = self.path_id("field", (name,))
         if value is None and self.field(entity_id, name) is None:
             return
@@ -245,7 +245,7 @@ class Rows:
     # -- links ---------------------------------------------------------------------------------------
 
     def link(self, source: int, relation: str, target: int, position: int, since: int = 0) -> None:
-        """Say that `source` relates to `target`, unless that is what `linked` already finds."""
+        """Link `source` to `target`, unless `linked` finds that link already."""
         _, kind, _, name, _ = self.entity_key(target)
         if self.linked(source, relation, kind, name, since) != target:
             self.pending.rows["links"].append((source, relation, target, position))
@@ -262,7 +262,7 @@ class Rows:
         return list(dict.fromkeys([*(int(row[0]) for row in rows), *self._new_made.get(run, ())]))
 
     def linked(self, source: int, relation: str, kind: str, name: str, since: int = 0) -> int | None:
-        """The version of `kind`:`name` last said to relate to `source`, at position `since` or later."""
+        """Return the version of `kind`:`name` last linked to `source`, at position `since` or later."""
         found = self._linked.setdefault(source, {}).get((relation, kind, name))
         if found is None:
             row = self._one(
@@ -277,7 +277,7 @@ class Rows:
         return found
 
     def step_since(self, step: int) -> int:
-        """Position of a step's last start; 0 when it was never said to start."""
+        """Return the position of a step's last start; 0 if no start was recorded."""
         since = self._starts.get(step)
         if since is None:
             path_id = self.path_id("field", ("started_at",))
