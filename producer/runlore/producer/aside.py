@@ -20,9 +20,9 @@ class PutAside:
         "_settle",
         "causation_id",
         "done",
+        "event_id",
         "fact",
         "occurred_at",
-        "receipt",
         "run",
         "seq",
         "step",
@@ -44,9 +44,13 @@ class PutAside:
         """Its number in the outbox; 0 until it is about to be stored."""
         self.done = False
         """True once it is in the outbox."""
-        self.receipt = Receipt(new_id(), 0, self)
+        self.event_id = new_id()
         self._book: AckBook | None = None
         self._settle = settle
+
+    def receipt(self) -> Receipt:
+        """A receipt for it. Not kept here: that would be a circle, and garbage to collect at each step."""
+        return Receipt(self.event_id, 0, self)
 
     def stored(self, book: AckBook | None) -> None:
         """Note that it is in the outbox: from now on its receipt asks `book`."""

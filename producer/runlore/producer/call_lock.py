@@ -95,7 +95,7 @@ class CallLock:
 
     def leave(self, frame: FrameType) -> None:
         """Let the next call have the lock; harmless when `frame` does not have it."""
-        with contextlib.suppress(ValueError):
+        if frame in self.queue:  # only its own call removes a frame that runs
             self.queue.remove(frame)
         if self.queue:
             self.wake()

@@ -110,7 +110,7 @@ class Producer:
             if receipt is None:  # inside another call of this thread: that one stores the event when it ends
                 aside = self.prepared(fact, run, step, causation_id)
                 self._aside.append(aside)
-                return aside.receipt
+                return aside.receipt()
             return receipt
 
     def prepared(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> PutAside:

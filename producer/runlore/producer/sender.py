@@ -31,6 +31,7 @@ from runlore.producer.sending.message import HEADER_ROOM, batch_headers, broken,
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.wire.failures import NATS_ERRORS
+from runlore.wire.private import send_block
 
 ACK_SECONDS = 5.0
 """After this long without an answer the connection is given up and the same rows are sent again."""
@@ -185,7 +186,7 @@ class Sender:
         last = end == len(rows)
         # connection.publish() costs 12 µs a message, which an emitting step would feel; this way it is 2 µs.
         block = commands(rows[start : end - 1], batch, start + 1)
-        await self._connection._send_command(block)  # pyright: ignore[reportPrivateUsage] -- see above
+        await send_block(self._connection, block)
         # The last row goes the public way, which also writes to the socket.
         headers = row_headers(rows[end - 1]) | batch_headers(batch, end, last)
         if last:

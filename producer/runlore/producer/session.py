@@ -204,7 +204,7 @@ class Session:
     def _payload_of(self, aside: PutAside, seq: int) -> bytes:
         return encode_event(
             Event(
-                id=aside.receipt.event_id,
+                id=aside.event_id,
                 schema=SCHEMA_VERSION,
                 project=self.settings.project,
                 occurred_at=aside.occurred_at,

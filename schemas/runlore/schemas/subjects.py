@@ -24,11 +24,14 @@ ARCHIVE_SUBJECT = "runlore_archive"
 """The projector answers here which stream it archives, and with `.<epoch>` appended which events it has archived.
 Outside `runlore.>`: the stream must not store the questions."""
 
+_SAFE = re.compile(r"[A-Za-z0-9_-]*")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")
 
 
 def subject_token(text: str) -> str:
     """`text` as one subject token."""
+    if _SAFE.fullmatch(text):
+        return text  # the usual case, in a third of the time
     return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], text.encode()).decode()
 
 

@@ -22,6 +22,7 @@ from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
 from runlore.wire.failures import NATS_ERRORS, is_denied, unavailable
+from runlore.wire.private import server_info
 
 FIRST_RETRY_WAIT = 0.05
 CONNECT_TIMEOUT = 10.0
@@ -163,5 +164,4 @@ def _wants_credentials(connection: NatsConnection, reason: Exception) -> bool:
     It says why and closes at once; with the client's next line still unread, the kernel resets the connection,
     and the reason is lost.
     """
-    info = connection._server_info  # pyright: ignore[reportPrivateUsage] -- no public name for the server's INFO
-    return bool(info.get("auth_required")) and isinstance(reason, ConnectionError)
+    return bool(server_info(connection).get("auth_required")) and isinstance(reason, ConnectionError)

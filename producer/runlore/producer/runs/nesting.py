@@ -42,6 +42,8 @@ def around(before: Item | None, owner: Owner) -> Item | None:
 
 def innermost(items: Sequence[Item]) -> Item | None:
     """The one that all others are around; None when there are several such, or none."""
+    if len(items) == 1:
+        return items[0]  # the usual case, twice a step
     outer = {id(item.outer) for item in items}
     found = [item for item in items if id(item) not in outer]
     return found[0] if len(found) == 1 else None
