@@ -30,6 +30,7 @@ from runlore.producer.sending.known_stream import KnownStream
 from runlore.producer.sending.message import HEADER_ROOM, batch_headers, broken, commands, header_bytes, row_headers
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
+from runlore.wire.api import api_subject
 from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.private import send_block
 
@@ -151,6 +152,11 @@ class Sender:
         if nobody_listens(message):
             raise NobodyError(f"nobody answers on {subject}")
         return message.data
+
+    async def ask_api(self, request: str, payload: bytes = b"") -> bytes:
+        """As `ask`, for a request of JetStream's API."""
+        assert self._connection
+        return await self.ask(api_subject(self._connection, request), payload)
 
     @property
     def safe_payload(self) -> int:

@@ -64,6 +64,13 @@ def _count(text: str) -> int:
     return count
 
 
+def _subject_prefix(text: str) -> str:
+    tokens = text.split(".")
+    if not all(token and token.isascii() and token.isprintable() and not set(token) & set(" *>") for token in tokens):
+        raise ValueError("use a NATS subject without wildcards, like _INBOX_training")
+    return text
+
+
 def _project(text: str) -> str:
     try:
         return check_name("project", text)
@@ -115,6 +122,19 @@ SETTINGS: dict[str, Setting] = {
         "RUNLORE_URL", "", _optional, "NATS server(s), comma-separated; unset: the one `runlore up` started"
     ),
     "credentials": Setting("RUNLORE_CREDENTIALS", "", _file, "NATS credentials file for RUNLORE_URL"),
+    "nkey": Setting("RUNLORE_NKEY", "", _file, "file with the seed of a NATS nkey, in place of credentials"),
+    "tls_ca": Setting("RUNLORE_TLS_CA", "", _file, "certificates of the authority that signed the NATS server's"),
+    "tls_cert": Setting("RUNLORE_TLS_CERT", "", _file, "certificate to show to the NATS server"),
+    "tls_key": Setting("RUNLORE_TLS_KEY", "", _file, "its private key; unset: in the file of the certificate"),
+    "inbox_prefix": Setting(
+        "RUNLORE_INBOX_PREFIX", "_INBOX", _subject_prefix, "where answers of the NATS server arrive; one for each role"
+    ),
+    "jetstream_api": Setting(
+        "RUNLORE_JETSTREAM_API",
+        "$JS.API",
+        _subject_prefix,
+        "prefix of JetStream's API: `$JS.<domain>.API`, an import's",
+    ),
     "project": Setting("RUNLORE_PROJECT", "default", _project, "namespace that separates teams"),
     "mode": Setting(
         "RUNLORE_MODE",
@@ -180,6 +200,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     url: str | None
     credentials: str | None
+    nkey: str | None
+    tls_ca: str | None
+    tls_cert: str | None
+    tls_key: str | None
+    inbox_prefix: str
+    jetstream_api: str
     project: str
     mode: Mode
     run: str | None

@@ -27,22 +27,28 @@ class ApiError(RunloreError):
         super().__init__(f"{request}: {description} (JetStream error {err_code})")
 
 
+def api_subject(connection: NatsConnection, request: str) -> str:
+    """Where this connection's account has a request of JetStream's API."""
+    return f"{getattr(connection, 'jetstream_api', '$JS.API')}.{request}"
+
+
 async def api(connection: NatsConnection, request: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The answer to ``$JS.API.<request>``.
+    """The answer to a request of JetStream's API, such as ``STREAM.INFO.<name>``.
 
     Raises ApiError when JetStream refuses, ServerUnavailableError when nobody answers, AccessDeniedError when this user
     may not ask.
     """
     payload = msgspec.json.encode(body) if body else b""
+    subject = api_subject(connection, request)
     try:
-        answer = await _answer(connection, f"$JS.API.{request}", payload)
+        answer = await _answer(connection, subject, payload)
     except NoRespondersError:
         raise ServerUnavailableError(
             "the NATS server has no JetStream (or it is not ready): enable `jetstream` in its configuration"
         ) from None
     except NatsTimeoutError:
         raise ServerUnavailableError(
-            f"no answer to $JS.API.{request} in {API_TIMEOUT:g} s: the server is busy or has no leader, "
+            f"no answer to {subject} in {API_TIMEOUT:g} s: the server is busy or has no leader, "
             "or this user may not receive the answer"
         ) from None
     except NatsError as error:

@@ -14,31 +14,37 @@ from runlore.producer.actor import this_process
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import SETTINGS, Settings
 
-PLACE = RUN_VARIABLE, STEP_VARIABLE, _, _ = tuple(
+PLACE = RUN_VARIABLE, STEP_VARIABLE, PIPELINE_VARIABLE, MODEL_VARIABLE = tuple(
     SETTINGS[name].variable for name in ("run", "step", "pipeline", "model")
 )
 _WHERE = (RUN_VARIABLE, STEP_VARIABLE)
 PARENT = SETTINGS["parent_process"].variable
 """Names the process that set the others: a child may replace what Runlore set, never what a person set."""
-DELIVERY = {name: SETTINGS[name] for name in ("project", "url", "data_dir", "mode", "credentials")}
+_SIGNING_IN = ("credentials", "nkey", "tls_ca", "tls_cert", "tls_key")
+DELIVERY = {
+    name: SETTINGS[name]
+    for name in ("project", "url", "data_dir", "mode", "inbox_prefix", "jetstream_api", *_SIGNING_IN)
+}
 """Settings that say where events go: a child that joins a run must send to the same log."""
 
 
 def place_variables(run: str, step: str | None, pipeline: str | None, model: EntityRef | None) -> dict[str, str]:
     """The four variables of a place; empty ones hide those of an outer place."""
     return {
-        "RUNLORE_RUN_ID": run,
-        "RUNLORE_STEP": step or "",
-        "RUNLORE_PIPELINE": pipeline or "",
-        "RUNLORE_MODEL": "" if model is None else str(model),
+        RUN_VARIABLE: run,
+        STEP_VARIABLE: step or "",
+        PIPELINE_VARIABLE: pipeline or "",
+        MODEL_VARIABLE: "" if model is None else str(model),
     }
 
 
 def child_environment(place: dict[str, str], settings: Settings) -> dict[str, str]:
     """Every variable that a child needs to work in `place`."""
-    values = {setting.variable: _text(settings, name) for name, setting in DELIVERY.items()}
-    if not settings.credentials:
-        del values[SETTINGS["credentials"].variable]
+    values = {
+        setting.variable: text
+        for name, setting in DELIVERY.items()
+        if (text := _text(settings, name)) or name not in _SIGNING_IN
+    }
     recording = {
         SETTINGS["record"].variable: settings.record,
         SETTINGS["redact"].variable: "on" if settings.redact else "off",

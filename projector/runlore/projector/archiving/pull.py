@@ -18,7 +18,7 @@ from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.log_rows import Received
-from runlore.wire.api import api
+from runlore.wire.api import api, api_subject
 from runlore.wire.failures import NatsError
 from runlore.wire.frames import Frames
 from runlore.wire.headers import event_id_of, raw_headers
@@ -65,7 +65,7 @@ class Pull:
     async def start(self, first: int) -> None:
         """Make the consumer. Raises ServerUnavailableError, ApiError."""
         name = f"runlore-{new_id()}"
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM_NAME}.{name}"
+        self._subject = api_subject(self._connection, f"CONSUMER.MSG.NEXT.{STREAM_NAME}.{name}")
         # Without pending limits: nats-py drops what is over them. The open requests are the bound.
         self._subscription = await self._connection.subscribe(  # pyright: ignore[reportUnknownMemberType] -- Future without its type
             f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
