@@ -8,6 +8,7 @@ import time
 
 NAMES = (
     "emit",
+    "steps",
     "footprint",
     "throughput",
     "latency",

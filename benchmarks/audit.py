@@ -46,7 +46,7 @@ def _leaf_and_tree() -> None:
 
 
 def _verify(events: int) -> None:
-    """In a process of its own, whose memory is its own."""
+    """Verify in a separate process, to measure its memory alone."""
     with data_folder() as folder:
         data = DataDir(folder)
         write_log(data.log, events, 250)

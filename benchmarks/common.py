@@ -1,4 +1,4 @@
-"""What the benchmarks share: the measured call, the stack, and how figures are printed."""
+"""Shared by the benchmarks: the measured call, the stack, and printing figures."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from runlore.store.log_rows import Received
 
 EPOCH = "benchmark"
 
-Said = tuple[Fact] | tuple[Fact, str] | tuple[Fact, str, str]
-"""A fact, and the run and the step that it was said in."""
+Emission = tuple[Fact] | tuple[Fact, str] | tuple[Fact, str, str]
+"""A fact, and the run and the step that emitted it."""
 
 
 def messages(count: int, entities: int, start: int = 1, values: Any = five_values) -> Iterator[Received]:
@@ -31,8 +31,8 @@ def messages(count: int, entities: int, start: int = 1, values: Any = five_value
     yield from messages_of(facts, start)
 
 
-def messages_of(facts: Iterable[Said], start: int = 1) -> Iterator[Received]:
-    """Messages for facts, each with the run and the step that it was said in, if any."""
+def messages_of(facts: Iterable[Emission], start: int = 1) -> Iterator[Received]:
+    """Messages for facts, each with the run and the step that emitted it, if any."""
     actor, producer_id = Actor("bench", "host", 1, "runlore bench"), new_id()
     for place, (fact, *where) in enumerate(facts):
         event = Event(

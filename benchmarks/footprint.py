@@ -1,4 +1,4 @@
-"""What a producer costs its step: import time, memory, and the time of a process with and without a server."""
+"""The cost of a producer to its step: import time, memory, and the time of a process with and without a server."""
 
 from __future__ import annotations
 

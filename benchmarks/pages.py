@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks.common import data_folder, figure, quantiles
-from benchmarks.folding import EPOCH, Said, messages, messages_of, write_messages
+from benchmarks.folding import EPOCH, Emission, messages, messages_of, write_messages
 from runlore.projector.archiving.archive import Archive, ArchiveReader
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.views.rebuild import fold_log
@@ -123,7 +123,7 @@ def _values(number: int) -> dict[str, Any]:
     }
 
 
-def _runs() -> Iterator[Said]:
+def _runs() -> Iterator[Emission]:
     for number in range(RUNS):
         run = f"run-{number:06d}"
         yield RunStarted("training", f"night {number}", model=EntityRef("model", f"model-{number % 50}")), run
@@ -177,9 +177,9 @@ def serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     environ = {**os.environ, "RUNLORE_DATA_DIR": str(folder)}
     process = subprocess.Popen([sys.executable, "-m", "runlore.dashboard"], env=environ)
     while True:
-        said = read_struct(DataDir(folder).dashboard, DashboardStatus)
-        if said is not None and said.pid == process.pid:
-            return process, said.http
+        status = read_struct(DataDir(folder).dashboard, DashboardStatus)
+        if status is not None and status.pid == process.pid:
+            return process, status.http
         if process.poll() is not None:
             raise RuntimeError("the page did not start")
         time.sleep(0.05)

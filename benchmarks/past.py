@@ -50,9 +50,9 @@ def _ms(seconds: float) -> str:
 def _as_of(client: Client, position: int) -> float:
     """An entity that was logged shortly before the position, another each time."""
     names = [f"artifact:data-{random.randrange(max(1, position - 900), position) % ENTITIES}@1" for _ in range(500)]
-    turns = iter(names * 2)
+    repeated = iter(names * 2)
     assert client.get(names[0], as_of=position).metadata["epoch"] <= position
-    return _p50(lambda: client.get(next(turns), as_of=position).metadata)
+    return _p50(lambda: client.get(next(repeated), as_of=position).metadata)
 
 
 def _measure(folder: Path) -> None:

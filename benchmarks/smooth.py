@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.common import data_folder, figure
-from benchmarks.folding import EPOCH, Said, messages_of, write_messages
+from benchmarks.folding import EPOCH, Emission, messages_of, write_messages
 from benchmarks.pages import CHROMIUM, ask, serve
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.views.rebuild import fold_log
@@ -66,7 +66,7 @@ def main() -> None:
             process.wait()
 
 
-def _said() -> Iterator[Said]:
+def _emissions() -> Iterator[Emission]:
     values = random.Random(7)
     for reference in range(1, ENTITIES + 1):
         numbers = {f"m{key:03d}": values.random() for key in range(NUMBERS)}
@@ -77,7 +77,7 @@ def _said() -> Iterator[Said]:
 
 
 def _build(data: DataDir) -> None:
-    write_messages(data.log, messages_of(_said()))
+    write_messages(data.log, messages_of(_emissions()))
     view = View.open_or_create(data, EPOCH)
     fold_log(ArchiveReader(data.log), view)
     view.close()
@@ -120,7 +120,7 @@ def _scroll(page: Page) -> None:
     page.mouse.move(box["x"] + 500, box["y"] + 300)
     page.evaluate("begin()")
     late = time.monotonic() + 120
-    # Asked without a walk over the document, which would be a long task of its own.
+    # Asked without a walk over the document, which would itself be a long task.
     while page.evaluate("!document.querySelector('[data-next-link]').hidden") and time.monotonic() < late:
         for _ in range(4):
             page.mouse.wheel(0, WHEEL)

@@ -42,7 +42,7 @@ def _idle(folder: Path, kind: str) -> float:
 
 
 def _arrivals(client: Client, pause: float, events: int) -> list[float]:
-    """The watch waits in a thread of its own, as it would in a process of its own."""
+    """The watch waits in its own thread, as it would in its own process."""
     watch, arrived = client.watch("artifact:bench", key="n"), dict[int, float]()
 
     def receive() -> None:

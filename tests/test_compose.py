@@ -157,7 +157,7 @@ def test_the_servers_settings_are_those_of_the_embedded_one(services: dict[str, 
     assert re.fullmatch(r"nats:\d+\.\d+\.\d+(-\w+)?", nats["image"])
 
 
-def test_the_page_is_asked_under_its_published_address(services: dict[str, Service]) -> None:
+def test_the_page_is_reached_under_its_published_address(services: dict[str, Service]) -> None:
     dashboard = services["dashboard"]
     [port] = dashboard["ports"]
     address, published, inside = port.split(":")

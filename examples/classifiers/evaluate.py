@@ -33,7 +33,7 @@ def judge(model: Any, split: Split) -> dict[str, float]:
 
 
 def production_accuracy() -> float | None:
-    """What the model in production reached, read back from Runlore; None while there is none."""
+    """Return the accuracy of the model in production, read back from Runlore; None if there is none."""
     try:
         with Client() as client:
             metrics = client.get_model_version(MODEL, "production").metadata["evaluation_metrics"]

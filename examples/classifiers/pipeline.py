@@ -3,8 +3,8 @@
     runlore up                                              # in one terminal
     python examples/classifiers/pipeline.py --name baseline # in another
 
-Every step is a process of its own: the context travels in environment variables (`run.env()`), so the
-steps could as well run on other machines.
+Every step is a separate process: the context travels in environment variables (`run.env()`), so the
+steps could also run on other machines.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def vars_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What can differ between two runs."""
+    """Return the arguments that may differ between two runs."""
     return {name: getattr(options, name) for name in ("epochs", "seed", "alpha", "max_depth", "learning_rate")}
 
 

@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def show_cards(metadata: Mapping[str, Any]) -> None:
-    """A card for each group, and one for what stands alone."""
+    """A card for each group, and one for the keys outside groups."""
     groups = {key: value for key, value in metadata.items() if isinstance(value, dict)}
     alone = {key: value for key, value in metadata.items() if key not in groups}
     cards = {"metadata": alone, **groups}

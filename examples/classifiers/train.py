@@ -1,4 +1,4 @@
-"""Step: train one kind of classifier, in a process of its own, and log every epoch."""
+"""Step: train one kind of classifier, in a separate process, and log every epoch."""
 
 from __future__ import annotations
 

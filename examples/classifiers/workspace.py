@@ -43,7 +43,7 @@ def load_model(folder: Path, name: str) -> Any:
 
 
 def file_facts(path: Path) -> dict[str, Any]:
-    """What is worth logging about any file."""
+    """Return metadata that any file has."""
     return {
         "uri": Uri(path.as_uri()),
         "path": LoggedPath(path),

@@ -22,8 +22,12 @@ _NAMES = {
     ),
     "runlore.query": ("Client",),
     "runlore.schemas": (
-        "DType", "EntityRef", "MetadataTypeError", "MissingContextError", "NotFoundError", "Path", "RunloreError",
-        "StorageSize", "Uri",
+        "AccessDeniedError", "AmbiguousError", "ArgumentError", "CorruptLogError", "DType", "EntityRef",
+        "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
+        "FolderError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError", "MissingContextError",
+        "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError", "Path",
+        "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerUnavailableError", "SettingsError",
+        "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
     ),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

@@ -23,14 +23,36 @@ from runlore.producer import step as step
 from runlore.producer import step_context as step_context
 from runlore.producer import use_artifact as use_artifact
 from runlore.query import Client as Client
+from runlore.schemas import AccessDeniedError as AccessDeniedError
+from runlore.schemas import AmbiguousError as AmbiguousError
+from runlore.schemas import ArgumentError as ArgumentError
+from runlore.schemas import CorruptLogError as CorruptLogError
 from runlore.schemas import DType as DType
 from runlore.schemas import EntityRef as EntityRef
+from runlore.schemas import EventDecodeError as EventDecodeError
+from runlore.schemas import EventLimitError as EventLimitError
+from runlore.schemas import EventTooLargeError as EventTooLargeError
+from runlore.schemas import FilterError as FilterError
+from runlore.schemas import FolderBusyError as FolderBusyError
+from runlore.schemas import FolderError as FolderError
+from runlore.schemas import InvalidReferenceError as InvalidReferenceError
+from runlore.schemas import LatestOnlyError as LatestOnlyError
 from runlore.schemas import MetadataTypeError as MetadataTypeError
 from runlore.schemas import MissingContextError as MissingContextError
+from runlore.schemas import MomentError as MomentError
+from runlore.schemas import NewerSchemaError as NewerSchemaError
 from runlore.schemas import NotFoundError as NotFoundError
+from runlore.schemas import NotSentError as NotSentError
+from runlore.schemas import OutboxError as OutboxError
 from runlore.schemas import Path as Path
+from runlore.schemas import QueryTimeoutError as QueryTimeoutError
+from runlore.schemas import ReceiptTimeoutError as ReceiptTimeoutError
 from runlore.schemas import RunloreError as RunloreError
+from runlore.schemas import ServerUnavailableError as ServerUnavailableError
+from runlore.schemas import SettingsError as SettingsError
 from runlore.schemas import StorageSize as StorageSize
+from runlore.schemas import StreamDriftError as StreamDriftError
+from runlore.schemas import StreamMismatchError as StreamMismatchError
 from runlore.schemas import Uri as Uri
 
 __version__: str

@@ -171,7 +171,7 @@ def test_a_dropped_table_is_a_problem_and_no_traceback(filled: Folder, table: st
     assert f"has lost its table {table}" in problem.what
 
 
-def test_a_removed_tree_is_a_problem_and_no_advice_to_make_it_anew(filled: Folder) -> None:
+def test_a_removed_tree_is_a_problem_and_no_advice_to_recreate_it(filled: Folder) -> None:
     filled.forget_tree()
     [problem] = filled.verify().problems
     assert "has rows and no audit tree" in problem.what

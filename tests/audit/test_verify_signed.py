@@ -14,7 +14,7 @@ from tests.audit.logs import Folder, message, messages
 
 
 def rewrite(folder: Folder, until: int, change: tuple[int, bytes]) -> None:
-    """Make the whole log anew with one payload changed: rows, leaves, nodes and state all agree."""
+    """Recreate the whole log with one payload changed: rows, leaves, nodes and state all agree."""
     other = Folder(folder.log.parent / "forged")
     other.log.parent.mkdir()
     rows = [message(at, change[1]) if at == change[0] else message(at) for at in range(1, until + 1)]
@@ -90,7 +90,7 @@ def test_a_file_rolled_back_to_a_copy_is_caught_by_the_outside_checkpoint(folder
 
 
 @pytest.mark.parametrize(
-    ("statement", "said"),
+    ("statement", "expected"),
     [
         ("UPDATE checkpoints SET note = replace(note, '300', '301') WHERE size = 300", "signature"),
         ("UPDATE checkpoints SET note = 'hello' WHERE size = 300", "no signed note"),
@@ -98,11 +98,11 @@ def test_a_file_rolled_back_to_a_copy_is_caught_by_the_outside_checkpoint(folder
         ("UPDATE checkpoints SET note = (SELECT note FROM checkpoints WHERE size = 400) WHERE size = 300", "of 400"),
     ],
 )
-def test_a_changed_checkpoint_is_found(filled: Folder, statement: str, said: str) -> None:
+def test_a_changed_checkpoint_is_found(filled: Folder, statement: str, expected: str) -> None:
     filled.tamper(statement)
     [problem] = filled.verify().problems
     assert problem.place == "checkpoint"
-    assert said in problem.what
+    assert expected in problem.what
 
 
 def test_a_checkpoint_by_another_key_does_not_count(filled: Folder, tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_current_that_names_no_view_is_a_problem(live: DataDir) -> None:
 
 def test_a_view_ahead_of_its_log_is_a_problem(live: DataDir) -> None:
     change(live, "UPDATE view_state SET position = 99")
-    assert "the log ends at 40" in problem_of(live).what
+    assert "the log ends at event 40" in problem_of(live).what
 
 
 def test_a_damaged_view_is_a_problem_and_no_traceback(live: DataDir) -> None:

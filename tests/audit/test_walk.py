@@ -90,16 +90,16 @@ def test_the_auditors_walk_does_what_it_says(walked: dict[str, subprocess.Comple
 
 
 def test_the_walk_shows_what_it_is_about(walked: dict[str, subprocess.CompletedProcess[str]], folder: Path) -> None:
-    said = {command.split()[2] + (" offline" if "offline" in command else ""): done for command, done in walked.items()
+    outputs = {command.split()[2] + (" offline" if "offline" in command else ""): done for command, done in walked.items()
             if command.startswith("runlore audit")}  # fmt: skip
-    assert "2 messages there, 2 in the log; 2 compared byte by byte" in said["verify"].stdout
-    assert "tables equal the log's replay" in said["verify"].stdout
-    assert "WRONG       log, position 1" in said["verify offline"].stdout
-    assert "NOT COMPARED with the stream: --offline" in said["verify offline"].stderr
-    assert "accuracy=0.97" in said["trail"].stdout
-    assert "owner=ada" in said["prove"].stdout
-    assert "1 events under the checkpoint" in said["bundle"].stderr
-    assert "left out 1 newer" in said["bundle"].stderr
+    assert "2 messages there, 2 in the log; 2 compared byte by byte" in outputs["verify"].stdout
+    assert "tables equal the log's replay" in outputs["verify"].stdout
+    assert "WRONG       log, position 1" in outputs["verify offline"].stdout
+    assert "NOT COMPARED with the stream: --offline" in outputs["verify offline"].stderr
+    assert "accuracy=0.97" in outputs["trail"].stdout
+    assert "owner=ada" in outputs["prove"].stdout
+    assert "1 events under the checkpoint" in outputs["bundle"].stderr
+    assert "left out 1 newer" in outputs["bundle"].stderr
     assert "owner" in (folder / "churn.html").read_text()
 
 
@@ -165,7 +165,7 @@ def test_a_damaged_log_exits_with_4(
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "said"),
+    ("command", "code", "message"),
     [
         ("verify --data-dir nowhere", 3, "no log"),
         ("verify --data-dir nowhere --checkpoint monday.txt", 4, "there is no log that monday.txt could speak of"),
@@ -194,13 +194,13 @@ def test_exit_codes_say_what_kind_of_failure_it_was(
     folder: Path,
     command: str,
     code: int,
-    said: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RUNLORE_DATA_DIR")
     done = CliRunner().invoke(app, ["audit", *command.split()])
-    assert (done.exit_code, said in done.stderr) == (code, True), done.stderr
+    assert (done.exit_code, message in done.stderr) == (code, True), done.stderr
 
 
 def test_every_audit_command_has_help_for_each_option() -> None:

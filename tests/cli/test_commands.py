@@ -135,9 +135,9 @@ def test_the_commands_together(tmp_path: Path) -> None:
 
         [_, retracted] = until(ended)
         assert (retracted["type"], retracted["reason"], retracted["previous"]) == ("retracted", "typo", "007")
-        assert retracted["user"]
+        assert retracted["actor"]["user"]
         shown = run_cli("show", "model:churn@production", *folder).stdout
-        assert "looks\\x0afine" in shown
+        assert "looks\\nfine" in shown
         assert "typo" in run_cli("blame", "model:churn", "--ended", *folder).stdout
 
         doctor = run_cli("doctor", *folder)

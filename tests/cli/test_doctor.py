@@ -182,7 +182,7 @@ def test_holes_of_the_stream_are_found(data: DataDir, settings: Settings, log: l
     server.start()
     try:
         finding = found(check_server(settings))["holes"]
-        assert finding.detail == "the stream lost 1 messages that log.db has, the first at position 50"
+        assert finding.detail == "the stream lost 1 messages that log.db has, the first is event 50"
         assert "`runlore stream restore`" in finding.advice
     finally:
         server.close()

@@ -41,7 +41,7 @@ def test_a_retraction_of_what_is_not_known_retracts_nothing(folder: Path) -> Non
 def test_a_retraction_of_what_does_not_hold_says_so(folder: Path) -> None:
     result = run(folder, "retract", "model:m@1", "los", "g.x", "train.loss", "--reason", "typo")
     assert result.exit_code == 0, result.output
-    assert "los does not hold on model:m@1: there is nothing to retract" in result.stderr
+    assert "los is not set on model:m@1: there is nothing to retract" in result.stderr
     assert result.stderr.count("does not hold") == 1
 
 
@@ -49,7 +49,7 @@ def test_a_retraction_of_what_does_not_hold_says_so(folder: Path) -> None:
 def test_a_new_version_that_a_note_or_stage_makes_is_told(folder: Path, words: tuple[str, ...]) -> None:
     result = run(folder, *words)
     assert result.exit_code == 0, result.output
-    assert "model:m@77 was not known: this makes it" in result.stderr
+    assert "Created model:m@77 (it did not exist)" in result.stderr
     known = run(folder, words[0], "model:m@1", words[2])
     assert "not known" not in known.stderr
 

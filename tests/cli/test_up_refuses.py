@@ -78,7 +78,7 @@ def test_a_projector_that_keeps_ending_ends_up(stack: EmbeddedStack) -> None:
     stack._dashboard = None
     stack._projector.start()
     with pytest.raises(RunloreError, match="the projector stopped: exit code 1"):
-        until(lambda: stack.mind())
+        until(lambda: stack.supervise())
 
 
 def test_a_page_that_keeps_ending_is_given_up_and_the_rest_goes_on(stack: EmbeddedStack) -> None:
@@ -87,11 +87,11 @@ def test_a_page_that_keeps_ending_is_given_up_and_the_rest_goes_on(stack: Embedd
     stack._dashboard.start()
 
     def given_up() -> bool:
-        stack.mind()
+        stack.supervise()
         return stack._dashboard is None
 
     until(given_up)
-    stack.mind()
+    stack.supervise()
     assert sum("is given up" in text for text in said) == 1
 
 
@@ -99,7 +99,7 @@ def test_a_page_whose_settings_are_wrong_ends_up(stack: EmbeddedStack) -> None:
     stack._dashboard = dead(2)
     stack._dashboard.start()
     with pytest.raises(RunloreError, match="the page cannot start"):
-        until(lambda: stack.mind())
+        until(lambda: stack.supervise())
 
 
 def test_what_was_steady_is_started_again_however_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,8 +165,8 @@ def test_a_watch_prints_a_line_a_change_until_it_is_told_to_stop(folder: Path, h
 def test_json_lines_hold_the_whole_change(folder: Path) -> None:
     lines, _ = stopped_after(2, signal.SIGTERM, "model:churn", "--since", "0", "--key", "accuracy", "--json")
     first, second = map(json.loads, lines)
-    assert (first["entity"], first["path"], first["value"], first["previous_type"]) == ("model:churn@1", "accuracy", 0.5, None)  # fmt: skip
-    assert (second["value"], second["previous"], second["position"], second["user"]) == (0.75, 0.5, 2, "ada")
+    assert (first["reference"], first["path"], first["value"], first["previous_type"]) == ("model:churn@1", "accuracy", 0.5, None)  # fmt: skip
+    assert (second["value"], second["previous"], second["position"], second["actor"]["user"]) == (0.75, 0.5, 2, "ada")
 
 
 def test_a_command_gets_the_change_in_variables_and_on_stdin_one_at_a_time(folder: Path, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_failing_command_is_reported_and_its_place_is_not_kept(folder: Path, t
     words = ("--since", "0", "--key", "text", "--state", str(state), "--exec", failing)
     lines, said = stopped_after(2, signal.SIGTERM, *words)
     assert len(lines) == 2
-    assert "ended with exit code 1: model:churn@1 text at position 3" in said
+    assert "ended with exit code 1: model:churn@1 text in event 3" in said
     kept = json.loads(state.read_text())
     assert kept["position"] == 1
     again, _ = stopped_after(1, signal.SIGTERM, *words[:-2])

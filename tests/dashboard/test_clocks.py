@@ -103,7 +103,7 @@ def test_a_clock_that_makes_no_sense_is_said(web: TestClient, query: str, says: 
 
 def test_the_api_takes_the_same_parameter(web: TestClient) -> None:
     answer = web.get(f"/api/v1/entity?ref=model:churn@1&as_of={TIME}&clock=occurred").json()
-    assert [(entry["path"], entry["value"]["value"]) for entry in answer["entries"]] == [("accuracy", 0.9)]
+    assert {key: entry["value"] for key, entry in answer["metadata"].items()} == {"accuracy": 0.9}
     refused = web.get(f"/api/v1/entities?kind=model&as_of={TIME}&clock=occurred")
     assert refused.status_code == 400
     described = web.get("/api/v1/openapi.json").json()["paths"]["/api/v1/entity"]["get"]["parameters"]
@@ -125,7 +125,7 @@ def test_numbers_and_differences_go_by_the_clock_that_was_asked_for(tmp_path: Pa
         [known] = then.diff("model:churn@1", since=since)
         [said] = web.get(f"/api/v1/diff?{asked}&since={since}").json()["differences"]
         assert (known.before, known.after) == (0.5, 0.9)
-        assert (said["before"]["value"], said["after"]["value"]) == (known.before, known.after)
+        assert (said["before"], said["after"]) == (known.before, known.after)
         [begun] = web.get(f"/api/v1/diff?{asked}").json()["differences"]
-        assert (begun["change"], begun["after"]["value"]) == ("added", 0.9)
+        assert (begun["change"], begun["after"]) == ("added", 0.9)
         assert web.get(f"/api/v1/diff?{asked}&since=1").status_code == 400

@@ -59,7 +59,7 @@ def test_the_api_has_the_same_event(web: TestClient, demo: Client) -> None:
     answer = web.get("/api/v1/event?position=30").json()
     found = demo.logged_event(30)
     assert found.proof is not None
-    assert answer["event"]["fact"]["type"] == "metadata_logged"
+    assert answer["event"]["type"] == "metadata_logged"
     assert answer["proof"]["leaf"] == found.proof.leaf.hex()
     assert [step["gives"] for step in answer["proof"]["steps"]] == [step.gives.hex() for step in found.proof.steps]
 
@@ -70,10 +70,10 @@ def test_the_api_has_the_same_event(web: TestClient, demo: Client) -> None:
         ("/event", 400, "missing parameter: position"),
         ("/event?position=x", 400, "whole number"),
         ("/event?position=0", 400, "whole number"),
-        ("/event?position=100000", 404, "no event at position 100000"),
+        ("/event?position=100000", 404, "has no event 100,000"),
         ("/event?position=50&as_of=40", 404, "later than the moment"),
         ("/api/v1/event", 400, "missing parameter: position"),
-        ("/payload?position=100000", 404, "no event at position 100000"),
+        ("/payload?position=100000", 404, "has no event 100,000"),
     ],
 )
 def test_a_wrong_position_is_said(web: TestClient, path: str, status: int, says: str) -> None:

@@ -39,7 +39,7 @@ def test_a_full_disk_is_known_and_the_server_is_started_again_when_there_is_room
         log_metadata({"n": number, "text": "x" * 500}, "load:disk@1")
 
     def known() -> bool:
-        stack.mind()
+        stack.supervise()
         status = read_struct(data.status, ProjectorStatus)
         return bool(notes) and not stack.ready() and status is not None and bool(status.problems)
 
@@ -51,7 +51,7 @@ def test_a_full_disk_is_known_and_the_server_is_started_again_when_there_is_room
     assert "`runlore up`" in findings["storing"].advice
     assert findings["outbox"].detail != "0 events wait"
     assert sum(one.waiting for one in outbox_status(data)) > 0
-    stack.mind()
+    stack.supervise()
     assert len(notes) == 1, "said once"
     now = read_struct(data.endpoint, Endpoint)
     assert now is not None
@@ -59,7 +59,7 @@ def test_a_full_disk_is_known_and_the_server_is_started_again_when_there_is_room
     room = True
 
     def healed() -> bool:
-        stack.mind()
+        stack.supervise()
         return stack.ready() and not sum(one.waiting for one in outbox_status(data))
 
     until(healed, 90)

@@ -99,12 +99,12 @@ def _kill_while_loading(stack: EmbeddedStack, data: DataDir, tmp_path: Path, who
 
 
 def _minded(stack: EmbeddedStack) -> bool:
-    stack.mind()
+    stack.supervise()
     return True
 
 
 def _minded_and_ready(stack: EmbeddedStack) -> bool:
-    stack.mind()
+    stack.supervise()
     return stack.ready()
 
 

@@ -52,7 +52,7 @@ def restore(data: DataDir, apply: bool = True, skip_to: int = 0) -> tuple[Restor
 
 
 def assert_restored(data: DataDir, rows: list[Received], extra: Sequence[Received] = ()) -> None:
-    """The embedded server's stream holds exactly these; archived anew, it gives the tree that the log has."""
+    """The embedded server's stream holds exactly these; archived again, it gives the log's tree."""
     copy = copied(data)
     assert messages(copy) == [*rows, *extra]
     if not extra:

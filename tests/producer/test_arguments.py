@@ -11,7 +11,7 @@ import pytest
 from log_tools import read_outbox
 
 from runlore.producer import configure, pipeline, run_context, step
-from runlore.producer.runs.arguments import Asked, asked_by_setting, call_parameters
+from runlore.producer.runs.arguments import ParameterSelection, call_parameters, selection_from_setting
 from runlore.schemas import RunStarted, Settings, SettingsError, StepStarted, read_settings
 
 
@@ -26,9 +26,12 @@ def train(rows: Any, lr: float = 0.1, *layers: int, seed: int | None = None, **o
 
 
 def parameters(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], asked: Asked | None = None
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    selection: ParameterSelection | None = None,
 ) -> dict[str, Any]:
-    return call_parameters(inspect.signature(function), args, kwargs, asked or Asked(every=True))
+    return call_parameters(inspect.signature(function), args, kwargs, selection or ParameterSelection(every=True))
 
 
 def recorded(settings: Settings) -> list[dict[str, Any]]:
@@ -48,7 +51,7 @@ def test_plain_arguments_are_parameters_with_defaults_and_by_name() -> None:
 
 
 def test_by_default_only_numbers_are_recorded() -> None:
-    numbers = asked_by_setting(read_settings().record)
+    numbers = selection_from_setting(read_settings().record)
     given = ("s3://rows", 0.5, 8, 4), {"seed": None, "dry": True, "tag": "x", "n": 3, "deep": {"a": 1}}
     assert parameters(train, *given, numbers) == {"lr": 0.5, "layers": (8, 4), "options": {"dry": True, "n": 3}}
     assert parameters(train, (1, 2.0, 3, "x"), {}, numbers) == {"rows": 1, "lr": 2.0}
@@ -100,7 +103,7 @@ def test_a_setting_says_which_arguments_are_recorded_where_the_decorator_does_no
     assert recorded(settings) == [{}, found]
 
 
-def test_what_cannot_be_recorded_is_said_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_selection_of_arguments_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def fit(rows: str, lr: float = 0.1) -> None: ...
 
     with pytest.raises(TypeError, match=r"record='learning_rate': fit has no such argument; it has rows, lr"):
@@ -146,7 +149,7 @@ def test_what_a_function_changes_later_is_recorded_as_it_was() -> None:
     assert found["rows"] == [1, 2]
 
 
-def test_what_looks_secret_is_never_recorded_whatever_was_asked() -> None:
+def test_what_looks_secret_is_never_recorded_even_when_selected() -> None:
     def connect(
         user: str, password: str = "p", api_key: str = "k", auth_token: str = "t", config: Any = None
     ) -> None: ...
@@ -165,8 +168,8 @@ def test_what_looks_secret_is_never_recorded_whatever_was_asked() -> None:
         {"ghp_0123456789abcdefghij": 1},
     ):
         assert parameters(connect, ("ada",), {"config": config}) == {"user": "ada"}, config
-    asked = Asked(names=frozenset({"password", "user"}))
-    assert parameters(connect, ("postgres://ada:hunter2@db/x",), {}, asked) == {}
+    selection = ParameterSelection(names=frozenset({"password", "user"}))
+    assert parameters(connect, ("postgres://ada:hunter2@db/x",), {}, selection) == {}
     assert parameters(train, (None,), {"password": "x", "n": 1})["options"] == {"n": 1}
 
 

@@ -130,9 +130,11 @@ def test_status_and_doctor_name_a_damaged_outbox(server: EmbeddedServer, setting
     make_stream(settings)
     for command in ("outbox status", "doctor"):
         (one,) = outbox_status(data)
-        said = subprocess.run([sys.executable, "-m", "runlore.cli", *command.split()], capture_output=True, text=True)
-        assert str(one.path) in said.stdout
-        assert "not a database" in said.stdout
+        printed = subprocess.run(
+            [sys.executable, "-m", "runlore.cli", *command.split()], capture_output=True, text=True
+        )
+        assert str(one.path) in printed.stdout
+        assert "not a database" in printed.stdout
         drain(settings, 90)  # from here on it is kept elsewhere
 
 
@@ -189,10 +191,10 @@ def test_a_short_process_sends_its_own_and_leaves_what_others_left(
     make_stream(settings)
     for number in range(3):
         make_orphan(1, start=number)
-    said = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, "-m", "runlore.cli", "log", "model:churn", "n=10"], capture_output=True, text=True, check=True
     )
-    assert said.stderr == ""
+    assert printed.stderr == ""
     assert logged(settings) == [10]
     assert [one.waiting for one in outbox_status(data) if one.waiting] == [1, 1, 1]  # its own is kept: no projector
     configure()

@@ -40,7 +40,7 @@ def stream(server: EmbeddedServer, settings: Settings) -> Settings:
     return settings
 
 
-def test_a_receipt_tells_the_position_that_the_stream_has(stream: Settings) -> None:
+def test_a_receipt_gives_the_position_on_the_stream(stream: Settings) -> None:
     with Producer() as producer:
         receipts = [producer.emit_nowait(fact(n=number)) for number in range(2500)]
         assert producer.flush(90) == (0, 0)
@@ -62,7 +62,7 @@ def test_two_producers_interleave_and_each_receipt_is_right(stream: Settings) ->
     assert positions == [found[receipt.event_id] for receipt in receipts]
 
 
-def test_sequence_numbers_of_a_producer_have_no_gap_and_stand_in_order(stream: Settings) -> None:
+def test_sequence_numbers_of_a_producer_are_in_order_without_gaps(stream: Settings) -> None:
     with Producer() as producer:
 
         def emit() -> None:

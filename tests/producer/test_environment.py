@@ -138,8 +138,8 @@ def test_a_name_that_the_file_system_cannot_write_fails_no_step() -> None:
         print(os.environ["RUNLORE_RUN_ID"], "RUNLORE_STEP" in os.environ)
     print("RUNLORE_RUN_ID" in os.environ)
     """
-    said = run_python(code, PYTHONUTF8="0", LC_ALL="C", PYTHONCOERCECLOCALE="0", RUNLORE_MODE="offline").stdout
-    assert said in ("r1 False\nFalse\n", "r1 True\nFalse\n")
+    output = run_python(code, PYTHONUTF8="0", LC_ALL="C", PYTHONCOERCECLOCALE="0", RUNLORE_MODE="offline").stdout
+    assert output in ("r1 False\nFalse\n", "r1 True\nFalse\n")
 
 
 def test_env_of_the_step_context_is_what_a_child_needs() -> None:

@@ -31,9 +31,9 @@ from runlore.producer import (
 )
 from runlore.query import Client
 from runlore.schemas import (
+    ArgumentError,
     EntityRef,
     EventLimitError,
-    InvalidReferenceError,
     MetadataLogged,
     NoteAdded,
     RunFinished,
@@ -129,7 +129,7 @@ REFUSED: list[Callable[[], object]] = [
 @pytest.mark.parametrize("call", REFUSED, ids=range(len(REFUSED)))
 def test_a_name_that_cannot_be_stored_is_an_error_of_ours(settings: Settings, call: Callable[[], object]) -> None:
     configure(mode="disabled")
-    with pytest.raises((InvalidReferenceError, SettingsError)):
+    with pytest.raises((ArgumentError, SettingsError)):
         call()
 
 
@@ -144,7 +144,7 @@ def test_a_name_that_cannot_be_stored_is_an_error_of_ours(settings: Settings, ca
     ids=lambda fact: type(fact).__name__,
 )
 def test_the_native_producer_checks_the_same(settings: Settings, fact: Any) -> None:
-    with Producer(mode="disabled") as producer, pytest.raises(InvalidReferenceError):
+    with Producer(mode="disabled") as producer, pytest.raises(ArgumentError):
         producer.emit_nowait(fact, run="r", step="s")
 
 

@@ -52,7 +52,7 @@ Read = Callable[[], list[Event]]
 @pytest.fixture(autouse=True)
 def emitted(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Read]:
     """All events of this process so far; it has not warned yet."""
-    monkeypatch.setattr(warn, "_said", set())
+    monkeypatch.setattr(warn, "_warned", set())
     configure(mode="offline")
     yield lambda: stored_events(settings)
     configure(mode="disabled")

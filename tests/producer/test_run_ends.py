@@ -65,12 +65,12 @@ def test_pipelines_and_steps_inside_others_keep_what_is_theirs(settings: Setting
     parent()
     events = read_outbox(settings)
     runs = {event.run: event.fact.pipeline for event in events if isinstance(event.fact, RunStarted)}
-    said = [
+    ends = [
         (runs[event.run], str(event.fact.targets[0]).partition("/")[2], *event.fact.metadata)
         for event in events
         if isinstance(event.fact, MetadataLogged)
     ]
-    assert said == [
+    assert ends == [
         ("parent", "outer", "before"), ("parent", "inner", "in"), ("parent", "outer", "after"),
         ("child", "inner", "in"), ("child", "", "who"), ("parent", "", "who"),
         ("parent", "outer_2", "before"), ("parent", "inner_2", "in"), ("parent", "outer_2", "after"),

@@ -64,7 +64,7 @@ class Folding:
     def _work(self) -> None:
         try:
             self.worker.work()
-        except Exception as error:
+        except Exception as error:  # whatever ends the worker, the test looks at it
             self.error: Exception | None = error
 
     def _hear(self, report: FoldReport) -> None:

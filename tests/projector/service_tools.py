@@ -40,7 +40,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.projector.run()
-        except BaseException as error:
+        except BaseException as error:  # whatever ends the service, the test looks at it
             self.error = error
 
     def folded(self, position: int) -> None:

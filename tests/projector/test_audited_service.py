@@ -130,7 +130,7 @@ def roll_back(data: DataDir, last: int) -> None:
 
 
 def say(data: DataDir, archived: int, **changes: Any) -> None:
-    """Let the projector have said that it runs and archived so much."""
+    """Let the projector have reported that it runs and what it has archived."""
     told = status(data)
     assert told
     fresh = {"archived": archived, "updated": time.time(), "stopped": None, "connected": True, **changes}
@@ -179,7 +179,7 @@ def test_a_projector_that_catches_up_is_a_note(
 def test_another_stream_is_named(archived: DataDir, settings: Settings) -> None:
     tamper(archived.log, "UPDATE log_state SET epoch = 'other'")
     [problem] = compare(settings, archived, False)[1]
-    assert "made anew" in problem.what
+    assert "recreated" in problem.what
 
 
 def test_a_stream_cut_short_is_named(archived: DataDir, settings: Settings) -> None:

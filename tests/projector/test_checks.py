@@ -45,26 +45,26 @@ def test_the_stream_that_was_archived_passes(tmp_path: Path) -> None:
         with_nats(settings, work)
 
 
-def test_another_epoch_means_made_anew(tmp_path: Path) -> None:
-    check_fails(tmp_path, "made anew", StreamIdentity("epoch-2", 1, 10))
+def test_another_epoch_means_recreated(tmp_path: Path) -> None:
+    check_fails(tmp_path, "recreated", StreamIdentity("epoch-2", 1, 10))
 
 
 def test_an_end_before_ours_means_a_lost_tail(tmp_path: Path) -> None:
-    check_fails(tmp_path, "lost its tail.*position 9.*log.db at 10", StreamIdentity("epoch-1", 1, 9))
+    check_fails(tmp_path, "lost its tail.*event 9.*log.db at event 10", StreamIdentity("epoch-1", 1, 9))
 
 
 @pytest.mark.parametrize(
     "change", [{"payload": b"other"}, {"event_id": "other"}, {"event_id": None}, {"subject": "runlore.other.x"}]
 )
 def test_another_message_at_our_position_means_rewritten(tmp_path: Path, change: dict[str, object]) -> None:
-    check_fails(tmp_path, "rewritten: position 10", **change)
+    check_fails(tmp_path, "rewritten: its event 10", **change)
 
 
 def test_a_deleted_message_at_our_position_is_no_match(tmp_path: Path) -> None:
     async def work(connection: NatsConnection) -> None:
         last = await filled(connection)
         await js(connection, "STREAM.MSG.DELETE.RUNLORE", {"seq": 10})
-        with pytest.raises(StreamMismatchError, match="lost the message at position 10"):
+        with pytest.raises(StreamMismatchError, match="lost event 10"):
             await check_stream(connection, IDENTITY, "epoch-1", 10, last)
 
     with open_server(tmp_path) as (_, settings):

@@ -58,9 +58,7 @@ def test_it_is_kept_quarantined_and_has_no_effect(tmp_path: Path) -> None:
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(borders=strategies.sets(strategies.integers(1, 6)))
-def test_wherever_batches_end_every_replay_says_the_same(
-    tmp_path_factory: pytest.TempPathFactory, borders: set[int]
-) -> None:
+def test_replays_are_equal_wherever_batches_end(tmp_path_factory: pytest.TempPathFactory, borders: set[int]) -> None:
     data = DataDir(tmp_path_factory.mktemp("conflict"))
     log = conflicting()
     archive = Archive.open(data.log, EPOCH)
@@ -85,7 +83,7 @@ def test_health_doctor_and_audit_report_it(tmp_path: Path, monkeypatch: pytest.M
     assert findings["quarantine"].outcome == "ok"
     verified = run_cli("audit", "verify", "--offline")
     assert verified.returncode == 0, verified.stdout
-    assert "2 events have an earlier one's ID and other content, the first at position 3" in verified.stdout
+    assert "2 events have an earlier one's ID and other content, the first of them event 3" in verified.stdout
     with running(read_settings(url="nats://127.0.0.1:1")) as service:
         service.folded(7)
         assert service.state.quarantined == 2

@@ -173,7 +173,9 @@ def test_a_stage_keeps_its_reason_until_the_next_stage(log: LogBuilder, tmp_path
 @pytest.mark.parametrize(
     "target", ["model:m@77", "model:m@production", "model:other", "run:no", "step:r/no", "artifact:a", "pipeline:no"]
 )
-def test_a_retraction_makes_no_entity_and_says_why_it_did_nothing(log: LogBuilder, tmp_path: Path, target: str) -> None:
+def test_a_retraction_creates_no_entity_and_records_why_it_did_nothing(
+    log: LogBuilder, tmp_path: Path, target: str
+) -> None:
     log.log("model:m@1", {"k": 1})
     log.add(MetadataRetracted((parse_ref("model:m@1"), parse_ref(target)), (("k",),), "wrong"))
     path = folded(log, tmp_path)
@@ -183,7 +185,7 @@ def test_a_retraction_makes_no_entity_and_says_why_it_did_nothing(log: LogBuilde
     assert current(path, "model:m@1") == {"k": 1}
 
 
-def test_a_retraction_finds_what_a_name_means_where_it_stands(log: LogBuilder, tmp_path: Path) -> None:
+def test_a_retraction_resolves_names_at_its_position(log: LogBuilder, tmp_path: Path) -> None:
     log.add(RunStarted("p", "p-1", EntityRef("model", "m")), run="r1")
     log.add(StepStarted(), run="r1", step="s")
     log.log("artifact:out", {"rows": 1}, run="r1", step="s")

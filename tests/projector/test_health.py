@@ -9,7 +9,7 @@ from service_tools import get, get_json, running, spawn, status
 from runlore.cli.server import EmbeddedServer
 from runlore.projector import state
 from runlore.projector.health import Health
-from runlore.projector.metrics import Metrics
+from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas import Settings, read_settings
 from runlore.store.folder import DataDir
@@ -22,11 +22,11 @@ def test_a_running_projector_is_live_ready_and_measured(
         until(lambda: service.state.connected)
         publish_all(settings, made_events(30))
         service.folded(30)
-        said = until(lambda: (said := status(data)) and said.connected and said)
-        assert get_json(f"{said.http}/livez") == (200, {"live": True})
-        code, body = get_json(f"{said.http}/readyz")
+        now = until(lambda: (now := status(data)) and now.connected and now)
+        assert get_json(f"{now.http}/livez") == (200, {"live": True})
+        code, body = get_json(f"{now.http}/readyz")
         assert (code, body["ready"], body["lag"], body["folded"]) == (200, True, 0, 30)
-        code, text = get(f"{said.http}/metrics")
+        code, text = get(f"{now.http}/metrics")
         assert code == 200
         for line in (
             "runlore_archived 30.0",
@@ -40,23 +40,23 @@ def test_a_running_projector_is_live_ready_and_measured(
             "runlore_fold_batch_seconds_count",
         ):
             assert line in text
-        assert get(f"{said.http}/nothing")[0] == 404
+        assert get(f"{now.http}/nothing")[0] == 404
     with pytest.raises(OSError, match=r"refused|urlopen"):
-        get(f"{said.http}/livez")
+        get(f"{now.http}/livez")
 
 
 def test_not_ready_while_nats_is_away(settings: Settings, data: DataDir) -> None:
     with running(settings) as service:
         until(lambda: service.state.disconnects)
-        said = until(lambda: status(data))
-        code, body = get_json(f"{said.http}/readyz")
+        now = until(lambda: status(data))
+        code, body = get_json(f"{now.http}/readyz")
         assert (code, body["ready"], body["connected"]) == (503, False, False)
-        assert get(f"{said.http}/livez")[0] == 200
+        assert get(f"{now.http}/livez")[0] == 200
 
 
 def test_ready_and_live_say_no_when_they_should(data: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = ServiceState(connected=True, fold_running=True, stream_last=11, folded=0)
-    health = Health(read_settings(max_lag=10), seen, Metrics(seen, data))
+    health = Health(read_settings(max_lag=10), seen, ProjectorMetrics(seen, data))
     health.start()
     try:
         code, body = get_json(f"{health.url}/readyz")

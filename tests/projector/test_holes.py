@@ -51,17 +51,17 @@ def test_a_flipped_bit_is_noticed_after_a_clean_restart(
     server.start()
     with running(settings) as service:
         until(lambda: "stream" in service.state.problems)
-        assert f"position {position}" in service.state.problems["stream"]
+        assert f"event {position}" in service.state.problems["stream"]
         assert "`runlore stream restore`" in service.state.problems["stream"]
-        said = until(lambda: (now := status(data)) and now.problems and now)
-        assert "log.db has" in said.problems[0]
-        assert get_json(said.http + "/readyz")[1]["problems"] == list(said.problems)
+        shown = until(lambda: (now := status(data)) and now.problems and now)
+        assert "log.db has" in shown.problems[0]
+        assert get_json(shown.http + "/readyz")[1]["problems"] == list(shown.problems)
         publish_all(settings, made_events(3))
         service.folded(service.state.stream_last)  # it goes on: log.db has what the stream lost
     assert len(log_rows(data.log)) == 28
 
 
-def test_the_counts_of_a_stream_tell_of_a_hole(tmp_path: Path, data: DataDir) -> None:
+def test_the_counts_of_a_stream_reveal_a_hole(tmp_path: Path, data: DataDir) -> None:
     with open_server(tmp_path) as (_, settings):
         with running(settings) as service:
             until(lambda: service.state.connected)
@@ -82,7 +82,7 @@ def test_the_counts_of_a_stream_tell_of_a_hole(tmp_path: Path, data: DataDir) ->
 
         whole, longer, cut = with_nats(settings, look)
         assert (whole, longer) == (None, None)
-        assert cut == "the stream lost 11 messages that log.db has, the first at position 1"
+        assert cut == "the stream lost 11 messages that log.db has, the first is event 1"
 
 
 def test_positions_that_were_given_away_after_the_last_message_are_a_gap(tmp_path: Path, data: DataDir) -> None:

@@ -73,7 +73,7 @@ def test_every_message_comes_once_in_order_and_byte_for_byte(stream: Settings) -
     with_nats(stream, work)
 
 
-def test_without_the_shortcut_into_nats_py_headers_say_the_same(stream: Settings) -> None:
+def test_headers_are_equal_without_the_shortcut_into_nats_py(stream: Settings) -> None:
     headers = {"Nats-Msg-Id": "abc", "ce-id": "abc", "Content-Type": "application/msgpack"}
 
     async def work(connection: NatsConnection) -> None:
@@ -219,7 +219,7 @@ def test_a_skipped_message_is_asked_for_again(stream: Settings) -> None:
     with_nats(stream, work)
 
 
-def test_a_hole_that_the_stream_confirms_is_said_and_passed(tmp_path: Path) -> None:
+def test_a_hole_that_the_stream_confirms_is_reported_and_skipped(tmp_path: Path) -> None:
     with open_server(tmp_path) as (_, settings):
 
         async def work(connection: NatsConnection) -> None:

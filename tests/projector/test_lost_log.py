@@ -33,11 +33,11 @@ def test_a_lost_log_is_copied_again_loudly_when_the_stream_has_all_that_the_view
         data.log.unlink()
     else:
         data.log.write_bytes(b"")
-    with capture_logs() as said, running(settings) as service:
+    with capture_logs() as lines, running(settings) as service:
         service.folded(20)
     assert log_rows(data.log) == before
     assert (data.current_view(), view_digest(view)) == (view, digest)
-    assert any("log.db was missing: it is copied again from the stream" in line["event"] for line in said)
+    assert any("log.db was missing: it is copied again from the stream" in line["event"] for line in lines)
 
 
 async def _made_again(connection: NatsConnection, settings: Settings, count: int) -> None:
@@ -73,8 +73,8 @@ def _without_its_first(settings: Settings) -> None:
     [
         (lambda settings: with_nats(settings, lambda nc: _made_again(nc, settings, 30)), "this is another stream"),
         (lambda settings: with_nats(settings, lambda nc: js(nc, "STREAM.DELETE.RUNLORE")), "there is no stream"),
-        (lambda settings: _rewritten(settings, 15), "the stream ends at position 15"),
-        (lambda settings: _rewritten(settings, 30), "holds another event at position 20"),
+        (lambda settings: _rewritten(settings, 15), "the stream ends at event 15"),
+        (lambda settings: _rewritten(settings, 30), "event 20 of the stream is not the one in the view"),
         (_without_its_first, "1 messages are missing from the stream"),
     ],
     ids=["another", "gone", "shorter", "rewritten", "hole"],
@@ -90,7 +90,7 @@ def test_a_lost_log_is_not_made_from_a_stream_that_has_less(
             error = Running(settings).ended()
             assert isinstance(error, CorruptLogError)
             assert says in str(error)
-            assert "view-000001.db says that it went to position 20" in str(error)
+            assert "view-000001.db says that it went up to event 20" in str(error)
             assert not data.log.exists()
         assert len(history(data)) == 20
 
@@ -121,7 +121,7 @@ def test_a_log_that_is_removed_while_it_is_open_is_written_back(
     data.log.unlink()
     error = service.ended()
     assert isinstance(error, RunloreError)
-    assert "it was written back to position 20" in str(error)
+    assert "it was written back up to event 20" in str(error)
     assert len(log_rows(data.log)) == 20
     signer = load_signer(data.checkpoint_key, origin_of(ArchiveReader(data.log).epoch))
     assert verify_log(data.log, [signer.verifier]).problems == []
@@ -211,7 +211,7 @@ def _goes_on(settings: Settings, position: int) -> None:
         service.folded(position + 5)
 
 
-def test_a_lost_signing_key_is_not_made_again_until_somebody_says_so(
+def test_a_lost_signing_key_is_not_replaced_until_somebody_says_so(
     settings: Settings, data: DataDir, server: EmbeddedServer
 ) -> None:
     archive_some(settings)

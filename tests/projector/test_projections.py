@@ -89,7 +89,7 @@ def test_it_follows_the_log_until_it_is_stopped(data: DataDir) -> None:
         thread.join()
 
 
-def test_another_version_is_made_anew_and_the_old_file_goes(data: DataDir) -> None:
+def test_another_version_is_rebuilt_and_the_old_file_removed(data: DataDir) -> None:
     log = LogBuilder()
     moved(log, "staging")
     archive(data, log)
@@ -109,7 +109,7 @@ def test_an_event_it_cannot_fold_is_quarantined_whole_and_the_next_one_is_folded
     ]
 
 
-def test_a_file_ahead_of_the_log_is_made_anew(data: DataDir) -> None:
+def test_a_file_ahead_of_the_log_is_rebuilt(data: DataDir) -> None:
     log = LogBuilder()
     moved(log, "staging", "production")
     archive(data, log)

@@ -68,7 +68,7 @@ def reading(data: DataDir) -> Iterator[None]:
                 try:
                     position = client.position
                     assert client.get("model:m1@1").metadata
-                except Exception as error:
+                except Exception as error:  # any error of a reader is what this test looks for
                     wrong.append(repr(error))
                 else:
                     wrong.extend([f"from {seen} back to {position}"] if position < seen else [])
@@ -114,7 +114,7 @@ def runlore(data: DataDir, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_rebuilt_view_says_the_same_and_the_old_file_goes(folder: DataDir) -> None:
+def test_a_rebuilt_view_is_equal_and_the_old_file_removed(folder: DataDir) -> None:
     old, before = folder.current_view(), view_digest(folder.current_view())
     made = rebuild_view(folder)
     assert made.differing == ()
@@ -132,7 +132,7 @@ def test_a_changed_value_in_the_view_is_named_and_healed(folder: DataDir) -> Non
     assert rebuild_view(folder).differing == ()
 
 
-def test_a_view_that_lags_is_compared_where_it_stands_and_then_brought_to_the_end(data: DataDir) -> None:
+def test_a_lagging_view_is_compared_at_its_position_and_then_caught_up(data: DataDir) -> None:
     log = some_events(100)
     fold_live(data, log)
     for number in range(200):
@@ -239,11 +239,11 @@ def test_the_rebuild_command_says_what_it_did_as_json(folder: DataDir) -> None:
     process = runlore(folder, "rebuild", "--json")
     out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
-    said: dict[str, Any] = json.loads(out)
-    assert said["view"] == folder.current_view().name
-    assert said["position"] == 300
-    assert said["differing"] == []
-    assert len(said["removed"]) == 1
+    report: dict[str, Any] = json.loads(out)
+    assert report["view"] == folder.current_view().name
+    assert report["position"] == 300
+    assert report["differing"] == []
+    assert len(report["removed"]) == 1
 
 
 def test_without_a_log_the_rebuild_says_so(tmp_path: Path) -> None:

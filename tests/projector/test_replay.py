@@ -54,7 +54,7 @@ def runlore(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("until", [1, 7, 20, 24])
-def test_a_replay_is_what_the_log_said_by_then(until: int, folder: DataDir, log: LogBuilder, tmp_path: Path) -> None:
+def test_a_replay_is_the_view_as_of_then(until: int, folder: DataDir, log: LogBuilder, tmp_path: Path) -> None:
     past = tmp_path / "past.db"
     assert replay(ArchiveReader(folder.log), past, until) == until
     prefix = LogBuilder()
@@ -75,7 +75,7 @@ def test_a_time_means_when_the_log_recorded_it(folder: DataDir, tmp_path: Path) 
         assert client.position == 7
 
 
-def test_one_entity_keeps_all_that_was_said_of_it_and_nothing_else(folder: DataDir, tmp_path: Path) -> None:
+def test_a_replay_of_one_entity_keeps_its_events_and_nothing_else(folder: DataDir, tmp_path: Path) -> None:
     replay(ArchiveReader(folder.log), tmp_path / "whole.db")
     replay(ArchiveReader(folder.log), tmp_path / "past.db", entity=parse_ref("model:churn"))
     with Client(tmp_path / "past.db") as past, Client(tmp_path / "whole.db") as whole:
@@ -133,7 +133,7 @@ def test_events_go_to_stdout_and_no_folder_is_made(folder: DataDir, tmp_path: Pa
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_run_is_meant_by_name_pipeline_or_id(folder: DataDir, log: LogBuilder) -> None:
+def test_a_run_is_found_by_name_pipeline_or_id(folder: DataDir, log: LogBuilder) -> None:
     fold_live(folder, log)
     for name in ("r1", "monday", "nightly"):
         done = runlore("replay", "--entity", f"run:{name}", "--as", "-")

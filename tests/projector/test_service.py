@@ -56,7 +56,7 @@ def test_what_is_published_becomes_queryable_and_status_says_so(
         until(lambda: service.state.connected)
         publish_all(settings, made_events(500))
         service.folded(500)
-        found = until(lambda: (said := status(data)) and said.folded == 500 and said)
+        found = until(lambda: (now := status(data)) and now.folded == 500 and now)
         assert (found.connected, found.archived, found.stream_last, found.stopped) == (True, 500, 500, None)
     values = history(data)
     assert [position for position, _ in values] == list(range(1, 501))
@@ -176,7 +176,7 @@ def test_it_goes_on_after_a_restart_of_the_server(settings: Settings, data: Data
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(number: int, settings: Settings, data: DataDir, server: EmbeddedServer) -> None:
     process = spawn(settings)
-    until(lambda: (said := status(data)) and said.connected)
+    until(lambda: (now := status(data)) and now.connected)
     publish_all(settings, made_events(2000))
     process.send_signal(number)
     _, errors = process.communicate(timeout=90)

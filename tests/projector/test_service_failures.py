@@ -56,9 +56,9 @@ def test_a_full_disk_stops_the_archive_and_quarantines_nothing(
         until(lambda: service.state.connected)
         publish_all(settings, made_events(5))
         assert "disk is full" in str(service.ended())
-        said = status(data)
-        assert said is not None
-        assert "disk is full" in (said.stopped or "")
+        now = status(data)
+        assert now is not None
+        assert "disk is full" in (now.stopped or "")
     with running(settings) as service:
         service.folded(25)
         assert service.state.quarantined == 0
@@ -90,18 +90,18 @@ def test_what_ends_the_fold_ends_the_service_with_its_reason(
     data.current.mkdir()  # what no rebuild can mend: a file cannot take a folder's place
     error = Running(settings).ended()
     assert "CURRENT: Is a directory" in str(error)
-    said = status(data)
-    assert said is not None
-    assert "CURRENT: Is a directory" in (said.stopped or "")
+    now = status(data)
+    assert now is not None
+    assert "CURRENT: Is a directory" in (now.stopped or "")
 
 
 def test_a_killed_fold_ends_the_service_and_loses_nothing(
     settings: Settings, data: DataDir, server: EmbeddedServer
 ) -> None:
     process = spawn(settings)
-    until(lambda: (said := status(data)) and said.connected)
+    until(lambda: (now := status(data)) and now.connected)
     publish_all(settings, made_events(10))
-    until(lambda: (said := status(data)) and said.folded == 10)
+    until(lambda: (now := status(data)) and now.folded == 10)
     (fold,) = psutil.Process(process.pid).children()
     fold.kill()
     _, errors = process.communicate(timeout=90)
@@ -116,7 +116,7 @@ def test_the_fold_does_not_outlive_a_killed_projector(
     settings: Settings, data: DataDir, server: EmbeddedServer
 ) -> None:
     process = spawn(settings)
-    until(lambda: (said := status(data)) and said.connected and psutil.Process(process.pid).children())
+    until(lambda: (now := status(data)) and now.connected and psutil.Process(process.pid).children())
     (fold,) = psutil.Process(process.pid).children()
     process.kill()
     process.communicate(timeout=90)

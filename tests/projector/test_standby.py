@@ -49,7 +49,7 @@ def line_with(process: subprocess.Popen[str], text: str) -> str:
 
 
 def connected(data: DataDir, process: subprocess.Popen[str]) -> None:
-    until(lambda: (said := status(data)) and said.connected and said.pid == process.pid)
+    until(lambda: (now := status(data)) and now.connected and now.pid == process.pid)
 
 
 def end(process: subprocess.Popen[str], how: signal.Signals) -> None:
@@ -70,7 +70,7 @@ def test_a_standby_takes_over_at_once_when_the_first_ends(
     end(first, how)
     publish_all(settings, rows[30:])
     line_with(second, "taking over")
-    until(lambda: (said := status(data)) and said.pid == second.pid and said.folded == 60)
+    until(lambda: (now := status(data)) and now.pid == second.pid and now.folded == 60)
     end(second, signal.SIGTERM)
     assert second.returncode == 0
     assert [row.event_id for row in log_rows(data.log)] == [row.event_id for row in rows]
@@ -87,7 +87,7 @@ def test_a_standby_ends_a_projector_that_hangs_and_takes_over(
     first = start()
     connected(data, first)
     publish_all(settings, rows[:30])
-    until(lambda: (said := status(data)) and said.folded == 30)
+    until(lambda: (now := status(data)) and now.folded == 30)
     second = start("--wait")
     line_with(second, "standing by")
     if with_its_fold:
@@ -97,7 +97,7 @@ def test_a_standby_ends_a_projector_that_hangs_and_takes_over(
     publish_all(settings, rows[30:])
     line_with(second, "ending the holder of the folder")
     assert first.wait(90) == -signal.SIGKILL
-    until(lambda: (said := status(data)) and said.pid == second.pid and said.folded == 60, 120)
+    until(lambda: (now := status(data)) and now.pid == second.pid and now.folded == 60, 120)
     end(second, signal.SIGTERM)
     assert len(history(data)) == 60
     assert [row.event_id for row in log_rows(data.log)] == [row.event_id for row in rows]
@@ -114,7 +114,7 @@ def test_a_standby_that_is_asked_to_stop_ends_and_leaves_the_first_alone(
     end(second, signal.SIGTERM)
     assert (second.returncode, first.poll()) == (0, None)
     publish_all(settings, made_events(3))
-    until(lambda: (said := status(data)) and said.pid == first.pid and said.folded == 3)
+    until(lambda: (now := status(data)) and now.pid == first.pid and now.folded == 3)
 
 
 def test_a_process_that_does_not_have_the_lock_is_never_ended(data: DataDir) -> None:

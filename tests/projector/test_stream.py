@@ -125,8 +125,8 @@ def test_a_drifted_stream_is_refused_with_every_field_and_never_repaired(tmp_pat
             with pytest.raises(StreamDriftError) as caught:
                 await ensure_stream(connection, settings)
             message = str(caught.value)
-            for said in ("max_msgs is 5, must be -1", "max_age", "duplicate_window", "Nothing was changed"):
-                assert said in message
+            for part in ("max_msgs is 5, must be -1", "max_age", "duplicate_window", "Nothing was changed"):
+                assert part in message
             assert (await stream_info(connection)).config["max_msgs"] == 5
 
         with_nats(settings, work)
@@ -162,7 +162,7 @@ def test_a_server_without_jetstream_is_named_as_such(tmp_path: Path) -> None:
         with_nats(settings, lambda connection: ensure_stream(connection, settings))
 
 
-def test_a_missing_permission_is_said_to_be_possible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_permission_is_named_as_a_possible_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "API_TIMEOUT", 0.3)
     deny = 'authorization { users: [ { user: u, password: p, permissions: { publish: { deny: "$JS.API.>" } } } ] }'
     with open_server(tmp_path, extra=deny) as (_, plain):

@@ -28,17 +28,17 @@ from runlore.store.folder import DataDir
 from runlore.wire.stream import EPOCH_KEY
 
 
-def test_a_stream_made_anew_stops_it_and_nothing_is_overwritten(tmp_path: Path, data: DataDir) -> None:
+def test_a_recreated_stream_stops_it_and_nothing_is_overwritten(tmp_path: Path, data: DataDir) -> None:
     with open_server(tmp_path) as (_, settings):
         archive_some(settings)
 
-        async def make_anew(connection: NatsConnection) -> None:
+        async def recreate(connection: NatsConnection) -> None:
             await js(connection, "STREAM.DELETE.RUNLORE")
             await ensure_stream(connection, settings)
             await publish(connection, made_events(30))
 
-        with_nats(settings, make_anew)
-        stops_with_mismatch(settings, "made anew")
+        with_nats(settings, recreate)
+        stops_with_mismatch(settings, "recreated")
 
 
 def test_a_stream_that_is_gone_is_not_made_again_beside_an_old_log(tmp_path: Path, data: DataDir) -> None:
@@ -74,9 +74,9 @@ def stops_with_mismatch(settings: Settings, says: str) -> None:
     assert isinstance(error, StreamMismatchError)
     assert says in str(error)
     assert (log_rows(data.log), history(data)) == before
-    said = status(data)
-    assert said is not None
-    assert says in (said.stopped or "")
+    now = status(data)
+    assert now is not None
+    assert says in (now.stopped or "")
     process = spawn(settings)
     _, errors = process.communicate(timeout=90)
     assert process.returncode == 4

@@ -49,7 +49,7 @@ def test_an_event_is_raw_decoded_and_proved(client: Client, position: int) -> No
         assert found.event.producer_seq == position
     proof = found.proof
     assert proof is not None
-    recorded_ns = round(found.recorded_at.timestamp()) * 10**9
+    recorded_ns = round(found.created.timestamp()) * 10**9
     event_id = None if found.event_id is None else found.event_id.encode()
     here = LeafCoder(EPOCH).event(
         position, event_id, recorded_ns, found.subject.encode(), found.headers, found.payload
@@ -79,7 +79,7 @@ def test_the_moment_of_a_client_hides_what_came_later(folder: Path) -> None:
 
 
 def test_there_is_no_event_after_the_last(client: Client) -> None:
-    with pytest.raises(NotFoundError, match="no event at position 602"):
+    with pytest.raises(NotFoundError, match="has no event 602"):
         client.logged_event(602)
 
 

@@ -20,7 +20,7 @@ VALUE = "a value: a number, 'text', true, false, null or a time"
         ("a = 1 ;", 7, "expected 'and', 'or' or the end"),
         ("framework:bogus:x", 11, "expected one of equals, notequals, contains, startswith"),
         ("accuracy >", 11, f"expected {VALUE}"),
-        ("accuracy > sklearn", 12, "text stands in quotes"),
+        ("accuracy > sklearn", 12, "text is in quotes"),
         ("a = 'x", 5, "does not end"),
         ('a = "x', 5, "does not end"),
         ("(a = 1", 7, "')'"),

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runlore.schemas import (
+    ArgumentError,
     DType,
     EntityRef,
-    InvalidReferenceError,
     MetadataRetracted,
     NotFoundError,
     StorageSize,
@@ -55,7 +55,7 @@ def test_a_group_has_its_value_at_each_position_something_below_it_changed(tmp_p
         assert model.as_of(position).run_metadata["a"].value == expected
     with pytest.raises(NotFoundError):
         model.history("b")
-    with pytest.raises(InvalidReferenceError):
+    with pytest.raises(ArgumentError):
         model.history("a", limit=0)
 
 

@@ -209,4 +209,4 @@ def test_stage_without_a_version_says_so_where_nothing_tells_which_is_the_latest
     assert code == 0
     assert "which version is the latest" in text
     client_of(tmp_path / "other", failing)
-    assert "model:unknown was not known" in said(tmp_path / "other", "model:unknown", "production")[1]
+    assert "Created model:unknown (it did not exist)" in said(tmp_path / "other", "model:unknown", "production")[1]

@@ -7,10 +7,10 @@ import pytest
 
 from runlore.query import Client, Lineage
 from runlore.schemas import (
+    ArgumentError,
     ArtifactVersionConsumed,
     ArtifactVersionProduced,
     EntityRef,
-    InvalidReferenceError,
     ModelVersionCreated,
     RunStarted,
     StepStarted,
@@ -115,7 +115,7 @@ def test_depth_counts_links_and_nodes_are_bounded(client: Client) -> None:
     assert (len(cut.nodes), cut.cut, len(cut.edges)) == (3, True, 2)
     assert "cut" in repr(cut)
     assert not weights.upstream(1).cut
-    with pytest.raises(InvalidReferenceError):
+    with pytest.raises(ArgumentError):
         weights.upstream(-1)
 
 

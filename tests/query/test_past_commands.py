@@ -93,8 +93,8 @@ def test_every_read_command_reads_as_of_a_position_a_time_and_a_phrase(folder: P
         done = run(folder, *words, "--as-of", moment, "--json")
         assert done.exit_code == 0, done.output
         json.loads(done.stdout)
-        said = re.search(r"complete to position (\d+)", done.stderr)
-        assert said, "an answer states the position it is complete to"
+        said = re.search(r"up to event (\d+)", done.stderr)
+        assert said, "an answer states the event it is complete to"
         answers.append((said[1], done.stdout))
     assert answers[0] == answers[1]
     assert [position for position, _ in answers] == ["1", "1", "2"]
@@ -159,7 +159,7 @@ def test_show_has_the_notes_newest_last_with_who_and_when(folder: Path) -> None:
     assert text.index("first") < text.index("second")
     assert "ada@host-1" in text
     assert [note["value"] for note in read_json(folder, "show", "model:m@1")["notes"]] == ["first", "second"]
-    assert read_json(folder, "show", "model:m@1", "--as-of", "4")["notes"][0]["user"] == "ada"
+    assert read_json(folder, "show", "model:m@1", "--as-of", "4")["notes"][0]["actor"]["user"] == "ada"
 
 
 def test_compare_marks_the_best_when_asked(folder: Path) -> None:

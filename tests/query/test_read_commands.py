@@ -44,7 +44,7 @@ def test_show_says_values_types_and_who_also_in_valid_json(folder: Path) -> None
     shown = read_json(folder, "show", "model:churn@1")
     assert shown["metadata"]["accuracy"]["value"] == 0.625
     assert shown["metadata"]["metrics"]["value"] == {"auc": "nan", "n": str(2**70)}
-    assert shown["metadata"]["accuracy"]["user"] == "ada"
+    assert shown["metadata"]["accuracy"]["actor"]["user"] == "ada"
     assert "evil" not in shown["metadata"]
     assert read_json(folder, "show", "model:churn@1", "--as-of", "2")["metadata"]["accuracy"]["value"] == 0.5
 
@@ -100,7 +100,7 @@ def test_what_is_not_there_and_what_is_not_understood_have_exit_codes(
 def test_find_shows_the_keys_of_the_filter_and_pages_on(folder: Path) -> None:
     done = run(folder, "find", "model", "accuracy > 0.5 and version >= 1", "--order-by", "accuracy", "--desc")
     header, *rows = (line.split("\t") for line in done.stdout.splitlines())
-    assert header == ["entity", "accuracy", "version", "first named"]
+    assert header == ["entity", "accuracy", "version", "created"]
     assert [row[:3] for row in rows] == [["model:churn@2", "0.75", "2"], ["model:churn@1", "0.625", "1"]]
     first = run(folder, "find", "model", "-n", "1", "--columns", "metrics.n,missing")
     assert first.stdout.splitlines()[1].split("\t")[:3] == ["model:churn@2", "", ""]

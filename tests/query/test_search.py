@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runlore.projector.views.view import View
 from runlore.query import Client, Hits
-from runlore.schemas import EntityRef, InvalidReferenceError, LatestOnlyError, MetadataRetracted, NoteAdded, RunStarted
+from runlore.schemas import ArgumentError, EntityRef, LatestOnlyError, MetadataRetracted, NoteAdded, RunStarted
 from runlore.store.folder import DataDir
 from tests.events import LogBuilder
 from tests.query.views import client_of
@@ -158,7 +158,7 @@ def test_only_the_latest_can_be_searched(tmp_path: Path) -> None:
     client_of(tmp_path, write)
     with pytest.raises(LatestOnlyError, match="as_of"):
         Client(tmp_path, as_of=2).search("churn")
-    with pytest.raises(InvalidReferenceError):
+    with pytest.raises(ArgumentError):
         Client(tmp_path).search("churn", limit=0)
 
 

@@ -13,6 +13,7 @@ import pytest
 from runlore.query import Change, Client, Feed
 from runlore.query.watch.selection import Place
 from runlore.schemas import (
+    ArgumentError,
     EntityRef,
     FilterError,
     InvalidReferenceError,
@@ -176,7 +177,7 @@ def test_a_timeout_counts_from_the_last_change(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "options", "error"),
     [
-        ("", {}, InvalidReferenceError),
+        ("", {}, ArgumentError),
         ("accuracy <", {}, FilterError),
         ("model:", {}, InvalidReferenceError),
         ("model:churn", {"since": -1}, MomentError),

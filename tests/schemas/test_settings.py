@@ -41,7 +41,7 @@ def test_a_tilde_is_the_home_folder_wherever_a_data_folder_is_named(
 
 
 @pytest.mark.parametrize("given", ["~nobody-of-that-name/x", ""])
-def test_a_folder_that_cannot_be_meant_names_the_setting(given: str) -> None:
+def test_an_unusable_folder_setting_is_named_in_the_error(given: str) -> None:
     with pytest.raises(SettingsError, match=r"^data_dir='"):
         configure(data_dir=given)
     with pytest.raises(SettingsError):

@@ -10,10 +10,8 @@ from typing import Any
 import click
 
 from runlore.schemas.errors import (
+    ArgumentError,
     CorruptLogError,
-    FilterError,
-    InvalidReferenceError,
-    MomentError,
     NewerSchemaError,
     NotFoundError,
     RunloreError,
@@ -54,22 +52,20 @@ COMMANDS = {
 """Commands in the order of `--help`, each as module:attribute below `runlore.cli.commands`."""
 
 EXIT_CODES: tuple[tuple[type[RunloreError], int], ...] = (
-    (InvalidReferenceError, 2),
-    (MomentError, 2),
+    (ArgumentError, 2),
     (SettingsError, 2),
     (NewerSchemaError, 2),
-    (FilterError, 2),
     (NotFoundError, 3),
     (CorruptLogError, 4),
     (StreamDriftError, 4),
     (StreamMismatchError, 4),
     (RunloreError, 1),
 )
-"""What a command exits with: the first row whose error matches. Usage errors of click are 2 as well."""
+"""Exit codes of commands: the first row whose error matches. Usage errors of click are 2 as well."""
 
 
 def exit_code(error: RunloreError) -> int:
-    """The exit code that stands for an error."""
+    """Return the exit code of an error."""
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 

@@ -49,7 +49,7 @@ TYPES: dict[str, Callable[[str], Any]] = {
     "decimal": decimal.Decimal,
     "uuid": uuid.UUID,
 }
-"""What may stand before a value, and how the rest is read."""
+"""Prefixes of a value, and how the rest is read."""
 
 
 _PLAIN_FLOAT = re.compile(r"-?\d(\.\d+)?[eE][+-]?\d{1,2}\Z")
@@ -58,7 +58,7 @@ _WORDS = {"True": "true", "False": "false", "None": "null"}
 
 
 class Read(NamedTuple):
-    """A value, and how its text was read where it may have been meant otherwise."""
+    """A value, and how its text was read if it is ambiguous."""
 
     value: Any
     remark: str | None = None
@@ -67,7 +67,7 @@ class Read(NamedTuple):
 def parse_assignments(
     assignments: Iterable[str], base: dict[str, Any] | None = None, say: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """The metadata that `key=value` texts stand for, on top of `base`. `say` hears how doubtful values were read.
+    """Return the metadata of `key=value` texts, on top of `base`. `say` hears how doubtful values were read.
 
     Raises ValueError naming the text that cannot be read or contradicts another.
     """
@@ -141,7 +141,7 @@ def _path(key: str) -> tuple[str, ...]:
     except InvalidReferenceError as error:
         raise ValueError(str(error)) from error
     if "" in parts and '""' not in key:
-        raise ValueError(f'{key!r}: a part of the path is empty; write "" if that is meant')
+        raise ValueError(f'{key!r}: a part of the path is empty; write "" for an empty part')
     return parts
 
 

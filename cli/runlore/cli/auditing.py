@@ -1,4 +1,4 @@
-"""What the audit commands share: trusted keys, notes in files, and how a verification is shown."""
+"""Shared by the audit commands: trusted keys, notes in files, the report of a verification."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runlore.cli.output import note
+from runlore.cli.output import note, print_pair
 from runlore.projector.audit.findings import Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.prove import Signed
@@ -63,30 +63,32 @@ def read_note(path: Path, trusted: Sequence[Verifier]) -> Signed:
 
 
 def show_report(report: VerifyReport) -> None:
-    """A verification in lines for people; what was not compared goes to stderr as well."""
+    """Print a verification for people; what was not compared also goes to stderr."""
     if report.root:
-        click.echo(f"log         {report.events:,} events up to position {report.position:,}, hashed from raw bytes")
-        click.echo(f"            {report.duplicates:,} second copies, {report.gaps:,} gaps, {report.leaves:,} leaves")
-        click.echo(f"            root {report.root}")
+        print_pair(
+            "log",
+            f"{report.events:,} events up to event {report.position:,}, hashed from raw bytes",
+            f"{report.duplicates:,} second copies, {report.gaps:,} gaps, {report.leaves:,} leaves",
+            f"root {report.root}",
+        )
         if report.first_conflict is not None:
-            click.echo(
-                f"NOTE        {report.conflicts:,} events have an earlier one's ID and other content, the first at "
-                f"position {report.first_conflict:,}: forged, or an ID used twice; quarantined, without effect"
+            print_pair(
+                "NOTE",
+                f"{report.conflicts:,} events have an earlier one's ID and other content, the first of them event "
+                f"{report.first_conflict:,}: forged, or an ID used twice; quarantined, without effect",
             )
         outside = f", {report.outside:,} of them from outside" if report.outside else ""
-        click.echo(
-            f"signed      {report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves"
-        )
+        print_pair("signed", f"{report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves")
     if report.stream is not None:
         counts = f"{report.stream.stream_messages:,} messages there, {report.stream.log_messages:,} in the log"
         more = f", {report.stream.not_archived:,} not archived" if report.stream.not_archived else ""
-        click.echo(f"stream      {counts}{more}; {report.stream.compared:,} compared byte by byte")
+        print_pair("stream", f"{counts}{more}; {report.stream.compared:,} compared byte by byte")
         if report.stream.note is not None:
-            click.echo(f"NOTE        {report.stream.note}")
+            print_pair("NOTE", report.stream.note)
     if report.view is not None and not any(problem.place == "view" for problem in report.problems):
-        click.echo(f"view        {len(report.view)} tables equal the log's replay")
+        print_pair("view", f"{len(report.view)} tables equal the log's replay")
     for problem in report.problems:
-        click.echo(f"WRONG       {_where(problem)}: {problem.what}")
+        print_pair("WRONG", f"{_where(problem)}: {problem.what}")
     for what, why in report.not_compared.items():
         note(f"NOT COMPARED with the {what}: {why}")
 

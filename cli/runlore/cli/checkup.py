@@ -30,7 +30,7 @@ SAFE_SQLITE = (3, 51, 3)
 RESTARTS = 3
 """As often a projector may fail in a row before that is a finding."""
 STATUS_SECONDS = 10.0
-"""A projector that has said nothing for so long is not well."""
+"""A projector whose status is older than this is unhealthy."""
 
 
 def check_up(settings: Settings) -> Iterator[Finding]:

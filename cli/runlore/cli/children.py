@@ -19,7 +19,7 @@ STEADY_SECONDS = 10.0
 """A child that lived this long is steady: its next death is met without delay again."""
 
 KILL_SECONDS = 10.0
-"""How long to wait for a killed process: only one that waits for a disk takes longer."""
+"""Seconds to wait for a killed process: only one that waits for a disk takes longer."""
 MOST_STARTS = 10
 """Starts in a row after which one that never becomes steady is given up: about a minute."""
 
@@ -91,7 +91,7 @@ def end_process(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 class Reviver:
-    """When to start a dead thing again: at once the first time, then ever later while it keeps dying."""
+    """Decides when to restart a process that has ended: at once first, then later and later while it keeps ending."""
 
     def __init__(self) -> None:
         self._backoff = Backoff(first=0.2, most=10.0)
@@ -100,11 +100,11 @@ class Reviver:
 
     @property
     def hopeless(self) -> bool:
-        """Whether it was started MOST_STARTS times in a row and never became steady. Ask only while it is dead."""
+        """True if it was started MOST_STARTS times in a row and never became steady. Ask only while it is dead."""
         return self._starts >= MOST_STARTS and time.monotonic() - self._started <= STEADY_SECONDS
 
     def due(self) -> bool:
-        """Whether to start it now. Ask only while it is dead; a yes counts as a start."""
+        """Return whether to start it now. Ask only while it is dead; a yes counts as a start."""
         now = time.monotonic()
         if now < self._next:
             return False

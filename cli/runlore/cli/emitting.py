@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import click
-
+from runlore.cli.output import print_line
 from runlore.producer import Receipt, configure
 from runlore.schemas.settings import Settings
 
@@ -17,7 +16,7 @@ def emit(settings: Settings, log: Callable[[], Receipt], wait_seconds: float | N
     """
     configure(data_dir=settings.data_dir, project=settings.project)
     receipt = log()
-    click.echo(receipt.event_id)
+    print_line(receipt.event_id)
     if wait_seconds is not None:
-        click.echo(receipt.wait(wait_seconds))
+        print_line(str(receipt.wait(wait_seconds)))
     # What is not yet sent is flushed at exit, which also says what has to wait.

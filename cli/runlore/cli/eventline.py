@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from runlore.cli.plain import plain
+from runlore.cli.output import printable
+from runlore.query.records import event_record
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import (
@@ -32,40 +33,23 @@ from runlore.store.log_rows import LogRow
 
 def event_text(row: LogRow) -> str:
     """Position, time, who, and what happened."""
-    start = f"{row.position:>8}  {_recorded(row):%Y-%m-%d %H:%M:%S}"
+    start = f"{row.position:>8}  {_created(row):%Y-%m-%d %H:%M:%S}"
     try:
         event = decode_event(row.payload)
     except EventDecodeError as error:
         return f"{start}  {row.subject}  cannot be decoded: {error}"
     duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
     who = f"{event.actor.user}@{event.actor.host}"
-    return f"{start}  {who}  {_one_line(_sentence(event))}{duplicate}"
+    return f"{start}  {who}  {printable(_sentence(event))}{duplicate}"
 
 
 def event_json(row: LogRow) -> dict[str, Any]:
-    """The event as JSON values; what JSON cannot hold exactly is readable text."""
-    head: dict[str, Any] = {
-        "position": row.position,
-        "event_id": row.event_id,
-        "recorded_at": _recorded(row).isoformat(),
-        "subject": row.subject,
-        "duplicate_of": row.duplicate_of,
-    }
-    try:
-        event = decode_event(row.payload)
-    except EventDecodeError as error:
-        return {**head, "error": str(error)}
-    fields = {name: plain(getattr(event, name)) for name in event.__struct_fields__ if name not in ("id", "fact")}
-    return {**head, "type": event_type(event.fact), **fields, "fact": plain(event.fact)}
+    """Return an event of the log as JSON."""
+    return event_record(row.position, row.event_id, _created(row), row.subject, row.duplicate_of, row.payload)
 
 
-def _recorded(row: LogRow) -> dt.datetime:
+def _created(row: LogRow) -> dt.datetime:
     return dt.datetime.fromtimestamp(row.recorded_ns / 1e9, dt.UTC)
-
-
-def _one_line(text: str) -> str:
-    # Metadata is anyone's text: control characters must not reach the terminal.
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _sentence(event: Event) -> str:

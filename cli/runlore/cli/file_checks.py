@@ -1,4 +1,4 @@
-"""What `runlore doctor` finds on the disk: files that are missing or another's, and room that runs out."""
+"""Checks of `runlore doctor` on the disk: files that are missing or another's, and room that runs out."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_owner(data: DataDir) -> Iterator[Finding]:
 
 
 def check_files(data: DataDir) -> Iterator[Finding]:
-    """Whether log, view and key are there and belong together, and what the view has put aside."""
+    """Return whether log, view and key are there and belong together, and what is in quarantine."""
     yield from _missing(data)
     yield from _count(
         "gaps", data.log, "SELECT coalesce(sum(last - first + 1), 0) FROM gaps",
@@ -77,7 +77,7 @@ def check_files(data: DataDir) -> Iterator[Finding]:
     )  # fmt: skip
     yield from _count(
         "quarantine", view, "SELECT count(*) FROM quarantine WHERE stage <> 'conflict'",
-        "events could not be folded", "look at the view's table quarantine; upgrade runlore",
+        "events could not be applied", "look at the view's table quarantine; upgrade runlore",
     )  # fmt: skip
     yield from _count(
         "conflicts", view, "SELECT count(*) FROM quarantine WHERE stage = 'conflict'",

@@ -33,7 +33,7 @@ class NatsProcess:
         return self._process.pid if self._process else None
 
     def running(self) -> bool:
-        """Whether the process is alive."""
+        """Return whether the process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def start(self, config: Path, variables: Mapping[str, str], descriptors: Iterable[int] = ()) -> dict[str, str]:
@@ -65,8 +65,8 @@ class NatsProcess:
         while time.monotonic() < deadline:
             for ports in run.glob("*.ports"):
                 try:
-                    said = json.loads(ports.read_bytes())
-                    return {kind: str(said[kind][0]) for kind in ("nats", "monitoring")}
+                    addresses = json.loads(ports.read_bytes())
+                    return {kind: str(addresses[kind][0]) for kind in ("nats", "monitoring")}
                 except (ValueError, KeyError, IndexError, OSError):
                     pass  # partly written: look again
             if process.poll() is not None:

@@ -1,4 +1,4 @@
-"""What `runlore doctor` finds in outboxes: events that wait, for how long and why, and files that cannot be read."""
+"""Checks of `runlore doctor` on outboxes: events that wait, for how long and why, and files that cannot be read."""
 
 from __future__ import annotations
 

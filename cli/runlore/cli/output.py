@@ -1,4 +1,4 @@
-"""How commands speak: data on stdout, notes on stderr, colours and frames on a terminal only."""
+"""All that commands print: data on stdout, notes on stderr, colours and frames on a terminal only."""
 
 from __future__ import annotations
 
@@ -15,9 +15,50 @@ def print_json(value: Any) -> None:
     click.echo(msgspec.json.encode(value).decode())
 
 
+def print_line(text: str = "") -> None:
+    """One line on stdout."""
+    click.echo(text)
+
+
+def print_lines(lines: Iterable[str], indent: str = "  ") -> None:
+    """Indented lines on stdout, such as commands to try."""
+    for line in lines:
+        click.echo(indent + line)
+
+
+def print_exact(text: str) -> None:
+    """A text on stdout to the byte, without a line end of ours: a note to be verified, a file."""
+    click.echo(text, nl=False)
+
+
+def print_pair(name: str, *values: str, width: int = 12, style: str | None = None) -> None:
+    """A name in its own column, and values beside it, one per line. `style`: colour of the name on a terminal."""
+    shown = f"{name:<{width}}"
+    if style is not None and sys.stdout.isatty():
+        shown = click.style(shown, fg=style)
+    for number, value in enumerate(values):
+        click.echo(f"{' ' * width if number else shown}{value}")
+
+
+def dim(text: str) -> str:
+    """A text of less weight on a terminal."""
+    return click.style(text, dim=True)
+
+
+def printable(text: str) -> str:
+    """A text on one line, without the control characters of hostile or careless metadata."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def note(text: str) -> None:
     """A remark for the person at the keyboard, on stderr."""
     click.echo(text, err=True)
+
+
+def note_count(what: str, done: int, total: int) -> None:
+    """Progress on stderr: one line on a terminal that is written over, nothing elsewhere."""
+    if sys.stderr.isatty():
+        click.echo(f"\r{what}: {done:,} of {total:,}", nl=done >= total, err=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:

@@ -13,7 +13,7 @@ from runlore.cli.nats_process import NatsProcess, quoted
 from runlore.schemas.settings import Settings
 
 STREAMS = Path("jetstream") / "$G" / "streams"
-"""Where a server keeps the streams of its default account, below its store."""
+"""The folder in which a server keeps the streams of its default account, below its store."""
 
 _CONFIG = """
 host: 127.0.0.1

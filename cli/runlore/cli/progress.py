@@ -27,12 +27,12 @@ def progress_bar(what: str) -> Generator[Hear]:
 
 
 def _lines(what: str) -> Hear:
-    said = time.monotonic()
+    shown = time.monotonic()
 
     def hear(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= LINE_SECONDS:
-            said = time.monotonic()
+        nonlocal shown
+        if time.monotonic() - shown >= LINE_SECONDS:
+            shown = time.monotonic()
             note(f"{what}: {done:,} of {total:,}")
 
     return hear

@@ -1,17 +1,16 @@
-"""What `runlore watch` does with a change: its line, its command, and the place to go on from."""
+"""Reactions of `runlore watch` to a change: its line, its command, and the place to continue from."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from runlore.cli.plain import plain
-from runlore.cli.render import json_entry, text, when, who
+from runlore.cli.render import text, when, who
 from runlore.query import Change
+from runlore.query.records import change_record
 from runlore.schemas.errors import SettingsError
 from runlore.store.cells import readable
 from runlore.store.private_files import write_struct
@@ -20,32 +19,18 @@ MAX_VARIABLE = 60_000
 """Bytes of one environment variable; the kernel refuses 128 KiB. The JSON on stdin is always whole."""
 
 
-def change_json(change: Change) -> dict[str, Any]:
-    """A change with who, when and where."""
-    return {
-        "entity": change.reference,
-        "project": change.project,
-        "scope": change.scope,
-        **json_entry(change.entry),
-        "previous": plain(change.entry.previous),
-        "previous_type": change.entry.previous_type,
-        "place": list(change.place),
-    }
-
-
 def change_line(change: Change) -> str:
     """Position, time, entity, path, what it is now, what it was, who."""
     entry = change.entry
     now = f"({entry.type}{': ' + text(entry.reason) if entry.reason else ''})" if entry.ended else text(entry.value)
-    known = change.entry.previous_type not in (None, "removed", "retracted")
-    was = f"  (was {text(change.entry.previous)})" if known else ""
+    was = f"  (was {text(entry.previous)})" if entry.replaced else ""
     moment = f"{entry.position:>8}  {when(entry.created)}"
     return f"{moment}  {text(change.reference)}  {text(entry.path)} = {now}{was}  {who(entry)}"
 
 
 def run_command(command: str, change: Change) -> int:
     """Run a shell command for a change and wait for it; its exit code, negative for the signal that ended it."""
-    whole = change_json(change)
+    whole = change_record(change)
     done = subprocess.run(  # noqa: S603 -- the user's own command, with values in variables only
         ["/bin/sh", "-c", command],
         input=msgspec.json.encode(whole) + b"\n",

@@ -1,32 +1,31 @@
-"""What the read commands share: the client, and as of when it reads."""
+"""Shared by the read commands: the client, and the moment that it reads."""
 
 from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 
+from runlore.cli.options import Decorated
 from runlore.cli.output import note
 from runlore.cli.render import text
 from runlore.query import Client, Entity
 from runlore.query.find import ast, literals
-from runlore.query.find.parse import Where, parse
+from runlore.query.find.parse import Filters, parse
 from runlore.query.time.moment import Clock
 from runlore.query.time.parse import read_when
 from runlore.schemas.errors import MomentError
 from runlore.schemas.references import EntityRef
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 When = int | dt.datetime
 _CLOCK = "runlore.clock"
 
 
 class WhenType(click.ParamType["int | dt.datetime"]):
-    """A position, an ISO 8601 time, or a phrase; a time without a zone is local, and it is said how it was read."""
+    """A position, an ISO 8601 time, or a phrase; a time without a zone is local, with a note how it was read."""
 
     name = "when"
 
@@ -54,13 +53,13 @@ def as_of_option(command: Decorated) -> Decorated:
         show_default=True,
         expose_value=False,
         callback=_remember_clock,
-        help="Whose clock times go by: the log's, or the producers' (what they say had happened by then).",
+        help="The clock of times: the log's, or the producers' (what had happened by then according to them).",
     )
     as_of = click.option(
         "--as-of",
         type=WHEN,
         metavar="WHEN",
-        help="Read as it was known at a position, an ISO time (a date: its midnight), or a phrase such as '2h ago'.",
+        help="Read the state as of an event number, an ISO time (a date: its midnight), or a phrase such as '2h ago'.",
     )
     return as_of(clock(command))
 
@@ -70,23 +69,23 @@ def _remember_clock(ctx: click.Context, param: click.Parameter, value: str) -> N
 
 
 def clock_of_context() -> Clock:
-    """What `--as-of-clock` of the command says."""
+    """Return the clock that `--as-of-clock` of the command names."""
     return cast(Clock, click.get_current_context().meta.get(_CLOCK, "recorded"))
 
 
 def open_client(data_dir: Path | None, project: str | None, as_of: When | None = None) -> Client:
-    """The client of a read command; says on stderr what its answers are complete to, if someone wants to know.
+    """Return the client of a read command, with a note up to which event it reads, on a terminal or with `--as-of`.
 
     Raises NotFoundError when there is no view yet, MomentError for a position by the producers' clocks.
     """
     client = Client(data_dir, project, as_of, clock_of_context())
     if as_of is not None or sys.stdout.isatty():
         told = f", of what had occurred by {as_of}" if client.scope.moment.occurred_us is not None else ""
-        note(f"complete to position {client.position}{told}")
+        note(f"up to event {client.position:,}{told}")
     return client
 
 
-def note_zone(where: Where | None) -> None:
+def note_zone(where: Filters | None) -> None:
     """Say on stderr how the times of a filter are read that name no zone. Raises FilterError."""
     expression = parse(where)
     if expression is None:

@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
 from runlore.projector.restoring.restore import RestorePlan
-from runlore.schemas.errors import NotFoundError, RunloreError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.wire.api import ApiError, api
 from runlore.wire.connect import connect
+from runlore.wire.failures import NatsError, unavailable
 from runlore.wire.stream import stream_config, stream_info
 
 CHUNK_BYTES = 128 * 1024
 CHUNK_SECONDS = 30.0
 HELD_SUBJECT = "runlore-is-being-restored"
-"""What the stream listens to while it is exchanged: nothing that anybody sends."""
+"""Subject of the stream while it is exchanged: nobody sends to it."""
 
 Result = TypeVar("Result")
 
@@ -90,8 +90,8 @@ async def _require_rights(connection: NatsConnection) -> None:
             await api(connection, f"STREAM.{request}.{STREAM_NAME}", {"not": "a request"})
         except ApiError:
             continue
-        except ServerUnavailableError as error:
-            raise ServerUnavailableError(
+        except AccessDeniedError as error:
+            raise AccessDeniedError(
                 f"{error}. A restore updates, deletes and restores the stream: give credentials of a user who may "
                 f"(RUNLORE_CREDENTIALS, or a user in RUNLORE_URL). Nothing was changed"
             ) from error
@@ -133,10 +133,9 @@ async def _load(connection: NatsConnection, path: Path, config: dict[str, Any]) 
 async def _asked(connection: NatsConnection, subject: str, data: bytes) -> bytes:
     try:
         return (await connection.request(subject, data, timeout=CHUNK_SECONDS)).data
-    except nats.errors.Error as error:
-        raise ServerUnavailableError(
-            f"the server stopped the restore ({type(error).__name__}): run `runlore stream restore --apply` again"
-        ) from error
+    except NatsError as error:
+        again = "; run `runlore stream restore --apply` again"
+        raise unavailable(error, "the server stopped the restore", again) from error
 
 
 def _heed(answer: bytes) -> None:
@@ -150,7 +149,7 @@ def _now() -> str:
 
 
 async def _ignore(error: Exception) -> None:
-    """What fails is raised by the request itself."""
+    """Ignore it: the request itself raises what fails."""
 
 
 async def _closed() -> None:

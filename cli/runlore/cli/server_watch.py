@@ -17,11 +17,11 @@ WATCH_SECONDS = 1.0
 HANGS_SECONDS = 60.0
 """A server that has answered nothing for this long hangs."""
 ROOM_BYTES = 1024 * 1024
-"""What must be writable before a server that could not write is started again."""
+"""Bytes that must be writable before a server that could not write is started again."""
 
 
 def has_room(folder: Path) -> bool:
-    """Whether a megabyte can be written into the folder."""
+    """Return whether a megabyte can be written into the folder."""
     path = folder / f".room.{os.getpid()}"
     try:
         with path.open("wb") as file:
@@ -44,7 +44,7 @@ class ServerWatch:
         self._stopping = threading.Event()
         self._heard = time.monotonic()
         self.error: str | None = None
-        """Why it stores nothing, when last asked."""
+        """The reason why it stores nothing, as of the last check."""
 
     def start(self) -> None:
         self._thread.start()
@@ -59,7 +59,7 @@ class ServerWatch:
         self.error, self._heard = None, time.monotonic()
 
     def hangs(self) -> bool:
-        """Whether it has answered nothing for too long."""
+        """Return whether it has answered nothing for too long."""
         return time.monotonic() - self._heard > HANGS_SECONDS
 
     def _watch(self) -> None:

@@ -119,9 +119,9 @@ class EmbeddedStack:
     @property
     def page(self) -> str | None:
         """Address of the web page, once it has said it; None without one."""
-        said = read_struct(self._data.dashboard, DashboardStatus)
-        ours = said is not None and self._dashboard is not None and said.pid == self._dashboard.pid
-        return said.http or None if said is not None and ours else None
+        status = read_struct(self._data.dashboard, DashboardStatus)
+        ours = status is not None and self._dashboard is not None and status.pid == self._dashboard.pid
+        return status.http or None if status is not None and ours else None
 
     def wait_page(self, stop: Callable[[float], bool]) -> str | None:
         """The address of the page, waited for a little; None without one, or when it does not start.
@@ -157,11 +157,11 @@ class EmbeddedStack:
         return True
 
     def ready(self) -> bool:
-        """Whether the projector's /readyz says yes."""
+        """Return whether the projector's /readyz says yes."""
         http_address = self.http
         return http_address is not None and readyz(http_address)
 
-    def mind(self) -> None:
+    def supervise(self) -> None:
         """Start again what has died, with back-off. Call it now and then, from the main thread.
 
         Raises StreamMismatchError when the projector refuses to go on, SettingsError when a child's settings are
@@ -215,9 +215,9 @@ class EmbeddedStack:
 
     def _require_page_settings(self) -> None:
         if self._dashboard is not None and self._dashboard.exit_code() == USAGE:
-            said = read_struct(self._data.dashboard, DashboardStatus)
-            ours = said is not None and said.pid == self._dashboard.pid
-            reason = said.stopped if said is not None and ours else None
+            status = read_struct(self._data.dashboard, DashboardStatus)
+            ours = status is not None and status.pid == self._dashboard.pid
+            reason = status.stopped if status is not None and ours else None
             raise SettingsError(f"the page cannot start: {reason or 'its log says why'}")
 
     def _revive_server(self, server: EmbeddedServer) -> None:
@@ -229,7 +229,7 @@ class EmbeddedStack:
             self._note(f"{error}; trying again")
 
     def _status(self) -> ProjectorStatus | None:
-        """What the projector we started last said; never that of an earlier one."""
+        """Return the status of the projector that this process started last, never of an earlier one."""
         status = read_struct(self._data.status, ProjectorStatus)
         return status if status is not None and status.pid == self._projector.pid else None
 
@@ -241,7 +241,7 @@ class EmbeddedStack:
 
 
 def public_address(settings: Settings) -> str:
-    """Where NATS is, as it may be shown: a URL's user and password are left out."""
+    """Return the address of NATS without the user and password of a URL."""
     urls = map(urlsplit, server_options(settings)["servers"])
     return ", ".join(f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else url.path for url in urls)
 
@@ -257,7 +257,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
 
 def readyz(address: str) -> bool:
-    """Whether the health endpoint at `address` answers /readyz with 200."""
+    """Return whether the health endpoint at `address` answers /readyz with 200."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=2)
     try:
         connection.request("GET", "/readyz")
@@ -270,7 +270,7 @@ def readyz(address: str) -> bool:
 
 async def _make_stream(settings: Settings) -> None:
     async def ignore(error: Exception) -> None:
-        """What fails is raised by the request itself."""
+        """Ignore it: the request itself raises what fails."""
 
     async def closed() -> None:
         """We close it ourselves."""

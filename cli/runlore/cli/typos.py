@@ -1,4 +1,4 @@
-"""What a command that writes says when the view does not know what was typed: most likely a typo."""
+"""Notes of commands that write, when an entity or key does not exist: most likely a typo."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 
 PATIENCE_SECONDS = 1.0
-"""How long what was logged just now may take to be in the view, while a projector runs."""
+"""How long a new event may take to be readable while a projector runs."""
 
 
 def note_if_new(settings: Settings, ref: EntityRef) -> None:
-    """Say on stderr that the view does not know the entity yet; nothing where there is no view."""
+    """Note that an entity does not exist yet; nothing where there is no view."""
     try:
         known(settings, ref)
     except NotFoundError:
         # A stage that no version holds is never made into a version.
         unmade = ref.kind == "model" and ref.version in RESERVED_STAGES
-        note(f"{ref} was not known: this {'will be quarantined' if unmade else 'makes it'}")
+        note(f"{ref} does not exist: the event will be quarantined" if unmade else f"Created {ref} (it did not exist)")
 
 
 def check_retracted(settings: Settings, ref: EntityRef, keys: Iterable[str]) -> None:
-    """Say on stderr which keys do not hold. Raises NotFoundError for an entity that the view does not know."""
+    """Note which keys are not set. Raises NotFoundError for an entity that does not exist."""
     if not _can_tell(settings, ref):
         return
     paths = [parse_path(key) for key in keys]
@@ -41,11 +41,11 @@ def check_retracted(settings: Settings, ref: EntityRef, keys: Iterable[str]) -> 
     for parts in paths:
         # A key may hold dots itself, such as train.loss.
         if not _holds(metadata, parts) and not _holds(metadata, (".".join(parts),)):
-            note(f"{format_path(parts)} does not hold on {entity.reference}: there is nothing to retract")
+            note(f"{format_path(parts)} is not set on {entity.reference}: there is nothing to retract")
 
 
 def known(settings: Settings, ref: EntityRef) -> Entity | None:
-    """The entity as the view knows it, None where no view can tell. Raises NotFoundError."""
+    """Return the entity, None where there is no view to look it up. Raises NotFoundError."""
     return _entity(settings, ref) if _can_tell(settings, ref) else None
 
 

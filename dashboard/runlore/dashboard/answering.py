@@ -20,7 +20,8 @@ from runlore.query import Client
 from runlore.query.page.counts import KindCounts
 from runlore.schemas.errors import (
     AmbiguousError,
-    InvalidReferenceError,
+    ArgumentError,
+    LatestOnlyError,
     MomentError,
     NotFoundError,
     QueryTimeoutError,
@@ -36,8 +37,8 @@ STATUSES: tuple[tuple[type[RunloreError], int], ...] = (
     (AmbiguousError, 400),
     (NotFoundError, 404),
     (QueryTimeoutError, 503),
-    (InvalidReferenceError, 400),
-    (MomentError, 400),
+    (ArgumentError, 400),
+    (LatestOnlyError, 400),
 )
 
 UNEXPECTED = "This page could not be shown. The reason is in the log of the dashboard."
@@ -95,10 +96,10 @@ def _failure(request: Request, error: RunloreError, visit: Visit | None = None) 
     near = error.near if isinstance(error, MissingEntityError) else []
     if request.url.path.startswith("/api/"):
         return JSONBody({"error": str(error), "near": near}, status)
-    asked = request.query_params
+    params = request.query_params
     instead = None
-    if isinstance(error, MomentError) and asked.get("clock") == "occurred":
-        instead = address(request.url.path, {}, {name: asked.getlist(name) for name in asked if name != "clock"})
+    if isinstance(error, MomentError) and params.get("clock") == "occurred":
+        instead = address(request.url.path, {}, {name: params.getlist(name) for name in params if name != "clock"})
     later = error if isinstance(error, NotYetCreatedError) else None
     return error_page(status, str(error), near, instead, visit, later)
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from runlore.dashboard.visit import NotYetCreatedError, Visit, at_moment
 from runlore.query import Client, Comparison, Entity
-from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.errors import ArgumentError
 
 Best = Literal["max", "min"]
 MAX_COLUMNS = 500
@@ -22,7 +22,7 @@ def comparison_of(visit: Visit) -> Comparison:
     references = list(dict.fromkeys(ref.strip() for ref in visit.params.getlist("ref") if ref.strip()))
     moments = [visit.now.moment_of(at, visit.clock) for at in visit.params.getlist("at") if at.strip()]
     if len(references) * max(1, len(moments)) > MAX_COLUMNS:
-        raise InvalidReferenceError(f"at most {MAX_COLUMNS} columns can be compared at once")
+        raise ArgumentError(f"at most {MAX_COLUMNS} columns can be compared at once")
     best = best_of(visit)
     scope = visit.client.scope
     known = (scope, tuple(references), tuple(moments), scope.reader.generation, visit.head, best)
@@ -58,4 +58,4 @@ def best_of(visit: Visit) -> Best | None:
         case "min":
             return "min"
         case other:
-            raise InvalidReferenceError(f"best must be max or min, not {other[:40]!r}")
+            raise ArgumentError(f"best must be max or min, not {other[:40]!r}")

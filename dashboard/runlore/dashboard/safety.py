@@ -136,8 +136,8 @@ def _over_tls(request: Request) -> bool:
 
     The proxy's header needs no trust: it only makes the sender's own cookie stricter.
     """
-    said = request.headers.get("x-forwarded-proto", "").partition(",")[0]  # by the proxy next to the visitor
-    return "https" in (request.url.scheme, said.strip().lower())
+    protocol = request.headers.get("x-forwarded-proto", "").partition(",")[0]  # by the proxy next to the visitor
+    return "https" in (request.url.scheme, protocol.strip().lower())
 
 
 def _same(given: str, right: str) -> bool:

@@ -105,8 +105,8 @@ def allowed_hosts(host: str, port: int, more: Iterable[str] = ()) -> set[str]:
     elif host in ANY:
         names |= {"localhost", "127.0.0.1", socket.gethostname(), socket.getfqdn(), *_own_addresses()}
     hosts = {f"{name}:{port}" for name in names}
-    asked = set(more)
-    hosts |= asked | {f"{name}:{port}" for name in asked if not has_port(name)}
+    named = set(more)
+    hosts |= named | {f"{name}:{port}" for name in named if not has_port(name)}
     return hosts | names if port == 80 else hosts
 
 

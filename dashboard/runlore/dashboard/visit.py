@@ -17,7 +17,7 @@ from runlore.query.activity import projects, recorded_at
 from runlore.query.lookup import first_version
 from runlore.query.page.counts import KindCounts
 from runlore.query.time.moment import NO_END, NOW, Clock, Moment, check_clock, utc
-from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.references import EntityRef, parse_ref
 
 MAX_PAGE = 500
@@ -133,12 +133,12 @@ class Visit:
         return self.params.get(name, "").strip()
 
     def number(self, name: str, default: int, most: int = MAX_PAGE) -> int:
-        """Return a parameter as an integer from 1 to `most`. Raises InvalidReferenceError."""
+        """Return a parameter as an integer from 1 to `most`. Raises ArgumentError."""
         text = self.text(name)
         if not text:
             return default
         if not (text.isascii() and text.isdecimal()) or int(text[:12]) < 1:
-            raise InvalidReferenceError(f"{name} must be a whole number of at least 1, not {text[:40]!r}")
+            raise ArgumentError(f"{name} must be a whole number of at least 1, not {text[:40]!r}")
         return min(int(text[:12]), most)
 
     def position_before(self, name: str = "before") -> int | None:

@@ -1,4 +1,4 @@
-"""Emit metadata from steps: durable at once, sent in the background, never in the step's way."""
+"""Emit metadata from steps: durable on return, sent in the background, non-blocking."""
 
 from runlore.producer.lifecycle import configure, flush
 from runlore.producer.log import (

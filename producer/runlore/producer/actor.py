@@ -19,7 +19,7 @@ def this_actor() -> Actor:
     return _actor(os.getpid())
 
 
-@lru_cache(maxsize=1)  # also because the password database cannot be asked any more while the interpreter ends
+@lru_cache(maxsize=1)  # the password database may be out of reach while the interpreter shuts down
 def _actor(pid: int) -> Actor:
     try:
         user = getpass.getuser()

@@ -1,4 +1,4 @@
-"""Calls put aside: events that wait in memory for a moment, because their call came from inside another call."""
+"""Deferred events: logged inside another log call (by a signal handler), held in memory until that call ends."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class PutAside:
         "_settle",
         "causation_id",
         "done",
+        "event_id",
         "fact",
         "occurred_at",
-        "receipt",
         "run",
         "seq",
         "step",
@@ -41,15 +41,19 @@ class PutAside:
         self.fact, self.subject, self.run, self.step, self.causation_id = fact, subject, run, step, causation_id
         self.occurred_at = dt.datetime.now(dt.UTC)
         self.seq = 0
-        """Its number in the outbox, from the moment on in which it is about to be stored."""
+        """Its number in the outbox; 0 until it is about to be stored."""
         self.done = False
-        """Whether it is in the outbox."""
-        self.receipt = Receipt(new_id(), 0, self)
+        """True once it is in the outbox."""
+        self.event_id = new_id()
         self._book: AckBook | None = None
         self._settle = settle
 
+    def receipt(self) -> Receipt:
+        """A receipt for it. Not kept here: that would be a circle, and garbage to collect at each step."""
+        return Receipt(self.event_id, 0, self)
+
     def stored(self, book: AckBook | None) -> None:
-        """It is in the outbox: from now on its receipt asks `book`."""
+        """Note that it is in the outbox: from now on its receipt asks `book`."""
         self._book = book
         self.done = True
 
@@ -64,4 +68,4 @@ class PutAside:
 
 
 Aside = deque[PutAside]
-"""A producer's events put aside, oldest first. Appending and removing one is atomic."""
+"""A producer's deferred events, oldest first. Appending and removing one is atomic."""

@@ -3,7 +3,7 @@
 An exception can end a call at any instruction: Ctrl-C, an alarm handler, a notebook's stop button. Then a
 `threading.Lock` may stay locked for ever. And a signal handler, a weakref callback or a `__del__` can run inside a call
 and ask for the lock that its own thread has. Here the lock knows the frame of each call that has it or waits for it:
-a frame that has ended gives up its place, and a call on top of one of them is told so instead of waiting for itself.
+a frame that has ended loses its place, and a call on top of one of them gets False instead of waiting for itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import threading
 from types import FrameType, TracebackType
 
 LOOK_SECONDS = 0.02
-"""How often a waiting call looks whether the call before it still runs; usually it is woken long before."""
+"""Interval at which a waiting call checks that the call before it still runs; usually it is woken earlier."""
 
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- documented; no other way names the running call
 
 
 class CallLock:
-    """Calls take turns in the order of their arrival. As `with lock:` it is re-entrant, and for plain functions only.
+    """A first-come, first-served lock. As `with lock:` it is re-entrant, and for plain functions only.
 
     A call on the hot path writes out what `take` and `leave` do:
 
@@ -64,7 +64,7 @@ class CallLock:
         return True
 
     def is_inside(self, frame: FrameType) -> bool:
-        """Whether a call below `frame` on its stack has the lock or waits for it."""
+        """Return whether a call below `frame` on its stack has the lock or waits for it."""
         below = frame.f_back
         while below is not None:
             if below in self.queue:
@@ -77,14 +77,14 @@ class CallLock:
             head.clear()
         except RuntimeError:
             return False  # it runs
-        with contextlib.suppress(ValueError):  # someone else was faster
+        with contextlib.suppress(ValueError):  # another thread removed it
             self.queue.remove(head)
         self._gates.pop(head, None)
         self.wake()
         return True
 
     def wake(self) -> None:
-        """Tell the call whose turn it is now."""
+        """Wake the call that now has the lock."""
         try:
             gate = self._gates.get(self.queue[0])
         except IndexError:
@@ -95,7 +95,7 @@ class CallLock:
 
     def leave(self, frame: FrameType) -> None:
         """Let the next call have the lock; harmless when `frame` does not have it."""
-        with contextlib.suppress(ValueError):
+        if frame in self.queue:  # only its own call removes a frame that runs
             self.queue.remove(frame)
         if self.queue:
             self.wake()

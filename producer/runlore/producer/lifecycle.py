@@ -21,15 +21,15 @@ logger = logging.getLogger("runlore")
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
-class _Process:
-    """What this process has one of."""
+class _ProcessState:
+    """Per-process state."""
 
     def __init__(self) -> None:
         self.lock = CallLock()
         self.hooked = False
 
 
-_process = _Process()
+_process = _ProcessState()
 _producers: dict[str, Producer] = {}
 """The process's own producer, under "default"."""
 
@@ -47,7 +47,7 @@ def configure(**settings: Any) -> Settings:
 
         configure(data_dir="/data/runlore", project="churn")
 
-    Raises SettingsError for a value that makes no sense, TypeError for an unknown name.
+    Raises SettingsError for an invalid value, TypeError for an unknown name.
     """
     unknown = sorted(set(settings) - set(Settings.__struct_fields__))
     if unknown:
@@ -62,7 +62,7 @@ def configure(**settings: Any) -> Settings:
 
 
 def flush(timeout: float | None = None) -> FlushReport:
-    """Wait until the log has all that this process has logged; says what is unsent and refused.
+    """Wait until everything this process has logged is in the log; report what is unsent and refused.
 
     `timeout` is in seconds; default RUNLORE_FLUSH_TIMEOUT. Unsent events are safe in the outbox.
 
@@ -80,7 +80,7 @@ def _hook_exit() -> None:
         util.Finalize(None, _at_exit, exitpriority=10)
     else:
         atexit.register(_at_exit)
-    _process.hooked = True  # last: registered twice is harmless, never is not
+    _process.hooked = True  # last: registering twice is harmless
 
 
 _end_hooks: list[Callable[[], None]] = []

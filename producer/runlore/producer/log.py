@@ -2,8 +2,8 @@
 
 They never wait for the network and never fail because of an outage. Bad input raises before anything is
 stored: MetadataTypeError, EventTooLargeError, InvalidReferenceError, MissingContextError. OutboxError means that
-the local disk did not take the event. A call that says nothing about its entity in a thread or process that lost its
-run or step is recorded on the process, with one warning (`lost`).
+the event could not be written to the local disk. A call without an entity in a thread or process that lost its run or
+step is recorded on the process, with one warning (`lost`).
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def log_step_metadata(
 
 
 def _of_step(step_name: str, metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Metadata of a step on something else, under the keys by which a run shows it."""
+    """Return a step's metadata under the keys that its run shows, ``step::key``."""
     return {f"{step_name}::{key}": value for key, value in metadata.items()}
 
 
@@ -205,16 +205,16 @@ def log_run_metadata(metadata: Mapping[str, Any], run_id: str | None = None) -> 
 def retract_metadata(
     entity: Reference | Iterable[Reference], keys: str | Iterable[str | tuple[str, ...]], reason: str
 ) -> Receipt:
-    """Say that keys, groups or leaves no longer hold, and why. Their history stays.
+    """Withdraw keys, groups or single values, with a reason. Their history stays.
 
     retract_metadata("model:churn@3", ["evaluation_metrics.accuracy"], reason="leaked test data")
     """
     reason = check_text("reason", reason or "")
     if not reason.strip():
-        raise MissingContextError("reason is empty: say why the metadata no longer holds")
+        raise MissingContextError("reason is empty: give the reason for the retraction")
     paths = tuple([keys] if isinstance(keys, str) or not isinstance(keys, Iterable) else keys)  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
     if not paths:
-        raise MissingContextError("keys is empty: say what no longer holds")
+        raise MissingContextError("keys is empty: name the keys to retract")
     return _emit(MetadataRetracted(_targets(entity), exact_paths(paths), reason))
 
 
@@ -225,7 +225,7 @@ def use_artifact(name: str, version: Version | None = None) -> Receipt:
     """
     artifact = checked_ref("artifact", name, version)
     if current_step() is None:
-        process = lost_target("use_artifact says what a step reads: call it inside one")
+        process = lost_target("use_artifact records what a step reads: call it inside one")
         return _log({"consumed": {artifact.name: artifact.version or "latest"}}, process, merge=True)
     return _emit(ArtifactVersionConsumed(artifact))
 

@@ -1,4 +1,4 @@
-"""Looking after outboxes from outside a step: their status, draining what ended processes left behind."""
+"""Outbox maintenance from outside a step: status, and draining what ended processes left behind."""
 
 from __future__ import annotations
 
@@ -36,30 +36,30 @@ class OutboxStatus(NamedTuple):
     producer_id: str
     pid: int | None
     alive: bool
-    """Whether a process holds it: its own, or one that has adopted it."""
+    """True while a process holds it: its own, or one that has adopted it."""
     waiting: int
     dead_letters: list[DeadLetter]
     created: float | None
     """Unix seconds."""
     oldest: float | None = None
-    """When the first waiting event occurred, Unix seconds; None when none waits, or it is damaged."""
+    """Time of the first waiting event, Unix seconds; None if none waits, or it is damaged."""
     adopted: bool = False
-    """Whether its own process has ended and another one sends what it left behind."""
+    """True if its own process has ended and another one sends what it left behind."""
     kept: int = 0
     """Events that the stream has acknowledged, kept until they are archived."""
     destination: Destination = NOWHERE
-    """For whom the events are."""
+    """The server and project of its events."""
     damaged: str | None = None
-    """Why it cannot be read; in the folder `damaged`, of what could be read everything waits in another outbox."""
+    """Reason it cannot be read. In the folder `damaged`: everything readable was moved to another outbox."""
 
     @property
     def left_behind(self) -> bool:
-        """Whether its own process has ended."""
+        """Return whether its own process has ended."""
         return self.adopted or not self.alive
 
 
 class DrainReport(NamedTuple):
-    """What draining came to."""
+    """Result of a drain."""
 
     sent: int
     unsent: int

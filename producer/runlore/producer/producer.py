@@ -16,32 +16,20 @@ import msgspec
 
 from runlore.producer.aside import Aside, PutAside
 from runlore.producer.call_lock import CallLock
+from runlore.producer.facts import checked_fact, subject_of, too_large
 from runlore.producer.receipts import Receipt
-from runlore.producer.session import ClosedError, FlushReport, Session, too_large
+from runlore.producer.session import ClosedError, FlushReport, Session
 from runlore.producer.warn import warn_not_stored
-from runlore.schemas.errors import MissingContextError, OutboxError
+from runlore.schemas.errors import OutboxError
 from runlore.schemas.events import (
     AnyFact,
-    ArtifactVersionConsumed,
-    ArtifactVersionProduced,
-    MetadataLogged,
-    MetadataRetracted,
-    ModelStageChanged,
-    ModelVersionCreated,
-    NoteAdded,
-    RunFinished,
-    RunStarted,
-    StepFinished,
-    StepStarted,
 )
 from runlore.schemas.ids import new_id
 from runlore.schemas.limits import COUNTED_BYTES, MAX_STEP_BYTES
 from runlore.schemas.names import check_name, check_text
-from runlore.schemas.references import EntityRef, checked
 from runlore.schemas.settings import Settings, read_settings
 from runlore.schemas.subjects import subject_for
-from runlore.schemas.validity import check_size, exact_fact
-from runlore.schemas.values import pack_metadata
+from runlore.schemas.validity import check_size
 
 LIVE: weakref.WeakSet[Producer] = weakref.WeakSet()
 """Every producer of this process, for its end and for forks."""
@@ -52,7 +40,7 @@ _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
 class Producer:
-    """Emits events through an outbox of its own. Settings are those of the environment and the arguments.
+    """Emits events through its own outbox. Settings come from the environment and the arguments.
 
         async with Producer(project="churn") as producer:
             receipt = await producer.emit(NoteAdded((EntityRef("model", "churn"),), "looks good"))
@@ -96,7 +84,7 @@ class Producer:
         """
         run = run if run is None else check_name("run", run)
         step = step if step is None else check_name("step", step, MAX_STEP_BYTES)
-        return self.emit_packed(_checked_fact(fact, run, step), run, step, causation_id)
+        return self.emit_packed(checked_fact(fact, run, step), run, step, causation_id)
 
     def emit_packed(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> Receipt:
         """`emit_nowait` without its checks, for facts whose values are packed and whose names are checked."""
@@ -122,7 +110,7 @@ class Producer:
             if receipt is None:  # inside another call of this thread: that one stores the event when it ends
                 aside = self.prepared(fact, run, step, causation_id)
                 self._aside.append(aside)
-                return aside.receipt
+                return aside.receipt()
             return receipt
 
     def prepared(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> PutAside:
@@ -145,17 +133,17 @@ class Producer:
         try:
             self._store_aside()
         except OutboxError:
-            with contextlib.suppress(ValueError):  # another thread was faster
+            with contextlib.suppress(ValueError):  # another thread stored it
                 self._aside.remove(aside)
             if not aside.done:
                 raise
 
     def has_emitted(self, aside: PutAside) -> bool:
-        """Whether the event is in the outbox, or will be, whatever happens to the call that emits it."""
+        """Return whether the event is in the outbox, or will be, whatever happens to the call that emits it."""
         return aside in self._aside or aside.done
 
     def settle(self) -> None:
-        """Store what was put aside, unless this is inside another call of this thread."""
+        """Store deferred events, unless this is inside another call of this thread."""
         try:
             self._store_aside()
         except OutboxError as error:
@@ -191,9 +179,9 @@ class Producer:
                 self._session = None
 
     def flush(self, timeout: float | None = None) -> FlushReport:
-        """Wait until the log has everything emitted so far; `timeout` in seconds, default RUNLORE_FLUSH_TIMEOUT.
+        """Wait until everything emitted so far is in the log; `timeout` in seconds, default RUNLORE_FLUSH_TIMEOUT.
 
-        Waits the whole time even when the server is away, and says what is unsent then. Without either a first
+        Waits the whole time even if the server is away, and then reports what is unsent. Without either a first
         connection may take 10 s, and everything after it 5 s.
         """
         self.settle()
@@ -260,41 +248,3 @@ def _merged(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
     if settings is None:
         return read_settings(**overrides)
     return read_settings(**{**{name: getattr(settings, name) for name in settings.__struct_fields__}, **overrides})
-
-
-def subject_of(fact: AnyFact, run: str | None, step: str | None) -> EntityRef:
-    """The first entity a fact is about. Raises MissingContextError when run or step is not given."""
-    match fact:
-        case MetadataLogged() | MetadataRetracted() | NoteAdded():
-            return fact.targets[0]
-        case ArtifactVersionProduced() | ArtifactVersionConsumed():
-            return fact.artifact
-        case ModelVersionCreated() | ModelStageChanged():
-            return fact.model
-        case RunStarted() | RunFinished():
-            return _run_ref(run)
-        case StepStarted() | StepFinished():
-            if step is None or run is None:
-                raise MissingContextError("events of a step need run= and step=")
-            return EntityRef("step", step, run=run)
-
-
-def _run_ref(run: str | None) -> EntityRef:
-    if run is None:
-        raise MissingContextError("events of a run need run=")
-    return EntityRef("run", run)
-
-
-def _checked_fact(fact: AnyFact, run: str | None, step: str | None) -> AnyFact:
-    """The fact with its references checked and its values packed."""
-    if isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded)) and not fact.targets:
-        raise MissingContextError("targets is empty: say which entities the event is about")
-    if isinstance(fact, (ArtifactVersionProduced, ArtifactVersionConsumed)) and step is None:
-        raise MissingContextError("artifact versions are produced and consumed by steps: pass run= and step=")
-    checked(subject_of(fact, run, step))
-    exact = exact_fact(fact)
-    if isinstance(exact, MetadataLogged):
-        return msgspec.structs.replace(exact, metadata=pack_metadata(exact.metadata))
-    if isinstance(exact, (RunStarted, StepStarted)) and exact.parameters:
-        return msgspec.structs.replace(exact, parameters=pack_metadata(exact.parameters))
-    return exact

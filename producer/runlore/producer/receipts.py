@@ -25,7 +25,7 @@ NOT_SENT_HERE = "this process does not send the event (offline or disabled mode,
 
 
 class AckBook:
-    """What became of one producer's events, by sequence number, in compact ranges.
+    """The state of one producer's events by sequence number, in compact ranges.
 
     One thread writes, the relay's. Others read without a lock: an exception or a signal handler in a waiting call
     must never keep the relay out.
@@ -41,7 +41,7 @@ class AckBook:
         self._gates: deque[threading.Lock] = deque()
 
     def stored(self, first: int, last: int, position: int) -> None:
-        """Rows `first` to `last` stand on the stream without a gap, `last` at `position`."""
+        """Record that rows `first` to `last` are on the stream without a gap, `last` at `position`."""
         position -= last - first
         firsts, ranges = self._ranges
         if ranges:
@@ -90,11 +90,11 @@ class AckBook:
                 self._gates.remove(gate)
 
     def settled(self, last: int) -> bool:
-        """Whether nothing up to `last` waits any more, or waiting has no point."""
+        """Return whether nothing up to `last` waits any more, or waiting has no point."""
         return self._handled >= last or self._closed is not None
 
     def open_count(self, last: int) -> int:
-        """How many of the rows up to `last` still wait."""
+        """Return how many of the rows up to `last` still wait."""
         return max(0, last - self._handled)
 
     def dead_count(self) -> int:
@@ -136,7 +136,7 @@ class AckBook:
 
 
 class _Waiting(Protocol):
-    """What a receipt asks: an AckBook, or an event that is put aside."""
+    """Source of a receipt's position: an AckBook, or a deferred event."""
 
     def wait(self, seq: int, timeout: float | None) -> int | None: ...
 

@@ -22,7 +22,7 @@ from runlore.producer.sending.adopted import Adopted
 from runlore.producer.sending.confirm import Confirmer
 from runlore.producer.sending.relay_loop import RelayLoop
 from runlore.producer.sending.source import Source
-from runlore.schemas.errors import RunloreError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 
@@ -146,7 +146,10 @@ class Relay:
             except ServerUnavailableError as error:
                 self.reachable = False
                 failures += 1
-                self._warn_if_refused(error)
+                if isinstance(error, AccessDeniedError):  # a server that is away is normal; this needs a person
+                    self._warn(
+                        f"{error}. Events wait in {self._data.outboxes}; check RUNLORE_URL and RUNLORE_CREDENTIALS"
+                    )
             except DeliveryError as error:
                 self._tell(error)
             except Exception:  # the supervised boundary: the outbox keeps the events whatever it was
@@ -270,11 +273,6 @@ class Relay:
 
     def _wake_from_loop(self) -> None:
         self._signal.set()
-
-    def _warn_if_refused(self, error: RunloreError) -> None:
-        # A server that is away is normal and silent; one that turns us away needs a person.
-        if "authorization" in str(error).lower() or "authentication" in str(error).lower():
-            self._warn(f"{error}. Events wait in {self._data.outboxes}; check RUNLORE_URL and RUNLORE_CREDENTIALS")
 
     def _tell(self, error: DeliveryError) -> None:
         if not error.no_stream:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
@@ -31,6 +30,9 @@ from runlore.producer.sending.known_stream import KnownStream
 from runlore.producer.sending.message import HEADER_ROOM, batch_headers, broken, commands, header_bytes, row_headers
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
+from runlore.wire.api import api_subject
+from runlore.wire.failures import NATS_ERRORS
+from runlore.wire.private import send_block
 
 ACK_SECONDS = 5.0
 """After this long without an answer the connection is given up and the same rows are sent again."""
@@ -141,15 +143,20 @@ class Sender:
         try:
             await self._connection.publish(subject, payload, f"{self._inbox}.{token}")
             message = await asyncio.wait_for(answer, seconds)
-        except (OSError, nats.errors.Error) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise NoAnswerError(str(error) or type(error).__name__) from error
+        except TimeoutError:
+            raise
+        except NATS_ERRORS as error:
+            raise _no_answer(error) from error
         finally:
             del self._asked[token]
         if nobody_listens(message):
             raise NobodyError(f"nobody answers on {subject}")
         return message.data
+
+    async def ask_api(self, request: str, payload: bytes = b"") -> bytes:
+        """As `ask`, for a request of JetStream's API."""
+        assert self._connection
+        return await self.ask(api_subject(self._connection, request), payload)
 
     @property
     def safe_payload(self) -> int:
@@ -185,7 +192,7 @@ class Sender:
         last = end == len(rows)
         # connection.publish() costs 12 µs a message, which an emitting step would feel; this way it is 2 µs.
         block = commands(rows[start : end - 1], batch, start + 1)
-        await self._connection._send_command(block)  # pyright: ignore[reportPrivateUsage] -- see above
+        await send_block(self._connection, block)
         # The last row goes the public way, which also writes to the socket.
         headers = row_headers(rows[end - 1]) | batch_headers(batch, end, last)
         if last:
@@ -211,8 +218,8 @@ class Sender:
         self._check()
         try:
             await self._connection.publish(row.subject, row.payload, reply, headers)
-        except (OSError, nats.errors.Error) as error:
-            raise NoAnswerError(str(error) or type(error).__name__) from error
+        except NATS_ERRORS as error:
+            raise _no_answer(error) from error
 
     def _check(self) -> None:
         if self._answer is not None and self._answer.done():
@@ -227,6 +234,10 @@ class Sender:
                     f"the stream {self._others} answers for {STREAM_NAME}, which has not acknowledged an event"
                 ) from None
             raise NoAnswerError(f"no acknowledgement within {ACK_SECONDS:g} s") from None
+
+
+def _no_answer(error: Exception) -> NoAnswerError:
+    return NoAnswerError(str(error) or type(error).__name__)
 
 
 def _settle(answer: asyncio.Future[Any], outcome: object) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import sys
 import time
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from runlore.producer.actor import this_actor
 from runlore.producer.aside import Aside, PutAside
+from runlore.producer.facts import too_large
 from runlore.producer.outboxes.ledger import Destination
 from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
 from runlore.producer.outboxes.rows import DamagedError
@@ -20,7 +19,7 @@ from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
 from runlore.producer.sending.source import Source
 from runlore.producer.warn import warn_not_stored
 from runlore.schemas.codec import encode_event
-from runlore.schemas.errors import EventTooLargeError, OutboxError
+from runlore.schemas.errors import OutboxError
 from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
 from runlore.schemas.ids import new_id
 from runlore.schemas.limits import COUNTED_BYTES
@@ -30,17 +29,15 @@ from runlore.store.folder import DataDir
 from runlore.wire.destinations import server_key
 
 STOP_SECONDS = 1.0
-_LARGEST_KEYS = 5
 _BEGAN = new_id()
-"""What ended processes left since then may be a child's: it is sent before this process ends. Older outboxes are not
-this one's to wait for."""
-_encode = msgspec.msgpack.Encoder().encode
+"""Outboxes that ended processes left since then may be a child's: they are sent before this process ends. It does not
+wait for older ones."""
 _UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
 class FlushReport(NamedTuple):
-    """What a flush left behind."""
+    """Result of a flush."""
 
     unsent: int
     """Events of this process still in its outbox."""
@@ -55,9 +52,9 @@ class ClosedError(Exception):
 class Session:
     """Raises OutboxError when the outbox cannot be opened.
 
-    An exception may end a call at any instruction (Ctrl-C, an alarm handler). The number that is being stored stands
-    in `_trying` before the row goes into the outbox, and in `last_seq` after it; where the two differ, the next call
-    asks the outbox what became of it.
+    An exception may end a call at any instruction (Ctrl-C, an alarm handler). The number that is being stored is in
+    `_trying` before the row goes into the outbox, and in `last_seq` after it; if the two differ, the next call looks
+    whether the outbox has the row.
     """
 
     def __init__(self, settings: Settings, traceparent: str | None, aside: Aside) -> None:
@@ -77,10 +74,10 @@ class Session:
         self.relay: Relay | None = None
         self.book: AckBook | None = None
         self._source: Source | None = None
-        if settings.mode == "online" and not sys.is_finalizing():  # no thread would start any more
+        if settings.mode == "online" and not sys.is_finalizing():  # no thread can start any more
             try:
                 self._start_relay()
-            except BaseException:
+            except BaseException:  # KeyboardInterrupt above all: nobody else would close this outbox
                 if self.relay is None:
                     self.outbox.close()
                 raise
@@ -97,7 +94,7 @@ class Session:
         self.relay = relay
 
     def _newest(self) -> int:
-        """The last number, for the relay; also stores what an interrupted call left put aside."""
+        """The last number, for the relay; also stores events that an interrupted call left deferred."""
         if self._aside:
             self._settled()
         return self.last_seq
@@ -160,9 +157,9 @@ class Session:
         return Receipt(event_id, seq, self.book)
 
     def settle(self) -> bool:
-        """Store what was put aside, and find the counter after an interruption; False inside a call of this thread.
+        """Store deferred events, and restore the counter after an interruption; False inside a call of this thread.
 
-        Raises OutboxError; what is not stored stays put aside.
+        Raises OutboxError; events that are not stored stay deferred.
         """
         frame = _getframe()
         if not self._lock.take(frame):
@@ -197,7 +194,7 @@ class Session:
             self.last_seq = seq
 
     def _store_aside(self, aside: PutAside) -> None:
-        """Store the oldest event put aside, once: where it has a number, an interrupted call stored it."""
+        """Store the oldest deferred event, once: if it has a number, an interrupted call stored it."""
         if not aside.seq:
             seq = self._trying = self.last_seq + 1
             aside.seq = seq
@@ -209,7 +206,7 @@ class Session:
     def _payload_of(self, aside: PutAside, seq: int) -> bytes:
         return encode_event(
             Event(
-                id=aside.receipt.event_id,
+                id=aside.event_id,
                 schema=SCHEMA_VERSION,
                 project=self.settings.project,
                 occurred_at=aside.occurred_at,
@@ -229,7 +226,7 @@ class Session:
         return self._closed
 
     def flush(self, timeout: float | None) -> FlushReport:
-        """Wait until everything emitted so far is stored or refused, at most `timeout` seconds.
+        """Wait up to `timeout` seconds until everything emitted so far is stored or refused.
 
         None: as long as the setting says.
         """
@@ -320,11 +317,3 @@ def _destination(settings: Settings) -> Destination:
     # Offline and without a URL nobody knows yet who will send the events.
     known = settings.mode == "online" or settings.url is not None
     return Destination(server_key(settings) if known else None, settings.project)
-
-
-def too_large(fact: AnyFact, size: int, limit: int) -> EventTooLargeError:
-    """The error for an event over the limit, naming its largest keys."""
-    metadata: dict[str, Any] = getattr(fact, "metadata", None) or getattr(fact, "parameters", None) or {}
-    sizes = [(str(key), len(_encode(value))) for key, value in metadata.items()]
-    sizes.sort(key=lambda pair: pair[1], reverse=True)
-    return EventTooLargeError(size, limit, sizes[:_LARGEST_KEYS])

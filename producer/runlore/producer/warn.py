@@ -1,4 +1,4 @@
-"""Warnings a person must see, each said once a process."""
+"""Warnings for people, each logged once per process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import threading
 from pathlib import Path
 
 logger = logging.getLogger("runlore")
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 def warn_dead(outbox: Path, count: int, reason: str) -> None:
-    """Tell once for each reason that events became dead letters."""
-    if reason in _said or len(_said) >= 100:
+    """Warn once for each reason that events became dead letters."""
+    if reason in _warned or len(_warned) >= 100:
         return
-    _said.add(reason)
+    _warned.add(reason)
     logger.warning(
         "runlore: %d event(s) cannot be sent and are kept as dead letters in %s: %s. "
         "See `runlore outbox status`; `runlore outbox drain --retry-dead` sends them again",
@@ -25,10 +25,10 @@ def warn_dead(outbox: Path, count: int, reason: str) -> None:
 
 
 def warn_lost(process: str) -> None:
-    """Tell once in each process that a call had no run or step."""
-    if process in _said:
+    """Warn once in each process that a call had no run or step."""
+    if process in _warned:
         return
-    _said.add(process)
+    _warned.add(process)
     logger.warning(
         "runlore: a call in thread %r knows no run or step: pools, executors and worker processes may lose them. It is "
         "recorded on %s, like all others of this process that know none. To keep the run and step, wrap the function "
@@ -39,10 +39,10 @@ def warn_lost(process: str) -> None:
 
 
 def warn_not_stored(count: int, reason: str) -> None:
-    """Tell once for each reason that events logged inside another call are not in the outbox yet."""
-    if reason in _said or len(_said) >= 100:
+    """Warn once for each reason that events logged inside another call are not in the outbox yet."""
+    if reason in _warned or len(_warned) >= 100:
         return
-    _said.add(reason)
+    _warned.add(reason)
     logger.warning(
         "runlore: %d event(s) logged inside another log call are not stored yet: %s. The next call tries again",
         count,

@@ -8,21 +8,20 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from runlore.store.access import unusable, why_refused
+from runlore.store.database import Database
 from runlore.store.sqlite import is_refusal, sqlite
 
 CACHE_KIB = 65_536
 WAL_PAGES = 4_000
 CHECKPOINT_WAIT_MS = 200
-"""How long emptying a write-ahead log may wait for its readers: its writer stands still meanwhile."""
+"""Time that emptying a write-ahead log may wait for its readers; its writer waits meanwhile."""
 
 WAL_BYTES = 48 * 1024 * 1024
 """A write-ahead log above this size was held by a reader: without one it stays below 32 MiB (4,000 pages of log.db)."""
 
 CHECKPOINT_SECONDS = 5.0
-"""How often that is looked at. SQLite never shrinks the file by itself, however long ago the reader left."""
+"""Interval of that check. SQLite never shrinks the file by itself, however long ago the reader left."""
 
 _libraries = (sqlite, sqlite3)  # the standard one makes the indexes of a bulk file, and a projection may open its own
 
@@ -88,6 +87,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
+
+
+def wal_bytes(path: Path) -> int:
+    """Return the size of a database's write-ahead log."""
+    wal = path.with_name(path.name + "-wal")
+    return wal.stat().st_size if wal.exists() else 0
 
 
 def empty_wal(db: Database) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from runlore.projector.metrics import Metrics
+from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.settings import Settings
@@ -21,7 +21,7 @@ REQUEST_SECONDS = 10.0
 
 
 class Answer(NamedTuple):
-    """What one endpoint says."""
+    """Response of one endpoint."""
 
     good: bool
     body: bytes
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 class Health:
     """The HTTP server of one projector. Raises SettingsError when its address cannot be had."""
 
-    def __init__(self, settings: Settings, state: ServiceState, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, state: ServiceState, metrics: ProjectorMetrics) -> None:
         self._state, self._max_lag = state, settings.max_lag
         routes: dict[str, Callable[[], Answer]] = {
             "/livez": self._live,

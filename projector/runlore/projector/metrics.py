@@ -1,4 +1,4 @@
-"""Prometheus metrics: read from the service's state when scraped, so that counting costs the way nothing."""
+"""Prometheus metrics: read from the service's state when scraped, so that they add no work to the data path."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _COUNTERS = {
     "events_folded": "Events folded or quarantined by this process.",
     "connects": "Connections made to NATS.",
     "disconnects": "Connections lost, or not made.",
-    "consumer_restarts": "Consumers made anew on a live connection.",
+    "consumer_restarts": "Consumers recreated on a live connection.",
 }
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
-class Metrics:
+class ProjectorMetrics:
     """The registry of one projector."""
 
     def __init__(self, state: ServiceState, data: DataDir) -> None:

@@ -14,7 +14,7 @@ from runlore.projector.database import MachineErrors, OpenFiles
 from runlore.projector.fold.fold_stage import FoldStage
 from runlore.projector.health import Health
 from runlore.projector.logs import configure_logs, get_log
-from runlore.projector.metrics import Metrics
+from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.standby import taken
 from runlore.projector.state import ASKED, ServiceState
 from runlore.projector.surroundings import watch_surroundings
@@ -46,7 +46,7 @@ class Projector:
         """`wait`: stand by while another projector has the folder, and take over when it dies or hangs."""
         self._settings, self._data, self._wait = settings, DataDir(settings.data_dir), wait
         self.state = ServiceState()
-        self._metrics = Metrics(self.state, self._data)
+        self._metrics = ProjectorMetrics(self.state, self._data)
         self._archive = ArchiveStage(settings, self.state, self._metrics, self._archived)
         self._fold = FoldStage(self._data, self.state, self._metrics, self.stop)
         self._fold_started = False
@@ -78,7 +78,7 @@ class Projector:
                 self._stop_fold()
                 if (failure := self._failure or self._fold.failure) is not None:
                     raise failure
-            except BaseException as error:
+            except BaseException as error:  # whatever ends the service, status.json says why
                 self._stopped = str(error) or type(error).__name__
                 raise
             self._stopped = ASKED
@@ -92,7 +92,7 @@ class Projector:
             raise
 
     def stop(self) -> None:
-        """Finish the batch in hand and return from `run`. Thread-safe, and may be called again."""
+        """Finish the current batch and return from `run`. Thread-safe; may be called more than once."""
         self._stop_asked.set()
         loop = self._loop
         if loop is not None:

@@ -59,7 +59,7 @@ class _Standby:
                 return True
             if self._silent():
                 self._heard = time.monotonic()  # once more after as long
-                end_holder(self._data.projector_lock, f"it has said nothing for {LIVE_SECONDS:g} s")
+                end_holder(self._data.projector_lock, f"no heartbeat for {LIVE_SECONDS:g} s")
         return False
 
     def _silent(self) -> bool:
@@ -90,7 +90,7 @@ def end_holder(lock: Path, reason: str) -> bool:
 
 
 def _has_open(process: int, path: Path) -> bool:
-    """Whether a process has a file open, as Linux tells; False where it does not."""
+    """Return whether a process has a file open, as Linux tells; False where it does not."""
     try:
         wanted = path.stat()
         descriptors = list(Path(f"/proc/{process}/fd").iterdir())

@@ -1,4 +1,4 @@
-"""What the running service knows of itself; written by its stages, read by health, metrics and status."""
+"""State of the running service; written by its stages, read by health, metrics and status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from runlore.store.records import ProjectorStatus
 
 ASKED = "asked to stop"
-"""Why a service stopped that did not fail."""
+"""Stop reason of a service that did not fail."""
 
 LIVE_SECONDS = 15.0
 """The loop ticks every second; it counts as stuck after this long."""
@@ -26,7 +26,7 @@ class ServiceState:
     connected: bool = False
     fold_running: bool = False
     storing: bool = True
-    """Whether the server stores events, as far as it can be asked."""
+    """True if the server stores events, as far as it can be asked."""
     stream_last: int = 0
     archived: int = 0
     folded: int = 0
@@ -43,9 +43,9 @@ class ServiceState:
     ticked: float = dataclasses.field(default_factory=time.monotonic)
     started: float = dataclasses.field(default_factory=time.monotonic)
     restarts: int = 0
-    """How often in a row the service was started soon after it had failed."""
+    """Consecutive restarts soon after a failure."""
     problems: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
-    """What is wrong and what to do about it, by what it concerns."""
+    """Problems with their remedies, by subject."""
 
     @property
     def lag(self) -> int:
@@ -58,11 +58,11 @@ class ServiceState:
             self.restarts = before.restarts + 1
 
     def tick(self) -> None:
-        """Say that the loop is alive."""
+        """Record that the loop is alive."""
         self.ticked = time.monotonic()
 
     def live(self) -> bool:
-        """Whether the loop ticked lately."""
+        """Return whether the loop ticked lately."""
         return time.monotonic() - self.ticked < LIVE_SECONDS
 
     def status(self, http: str, stopped: str | None) -> ProjectorStatus:

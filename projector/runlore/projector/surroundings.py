@@ -1,4 +1,4 @@
-"""What the service needs around it, looked at while it runs: a server that stores events, and room on the disk.
+"""Checks of the service's surroundings while it runs: a server that stores events, and free disk space.
 
 After a failed write (a full disk, mostly) nats-server refuses every message of the stream until it is started again,
 however much space there is by then; everything else works, and so does every harmless way to ask (measured with 2.15:
@@ -46,7 +46,7 @@ async def watch_surroundings(settings: Settings, state: ServiceState, stopping: 
 
 
 def look_around(data: DataDir, embedded: bool) -> dict[str, str]:
-    """What is wrong, by what it concerns: `server` (asked where it is `embedded`), `disk`."""
+    """Return the problems by subject: `server` (checked if it is `embedded`), `disk`."""
     found: dict[str, str] = {}
     endpoint = read_struct(data.endpoint, Endpoint) if embedded else None
     if endpoint is not None and endpoint.monitor:
@@ -59,11 +59,11 @@ def look_around(data: DataDir, embedded: bool) -> dict[str, str]:
 
 
 RESTART = "free some space if its disk is full; `runlore up` then starts it again by itself"
-"""What to do about a server that cannot write."""
+"""Remedy for a server that cannot write."""
 
 
 def write_error(endpoint: Endpoint) -> str | None:
-    """Why the server stores nothing, None when it does.
+    """Return why the server stores nothing, None when it does.
 
     Raises OSError or http.client.HTTPException when it does not answer.
     """
@@ -75,8 +75,8 @@ def write_error(endpoint: Endpoint) -> str | None:
         body = answer.read()
     finally:
         connection.close()
-    said = "" if answer.status == http.client.OK else _error_in(body)
-    return said if "write error" in said else None  # others (no stream yet) are no reason to start it again
+    error = "" if answer.status == http.client.OK else _error_in(body)
+    return error if "write error" in error else None  # others (no stream yet) are no reason to start it again
 
 
 def _error_in(body: bytes) -> str:

@@ -13,9 +13,9 @@ from runlore.query.entries import Entry, entry_of, value_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NO_END, utc
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.kinds import is_instance
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef
+from runlore.store.kinds import is_instance
 
 _OF_ENTITY = """SELECT position, entity_id FROM mentions
     WHERE entity_id = ? AND position < ? ORDER BY position DESC LIMIT ?"""
@@ -44,7 +44,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     reference: str
-    fact: str
+    type: str
     """The kind of event, such as ``metadata_logged``."""
     created: dt.datetime
     occurred_at: dt.datetime
@@ -55,7 +55,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     metadata: list[Entry]
     """Leaves of the metadata that it set or ended."""
     fields: list[Entry]
-    """What it changed of the entity itself: status, stage, note."""
+    """Changes of the entity's own fields: status, stage, note."""
 
 
 def entity_activity(entity: Entity, limit: int = 50, before: int | None = None) -> list[Activity]:
@@ -68,7 +68,7 @@ def entity_activity(entity: Entity, limit: int = 50, before: int | None = None) 
 
 
 def project_activity(scope: Scope, limit: int = 20, before: int | None = None) -> list[Activity]:
-    """What happened last in the client's project, newest first; `before`: a position, excluded.
+    """Return the latest events of the project, newest first; `before`: an event number, excluded.
 
     Events are whole: of one that touched many entities all are there, or it waits for the next page. Only an event that
     alone touched more than `limit` makes the answer longer.
@@ -84,17 +84,17 @@ def project_activity(scope: Scope, limit: int = 20, before: int | None = None) -
 
 
 class Touched(NamedTuple):
-    """What events were about: entities of the client's project, and which other projects."""
+    """Entities of the client's project that events mention, and names of other projects."""
 
     references: list[str]
     """In the order of the log; a run with each of its steps, whose metadata is its own."""
     projects: list[str]
     complete: bool
-    """Whether this is all, and not the beginning of more."""
+    """True if this is all, and not the beginning of more."""
 
 
 def touched(scope: Scope, after: int, mentions: int = 2000) -> Touched:
-    """What the events after a position mention; looks at so many mentions at most."""
+    """Return what the events after a position mention; reads at most `mentions` mentions."""
     with scope.reader.read():
         rows = scope.reader.rows(_AFTER, (after, mentions + 1))
         ids = list(dict.fromkeys(row[0] for row in rows[:mentions]))
@@ -112,7 +112,7 @@ def touched(scope: Scope, after: int, mentions: int = 2000) -> Touched:
 
 
 def recorded_at(scope: Scope, position: int) -> dt.datetime | None:
-    """When the log recorded the last event up to a position; None before the first."""
+    """Return when the log recorded the last event up to a position; None before the first."""
     row = scope.reader.one(
         "SELECT recorded_us FROM events WHERE position <= ? ORDER BY position DESC LIMIT 1", (position,)
     )
@@ -143,7 +143,7 @@ def _activity(scope: Scope, position: int, entity_id: int, envelope: Envelope, f
     for part, path, kind, cell in scope.reader.rows(_CHANGES, (position, entity_id, position, MAX_CHANGES)):
         changes[part].append(entry_of(parse_path(path)[0], path, kind, value_of(kind, cell), envelope))
     return Activity(
-        reference=reference, fact=fact, metadata=changes["metadata"], fields=changes["field"], **envelope
+        reference=reference, type=fact, metadata=changes["metadata"], fields=changes["field"], **envelope
     )  # fmt: skip
 
 

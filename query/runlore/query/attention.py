@@ -1,4 +1,4 @@
-"""What needs a person: events that could not be folded, producers whose events are missing."""
+"""Problems that need a person: quarantined events, producers whose events are missing."""
 
 from __future__ import annotations
 

@@ -15,18 +15,19 @@ from runlore.query.compare.comparison import Best, Comparison
 from runlore.query.compare.diff import Differences, differences
 from runlore.query.entities import ArtifactVersion, ModelVersion, PipelineRun, StepRun
 from runlore.query.entity import Entity
-from runlore.query.find.parse import Where
+from runlore.query.find.parse import Filters
 from runlore.query.find.search import Found, find
 from runlore.query.history import History
 from runlore.query.listing import Before
+from runlore.query.notebook import html_table
 from runlore.query.scope import Scope
 from runlore.query.text_search import Hits
-from runlore.query.time.moment import AsOf, Clock, Moment, check_clock
+from runlore.query.time.moment import NO_END, AsOf, Clock, Moment, check_clock, utc
 from runlore.query.view.connection import ViewReader
 from runlore.query.waiting import HasEventId, wait_for
 from runlore.query.watch.feed import AsyncWatch, Watch, feed
 from runlore.query.watch.selection import Since
-from runlore.schemas.errors import SettingsError
+from runlore.schemas.errors import RunloreError, SettingsError
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import read_settings, user_path
@@ -65,7 +66,7 @@ class Client:
         where = None if data_dir_or_url is None else _path(data_dir_or_url)
         settings = read_settings(project=project, data_dir=where)
         self.scope = Scope(ViewReader(settings.data_dir), settings.project, clock=check_clock(clock))
-        """What every read of this client takes."""
+        """View, project, moment and clock of every read."""
         if as_of is not None:
             self.scope = self.scope.at(self.scope.moment_of(as_of))
 
@@ -84,12 +85,12 @@ class Client:
 
     @property
     def position(self) -> int:
-        """Everything up to this position of the log can be read; with `as_of`, that position."""
+        """The latest event that can be read; with `as_of`, the one of that moment."""
         return self.scope.position
 
     @property
     def recorded_at(self) -> dt.datetime:
-        """The log's clock at the last folded event, UTC."""
+        """When the log recorded the latest event that can be read, UTC."""
         return self.scope.recorded_at
 
     @property
@@ -102,14 +103,14 @@ class Client:
         return max(0, status.stream_last - self.scope.head)
 
     def position_at(self, when: AsOf) -> int:
-        """The last position recorded at or before a time; a position stands for itself.
+        """Return the last event recorded at or before a time; an event number is returned as it is.
 
         Raises MomentError (a ValueError) for a datetime without a time zone, or a text that is not understood.
         """
         return self.scope.position_at(when)
 
     def moment_of(self, when: AsOf, clock: Clock | None = None) -> Moment:
-        """What may be seen as of a position or time, by this client's clock unless another is given.
+        """Return the moment of an event number or time, by this client's clock unless another is given.
 
         By the producers' clocks that is what they say had happened by then, out of what this client knows.
         Raises MomentError for a position by the producers' clocks.
@@ -117,7 +118,7 @@ class Client:
         return self.scope.moment_of(when, clock)
 
     def wait_for(self, what: HasEventId | str | int, timeout: float = 10.0) -> int:
-        """Wait until an event (receipt, event ID or position) can be read; its position.
+        """Wait until an event (receipt, event ID or event number) can be read, and return its number.
 
         Raises ReceiptTimeoutError after `timeout` seconds, NotSentError when the event was quarantined.
         """
@@ -126,24 +127,24 @@ class Client:
     # -- one entity ----------------------------------------------------------------------------------
 
     def get(self, reference: str | EntityRef, as_of: AsOf | None = None) -> Entity:
-        """The entity of a reference; without a version, the latest. Raises NotFoundError."""
+        """Return the entity of a reference; without a version, the latest. Raises NotFoundError."""
         scope = self.scope if as_of is None else self.scope.at(self.scope.moment_of(as_of))
         return lookup.entity_at(scope, reference)
 
     def get_artifact_version(self, name: str, version: str | int | None = None) -> ArtifactVersion:
-        """A version of an artifact; without one, the latest. Raises NotFoundError."""
+        """Return a version of an artifact; without one, the latest. Raises NotFoundError."""
         found = lookup.version_named(self.scope, "artifact", name, version)
         return cast(ArtifactVersion, found)
 
     def get_model_version(self, name: str, version: str | int | None = None) -> ModelVersion:
-        """A version of a model: by its name, a stage, or ``latest`` (the default). Raises NotFoundError."""
+        """Return a version of a model: by its name, a stage, or ``latest`` (the default). Raises NotFoundError."""
         found = lookup.version_named(self.scope, "model", name, version)
         return cast(ModelVersion, found)
 
     def get_pipeline_run(self, name_id_or_prefix: str | None = None) -> PipelineRun:
-        """A run by ID, name, pipeline (its last run) or unique prefix of an ID; without one, the last run.
+        """Return a run by ID, name, pipeline (its last run) or unique prefix of an ID; without one, the last run.
 
-        Raises NotFoundError, or AmbiguousError listing what fits.
+        Raises NotFoundError, or AmbiguousError listing the matches.
         """
         return lookup.run_of(self.scope, name_id_or_prefix)
 
@@ -178,11 +179,11 @@ class Client:
         limit: int = 100,
         before: Before = None,
     ) -> list[PipelineRun]:
-        """Runs, newest first; of one pipeline or with one status, if given."""
+        """Return runs, newest first; of one pipeline or with one status, if given."""
         return listing.list_runs(self.scope, pipeline, status, limit, before)
 
     def list_kinds(self) -> dict[str, int]:
-        """The kinds of entities in the project and how many there are of each."""
+        """Return the kinds of entities in the project and the number of each."""
         return listing.count_kinds(self.scope)
 
     # -- questions -----------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ class Client:
     def find(
         self,
         kind: str | None,
-        where: Where | None = None,
+        where: Filters | None = None,
         *,
         order_by: str | None = None,
         descending: bool = False,
@@ -198,7 +199,7 @@ class Client:
         after: str | None = None,
         as_of: AsOf | None = None,
     ) -> Found:
-        """Entities of a kind (None: of all) that fit a filter, such as ``metrics.accuracy > 0.9 and not retired``.
+        """Entities of a kind (None: of all) that match a filter, such as ``metrics.accuracy > 0.9 and not retired``.
 
         `where`: a filter, or several that must all hold; docs/filters.md has the language. Without `order_by` (a key
         or field) the newest come first. `after`: the `cursor` of the page before. Raises FilterError, and MomentError
@@ -207,7 +208,7 @@ class Client:
         return find(self.scope, kind, where, order_by, descending, limit, after, as_of)
 
     def search(self, text: str, kind: str | None = None, limit: int = 50) -> Hits:
-        """Where all words of a text occur together: in a name, in a key, or in a key and its text value, as of now.
+        """Search for words that occur together in a name, in a key, or in a key and its text value, as of now.
 
         The last word may be the beginning of one. Names come first. The index follows the log within about a
         second: `.position` of the answer says how far. Raises LatestOnlyError for a client with `as_of`.
@@ -215,7 +216,7 @@ class Client:
         return text_search.search(self.scope, text, kind, limit)
 
     def compare(self, entities: Sequence[Thing], best: Best | None = None) -> Comparison:
-        """A table of the leaves of several entities; those that differ come first.
+        """Return a table of all keys of several entities, by path; those that differ come first.
 
         `best`: mark the largest (``"max"``) or smallest (``"min"``) number of each row that differs.
         """
@@ -225,7 +226,7 @@ class Client:
     def diff(
         self, before: Thing, after: Thing | None = None, since: AsOf | None = None, until: AsOf | None = None
     ) -> Differences:
-        """What was added, removed, changed or stayed equal between two entities, or in one between two moments.
+        """Return what was added, removed, changed or is equal between two entities, or in one between two moments.
 
         `before` is read as of `since`, `after` as of `until`; without them, as of the moment of the entity, or of
         the client for a reference. Each reference is looked up at its own moment, so that a stage may mean
@@ -249,7 +250,7 @@ class Client:
         return thing.seen_at(moment) if isinstance(thing, Entity) else lookup.entity_at(self.scope.at(moment), thing)
 
     def blame(self, entity: Thing, ended: bool = False) -> History:
-        """The entry that last set each leaf; see `Entity.blame`."""
+        """Return the entry that last set each key; see `Entity.blame`."""
         return self._entity_of(entity).blame(ended)
 
     def _entity_of(self, thing: Thing) -> Entity:
@@ -291,22 +292,22 @@ class Client:
     # -- what needs attention, evidence --------------------------------------------------------------
 
     def quarantine(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Events that could not be folded, newest first: position, event_id, subject, stage, error, payload.
+        """Return events that could not be applied, newest first: position, event_id, subject, stage, error, payload.
 
         With `as_of`, those up to that position.
         """
         return quarantine(self.scope, limit)
 
     def quarantined(self, most: int = 1000) -> int:
-        """How many events could not be folded, counted up to `most`; with `as_of`, up to that position."""
+        """Return the number of quarantined events, counted up to `most`; with `as_of`, up to that event."""
         return quarantined(self.scope, most)
 
     def producers(self) -> list[dict[str, Any]]:
-        """Every producer and how many of its events are missing or came late."""
+        """Return every producer, and how many of its events are missing or came late."""
         return producers(self.scope)
 
     def logged_event(self, position: int) -> evidence.LoggedEvent:
-        """The event at a position as it was archived: raw, decoded, and proved against the newest checkpoint.
+        """Return an event as it was archived: raw, decoded, and proved against the newest checkpoint.
 
         Reads log.db, so only in the data folder of a projector, and never in its process. The signature of the
         checkpoint is not checked. Raises NotFoundError when there is no such event, CorruptLogError.
@@ -314,7 +315,7 @@ class Client:
         return evidence.logged_event(self.scope, position)
 
     def audit_state(self) -> evidence.AuditState:
-        """How far the log is archived and signed now, its newest checkpoint, and what `audit verify` last found.
+        """Return how far the log is archived and signed, its newest checkpoint, and the last result of `audit verify`.
 
         Raises NotFoundError where there is no log, CorruptLogError when it is damaged.
         """
@@ -325,6 +326,21 @@ class Client:
     def close(self) -> None:
         """Close all connections; the client can be used again."""
         self.scope.reader.close()
+
+    def __repr__(self) -> str:
+        moment, occurred = self.scope.moment
+        at = "" if moment == NO_END else f" as of event {moment:,}"
+        by = "" if occurred is None else f", occurred by {utc(occurred).isoformat()}"
+        return f"<Client of project {self.project!r} in {self.scope.reader.path}{at}{by}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            with self.scope.reader.read():
+                position, kinds = self.position, self.list_kinds()
+        except RunloreError as error:
+            return html_table((), [(str(error),)], repr(self))
+        rows = [("events", position), *kinds.items()]
+        return html_table(("", ""), rows, repr(self))
 
     def __enter__(self) -> Client:
         return self

@@ -24,7 +24,7 @@ class ArtifactVersion(Entity, kind=""):
 
     @property
     def data_type(self) -> str | None:
-        """The Python type of the value, if the step said it."""
+        """The Python type of the value, if it was recorded."""
         return self.fields.get("data_type")
 
     @property
@@ -45,7 +45,7 @@ class ArtifactVersion(Entity, kind=""):
 
     @property
     def consumers(self) -> list[StepRun]:
-        """Steps that consumed it, in the order in which it was said."""
+        """Steps that consumed it, in log order."""
         return cast("list[StepRun]", self._sources("consumed"))
 
 
@@ -68,16 +68,16 @@ class ModelVersion(Entity, kind="model"):
 
     @property
     def runs(self) -> list[PipelineRun]:
-        """Runs that made or used it, in the order in which it was said."""
+        """Runs that made or used it, in log order."""
         return cast("list[PipelineRun]", self._sources("made", "used"))
 
 
 class _Ran(Entity):
-    """What runs and steps have in common."""
+    """Base of runs and steps."""
 
     @property
     def status(self) -> str | None:
-        """``running``, ``completed``, ``failed``; None when the log never said that it started."""
+        """``running``, ``completed``, ``failed``; None if no event says that it started."""
         return self.fields.get("status")
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import html
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
@@ -12,12 +11,14 @@ from runlore.query.entity_rows import EntityRow
 from runlore.query.entries import Entry, Metadata, blame, entries
 from runlore.query.history import History
 from runlore.query.lineage import MAX_NODES, Lineage, lineage
+from runlore.query.notebook import html_table
 from runlore.query.scope import Scope
 from runlore.query.series import Series, series
-from runlore.query.time.moment import NO_END, AsOf, Clock, Moment, utc
+from runlore.query.time.moment import NO_END, NOW, AsOf, Clock, Moment, utc
 from runlore.query.view.leaves import Cells, assemble, cells, leaves
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
+from runlore.schemas.references import EntityRef
 from runlore.store.cells import readable
 
 
@@ -50,23 +51,23 @@ class Entity:
 
     @property
     def moment(self) -> Moment:
-        """What is read here knows no more than this."""
+        """The moment of all reads."""
         return self.scope.moment
 
     @property
     def created(self) -> dt.datetime | None:
-        """When the log first named it (server time, UTC)."""
+        """When the log recorded the event that created it (server time, UTC)."""
         row = self.scope.reader.one("SELECT recorded_us FROM events WHERE position = ?", (self.created_position,))
         return utc(row[0]) if row else None
 
     @property
     def position(self) -> int:
-        """What is read here is complete up to this position."""
+        """All reads are complete up to this event."""
         return self.scope.position
 
     @property
     def known(self) -> bool:
-        """Whether anything had named it by its moment."""
+        """True if it existed at its moment."""
         return entity_rows.is_known(self.scope, self.entity_id)
 
     @property
@@ -97,7 +98,7 @@ class Entity:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What Runlore knows of the entity itself, for example ``status`` or ``stage``."""
+        """Fields that Runlore itself keeps, for example ``status`` or ``stage``."""
         found = leaves(self.scope.reader, self.entity_id, "field", self.moment)
         return {leaf.parts[0]: leaf.value for leaf in found}
 
@@ -117,9 +118,9 @@ class Entity:
         return Cells()
 
     def blame(self, ended: bool = False) -> History:
-        """For each leaf the entry that last set it, in the order in which the leaves were first logged.
+        """Return the entry that last set each path, in the order in which the paths were first logged.
 
-        `ended`: also the leaves that no longer hold, with how they ended (``removed``, ``retracted``) and why.
+        `ended`: also paths that have no value now, with how they ended (``removed``, ``retracted``) and why.
         """
         with self.scope.reader.read():
             found, taken = list[Entry](), set[str]()
@@ -149,7 +150,7 @@ class Entity:
         before: int | None = None,
         newest_first: bool = False,
     ) -> History:
-        """All entries of a key, group or leaf (``"metrics.loss"``), oldest first; the newest `limit` of them.
+        """Return all entries of a key, group or path (``"metrics.loss"``), oldest first; the newest `limit` of them.
 
         `since`, `until`: only what the log recorded from one position or time to another, both included.
         `after`, `before`: only what lies beyond a position, for the page behind or ahead of an entry; with
@@ -158,7 +159,7 @@ class Entity:
         An entry that ended has type ``removed`` or ``retracted`` and value None. Each entry has the value
         before it as `previous`, the first of a page too.
         A field such as ``stage`` or ``note`` has its history here too, unless a key of that name was logged.
-        Raises NotFoundError when it was never logged here.
+        Raises NotFoundError for a key that it never had.
         """
         wanted = self.scope.range_of(limit, since, until, after, before)
         with self.scope.reader.read():
@@ -176,9 +177,9 @@ class Entity:
         after: int | None = None,
         before: int | None = None,
     ) -> Series:
-        """The numbers that a leaf had, oldest first, as arrays to plot; ranges as for `history`.
+        """Return the numbers of a path, oldest first, as arrays to plot; ranges as for `history`.
 
-        Other values and ends are left out. Raises NotFoundError when it was never logged here.
+        Other values and ends are left out. Raises NotFoundError for a key that it never had.
         """
         wanted = self.scope.range_of(limit, since, until, after, before)
         with self.scope.reader.read():
@@ -190,7 +191,7 @@ class Entity:
         return self, key
 
     def holds(self, key: str | PathParts) -> bool:
-        """Whether it has the key itself, or the key that a path begins with, at its moment."""
+        """Return whether it has the key itself, or the key that a path begins with, at its moment."""
         wanted = {parse_path(key)[0], key}  # a key may hold dots itself, such as train.loss
         with self.scope.reader.read():
             own = cells(self.scope.reader, self.entity_id, self.moment)
@@ -210,39 +211,39 @@ class Entity:
     # -- another moment, other entities --------------------------------------------------------------
 
     def as_of(self, when: AsOf, clock: Clock | None = None) -> Entity:
-        """The same entity as the log knew it at a position or time; see `Client` for clocks.
+        """Return the entity as of an event number or time; see `Client` for clocks.
 
-        Raises NotFoundError when nothing had named it by then.
+        Raises NotFoundError if it did not exist by then.
         """
         moment = self.scope.moment_of(when, clock)
         if moment.occurred_us is None and moment.position < self.created_position:
             raise NotFoundError(f"{self.reference} did not exist yet: event {self.created_position} created it")
         found = self.seen_at(moment)
         if not found.known:
-            raise NotFoundError(f"nothing had mentioned {self.reference} by then")
+            raise NotFoundError(f"{self.reference} did not exist by then")
         return found
 
     def seen_at(self, moment: Moment) -> Entity:
-        """The same entity at a moment, whether or not it was known by then: if not, it has no metadata."""
+        """Return the entity at a moment, whether or not it existed by then: if not, it has no metadata."""
         return type(self)(self.scope.at(moment), self._row)
 
     def upstream(self, depth: int | None = None, max_nodes: int = MAX_NODES) -> Lineage[Entity]:
-        """What it was made from: steps, the artifacts they consumed, and so on; `depth` links far, None for all."""
+        """Return its sources: steps, the artifacts they consumed, and so on; `depth` links far, None for all."""
         return lineage(self.scope, self.entity_id, "upstream", depth, max_nodes, self._entities_of)
 
     def downstream(self, depth: int | None = None, max_nodes: int = MAX_NODES) -> Lineage[Entity]:
-        """What was made from it: steps that consumed it, what they produced, and so on; `depth` links far."""
+        """Return its results: steps that consumed it, what they produced, and so on; `depth` links far."""
         return lineage(self.scope, self.entity_id, "downstream", depth, max_nodes, self._entities_of)
 
     def _entities_of(self, ids: Sequence[int]) -> list[Entity]:
         return entities_of(self.scope, ids)
 
     def _targets(self, *relations: str) -> list[Entity]:
-        """What it relates to in one of these ways."""
+        """Return the entities it relates to in one of these ways."""
         return made_of(self.scope, entity_rows.targets_of(self.scope, self.entity_id, relations))
 
     def _sources(self, *relations: str) -> list[Entity]:
-        """What relates to it in one of these ways."""
+        """Return the entities that relate to it in one of these ways."""
         return made_of(self.scope, entity_rows.sources_of(self.scope, self.entity_id, relations))
 
     def __eq__(self, other: object) -> bool:
@@ -261,13 +262,26 @@ class Entity:
         return f"<{self.reference}{at}{occurred}>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(readable(entry.value))}</td>"
-            f"<td>{html.escape(entry.type)}</td><td>{entry.position}</td></tr>"
-            for key, entry in self.run_metadata.items()
-        )
-        head = "<tr><th>key</th><th>value</th><th>type</th><th>event</th></tr>"
-        return f"<b>{html.escape(self.reference)}</b><table>{head}{rows}</table>"
+        rows = [(key, readable(entry.value), entry.type, entry.position) for key, entry in self.run_metadata.items()]
+        return html_table(("key", "value", "type", "event"), rows, self.reference)
+
+    def __copy__(self) -> Entity:
+        return type(self)(self.scope, self._row)
+
+    def __deepcopy__(self, memo: object) -> Entity:
+        return self.__copy__()  # nothing in it changes, and its connections are those of its client
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        _, _, kind, run, name, version, *_ = self._row
+        return _found_again, (self.scope, kind, run, name, version)
+
+
+def _found_again(scope: Scope, kind: str, run: str, name: str, version: str) -> Entity:
+    """A pickled entity: another process may read another view, in which its number is another."""
+    row = entity_rows.named(scope.at(NOW), kind, run, name, version)
+    if row is None:
+        raise NotFoundError(f"no {EntityRef(kind, name, version or None, run or None)} in project {scope.project!r}")
+    return made(scope, row)
 
 
 def made_of(scope: Scope, rows: Iterable[EntityRow]) -> list[Entity]:

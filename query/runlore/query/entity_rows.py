@@ -29,7 +29,7 @@ def named(scope: Scope, kind: str, run: str, name: str, version: str) -> EntityR
 
 
 def is_known(scope: Scope, entity_id: int) -> bool:
-    """Whether something had named an entity by the scope's moment."""
+    """Return whether an entity existed at the scope's moment."""
     known, values = scope.moment.knows()
     return scope.reader.one(f"SELECT 1 FROM entities WHERE entity_id = ? AND {known}", (entity_id, *values)) is not None
 
@@ -81,12 +81,12 @@ def steps_of(scope: Scope, run: str) -> list[EntityRow]:
 
 
 def targets_of(scope: Scope, source: int, relations: Iterable[str]) -> list[EntityRow]:
-    """What an entity relates to in one of these ways, in the order in which the log said so."""
+    """Return the entities that one relates to in one of these ways, in log order."""
     return _linked(scope, "source_id", source, "target_id", relations)
 
 
 def sources_of(scope: Scope, target: int, relations: Iterable[str]) -> list[EntityRow]:
-    """What relates to an entity in one of these ways, in the order in which the log said so."""
+    """Return the entities that relate to one in one of these ways, in log order."""
     return _linked(scope, "target_id", target, "source_id", relations)
 
 

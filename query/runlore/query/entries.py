@@ -11,17 +11,17 @@ import msgspec
 from runlore.query.time.moment import Moment
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.leaves import ENDED, Leaf, assemble, leaves, prefixed, rows_at
+from runlore.query.view.leaves import Leaf, assemble, leaves, prefixed, rows_at
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
 from runlore.schemas.paths import format_path, parse_path
-from runlore.store.cells import from_cell
+from runlore.store.cells import ENDED, from_cell
 
 GROUP = "dict"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One value of one key (or leaf) at one position of the log."""
+    """One value of one key (or path), logged by one event."""
 
     value: Any
     """The value as it was logged; a dict for a group, None where the entry ended."""
@@ -29,12 +29,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """The value's type name, or how the entry ended: ``removed`` or ``retracted``."""
     key: str
     path: str
-    """The path of the leaf; the key itself for whole keys."""
+    """The path; the key itself for whole keys."""
     position: int
     created: dt.datetime
-    """When the log recorded it: server time in UTC, never going back."""
+    """Time at which the log recorded it: server time in UTC, which never goes back."""
     occurred_at: dt.datetime
-    """When the producer says it happened (its own clock), UTC."""
+    """Time at which it happened by the producer's own clock, UTC."""
     event_id: str
     actor: Actor
     run: str | None = None
@@ -42,7 +42,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None = None
     """The step's name it was logged from, if any."""
     reason: str | None = None
-    """Why it was retracted."""
+    """Reason of a retraction."""
     previous: Any = None
     """In a history or a watch: the value before this one, None where there was none."""
     previous_type: str | None = None
@@ -50,8 +50,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Whether the key or leaf ended here."""
+        """True if the key or path ended here."""
         return self.type in ENDED
+
+    @property
+    def replaced(self) -> bool:
+        """True if there was a value before it, known as `previous`."""
+        return self.previous_type is not None and self.previous_type not in ENDED
 
     def __repr__(self) -> str:
         return f"Entry({self.path}={self.value!r}, position={self.position}, by={self.actor.user})"
@@ -118,7 +123,7 @@ def blame(reader: ViewReader, entity_id: int, moment: Moment, ended: bool, prefi
 
 
 def value_of(kind: str, cell: Any) -> Any:
-    """What a row holds: the value, or where it ended the reason as it was given."""
+    """Return the value of a row, or the given reason where it ended."""
     return cell if kind in ENDED else from_cell(kind, cell)
 
 

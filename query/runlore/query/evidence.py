@@ -9,19 +9,18 @@ from typing import Any
 
 import msgspec
 
-from runlore.query.plain import plain
 from runlore.query.scope import Scope
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
-from runlore.schemas.events import Event, event_type
+from runlore.schemas.events import Event
 from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
 from runlore.store.audit.leaf import LeafCoder
-from runlore.store.audit.merkle import Step, climb
+from runlore.store.audit.merkle import ProofStep, climb
 from runlore.store.audit.proof import prove_event
 from runlore.store.audit.tree import StoredNodes, read_tree
 from runlore.store.private_files import read_struct
 from runlore.store.records import LastVerify
-from runlore.store.sqlite import open_raw_reader, sqlite
+from runlore.store.sqlite import log_error, open_raw_reader, sqlite
 
 MAX_GAPS = 100
 
@@ -50,7 +49,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     """Of the event's leaf."""
     leaf: bytes
-    steps: list[Step]
+    steps: list[ProofStep]
     """From the leaf up; the last one gives the root."""
     checkpoint: SignedCheckpoint
 
@@ -60,7 +59,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     position: int
     event_id: str | None
-    recorded_at: dt.datetime
+    created: dt.datetime
     """The server's clock, UTC."""
     subject: str
     headers: bytes
@@ -72,9 +71,9 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     decode_error: str | None
     proof: Proof | None
     unproved: str | None
-    """Why there is no proof."""
+    """The reason why there is no proof."""
     tampered: bool
-    """Whether that is because the log does not fit its checkpoint."""
+    """True if that is because the log does not fit its checkpoint."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +85,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditState(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the log is archived and signed, and what the last verification found."""
+    """Archived and signed part of the log, and the result of the last verification."""
 
     epoch: str
     position: int
@@ -94,20 +93,20 @@ class AuditState(msgspec.Struct, frozen=True, kw_only=True):
     leaves: int
     """Of the tree: events, second copies and gaps."""
     root: bytes
-    """Of the tree as it stands."""
+    """Of the current tree."""
     checkpoints: int
     checkpoint: SignedCheckpoint | None
     """The newest."""
     gaps: list[Gap]
     """The first hundred."""
     verify: LastVerify | None
-    """What `runlore audit verify` last found here; a note that it left, no evidence."""
+    """Last result of `runlore audit verify` here: a note that it left, not evidence."""
 
 
 def logged_event(scope: Scope, position: int) -> LoggedEvent:
     """The event at a position, of whichever project. Raises NotFoundError, CorruptLogError when the file is damaged."""
     if position > scope.moment.position:
-        raise NotFoundError(f"position {position} is later than the moment that is looked at")
+        raise NotFoundError(f"event {position:,} is later than the moment of this client")
     with _log(scope) as log:
         row = log.execute(_ROW, (position,)).fetchone()
         if row is None:
@@ -118,7 +117,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
     return LoggedEvent(
         position=position,
         event_id=None if event_id is None else _text(event_id),
-        recorded_at=_time(recorded_ns),
+        created=_time(recorded_ns),
         subject=_text(subject),
         headers=headers,
         payload=payload,
@@ -132,7 +131,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
 
 
 def audit_state(scope: Scope) -> AuditState:
-    """How the log stands now. Raises NotFoundError where there is no log, or one without a tree yet."""
+    """Return the state of the audit. Raises NotFoundError where there is no log, or one without a tree yet."""
     with _log(scope) as log:
         covered, tree = read_tree(log)
         rows = log.execute("SELECT first, last, reason FROM gaps ORDER BY first LIMIT ?", (MAX_GAPS,)).fetchall()
@@ -157,11 +156,6 @@ def _last_verify(scope: Scope) -> LastVerify | None:
         return None
 
 
-def event_plain(event: Event) -> dict[str, Any]:
-    """A decoded event as JSON values, its fact with its type."""
-    return {**plain(event), "fact": {"type": event_type(event.fact), **plain(event.fact)}}
-
-
 @contextlib.contextmanager
 def _log(scope: Scope) -> Generator[sqlite.Connection]:
     """A reader inside one transaction, which hands out TEXT as bytes; closed again at once."""
@@ -177,7 +171,7 @@ def _log(scope: Scope) -> Generator[sqlite.Connection]:
             raise NotFoundError("the log has no audit tree yet: start the projector once") from error
         raise
     except sqlite.DatabaseError as error:
-        raise CorruptLogError(f"log.db is damaged: {error}; `runlore audit verify` says where") from error
+        raise log_error(data.log, error) from error
     finally:
         connection.close()
 
@@ -185,8 +179,8 @@ def _log(scope: Scope) -> Generator[sqlite.Connection]:
 def _absent(log: sqlite.Connection, position: int) -> str:
     gap = log.execute(_GAP, (position, position)).fetchone()
     if gap is not None:
-        return f"positions {gap[0]} to {gap[1]} are a gap of the stream: {_text(gap[2])}"
-    return f"the log has no event at position {position}"
+        return f"events {gap[0]:,} to {gap[1]:,} are a gap in the stream: {_text(gap[2])}"
+    return f"the log has no event {position:,}"
 
 
 def _decoded(payload: bytes) -> tuple[Event | None, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html
+import difflib
 import itertools
 from collections.abc import Iterable
 from operator import itemgetter
@@ -12,14 +12,17 @@ import msgspec
 
 from runlore.query.entries import GROUP, Entry, entry_of, value_of
 from runlore.query.frames import frame
+from runlore.query.notebook import html_table
 from runlore.query.time.moment import Moment, Range, micros_of
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.leaves import ENDED, Leaf, assemble, contradicted
+from runlore.query.view.leaves import Leaf, assemble, contradicted
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, format_path, parse_path
-from runlore.store.cells import from_cell, readable
+from runlore.store.cells import ENDED, from_cell
 
+_MOST_LISTED = 10
+"""Entries that `repr` shows one by one."""
 MAX_SHOWN = 100
 """The newest entries a notebook shows."""
 COLUMNS = (
@@ -31,22 +34,22 @@ LEAF_HISTORY = """SELECT position, type, value FROM history WHERE entity_id = ? 
     AND position BETWEEN ? AND ? ORDER BY position {order} LIMIT ?"""
 _OLDEST, _NEWEST = LEAF_HISTORY.format(order="ASC"), LEAF_HISTORY.format(order="DESC")
 
-Row = tuple[int, int, str, Any]
+HistoryRow = tuple[int, int, str, Any]
 """Position, path ID, type, cell."""
 State = tuple[int, str, Any]
 """Position, type, value (the reason, where it was retracted)."""
 
 
 class History(list[Entry]):
-    """Entries of one key, group or leaf, oldest first unless asked for otherwise."""
+    """Entries of one key, group or path, oldest first by default."""
 
     def __init__(self, entries: Iterable[Entry] = (), position: int = 0) -> None:
         super().__init__(entries)
         self.position = position
-        """What the history is complete to."""
+        """The history is complete up to this event."""
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Each entry as a dict of Python values, the actor's parts in a dict of their own."""
+        """Return each entry as a dict of Python values, with a nested dict of the actor."""
         return [{**msgspec.structs.asdict(entry), "actor": msgspec.structs.asdict(entry.actor)} for entry in self]
 
     def to_pandas(self) -> Any:
@@ -54,12 +57,12 @@ class History(list[Entry]):
         return frame(map(_cells, self), COLUMNS)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{column}</th>" for column in COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(readable(cell))}</td>" for cell in _cells(entry)) + "</tr>"
-            for entry in self[-MAX_SHOWN:]
-        )
-        return f"<table><tr>{head}</tr>{body}</table>"
+        return html_table(COLUMNS, map(_cells, self[-MAX_SHOWN:]))
+
+    def __repr__(self) -> str:
+        if len(self) <= _MOST_LISTED:
+            return list.__repr__(self)
+        return f"[{self[0]!r}, ... {len(self) - 2} more ..., {self[-1]!r}]"
 
 
 def _cells(entry: Entry) -> tuple[Any, ...]:
@@ -122,7 +125,7 @@ def _logged_or_field(
 
 
 def was_logged(reader: ViewReader, entity_id: int, path: str | PathParts) -> bool:
-    """Whether the entity itself ever had a key, group or leaf."""
+    """Return whether the entity itself ever had a key, group or leaf."""
     try:
         paths_below(reader, entity_id, path)
     except NotFoundError:
@@ -147,12 +150,24 @@ def paths_below(
         below = [(path_id, found) for path_id, found in known if found[: len(parts)] == parts]
         if below:
             return parts, below
-    raise NotFoundError(f"never logged here: {format_path(candidates[0])!r}")
+    raise NotFoundError(_no_key(reader, entity_id, format_path(candidates[0])))
+
+
+def _no_key(reader: ViewReader, entity_id: int, path: str) -> str:
+    """The message for a key that an entity never had, with similar ones."""
+    (reference,) = reader.one("SELECT reference FROM entities WHERE entity_id = ?", (entity_id,)) or ("the entity",)
+    known = [row[0] for row in reader.rows(
+        "SELECT p.path FROM paths p JOIN heads h USING (path_id) WHERE p.scope = 'metadata' AND h.entity_id = ?"
+        " ORDER BY p.path_id LIMIT 1000", (entity_id,),
+    )]  # fmt: skip
+    near = [other for other in known if other.endswith(f".{path}")] or difflib.get_close_matches(path, known, 3)
+    meant = f"; did you mean {' or '.join(map(repr, near[:3]))}?" if near else ""
+    return f"{reference} has no key {path!r}{meant}"
 
 
 def _rows(
     reader: ViewReader, entity_id: int, ids: list[int], wanted: Range, moment: Moment
-) -> tuple[list[Row], list[Row]]:
+) -> tuple[list[HistoryRow], list[HistoryRow]]:
     """For each leaf its row ahead of what is wanted; and the wanted rows, oldest first."""
     last = min(wanted.last, moment.position)
     sql = _OLDEST if wanted.oldest else _NEWEST
@@ -206,7 +221,9 @@ def _entries(reader: ViewReader, parts: PathParts, states: list[State], ahead: b
     return _limited(found, wanted)
 
 
-def _group_states(parts: PathParts, paths: dict[int, PathParts], before: list[Row], rows: list[Row]) -> list[State]:
+def _group_states(
+    parts: PathParts, paths: dict[int, PathParts], before: list[HistoryRow], rows: list[HistoryRow]
+) -> list[State]:
     """The value of a group after each position of `rows`, behind its value ahead of them (all of `before`)."""
     live: dict[int, Leaf] = {}
     states: list[State] = []
@@ -217,7 +234,7 @@ def _group_states(parts: PathParts, paths: dict[int, PathParts], before: list[Ro
     return states
 
 
-def _after(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts], changes: list[Row]) -> State:
+def _after(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts], changes: list[HistoryRow]) -> State:
     """Bring `live` up to date with changes, oldest first; the state of the group then."""
     for position, path_id, kind, cell in changes:
         if kind in ENDED:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from runlore.query.scope import Scope
 from runlore.query.view.links import Link, Links, Relation
-from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.errors import ArgumentError
 
 MAX_NODES = 1000
 Direction = Literal["upstream", "downstream"]
@@ -24,11 +24,11 @@ BACKWARDS: dict[Relation, str] = {
     "used": "used by",
     "ran": "ran in",
 }
-"""What a relation is called from its target's side."""
+"""Names of relations as seen from the target."""
 
 
 class Node(Protocol):
-    """What a lineage links: an `Entity`."""
+    """A node of a lineage: an `Entity`."""
 
     reference: str
 
@@ -37,7 +37,7 @@ AnyNode = TypeVar("AnyNode", bound=Node)
 
 
 class Edge(NamedTuple, Generic[AnyNode]):
-    """`source` produced or consumed (a step), made, used or ran (a run) `target`; first said at `position`."""
+    """`source` produced or consumed (a step), made, used or ran (a run) `target`; since event `position`."""
 
     source: AnyNode
     relation: Relation
@@ -68,7 +68,7 @@ class Lineage(Generic[AnyNode]):
         self.hops = hops
         """Every edge as it was walked, in that order."""
         self.cut = cut
-        """Whether there is more than the wanted number of nodes."""
+        """True if there is more than the wanted number of nodes."""
 
     def to_dict(self) -> dict[str, Any]:
         """References of `nodes`, and `edges` as dicts of source, relation, target and position."""
@@ -150,7 +150,7 @@ def lineage(
 ) -> Lineage[AnyNode]:
     """See `Entity.upstream`; `root` is an entity ID of the view, `entities_of` makes entities of such IDs."""
     if (depth is not None and depth < 0) or max_nodes < 1:
-        raise InvalidReferenceError(f"depth is 0 or more and max_nodes 1 or more, not {depth} and {max_nodes}")
+        raise ArgumentError(f"depth is 0 or more and max_nodes 1 or more, not {depth} and {max_nodes}")
     with scope.reader.read():
         links, walk = Links(scope.reader, scope.moment), _Walk(root, max_nodes)
         level, hops = [root], 0

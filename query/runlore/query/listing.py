@@ -10,8 +10,8 @@ from runlore.query.entity import Entity, made_of
 from runlore.query.entity_rows import COLUMNS
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment, check_limit, checked_position
-from runlore.query.view.kinds import is_instance
 from runlore.schemas.names import exact_text
+from runlore.store.kinds import is_instance
 
 Before = Entity | int | None
 

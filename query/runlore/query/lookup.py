@@ -11,10 +11,11 @@ from runlore.query.entity_rows import COLUMNS, EntityRow
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW
 from runlore.query.view.leaves import leaves
-from runlore.query.view.value_index import ENDED_SQL, INDEXED, SHORT
+from runlore.query.view.value_index import INDEXED, SHORT
 from runlore.schemas.errors import AmbiguousError, NotFoundError
 from runlore.schemas.names import check_version, exact_text
 from runlore.schemas.references import UNVERSIONED_KINDS, EntityRef, parse_ref
+from runlore.store.cells import ENDED_SQL
 
 
 def entity_at(scope: Scope, reference: str | EntityRef) -> Entity:
@@ -55,7 +56,7 @@ def version_of(scope: Scope, kind: str, name: str, version: str | None) -> Entit
 
 
 def run_of(scope: Scope, name_id_or_prefix: str | None) -> PipelineRun:
-    """A run by ID, name, pipeline (its last run) or unique prefix of an ID; without one, the last run.
+    """Return a run by ID, name, pipeline (its last run) or unique prefix of an ID; without one, the last run.
 
     Raises NotFoundError, or AmbiguousError listing what fits.
     """
@@ -103,7 +104,7 @@ def _highest(scope: Scope, kind: str, name: str) -> Entity:
         (scope.project, kind, name, *values, *more),
     )
     if row is None:
-        raise NotFoundError(f"no {kind} named {name!r} had been mentioned by then in project {scope.project!r}")
+        raise NotFoundError(f"no {kind} named {name!r} existed by then in project {scope.project!r}")
     return made(scope, row)
 
 
@@ -125,7 +126,7 @@ def _run(scope: Scope, wanted: str) -> EntityRow:
     if not rows:
         raise NotFoundError(f"no run, pipeline or run ID prefix {wanted!r} in project {scope.project!r}")
     if len(rows) > 1:
-        raise AmbiguousError(f"{wanted!r} fits several runs: {', '.join(row[4] for row in rows)}")
+        raise AmbiguousError(f"{wanted!r} matches several runs: {', '.join(row[4] for row in rows)}")
     return rows[0]
 
 

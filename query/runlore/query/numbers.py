@@ -16,7 +16,7 @@ _CONTEXT = decimal.Context(prec=28, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN
 
 
 def is_number(value: Any) -> TypeGuard[Number]:
-    """Whether a value counts as a number: int, float, sizes and Decimals, not bool, and no signalling NaN."""
+    """Return whether a value counts as a number: int, float, sizes and Decimals, not bool, and no signalling NaN."""
     if isinstance(value, decimal.Decimal):
         return not value.is_snan()  # to compare one raises
     return isinstance(value, (int, float)) and not isinstance(value, bool)

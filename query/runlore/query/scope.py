@@ -29,14 +29,14 @@ from runlore.schemas.errors import MomentError
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a read takes. Cheap to make; `at` gives the same scope as of another moment."""
+    """View, project, moment and clock of a read. Cheap to make; `at` gives the same scope as of another moment."""
 
     reader: ViewReader
     project: str
     moment: Moment = NOW
-    """What is read may know no more than this."""
+    """The moment of all reads."""
     clock: Clock = "recorded"
-    """By which clock times are meant."""
+    """The clock of times."""
 
     def at(self, moment: Moment) -> Scope:
         """The same view and project as of a moment."""
@@ -51,12 +51,12 @@ class Scope:
 
     @property
     def position(self) -> int:
-        """What is read is complete up to this position."""
+        """All reads are complete up to this position."""
         return min(self.head, self.moment.position)
 
     @property
     def recorded_at(self) -> dt.datetime:
-        """The log's clock at the last folded event, UTC."""
+        """When the log recorded the latest event that can be read, UTC."""
         return utc(self._state()[1])
 
     def _state(self) -> tuple[int, int]:
@@ -67,11 +67,11 @@ class Scope:
     # -- moments -------------------------------------------------------------------------------------
 
     def position_at(self, when: AsOf) -> int:
-        """The last position recorded at or before a time; a position stands for itself. Raises MomentError."""
+        """Return the last event recorded at or before a time. Raises MomentError."""
         return position_at(self.reader, when)
 
     def moment_of(self, when: AsOf, clock: Clock | None = None) -> Moment:
-        """What may be seen as of a position or time, by this scope's clock unless another is given.
+        """Return the moment of an event number or time, by this scope's clock unless another is given.
 
         By the producers' clocks that is what they say had happened by then, out of what was known at this scope's
         moment. Raises MomentError, also for a position by the producers' clocks.
@@ -80,7 +80,7 @@ class Scope:
             return Moment(self.position_at(when))
         meant = checked_moment(when)
         if isinstance(meant, int):
-            raise MomentError(f"position {meant} says nothing about the producers' clocks: give a time")
+            raise MomentError(f"event {meant:,} says nothing about the producers' clocks: give a time")
         return Moment(self.moment.position, micros_of(meant))
 
     def range_of(

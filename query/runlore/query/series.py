@@ -24,7 +24,7 @@ _SERIES = f"""SELECT h.position, e.recorded_us, e.occurred_us, h.type, h.value
 
 
 class Series(NamedTuple):
-    """The numbers of a leaf, oldest first by the log; three lists of equal length."""
+    """The numbers of a path in log order; three lists of equal length."""
 
     path: str
     positions: list[int]
@@ -69,7 +69,7 @@ def leaf_of(reader: ViewReader, entity_id: int, path: str | PathParts) -> tuple[
     leaf = next((path_id for path_id, found in below if found == parts), None)
     if leaf is None:
         names = ", ".join(format_path(found) for _, found in below[:5])
-        raise NotFoundError(f"{format_path(parts)!r} is a group: a series is of one leaf, such as {names}")
+        raise NotFoundError(f"{format_path(parts)!r} is a group: a series is of one path, such as {names}")
     return parts, leaf
 
 

@@ -6,6 +6,7 @@ What people type is never FTS5 syntax here: each word is a quoted string of its 
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -16,10 +17,10 @@ import msgspec
 from runlore.query.entity import Entity, entities_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, check_limit
-from runlore.query.view.kinds import is_instance
-from runlore.schemas.errors import InvalidReferenceError, LatestOnlyError
-from runlore.store.cells import SHORT_CELL, from_cell, readable
+from runlore.schemas.errors import ArgumentError, LatestOnlyError
+from runlore.store.cells import ENDED, ENDED_SQL, SHORT_CELL, from_cell, readable
 from runlore.store.grams import gram_phrase
+from runlore.store.kinds import is_instance
 
 MAX_WORDS = 20
 MAX_CHARACTERS = 1000
@@ -34,13 +35,13 @@ _ACCENTS = re.compile(r"[\u0300-\u036f]+")
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """One place where the words stand."""
+    """One occurrence of the words."""
 
     entity: Entity
     scope: str
-    """``name``, ``metadata`` for a leaf, ``field`` for a note, a stage or another field."""
+    """``name``, ``metadata`` for a key, ``field`` for a note, a stage or another field."""
     path: str | None
-    """The leaf or field; None for the name."""
+    """The path or field; None for the name."""
     snippet: str
     """The part of the text around the words, or the value where it is no text."""
     score: float
@@ -55,7 +56,7 @@ class Hits(list[Hit]):
         self.position = position
 
 
-Row = tuple[int, str, str | None, str, float]
+HitRow = tuple[int, str, str | None, str, float]
 """Entity ID, scope, path, snippet, score."""
 
 # The text is read for the page only, after sorting; FTS5's snippet() would work on everything that fits.
@@ -67,7 +68,7 @@ SELECT o.entity_id, coalesce(p.scope, 'name'), p.path, s.text, o.score FROM (
     CROSS JOIN entities e ON e.entity_id = d.entity_id
     LEFT JOIN heads h ON h.entity_id = d.entity_id AND h.path_id = d.path_id
     WHERE search MATCH :words AND e.project = :project AND (:kind IS NULL OR e.kind = :kind)
-    AND (d.path_id = 0 OR h.type NOT IN ('removed', 'retracted'))
+    AND (d.path_id = 0 OR h.type NOT IN {ENDED_SQL})
     AND {is_instance("e.")}
     ORDER BY d.path_id != 0, f.rank, f.rowid DESC LIMIT :limit
 ) o CROSS JOIN search s ON s.rowid = o.doc_id LEFT JOIN paths p ON p.path_id = o.path_id
@@ -89,17 +90,17 @@ AND h.type NOT IN (SELECT value FROM json_each(:texts))
 AND e.project = :project AND (:kind IS NULL OR e.kind = :kind) AND {is_instance("e.")}
 ORDER BY h.entity_id DESC LIMIT :limit
 """
-_NO_OTHERS = '["removed", "retracted", "str", "Uri", "Path", "DType", "list", "tuple", "set", "frozenset", "dict"]'
+_NO_OTHERS = json.dumps([*sorted(ENDED), "str", "Uri", "Path", "DType", "list", "tuple", "set", "frozenset", "dict"])
 """Types that the index holds, and ends."""
 
 
 def search(scope: Scope, text: str, kind: str | None, limit: int) -> Hits:
     """See `Client.search`."""
     if scope.moment != NOW:
-        raise LatestOnlyError("the full-text index knows the latest only: search with a client without as_of")
+        raise LatestOnlyError("the full-text index holds the latest state only: search with a client without as_of")
     check_limit(limit)
     if len(text) > MAX_CHARACTERS:
-        raise InvalidReferenceError(f"a search has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}")
+        raise ArgumentError(f"a search has at most {MAX_CHARACTERS:,} characters, this one {len(text):,}")
     words = _words(text)
     with scope.reader.read():
         state = scope.reader.one("SELECT position FROM search_state")
@@ -108,7 +109,7 @@ def search(scope: Scope, text: str, kind: str | None, limit: int) -> Hits:
             return Hits([], int(state[0]))
         wanted: dict[str, Any] = {"project": scope.project, "kind": kind, "limit": limit}
         found = _read(scope, _TEXTS, {**wanted, "words": _match(words)})
-        rows: list[Row] = [(*row[:3], _snippet(row[3], words), row[4]) for row in found]
+        rows: list[HitRow] = [(*row[:3], _snippet(row[3], words), row[4]) for row in found]
         if len(rows) < limit:
             rows += _other_keys(scope, words, wanted, limit - len(rows))
         entities = entities_of(scope, [row[0] for row in rows])
@@ -121,7 +122,7 @@ def _read(scope: Scope, sql: str, values: dict[str, Any]) -> list[Any]:
 
 
 def _words(text: str) -> list[str]:
-    """What stands between blanks, without what the index cannot hold; at most MAX_WORDS."""
+    """Return the words between blanks that the index can hold; at most MAX_WORDS."""
     clean = text.replace("\0", " ").encode("utf-8", "replace").decode()
     return [word for word in clean.split() if _TOKEN.search(word)][:MAX_WORDS]
 
@@ -138,7 +139,7 @@ def _phrase(word: str, last: bool) -> str:
 
 
 def _snippet(text: str, words: list[str]) -> str:
-    """The part of a text around the first word that stands in it as it was typed, else its beginning."""
+    """Return the part of a text around the first word found in it as it was typed, else its beginning."""
     lower = text.lower()  # of another length than `text` for a few letters; the place is about right
     at = min((place for word in words if (place := lower.find(word.lower())) >= 0), default=0)
     start = max(0, min(at - SNIPPET_CHARACTERS // 3, len(text) - SNIPPET_CHARACTERS))
@@ -146,11 +147,11 @@ def _snippet(text: str, words: list[str]) -> str:
     return ("…" if start else "") + cut + ("…" if start + len(cut) < len(text) else "")
 
 
-def _other_keys(scope: Scope, words: list[str], wanted: dict[str, Any], limit: int) -> list[Row]:
+def _other_keys(scope: Scope, words: list[str], wanted: dict[str, Any], limit: int) -> list[HitRow]:
     """Leaves of numbers, times and such whose path holds the words; the newest entities of each path first."""
     parts = [_composed(word) for word in words if gram_phrase(word) is not None]
     tokens = [token for word in words if gram_phrase(word) is None for token in _tokens(word)]
-    found: list[Row] = []
+    found: list[HitRow] = []
     for path_id, path in _paths(scope, tokens, parts):
         values = {**wanted, "path_id": path_id, "texts": _NO_OTHERS, "limit": limit - len(found)}
         for entity_id, type_, cell in _read(scope, _OTHERS, values):
@@ -173,7 +174,7 @@ def _paths(scope: Scope, tokens: list[str], parts: list[str]) -> list[tuple[int,
 
 
 def _holds(path: str, tokens: list[str], parts: list[str]) -> bool:
-    """Whether a path has all words, the last one perhaps by its beginning only, and all parts anywhere."""
+    """Return whether a path has all words, the last one perhaps by its beginning only, and all parts anywhere."""
     there, whole = _tokens(path), _composed(path)
     cut = tokens[-1:]
     return (

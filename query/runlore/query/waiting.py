@@ -44,5 +44,5 @@ def _folded(scope: Scope, what: HasEventId | str | int) -> int | None:
     except NotFoundError:
         return None  # no view yet: the projector is starting
     if bad is not None:
-        raise NotSentError(f"event {event_id} is in quarantine at position {bad[0]}: {bad[1]}")
+        raise NotSentError(f"event {event_id} is in quarantine, event {bad[0]:,}: {bad[1]}")
     return None

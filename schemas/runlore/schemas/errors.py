@@ -1,38 +1,96 @@
 """Every error Runlore raises on purpose.
 
 RunloreError
-├── MetadataTypeError      (TypeError)     a value that cannot be stored; names every path
-├── EventTooLargeError     (ValueError)    one event over the size limit; names the largest keys
-├── EventLimitError        (ValueError)    one event nests too deep, or is about too much at once
-├── InvalidReferenceError  (ValueError)    a reference, name, version or path that does not parse
-├── MomentError            (ValueError)    a position or time that names no moment of the log
-├── MissingContextError    (ValueError)    a call that does not say what it is about
-├── SettingsError          (ValueError)    a RUNLORE_* variable that makes no sense
-├── FilterError            (ValueError)    a filter, order or cursor of `find` that does not parse
-├── EventDecodeError       (ValueError)    bytes that are not an event this version knows
-├── OutboxError            (OSError)       the local outbox cannot be opened or written
-├── ReceiptTimeoutError    (TimeoutError)  no acknowledgement, or not folded, in time
-├── QueryTimeoutError      (TimeoutError)  a read took longer than it may
-├── NotSentError                           the receipt's event will never have a position
-├── ServerUnavailableError (ConnectionError) no NATS server answers
-├── StreamDriftError                       the stream's configuration is not ours
-├── StreamMismatchError                    the stream is not the one this folder archived
-├── FolderBusyError                        another process holds the folder
-├── NewerSchemaError                       a file that a newer version of Runlore wrote
-├── FolderError            (OSError)       a data folder that this user may not use, or that is none
-├── LatestOnlyError                        what only the latest can tell was asked of an earlier position
-├── CorruptLogError                        log.db or a view contradicts itself
-└── NotFoundError          (LookupError)   no such entity, version, key, run or view
-    └── AmbiguousError                     a prefix or name that fits several
+├── ArgumentError            (ValueError)      an argument out of its range, or of the wrong type
+│   ├── InvalidReferenceError                  a reference, name, version or path that does not parse
+│   ├── MomentError                            a position or time that names no moment of the log
+│   └── FilterError                            a filter, order or cursor of `find` that does not parse
+├── MetadataTypeError        (TypeError)       a value that cannot be stored; names every path
+├── EventTooLargeError       (ValueError)      one event over the size limit; names the largest keys
+├── EventLimitError          (ValueError)      one event nests too deep, or is about too much at once
+├── MissingContextError      (ValueError)      a call that does not say what it is about
+├── SettingsError            (ValueError)      a RUNLORE_* variable that makes no sense
+├── EventDecodeError         (ValueError)      bytes that are not an event this version knows
+├── OutboxError              (OSError)         the local outbox cannot be opened or written
+├── FolderError              (OSError)         a data folder that this user may not use, or that is none
+├── ReceiptTimeoutError      (TimeoutError)    no acknowledgement, or not folded, in time
+├── QueryTimeoutError        (TimeoutError)    a read took longer than it may
+├── ServerUnavailableError   (ConnectionError) no NATS server answers
+│   └── AccessDeniedError                      the NATS server does not let this user in, or do this
+├── NotFoundError            (LookupError)     no such entity, version, key, run or view
+│   └── AmbiguousError                         a prefix or name that fits several
+├── NotSentError                               the receipt's event will never have a position
+├── StreamDriftError                           the stream's configuration is not ours
+├── StreamMismatchError                        the stream is not the one this folder archived
+├── FolderBusyError                            another process holds the folder
+├── NewerSchemaError                           a file that a newer version of Runlore wrote
+├── LatestOnlyError                            only the latest is known, and the question is about the past
+└── CorruptLogError                            a log.db or a view that contradicts itself
+
+The rooms add subclasses where one error carries more (`MissingKeyError` of a mapping is also a KeyError).
+
+Errors of other libraries become these in one place each:
+
+- nats-py: `runlore.wire.failures` (a connection: ServerUnavailableError, AccessDeniedError);
+- msgspec: `runlore.schemas.codec` (the bytes of an event: EventDecodeError);
+- the system, about files and folders: `runlore.store.access` (FolderError);
+- SQLite, for each kind of file: a view in `runlore.query.view.connection` (CorruptLogError, QueryTimeoutError), log.db
+  in `runlore.store.sqlite` (CorruptLogError), an outbox in `runlore.producer.outboxes.outbox` (OutboxError).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class RunloreError(Exception):
     """Base of all errors Runlore raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the arguments of a subclass, which may be others than the message: errors come back from process pools.
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[RunloreError], args: tuple[Any, ...], state: dict[str, Any]) -> RunloreError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ArgumentError(RunloreError, ValueError):
+    """An argument that is out of its range, of the wrong type, or does not parse."""
+
+
+class InvalidReferenceError(ArgumentError):
+    """An entity reference, name, version, project, path or text that cannot be stored."""
+
+
+class MomentError(ArgumentError):
+    """A position, time or phrase that names no moment of the log, or one this read cannot honour."""
+
+
+class FilterError(ArgumentError):
+    """A filter, an order or a cursor that `find` does not understand.
+
+    `column` counts characters of `text` from 1, over line ends; None when no place is to blame.
+    """
+
+    def __init__(self, problem: str, text: str = "", column: int | None = None) -> None:
+        self.problem, self.text, self.column = problem, text, column
+        super().__init__(problem if column is None else f"{problem}, at {_place(text, column)}")
+
+
+def _place(text: str, column: int) -> str:
+    """The column, the line that holds it, and a caret below; long lines are cut around it."""
+    before = text[: column - 1]
+    start = before.rfind("\n") + 1
+    line, at = text[start:].partition("\n")[0], column - 1 - start
+    cut = max(0, at - 60)
+    shown = "".join(char if char.isprintable() else " " for char in line[cut : cut + 100])
+    number = f"line {before.count(chr(10)) + 1}, " if "\n" in text else ""
+    return f"{number}column {at + 1}:\n  {shown}\n  {' ' * (at - cut)}^"
 
 
 class MetadataTypeError(RunloreError, TypeError):
@@ -66,42 +124,12 @@ class EventLimitError(RunloreError, ValueError):
     """One event is beyond a limit of docs/events.md: depth, keys, entities, leaves. Nothing was emitted."""
 
 
-class InvalidReferenceError(RunloreError, ValueError):
-    """An entity reference, name, version, project, path or text that cannot be stored."""
-
-
-class MomentError(RunloreError, ValueError):
-    """A position, time or phrase that names no moment of the log, or one this read cannot honour."""
-
-
 class MissingContextError(RunloreError, ValueError):
     """The call does not say which entity it is about, and no context does."""
 
 
 class SettingsError(RunloreError, ValueError):
     """A setting has a value that makes no sense."""
-
-
-class FilterError(RunloreError, ValueError):
-    """A filter, an order or a cursor that `find` does not understand.
-
-    `column` counts characters of `text` from 1, over line ends; None when no place is to blame.
-    """
-
-    def __init__(self, problem: str, text: str = "", column: int | None = None) -> None:
-        self.problem, self.text, self.column = problem, text, column
-        super().__init__(problem if column is None else f"{problem}, at {_place(text, column)}")
-
-
-def _place(text: str, column: int) -> str:
-    """The column, the line that holds it, and a caret below; long lines are cut around it."""
-    before = text[: column - 1]
-    start = before.rfind("\n") + 1
-    line, at = text[start:].partition("\n")[0], column - 1 - start
-    cut = max(0, at - 60)
-    shown = "".join(char if char.isprintable() else " " for char in line[cut : cut + 100])
-    number = f"line {before.count(chr(10)) + 1}, " if "\n" in text else ""
-    return f"{number}column {at + 1}:\n  {shown}\n  {' ' * (at - cut)}^"
 
 
 class EventDecodeError(RunloreError, ValueError):
@@ -126,6 +154,10 @@ class NotSentError(RunloreError):
 
 class ServerUnavailableError(RunloreError, ConnectionError):
     """No NATS server answers at the configured address."""
+
+
+class AccessDeniedError(ServerUnavailableError):
+    """The NATS server refuses this user: wrong or missing credentials, or a subject it may not use."""
 
 
 class StreamDriftError(RunloreError):

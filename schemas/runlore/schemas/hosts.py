@@ -32,7 +32,7 @@ def parse_host(text: str) -> str:
 
 
 def has_port(host: str) -> bool:
-    """Whether a name that was parsed says a port."""
+    """Return whether a name that was parsed says a port."""
     return _parted(host)[1] is not None
 
 

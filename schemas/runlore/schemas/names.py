@@ -6,7 +6,7 @@ import enum
 import operator
 from typing import Any
 
-from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.errors import ArgumentError, InvalidReferenceError
 from runlore.schemas.limits import MAX_LABEL_BYTES, MAX_NAME_BYTES
 
 _MAX_INT_BITS = 600
@@ -66,12 +66,21 @@ def check_label(what: str, text: Any, limit: int = MAX_LABEL_BYTES) -> str:
 def check_text(what: str, text: Any) -> str:
     """A text for people (a note, a reason), exact; what is no valid Unicode in it becomes ``?``.
 
-    Raises InvalidReferenceError for what is no text.
+    Raises ArgumentError for what is no text.
     """
     plain = exact_text(text)
     if type(plain) is not str:
-        raise InvalidReferenceError(f"{what} must be text, not {_shown(plain)}")
+        raise ArgumentError(f"{what} must be text, not {_shown(plain)}")
     return plain if plain.isascii() else plain.encode("utf-8", "replace").decode()
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text is valid Unicode: no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_size(what: str, text: str, limit: int) -> None:

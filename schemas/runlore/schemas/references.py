@@ -1,4 +1,4 @@
-"""References: what metadata is about, as a struct and as text.
+"""References to the entities that metadata is about, as a struct and as text.
 
     artifact:processed_data@3      a version        model:churn@production    a stage
     model:churn                    the latest       run:<run id>              a run
@@ -21,7 +21,7 @@ from runlore.schemas.limits import MAX_STEP_BYTES
 from runlore.schemas.names import check_name, check_version, exact_text
 
 RESERVED_STAGES = frozenset({"none", "staging", "production", "archived"})
-"""Names that are stages even before a version holds them; never made into versions."""
+"""Names that are stages even before a version holds them; never created as versions."""
 
 UNVERSIONED_KINDS = ("run", "step", "pipeline")
 """Kinds whose entities have no versions. All others have names with versions."""
@@ -30,7 +30,7 @@ _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 
 
 class EntityRef(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an event is about. `version` may be a selector (``latest`` or a stage name).
+    """The subject of an event. `version` may be a selector (``latest`` or a stage name).
 
     A step names its `run`, or the `pipeline` (name, run ID or its prefix) whose last run is meant.
     """

@@ -10,11 +10,11 @@ _LONGEST = 200
 
 
 class UnsupportedError(Exception):
-    """Why one value cannot be stored; `pack_metadata` adds the path."""
+    """One value cannot be stored, and why; `pack_metadata` adds the path."""
 
 
 class Unreadable:
-    """Stands for a part of a user's object that could not be read, so that the refusal names its path."""
+    """Placeholder for a part of a user's object that could not be read, so that the refusal names its path."""
 
     __slots__ = ("reason",)
 
@@ -23,13 +23,15 @@ class Unreadable:
 
 
 def guarded(convert: Callable[[Any], Any], value: Any) -> Any:
-    """What a user's object converts to. Whatever its code raises becomes UnsupportedError; BaseException passes."""
+    """Return the result of a user object's conversion. Any Exception of its code becomes UnsupportedError."""
     try:
         return convert(value)
     except UnsupportedError:
         raise
-    except Exception as error:
-        raise UnsupportedError(f"reading it raised {_said(error)}") from error
+    except (
+        Exception
+    ) as error:  # the caller's object may raise anything; a log call names its path instead of failing so
+        raise UnsupportedError(f"reading it raised {_described(error)}") from error
 
 
 def read_part(read: Callable[[Any], Any], name: Any) -> Any:
@@ -40,10 +42,10 @@ def read_part(read: Callable[[Any], Any], name: Any) -> Any:
         return Unreadable(str(error))
 
 
-def _said(error: Exception) -> str:
+def _described(error: Exception) -> str:
     kind = type(error).__name__
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 -- as above: the message is the object's own code
+    except Exception:  # noqa: BLE001 -- as above: `__str__` is the object's own code
         return kind
     return f"{kind}: {text[:_LONGEST]}" if text else kind

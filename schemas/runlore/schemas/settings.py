@@ -1,4 +1,4 @@
-"""Settings: one row each, read from the environment once, cast, and loud when they make no sense."""
+"""Settings: one row each, read from the environment once and cast; invalid values raise."""
 
 from __future__ import annotations
 
@@ -64,6 +64,13 @@ def _count(text: str) -> int:
     return count
 
 
+def _subject_prefix(text: str) -> str:
+    tokens = text.split(".")
+    if not all(token and token.isascii() and token.isprintable() and not set(token) & set(" *>") for token in tokens):
+        raise ValueError("use a NATS subject without wildcards, like _INBOX_training")
+    return text
+
+
 def _project(text: str) -> str:
     try:
         return check_name("project", text)
@@ -115,6 +122,19 @@ SETTINGS: dict[str, Setting] = {
         "RUNLORE_URL", "", _optional, "NATS server(s), comma-separated; unset: the one `runlore up` started"
     ),
     "credentials": Setting("RUNLORE_CREDENTIALS", "", _file, "NATS credentials file for RUNLORE_URL"),
+    "nkey": Setting("RUNLORE_NKEY", "", _file, "file with the seed of a NATS nkey, in place of credentials"),
+    "tls_ca": Setting("RUNLORE_TLS_CA", "", _file, "certificates of the authority that signed the NATS server's"),
+    "tls_cert": Setting("RUNLORE_TLS_CERT", "", _file, "certificate to show to the NATS server"),
+    "tls_key": Setting("RUNLORE_TLS_KEY", "", _file, "its private key; unset: in the file of the certificate"),
+    "inbox_prefix": Setting(
+        "RUNLORE_INBOX_PREFIX", "_INBOX", _subject_prefix, "where answers of the NATS server arrive; one for each role"
+    ),
+    "jetstream_api": Setting(
+        "RUNLORE_JETSTREAM_API",
+        "$JS.API",
+        _subject_prefix,
+        "prefix of JetStream's API: `$JS.<domain>.API`, an import's",
+    ),
     "project": Setting("RUNLORE_PROJECT", "default", _project, "namespace that separates teams"),
     "mode": Setting(
         "RUNLORE_MODE",
@@ -133,17 +153,17 @@ SETTINGS: dict[str, Setting] = {
         "RUNLORE_FLUSH_TIMEOUT",
         "",
         _optional_seconds,
-        "seconds that exit waits for unsent events, connecting included; unset: 10 for a first connection, then 5; "
-        "none when the server is away",
+        "seconds to wait for unsent events at exit, including connecting; unset: 10 for a first connection, then 5; "
+        "none if the server is away",
     ),
     "confirm": Setting(
         "RUNLORE_CONFIRM",
         "auto",
         _confirm,
-        "keep events that the stream has in the outbox until they are archived: auto (for one replica), always, never",
+        "keep acknowledged events in the outbox until archived: auto (if the stream has one replica), always, never",
     ),
-    "keep_bytes": Setting("RUNLORE_KEEP_BYTES", "67108864", _count, "most bytes of such events in one outbox"),
-    "keep_seconds": Setting("RUNLORE_KEEP_SECONDS", "604800", _seconds, "how long they are kept"),
+    "keep_bytes": Setting("RUNLORE_KEEP_BYTES", "67108864", _count, "maximum bytes of such events in one outbox"),
+    "keep_seconds": Setting("RUNLORE_KEEP_SECONDS", "604800", _seconds, "maximum seconds to keep them"),
     "outbox_sync": Setting(
         "RUNLORE_OUTBOX_SYNC",
         "off",
@@ -155,25 +175,25 @@ SETTINGS: dict[str, Setting] = {
         "RUNLORE_RECORD",
         "numbers",
         _record,
-        "arguments of steps and pipelines that are recorded where `record=` says nothing: none, numbers, all, or names "
+        "arguments of steps and pipelines to record if `record=` is not given: none, numbers, all, or names "
         "(`lr,optimizer`; `numbers` may be among them)",
     ),
     "redact": Setting(
         "RUNLORE_REDACT",
         "on",
         _switch,
-        "on or off: leave what looks like a secret out of parameters and error messages",
+        "on or off: remove everything that looks like a secret from parameters and error messages",
     ),
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
-    "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "events behind the stream at which /readyz says no"),
+    "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "lag in events above which /readyz fails"),
     "dashboard_host": Setting(
         "RUNLORE_DASHBOARD_HOST", "127.0.0.1", str, "address of the page; any but loopback needs a token"
     ),
     "dashboard_port": Setting("RUNLORE_DASHBOARD_PORT", "0", _count, "its port; 0: any free one"),
-    "dashboard_token": Setting("RUNLORE_DASHBOARD_TOKEN", "", _optional, "what a visitor of the page must know"),
+    "dashboard_token": Setting("RUNLORE_DASHBOARD_TOKEN", "", _optional, "token that visitors of the page need"),
     "dashboard_hosts": Setting(
-        "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "more names the page answers to, as a proxy in front sends them"
+        "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "additional host names of the page, for example a proxy's"
     ),
     "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
@@ -181,11 +201,17 @@ SETTINGS: dict[str, Setting] = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of one process; `SETTINGS` says what each means."""
+    """All settings of one process; `SETTINGS` describes each."""
 
     data_dir: Path
     url: str | None
     credentials: str | None
+    nkey: str | None
+    tls_ca: str | None
+    tls_cert: str | None
+    tls_key: str | None
+    inbox_prefix: str
+    jetstream_api: str
     project: str
     mode: Mode
     run: str | None

@@ -25,7 +25,7 @@ _FEW_LEAVES = 50
 
 
 def check_shape(targets: int, metadata: dict[str, Any]) -> None:
-    """Raise EventLimitError when an event about so many entities, with this metadata, is beyond a limit."""
+    """Raise EventLimitError if an event about `targets` entities with this metadata is beyond a limit."""
     try:
         leaves = _leaves(metadata, MAX_DEPTH)
     except UnsupportedError as error:

@@ -1,4 +1,4 @@
-"""The special metadata types of the specification: plain values that say what they mean."""
+"""The special metadata types of the specification: plain values with a meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One validator of facts and events: what the producer refuses to emit, the fold refuses to take.
+"""One validator of facts and events, used by the producer before emitting and by the fold before applying.
 
 The producer calls `exact_fact` and stores what it returns; values are `pack_metadata`'s. The fold calls `check_event`
 on what it has decoded: the same functions, remembered for names and references that come again and again.
@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from msgspec.structs import replace
 
-from runlore.schemas.errors import EventLimitError, InvalidReferenceError
+from runlore.schemas.errors import ArgumentError, EventLimitError
 from runlore.schemas.events import (
     AnyFact,
     ArtifactVersionConsumed,
@@ -43,7 +43,7 @@ _known_names: set[str] = set()
 
 
 def check_event(event: Event) -> None:
-    """Raise InvalidReferenceError where a decoded event holds a name or reference that no producer can emit.
+    """Raise ArgumentError where a decoded event holds a name or reference that no producer can emit.
 
     Raises EventLimitError where it is beyond a limit of `limits`.
     """
@@ -92,29 +92,29 @@ def check_size(fact: AnyFact) -> None:
 def exact_fact(fact: AnyFact) -> AnyFact:
     """The fact with exact names, references and texts; its values stay as they are.
 
-    Raises InvalidReferenceError for a part that cannot be stored, EventLimitError for too many of them.
+    Raises ArgumentError for a part that cannot be stored, EventLimitError for too many of them.
     """
     return _EXACT[type(fact)](fact)
 
 
 def exact_targets(refs: Iterable[EntityRef]) -> tuple[EntityRef, ...]:
-    """The references of an event, checked. Raises InvalidReferenceError, also when there is none."""
+    """The references of an event, checked. Raises InvalidReferenceError, ArgumentError when there is none."""
     targets = tuple([_known_ref(ref) if _is_plain(ref) else checked(ref) for ref in refs])
     if not targets:
-        raise InvalidReferenceError("no entities: say what the event is about")
+        raise ArgumentError("no entities: say what the event is about")
     return targets
 
 
 def _is_plain(ref: EntityRef) -> bool:
-    """Whether a reference has a hash, and equals only references of the same texts."""
+    """Return whether a reference has a hash, and equals only references of the same texts."""
     return all(part is None or type(part) is str for part in (ref.kind, ref.name, ref.version, ref.run, ref.pipeline))
 
 
 def exact_paths(paths: Iterable[Any]) -> tuple[PathParts, ...]:
-    """The paths of a retraction, checked. Raises InvalidReferenceError, EventLimitError for too many."""
+    """The paths of a retraction, checked. Raises ArgumentError, EventLimitError for too many."""
     exact = tuple(map(check_path, paths))
     if not exact:
-        raise InvalidReferenceError("no paths: say what no longer holds")
+        raise ArgumentError("no paths: say what no longer holds")
     if len(exact) > MAX_PATHS:
         raise EventLimitError(f"{len(exact):,} paths; one retraction has at most {MAX_PATHS:,}: split the call")
     return exact
@@ -141,7 +141,7 @@ def _step_started(fact: StepStarted) -> StepStarted:
 def _finished(fact: RunFinished | StepFinished) -> RunFinished | StepFinished:
     status = exact_text(fact.status)
     if status not in _STATUSES:
-        raise InvalidReferenceError(f"status must be one of {', '.join(_STATUSES)}, not {ascii(status)[:40]}")
+        raise ArgumentError(f"status must be one of {', '.join(_STATUSES)}, not {ascii(status)[:40]}")
     kind, message = _text("error type", fact.error_type), _text("error message", fact.error_message)
     return replace(fact, status=status, error_type=kind, error_message=message)
 

@@ -206,7 +206,7 @@ def _offences(value: Any, path: PathParts, depth: int, above: tuple[int, ...]) -
 
 
 def _plain(value: Any, depth: int) -> tuple[Any, int]:
-    """What `_pack` makes of a value before it looks into it, and the depth that is left."""
+    """Return the value as `_pack` sees it before packing its parts, and the depth that is left."""
     while type(value) not in _PACKERS and type(value) not in _AS_IS:
         _check_depth(depth)
         value, depth = guarded(coerce, value), depth - 1

@@ -1,1 +1,1 @@
-"""What lies on disk: the folder, its locks, SQLite, the tables of log and view, the Merkle tree's format."""
+"""Storage: the data folder, its locks, SQLite, the tables of log and view, the Merkle tree's format."""

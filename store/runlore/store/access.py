@@ -1,4 +1,4 @@
-"""What the system refuses about a file or folder of ours, as a sentence that says whose it is and what to do."""
+"""Access errors of our files and folders, as a sentence that names the owner and the remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REFUSED = frozenset(
         errno.ENAMETOOLONG,
     )
 )
-"""Errors about who may use a path and what it is; all others (a full disk, a file that is not there) are not."""
+"""Errors about permissions and the kind of a path; others (a full disk, a missing file) are not among them."""
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def unusable(path: Path, error: OSError) -> FolderError:
 
 
 def may(path: Path, mode: int) -> bool:
-    """Whether this process may read (`os.R_OK`) or write (`os.W_OK`) a path: by the user it acts as."""
+    """Return whether this process may read (`os.R_OK`) or write (`os.W_OK`) a path: by the user it acts as."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 

@@ -31,6 +31,7 @@ from typing import Any
 import msgspec
 
 from runlore.schemas.extensions import read_datetime
+from runlore.schemas.names import is_unicode
 from runlore.schemas.special import DType, Path, StorageSize, Uri
 from runlore.schemas.values import decode_value, encode_value
 
@@ -48,9 +49,13 @@ _I64_MIN, _I64_MAX = -(2**63), 2**63 - 1
 _MICROSECOND = dt.timedelta(microseconds=1)
 _json_encode = msgspec.json.Encoder().encode
 
+ENDED = frozenset({"removed", "retracted"})
+"""Types of an entry by which a key ends: they have no value."""
+ENDED_SQL = "('removed', 'retracted')"
+
 
 def to_cell(value: Any) -> Cell:
-    """How a value (as the codec decodes it) is stored."""
+    """Return the stored form of a value as the codec decodes it."""
     kind = type(value)
     # The commonest types first, without a second call: this runs for every value of every event.
     if kind is float and value == value:
@@ -120,10 +125,10 @@ def _write_dict(value: dict[str, Any]) -> Cell:
 
 
 def _json_exact(value: Any) -> bool:
-    """Whether JSON gives back the same value of the same type."""
+    """Return whether JSON gives back the same value of the same type."""
     kind: type = type(value)
     if kind is str:
-        return value.isascii() or _encodes(value)
+        return value.isascii() or is_unicode(value)
     if kind is float:
         return math.isfinite(value)
     if kind is int:
@@ -133,14 +138,6 @@ def _json_exact(value: Any) -> bool:
     if kind is dict:
         return all(map(_json_exact, value.values()))
     return value is None or kind is bool
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def readable(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where things lie in a data folder.
+"""The layout of a data folder.
 
 <data>/server.json                 address and secret of the embedded server (mode 0600)
 <data>/up.lock                     held by `runlore up`
@@ -13,9 +13,11 @@
 <data>/projection/view-000001.db   a read model; CURRENT names the live one
 <data>/projection/projector.lock   held by the projector
 <data>/projection/fold.lock        held by its fold process
-<data>/projection/status.json      what the projector last said of itself
+<data>/projection/view.lock        held while the live view is written or switched
+<data>/projection/rebuild.lock     held by a rebuild
+<data>/projection/status.json      the projector's last status
 <data>/projection/stream.json      which stream log.db is a copy of, and on which server
-<data>/projection/verified.json    what `runlore audit verify` last found
+<data>/projection/verified.json    the last result of `runlore audit verify`
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Words of scripts that put no blanks between them: indexed and searched for by pairs of characters.
+"""Words of scripts without spaces: indexed and searched by pairs of characters.
 
 A full-text index takes such a sentence for one word. Here each run of those characters becomes all its pairs and
 its last character (`客户流失` gives `客户 户流 流失 失`): any part of it is a phrase of pairs that follow each other.
@@ -18,13 +18,13 @@ _RUN = re.compile(
 
 
 def grams(*texts: str | None) -> str | None:
-    """The texts with their runs taken apart, None where there are none: what the index holds beside the text itself."""
+    """Return the texts with their runs split into pairs, None if they have none; the index holds both."""
     found = [text for text in map(_composed, texts) if _RUN.search(text)]
     return " ".join(_RUN.sub(_apart, text) for text in found) or None
 
 
 def gram_phrase(word: str) -> str | None:
-    """What stands for a searched word in the index, None for a word without runs; its last token may be a beginning."""
+    """Return the index's phrase for a searched word, None for one without runs; its last token may be a prefix."""
     text = _composed(word)
     runs = [*_RUN.finditer(text)]
     if not runs:

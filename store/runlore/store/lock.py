@@ -38,7 +38,7 @@ class FolderLock:
             os.close(descriptor)
             return False
         self._descriptor = descriptor
-        with contextlib.suppress(OSError):  # no room on the disk: it is held all the same
+        with contextlib.suppress(OSError):  # the disk is full: the lock is held anyway
             self.name_holder(os.getpid())
         return True
 
@@ -64,14 +64,14 @@ class FolderLock:
         os.pwrite(self.descriptor, f"{self._purpose}, process {pid}, since {since}".encode(), 0)
 
     def holder(self) -> str:
-        """What the holder wrote: purpose, process, and since when."""
+        """Return the holder's own description: purpose, process, and since when."""
         try:
             return self._path.read_text() or "another process"
         except OSError:
             return "another process"
 
     def release(self) -> None:
-        """Let go; harmless when not held."""
+        """Release the lock; harmless if it is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

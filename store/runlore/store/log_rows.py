@@ -27,11 +27,11 @@ class LogRow(NamedTuple):
     payload: bytes
     duplicate_of: int | None
     conflicts: bool = False
-    """Whether it is no copy of that first one, but has its event ID and says something else: a forgery, or a bug."""
+    """True if it has the event ID of that first one and other content: a forgery, or a bug."""
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 of what the event says and where: its payload, then its subject."""
+        """SHA-256 of the event's payload, then its subject."""
         return sha256(self.payload + self.subject.encode(errors="surrogatepass")).digest()
 
 

@@ -1,4 +1,4 @@
-"""Small files that are replaced whole, and readable by whom they are for."""
+"""Small files that are replaced as a whole, with permissions for their readers."""
 
 from __future__ import annotations
 

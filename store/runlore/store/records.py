@@ -1,4 +1,4 @@
-"""Records: the small JSON files of a data folder, in which programs tell each other where and how they are."""
+"""Records: the small JSON files of a data folder, by which programs find each other and exchange their status."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """How to reach the embedded server; the content of server.json."""
+    """Address and secret of the embedded server; the content of server.json."""
 
     url: str
     user: str
@@ -19,17 +19,17 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 class DashboardStatus(msgspec.Struct, frozen=True):
-    """Where the page is; the content of dashboard.json."""
+    """Address of the page; the content of dashboard.json."""
 
     pid: int
     http: str
     """Its address; empty while there is none."""
     stopped: str | None = None
-    """Why it could not start."""
+    """Reason it could not start."""
 
 
 class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What the projector last said of itself; the content of status.json. Times are Unix seconds."""
+    """Status of the projector; the content of status.json. Times are Unix seconds."""
 
     pid: int
     http: str
@@ -42,15 +42,15 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int
     updated: float
     stopped: str | None = None
-    """Why it stopped, if it did."""
+    """Reason it stopped, if it did."""
     restarts: int = 0
-    """How often in a row it was started soon after it had failed."""
+    """Consecutive restarts soon after a failure."""
     problems: tuple[str, ...] = ()
-    """What is wrong although it runs, and what to do about it."""
+    """Problems while it runs, with their remedies."""
 
 
 class ArchivedStream(msgspec.Struct, frozen=True):
-    """Which stream log.db is a copy of; the content of stream.json. Relays look here before they send."""
+    """The stream that log.db is a copy of; the content of stream.json. Relays look here before they send."""
 
     epoch: str
     server: str
@@ -58,10 +58,10 @@ class ArchivedStream(msgspec.Struct, frozen=True):
 
 
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
-    """What `runlore audit verify` last found; the content of verified.json. Not evidence: a file like any other."""
+    """Last result of `runlore audit verify`; the content of verified.json. Not evidence: a file like any other."""
 
     at: float
-    """When it ended, Unix seconds."""
+    """End of the verification, Unix seconds."""
     position: int
     """Everything up to here was verified."""
     leaves: int
@@ -70,19 +70,19 @@ class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: int
     """Signed checkpoints that hold."""
     outside: int
-    """How many of them were kept outside the data folder."""
+    """Checkpoints that were kept outside the data folder."""
     own_key: bool
-    """Whether signatures were checked with the data folder's own key, for want of another."""
+    """True if signatures were checked with the data folder's own key because no other was given."""
     messages: int | None
     """Messages compared with JetStream; None when it was not asked."""
     view: bool
-    """Whether the view was compared with a replay."""
+    """True if the view was compared with a replay."""
     not_compared: dict[str, str]
-    """What was not compared (stream, view), and why."""
+    """Parts that were not compared (stream, view), with the reason."""
     problems: list[str]
-    """What is wrong, empty when all is well."""
+    """Problems found."""
 
     @property
     def ended(self) -> dt.datetime:
-        """When it ended, UTC."""
+        """Return the end of the verification, UTC."""
         return dt.datetime.fromtimestamp(self.at, dt.UTC)

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runlore.schemas.errors import FolderError
+from runlore.schemas.errors import CorruptLogError, FolderError
 from runlore.store.access import may, using
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ else:
     except ImportError:
         import sqlite3 as sqlite
 
-__all__ = ["BUSY_SECONDS", "is_damage", "is_refusal", "open_raw_reader", "open_reader", "sqlite"]
+__all__ = ["BUSY_SECONDS", "is_damage", "is_refusal", "log_error", "open_raw_reader", "open_reader", "sqlite"]
 
 BUSY_SECONDS = 5.0
-"""How long a statement waits for the lock of another connection."""
+"""Time that a statement waits for the lock of another connection."""
 
 
 _DAMAGED = frozenset({sqlite.SQLITE_CORRUPT, sqlite.SQLITE_NOTADB, sqlite.SQLITE_FORMAT})
@@ -38,6 +38,16 @@ def is_damage(error: sqlite.Error) -> bool:
     """Return whether an error is about what the file holds, not about the machine: disk, lock or memory."""
     code = getattr(error, "sqlite_errorcode", None)  # absent where the library itself raises
     return (code is not None and code & 0xFF in _DAMAGED) or str(error).startswith(_EMPTIED)
+
+
+def log_error(path: Path, error: sqlite.Error) -> Exception:
+    """Return the error for one of SQLite's about log.db: a locked file or a full disk stays what it is."""
+    if isinstance(error, sqlite.OperationalError):
+        return error
+    return CorruptLogError(
+        f"{path} is damaged ({error}): keep a copy, move it away, and start the projector; it copies the "
+        "stream again from the start. `runlore audit verify` says where the damage is. Nothing was changed"
+    )
 
 
 def open_reader(path: Path, timeout: float = BUSY_SECONDS) -> sqlite.Connection:
@@ -57,17 +67,17 @@ def open_reader(path: Path, timeout: float = BUSY_SECONDS) -> sqlite.Connection:
 
 
 def is_refusal(error: sqlite.OperationalError) -> bool:
-    """Whether SQLite was not let at the file: it may be another user's, or lie on a read-only file system."""
+    """Return whether SQLite was denied access: the file may be another user's, or on a read-only file system."""
     return error.sqlite_errorcode & 0xFF in (sqlite.SQLITE_READONLY, sqlite.SQLITE_CANTOPEN, sqlite.SQLITE_PERM)
 
 
 def _require_shared_memory(connection: sqlite.Connection, path: Path) -> None:
-    """Where this user cannot make the file's shared memory, it is there only while a writer has the file open."""
+    """Raise FolderError if this user cannot create the file's shared memory and no writer has the file open."""
     try:
         connection.execute("PRAGMA schema_version")
     except sqlite.OperationalError as error:
         if not path.exists() or not is_refusal(error):
-            return  # whoever reads hears of it
+            return  # the reader gets the error
         connection.close()
         raise FolderError(
             f"{path} can be read by users who may not write to its folder only while a projector runs: start it, ask "

@@ -6,9 +6,9 @@ entity itself (a run's status, a model's stage), so that both have a past in the
 
 from __future__ import annotations
 
-from runlore.store.cells import SHORT_CELL
+from runlore.store.cells import ENDED_SQL, SHORT_CELL
 
-VIEW_SCHEMA = 2
+VIEW_SCHEMA = 3
 """Version of these tables; the query library reads no other."""
 
 TABLES = (
@@ -48,7 +48,7 @@ CREATE TABLE quarantine (
     payload BLOB NOT NULL
 ) STRICT;
 """
-"""What every projection's file has beside its own tables."""
+"""Tables that every projection's file has besides its own."""
 
 TABLES_SQL = """
 CREATE TABLE entities (
@@ -159,7 +159,7 @@ INDEXES = {
     "heads_by_value": f"heads (path_id, value, type) WHERE {SHORT_CELL}",
     "history_by_value": f"history (path_id, value) WHERE {SHORT_CELL}",
 }
-"""What only readers need: a file that is filled in bulk gets them at the end, in one sort each."""
+"""Indexes that only readers need: a file that is filled in bulk gets them at the end, in one sort each."""
 
 _READABLE = """CASE h.type
     WHEN 'none' THEN 'null'
@@ -172,8 +172,8 @@ END"""
 _WHEN = "strftime('%Y-%m-%dT%H:%M:%fZ', ev.recorded_us / 1e6, 'unixepoch')"
 
 _ENTRY_COLUMNS = f"""
-    e.project, e.reference AS entity, e.kind, e.name, e.version, p.key, p.path, h.type,
-    {_READABLE} AS value, h.position, {_WHEN} AS recorded_at, a.user, a.host, ev.event_id
+    e.project, e.reference, e.kind, e.name, e.version, p.key, p.path, h.type,
+    {_READABLE} AS value, h.position, {_WHEN} AS created, a.user, a.host, ev.event_id
 """
 
 _ENTRY_JOINS = """
@@ -183,11 +183,11 @@ _ENTRY_JOINS = """
 
 READABLE_VIEWS = f"""
 CREATE VIEW current_metadata AS SELECT {_ENTRY_COLUMNS} FROM heads h {_ENTRY_JOINS}
-WHERE p.scope = 'metadata' AND h.type NOT IN ('removed', 'retracted');
+WHERE p.scope = 'metadata' AND h.type NOT IN {ENDED_SQL};
 
 CREATE VIEW metadata_history AS SELECT {_ENTRY_COLUMNS} FROM history h {_ENTRY_JOINS}
 WHERE p.scope = 'metadata';
 
 CREATE VIEW current_fields AS SELECT {_ENTRY_COLUMNS} FROM heads h {_ENTRY_JOINS}
-WHERE p.scope = 'field' AND h.type NOT IN ('removed', 'retracted');
+WHERE p.scope = 'field' AND h.type NOT IN {ENDED_SQL};
 """

@@ -1,1 +1,1 @@
-"""What talks to NATS: connecting, JetStream's API, the stream's configuration, messages as they go over the wire."""
+"""NATS: connecting, JetStream's API, the stream's configuration, messages as they go over the wire."""

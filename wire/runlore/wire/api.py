@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
-from runlore.schemas.errors import RunloreError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError
+from runlore.wire.failures import NatsError, NatsTimeoutError, NoRespondersError, denies_publish, unavailable
 
 API_TIMEOUT = 5.0
 """Seconds to wait for one answer."""
@@ -27,35 +27,44 @@ class ApiError(RunloreError):
         super().__init__(f"{request}: {description} (JetStream error {err_code})")
 
 
-async def api(connection: NatsConnection, request: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The answer to ``$JS.API.<request>``.
+def api_subject(connection: NatsConnection, request: str) -> str:
+    """Where this connection's account has a request of JetStream's API."""
+    return f"{getattr(connection, 'jetstream_api', '$JS.API')}.{request}"
 
-    Raises ApiError when JetStream refuses, ServerUnavailableError when nobody answers.
+
+async def api(connection: NatsConnection, request: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The answer to a request of JetStream's API, such as ``STREAM.INFO.<name>``.
+
+    Raises ApiError when JetStream refuses, ServerUnavailableError when nobody answers, AccessDeniedError when this user
+    may not ask.
     """
     payload = msgspec.json.encode(body) if body else b""
+    subject = api_subject(connection, request)
     try:
-        answer = await _answer(connection, f"$JS.API.{request}", payload)
-    except nats.errors.NoRespondersError:
+        answer = await _answer(connection, subject, payload)
+    except NoRespondersError:
         raise ServerUnavailableError(
             "the NATS server has no JetStream (or it is not ready): enable `jetstream` in its configuration"
         ) from None
-    except nats.errors.TimeoutError:
-        # A refused publish looks the same: the server tells only the connection's error callback.
+    except NatsTimeoutError:
         raise ServerUnavailableError(
-            f"no answer to $JS.API.{request} in {API_TIMEOUT:g} s: the server is busy or has no leader, "
-            "or this user may not publish to that subject"
+            f"no answer to {subject} in {API_TIMEOUT:g} s: the server is busy or has no leader, "
+            "or this user may not receive the answer"
         ) from None
-    except nats.errors.Error as error:
-        raise ServerUnavailableError(f"the connection to NATS is gone: {error}") from error
+    except NatsError as error:
+        raise unavailable(error, "the connection to NATS is gone") from error
     return _checked(request, msgspec.json.decode(answer.data))
 
 
 async def _answer(connection: NatsConnection, subject: str, payload: bytes) -> Msg:
-    # nats-py lets a request wait for its time-out even when the connection closes meanwhile.
+    # nats-py lets a request wait for its time-out even when the connection closes meanwhile, or the server refuses it.
+    before = connection.last_error
     asking = asyncio.ensure_future(connection.request(subject, payload, timeout=API_TIMEOUT))
     try:
         while not asking.done() and not connection.is_closed:
             await asyncio.wait({asking}, timeout=_CLOSED_LOOK)
+            if (heard := connection.last_error) is not before and denies_publish(heard, subject):
+                raise AccessDeniedError(f"this user may not publish to {subject}")
         if not asking.done():
             raise ServerUnavailableError(f"the connection to NATS closed while waiting for {subject}")
         return asking.result()

@@ -1,4 +1,4 @@
-"""What a relay asks the archive, and its answer: JSON on `ARCHIVE_SUBJECT` and `ARCHIVE_SUBJECT.<epoch>`."""
+"""A relay's question to the archive, and the answer: JSON on `ARCHIVE_SUBJECT` and `ARCHIVE_SUBJECT.<epoch>`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StoredRange(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ArchiveQuestion(msgspec.Struct, frozen=True):
-    """Which of these, in their order, are archived? None at all asks only which stream the archive is a copy of."""
+    """Ask which of these ranges are archived. Without ranges: ask only which stream the archive is a copy of."""
 
     ranges: tuple[StoredRange, ...] = ()
 

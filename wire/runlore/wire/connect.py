@@ -9,30 +9,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import nats
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas.errors import FolderError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, FolderError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.store.access import using
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
+from runlore.wire.failures import NATS_ERRORS, is_denied, unavailable
+from runlore.wire.private import server_info
+from runlore.wire.sign_in import sign_in_options
 
 FIRST_RETRY_WAIT = 0.05
 CONNECT_TIMEOUT = 10.0
 """Seconds for one attempt where somebody waits for it. A loaded server, or one far away, may take several to accept."""
 MOST_PATIENCE = 60.0
 """Seconds for an attempt after several that took too long."""
+GIVE_UP_SECONDS = 0.5
+"""For the end of a connection that failed."""
 PENDING_BYTES = 64 * 1024 * 1024
 
 ErrorCallback = Callable[[Exception], Awaitable[None]]
 ClosedCallback = Callable[[], Awaitable[None]]
+
+
+class Connection(NatsConnection):
+    """A connection that knows where its account has JetStream."""
+
+    def __init__(self, jetstream_api: str) -> None:
+        super().__init__()
+        self.jetstream_api = jetstream_api
 
 
 class Backoff:
@@ -62,16 +74,15 @@ def patience(settings: Settings, failures: int) -> float:
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
-    """Where the server is and how to log in: RUNLORE_URL, or the embedded server of the data folder.
+    """Return the server's address and login: RUNLORE_URL, or the embedded server of the data folder.
 
-    Raises ServerUnavailableError when neither is known.
+    Raises ServerUnavailableError when neither is known, AccessDeniedError for settings that nobody can sign in with.
     """
     if settings.url:
-        options: dict[str, Any] = {"servers": [url.strip() for url in settings.url.split(",") if url.strip()]}
+        options = sign_in_options(settings)
         endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
-        if settings.credentials:
-            options["user_credentials"] = settings.credentials
-        elif endpoint is not None and [_address(url) for url in options["servers"]] == [_address(endpoint.url)]:
+        named = options.keys() & {"user_credentials", "nkeys_seed_str", "user", "token"}
+        if endpoint is not None and not named and list(map(_address, options["servers"])) == [_address(endpoint.url)]:
             options |= {"user": endpoint.user, "password": endpoint.password}
         return options
     data = DataDir(settings.data_dir)
@@ -105,14 +116,14 @@ async def connect(
     on_error: ErrorCallback,
     on_closed: ClosedCallback,
     timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109 -- nats-py's own, for each of its steps
-) -> NatsConnection:
+) -> Connection:
     """One connection attempt, each of whose steps may take `timeout` seconds.
 
     `on_error` hears what nats-py only reports asynchronously (permission violations, slow consumers).
-    Raises ServerUnavailableError with the reason.
+    Raises ServerUnavailableError with the reason, AccessDeniedError when it is about the user.
     """
     options = server_options(settings)
-    connection = NatsConnection()
+    connection = Connection(settings.jetstream_api)
     connected = False
     cause: Exception | None = None
 
@@ -131,11 +142,12 @@ async def connect(
         await connection.connect(
             **options,
             name=name,
+            inbox_prefix=settings.inbox_prefix,
             allow_reconnect=False,
             # Without these, the first attempt at a server that is down is repeated for two minutes.
             max_reconnect_attempts=1,
-            reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int, but a float is slept as well
-            connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int, but a float is waited as well
+            reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int; a float works
+            connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int; a float works
             pending_size=PENDING_BYTES,
             error_cb=heard,
             closed_cb=closed,
@@ -143,26 +155,37 @@ async def connect(
         if not connection.is_connected:  # nats-py takes an end of the stream in the handshake for a success
             raise ConnectionResetError("the server closed the connection")
     except asyncio.CancelledError:
-        await connection.close()
+        await _give_up(connection)
         raise
-    except (OSError, TimeoutError, nats.errors.Error) as error:
-        await connection.close()
-        reason = cause or error
-        if "authorization" in str(reason).lower() or _wants_credentials(connection, reason):
-            raise ServerUnavailableError(
-                f"the NATS server refuses the connection: {reason}; give credentials (RUNLORE_CREDENTIALS), or "
-                "the data folder whose `runlore up` started it"
-            ) from error
-        raise ServerUnavailableError(f"no NATS server answers: {str(reason) or type(reason).__name__}") from error
+    except NATS_ERRORS as error:
+        await _give_up(connection)  # which may still hear why
+        raise _failure(connection, cause or error) from error
     connected = True
     return connection
 
 
-def _wants_credentials(connection: NatsConnection, reason: Exception) -> bool:
-    """Whether a server that asked for credentials closed the connection instead of saying why.
+async def _give_up(connection: Connection) -> None:
+    with contextlib.suppress(TimeoutError):  # after a failed TLS handshake nobody answers the end of it
+        await asyncio.wait_for(connection.close(), GIVE_UP_SECONDS)
 
-    It says why and closes at once; with the client's next line still unread, the kernel resets the connection,
-    and the reason is lost.
-    """
-    info = connection._server_info  # pyright: ignore[reportPrivateUsage] -- no public name for the server's INFO
-    return bool(info.get("auth_required")) and isinstance(reason, ConnectionError)
+
+def _failure(connection: Connection, reason: Exception) -> ServerUnavailableError:
+    """What to tell a person; the server's own words where it said any."""
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return AccessDeniedError(
+            f"the NATS server's certificate is not trusted: {reason.verify_message}; RUNLORE_TLS_CA names the file of "
+            "the authority that signed it"
+        )
+    info = server_info(connection)
+    if info.get("tls_verify") and isinstance(reason, (ssl.SSLError, ConnectionError)):
+        return AccessDeniedError(
+            f"the NATS server wants a certificate: {reason}; RUNLORE_TLS_CERT and RUNLORE_TLS_KEY name its files"
+        )
+    # It says why and closes at once; with our next line still unread, the kernel resets the connection, and the
+    # reason is lost.
+    if is_denied(reason) or (info.get("auth_required") and isinstance(reason, ConnectionError)):
+        return AccessDeniedError(
+            f"the NATS server refuses the connection: {reason}; give a user (RUNLORE_CREDENTIALS, RUNLORE_NKEY, or in "
+            "RUNLORE_URL), or the data folder whose `runlore up` started it"
+        )
+    return unavailable(reason, "no NATS server answers")

@@ -1,4 +1,4 @@
-"""Destinations: the server that a process means, in a form that can be kept and compared.
+"""Destinations: the server that a process uses, in a form that can be stored and compared.
 
 embedded                 the server that `runlore up` runs in the same data folder
 host:4222,other:4222     RUNLORE_URL without user, password and scheme
@@ -30,7 +30,7 @@ def server_key(settings: Settings) -> str:
 
 
 def same_server(one: str | None, other: str | None) -> bool:
-    """Whether two keys may mean one server, or cluster: they share an address. None, not known, may be any."""
+    """Return whether two keys may name the same server or cluster: they share an address. None (unknown) may be any."""
     if one is None or other is None:
         return True
     return not set(one.split(",")).isdisjoint(other.split(","))

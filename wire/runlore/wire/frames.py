@@ -11,7 +11,8 @@ from typing import Any
 from nats.aio.client import Client as NatsConnection
 from nats.errors import ProtocolError
 
-_AWAITING_LINE = 1
+from runlore.wire.private import AWAITING_LINE, protocol_parser
+
 _LINE_END = b"\r\n"
 
 Take = Callable[[bytes, bytes, bytes, bytes], None]
@@ -30,7 +31,7 @@ class Frames:
         self._take: Take | None = None
         self._pieces: list[bytes] = []
         self._size = self._needed = 0
-        self._parser: Any = getattr(connection, "_ps", None)
+        self._parser: Any = protocol_parser(connection)
         if self._parser is not None:
             self._parse: Callable[[bytes], Awaitable[None]] = self._parser.parse
             self._parser.parse = self._receive
@@ -40,7 +41,7 @@ class Frames:
         self._consumer, self._take = f".{consumer}.".encode(), take
 
     async def _receive(self, data: bytes = b"") -> None:
-        if self._parser.buf or self._parser.state != _AWAITING_LINE:
+        if self._parser.buf or self._parser.state != AWAITING_LINE:
             await self._parse(data)  # it is in the middle of a message from before
             return
         self._pieces.append(data)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nats.aio.client import Client as NatsConnection
 
+from runlore.wire.private import ParseHeaders, wrap_header_parser
+
 _LINE = b"NATS/1.0\r\n"
 _ID = b"\r\nNats-Msg-Id:"
 _RAW = "\0raw"
-
-_Process = Callable[[bytes], Awaitable[dict[str, Any] | None]]
 
 
 def keep_raw_headers(connection: NatsConnection) -> None:
@@ -21,14 +21,14 @@ def keep_raw_headers(connection: NatsConnection) -> None:
     a message (measured: 20 µs a message against 10). Status messages are parsed as ever. If nats-py drops the
     method we replace, `raw_headers` builds the block from the parsed headers.
     """
-    parse: _Process | None = getattr(connection, "_process_headers", None)
-    if parse is None:
-        return
 
-    async def process(block: bytes) -> dict[str, Any] | None:
-        return {_RAW: block} if block and block.startswith(_LINE) else await parse(block)
+    def wrap(parse: ParseHeaders) -> ParseHeaders:
+        async def process(block: bytes) -> dict[str, Any] | None:
+            return {_RAW: block} if block and block.startswith(_LINE) else await parse(block)
 
-    connection._process_headers = process  # type: ignore[method-assign,assignment]  # pyright: ignore[reportPrivateUsage] -- see above
+        return process
+
+    wrap_header_parser(connection, wrap)
 
 
 def raw_headers(headers: Mapping[str, Any] | None) -> bytes:

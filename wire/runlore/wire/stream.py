@@ -1,4 +1,4 @@
-"""The stream that holds the log: made once, verified at every start, never repaired."""
+"""The stream that holds the log: created once, verified at every start, never repaired."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CONFIG: Mapping[str, Any] = {
     "allow_atomic": True,
     "compression": "none",
 }
-"""What the stream is made with and must still have."""
+"""The configuration that the stream is created with and must keep."""
 
 _ABSENT: Mapping[str, Any] = {
     "sealed": False,
@@ -52,13 +52,13 @@ _ABSENT: Mapping[str, Any] = {
     "sources": None,
     "subject_transform": None,
 }
-"""What would delete, change, hide or only pretend to store messages, with its harmless value."""
+"""Settings that would delete, change or hide messages, or only pretend to store them, with their harmless value."""
 
 _UNLIMITED = frozenset({"max_msgs", "max_bytes", "max_msg_size", "max_msgs_per_subject"})
 
 
 class StreamIdentity(NamedTuple):
-    """Which stream this is, and how far it reaches."""
+    """The stream's epoch and extent."""
 
     epoch: str
     """Random UUID given when the stream was made."""

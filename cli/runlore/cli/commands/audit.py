@@ -18,7 +18,7 @@ from runlore.cli.auditing import (
 )
 from runlore.cli.commands.audit_proofs import bundle, check, prove, trail
 from runlore.cli.options import TARGET, data_dir_option, force_option, json_option, require_new, settings_for
-from runlore.cli.output import note, print_json
+from runlore.cli.output import note, print_exact, print_json, print_line
 from runlore.cli.progress import progress_bar
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.findings import VerifyReport
@@ -163,7 +163,7 @@ def checkpoint(keys: tuple[Verifier, ...], out: Path | None, force: bool, data_d
     with contextlib.closing(open_audited(data.log)) as log:
         newest = newest_checkpoint(log, trusted_keys(data, _epoch(data), keys))
     if out is None:
-        click.echo(newest.note, nl=False)
+        print_exact(newest.note)
     else:
         out.write_text(newest.note, encoding="utf-8")
         note(f"checkpoint of {newest.checkpoint.size:,} leaves written to {out}")
@@ -180,7 +180,7 @@ def key(new: bool, data_dir: Path | None) -> None:
     """
     data = DataDir(settings_for(data_dir).data_dir)
     signer = (make_signer if new else load_signer)(data.checkpoint_key, origin_of(_epoch(data)))
-    click.echo(signer.verifier.vkey)
+    print_line(signer.verifier.vkey)
 
 
 def _epoch(data: DataDir) -> str:

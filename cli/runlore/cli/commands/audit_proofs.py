@@ -22,7 +22,7 @@ from runlore.cli.options import (
     require_new,
     settings_for,
 )
-from runlore.cli.output import note, print_json
+from runlore.cli.output import note, print_exact, print_json, print_line
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.bundle import check_bundle, write_bundle
@@ -78,12 +78,12 @@ def prove(
 
 
 def _show_proof(event: ProvenEvent, prover: Prover) -> None:
-    click.echo(event_text(_row(event)))
-    click.echo(f"leaf {event.index} of {prover.newest.checkpoint.size}: {event.leaf(LeafCoder(prover.epoch)).hex()}")
+    print_line(event_text(_row(event)))
+    print_line(f"leaf {event.index} of {prover.newest.checkpoint.size}: {event.leaf(LeafCoder(prover.epoch)).hex()}")
     for sibling in event.proof:
-        click.echo(f"  {sibling.hex()}")
-    click.echo("gives the root of the signed checkpoint:\n")
-    click.echo(prover.newest.note, nl=False)
+        print_line(f"  {sibling.hex()}")
+    print_line("gives the root of the signed checkpoint:\n")
+    print_exact(prover.newest.note)
 
 
 @click.command()
@@ -132,7 +132,7 @@ def bundle(
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="BUNDLE")
 @key_option
-@click.option("--report", type=TARGET, metavar="FILE", help="Write the report anew to this file.")
+@click.option("--report", type=TARGET, metavar="FILE", help="Write a new report to this file.")
 @json_option
 def check(file: Path, keys: tuple[Verifier, ...], report: Path | None, as_json: bool) -> None:
     """Check a bundle offline, with nothing but the log's public key; exits with 4 when anything does not hold.
@@ -162,7 +162,7 @@ def check(file: Path, keys: tuple[Verifier, ...], report: Path | None, as_json: 
         )  # fmt: skip
         return
     for row in rows:
-        click.echo(event_text(row))
+        print_line(event_text(row))
     grew = f", which only grew since its {checked.since.size:,} leaves" if checked.since else ""
     note(f"holds: {len(rows):,} events are in the signed log of {checked.checkpoint.size:,} leaves{grew}")
 
@@ -173,7 +173,7 @@ def check(file: Path, keys: tuple[Verifier, ...], report: Path | None, as_json: 
 @data_dir_option
 @json_option
 def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_json: bool) -> None:
-    """Print everything that was ever said about an entity, oldest first: when, by whom, from where.
+    """Print every event about an entity, oldest first: when, by whom, from where.
 
     A name without a version means all its versions.
 
@@ -189,7 +189,7 @@ def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_j
         print_json([event_json(row) for row in rows])
         return
     for row in rows:
-        click.echo(event_text(row))
+        print_line(event_text(row))
 
 
 def _about(settings: Settings, references: Sequence[EntityRef]) -> tuple[list[str], list[int]]:
@@ -206,7 +206,7 @@ def _about(settings: Settings, references: Sequence[EntityRef]) -> tuple[list[st
 
 
 def _resolved(client: Client, reference: EntityRef) -> EntityRef:
-    """The same, with a selector (latest, a stage) or a run's prefix replaced by what it stands for."""
+    """The same, with a selector (latest, a stage) or a run's prefix resolved."""
     if reference.kind == "run":
         return parse_ref(client.get_pipeline_run(reference.name).reference)
     return reference if reference.version is None else parse_ref(client.get(reference).reference)

@@ -1,4 +1,4 @@
-"""`runlore blame`: which event made each leaf what it is."""
+"""`runlore blame`: the event that last set each key."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import click
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
-from runlore.cli.render import json_entry
 from runlore.cli.render_past import print_blame
+from runlore.query.records import entry_record
 from runlore.schemas.references import EntityRef
 
 
@@ -40,7 +40,7 @@ def blame(
         entity = entity_of(client, reference)
         found = entity.blame(ended)
         if as_json:
-            entries = [json_entry(entry) for entry in found]
+            entries = [entry_record(entry) for entry in found]
             print_json({"reference": entity.reference, "position": found.position, "entries": entries})
         else:
             print_blame(found, entity.reference, client.scope.clock)

@@ -8,10 +8,10 @@ import click
 
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
-from runlore.cli.plain import plain
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.cli.render_past import print_comparison
 from runlore.query.compare.comparison import Best
+from runlore.query.plain import plain
 from runlore.schemas.references import EntityRef
 
 
@@ -32,7 +32,7 @@ def compare(
     project: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Compare the metadata of entities, leaf by leaf; what differs comes first.
+    """Compare the metadata of entities, key by key; differences come first.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from runlore.cli.options import data_dir_option, project_option, settings_for
-from runlore.cli.output import note
+from runlore.cli.output import note, print_line
 from runlore.dashboard import run_dashboard
 from runlore.schemas.hosts import parse_host
 
@@ -74,5 +74,5 @@ def dashboard(
 
 
 def _announce(url: str) -> None:
-    click.echo(f"The page is at {url}")
+    print_line(f"The page is at {url}")
     note("Ctrl-C stops it.")

@@ -17,7 +17,7 @@ import click
 
 from runlore.cli.children import child_environment, die_with_parent
 from runlore.cli.options import settings_for
-from runlore.cli.output import note
+from runlore.cli.output import note, print_line, print_lines
 from runlore.cli.shell_hints import exports
 from runlore.cli.stack import EmbeddedStack, settings_environment
 from runlore.cli.stop_signals import StopSignals
@@ -40,7 +40,7 @@ TO_TRY = (
 """Commands that have something to show after the two runs."""
 
 _STOP_SECONDS = 10.0
-_MIND_SECONDS = 0.2
+_SUPERVISE_SECONDS = 0.2
 
 
 @click.command()
@@ -54,7 +54,7 @@ _MIND_SECONDS = 0.2
 def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
     """Train real classifiers in several processes, log what a team would log, and read it back.
 
-    Starts NATS, the projector and the web page in a folder of its own, runs examples/classifiers twice
+    Starts NATS, the projector and the web page in a separate folder, runs examples/classifiers twice
     (about half a minute) and prints a report. Then it serves the page until Ctrl-C and keeps the folder;
     with --once it stops and cleans up instead.
     """
@@ -65,7 +65,7 @@ def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
             cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
         settings = settings_for(folder)
         if settings.url:
-            raise SettingsError("runlore demo starts a server of its own: unset RUNLORE_URL")
+            raise SettingsError("runlore demo starts its own server: unset RUNLORE_URL")
         page = not once and find_spec("starlette") is not None
         log = folder / "projector.log"
         with StopSignals() as stop, EmbeddedStack(settings, note, log, with_dashboard=page) as stack:
@@ -77,7 +77,7 @@ def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
                 cleanup.pop_all()  # there is something to look at now
                 _serve(stack, stop)
     if data_dir is not None or keep or not once:
-        click.echo(f"\nThe data is in {folder}. Start it again:  runlore up --data-dir {shlex.quote(str(folder))}")
+        print_line(f"\nThe data is in {folder}. Start it again:  runlore up --data-dir {shlex.quote(str(folder))}")
 
 
 def _train(example: Path, stack: EmbeddedStack, stop: StopSignals) -> None:
@@ -95,13 +95,12 @@ def _train(example: Path, stack: EmbeddedStack, stop: StopSignals) -> None:
 def _serve(stack: EmbeddedStack, stop: StopSignals) -> None:
     """Say where to look and what to try, and keep everything running until told to stop."""
     page = stack.wait_page(stop.wait)
-    click.echo(f"\nOpen the page:  {page}" if page else "\nNo page: pip install 'runlore[dashboard]'")
-    click.echo("Try, in another terminal:")
-    for line in (*exports(stack.settings.data_dir), *TO_TRY):
-        click.echo(f"  {line}")
-    click.echo("Ctrl-C stops it and keeps the data.")
-    while not stop.wait(_MIND_SECONDS):
-        stack.mind()
+    print_line(f"\nOpen the page:  {page}" if page else "\nNo page: pip install 'runlore[dashboard]'")
+    print_line("Try, in another terminal:")
+    print_lines((*exports(stack.settings.data_dir), *TO_TRY))
+    print_line("Ctrl-C stops it and keeps the data.")
+    while not stop.wait(_SUPERVISE_SECONDS):
+        stack.supervise()
     note("stopping ...")
 
 
@@ -141,7 +140,7 @@ def _run(
     )
     try:
         while process.poll() is None and not stop.wait(0.05):
-            stack.mind()
+            stack.supervise()
     finally:
         _end_group(process)
     if stop.requested:

@@ -9,16 +9,17 @@ import click
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
 from runlore.cli.reading import WHEN, When, as_of_option, entity_of, open_client
-from runlore.cli.render_past import json_differences, print_differences
+from runlore.cli.render_past import print_differences
 from runlore.query import Entity
+from runlore.query.records import differences_record
 from runlore.schemas.references import EntityRef
 
 
 @click.command()
 @click.argument("first", metavar="A", type=REFERENCE)
 @click.argument("second", metavar="[B]", type=REFERENCE, required=False)
-@click.option("--from", "since", type=WHEN, metavar="WHEN", help="A as of this position or time.")
-@click.option("--to", "until", type=WHEN, metavar="WHEN", help="B (else A) as of this position or time.")
+@click.option("--from", "since", type=WHEN, metavar="WHEN", help="A as of this event number or time.")
+@click.option("--to", "until", type=WHEN, metavar="WHEN", help="B (else A) as of this event number or time.")
 @click.option("--all", "all_rows", is_flag=True, help="Show keys that are equal, too.")
 @as_of_option
 @json_option
@@ -37,7 +38,7 @@ def diff(
 ) -> None:
     """Show what was added (+), removed (-) and changed (~) between A and B, or in A between two moments.
 
-    With B, each is looked up as of its own moment, so that a stage may stand for two versions:
+    With B, each is looked up as of its own moment, so that a stage may mean two versions:
     `diff model:churn@production model:churn@production --from monday`. Without B both sides are the same version.
 
     \b
@@ -57,6 +58,6 @@ def diff(
             after = entity_of(client, second)
         found = client.diff(before, after, since, until)
         if as_json:
-            print_json(json_differences(found))
+            print_json(differences_record(found))
         else:
             print_differences(found, all_rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import msgspec
 
 from runlore.cli.checkup import Finding, check_up
 from runlore.cli.options import data_dir_option, json_option, settings_for
-from runlore.cli.output import print_json
+from runlore.cli.output import print_json, print_pair
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -36,9 +35,6 @@ def doctor(ctx: click.Context, data_dir: Path | None, as_json: bool) -> None:
 
 
 def _show(finding: Finding) -> None:
-    outcome = f"{finding.outcome:<4}"
-    if sys.stdout.isatty():
-        outcome = click.style(outcome, fg=_COLOURS[finding.outcome])
-    click.echo(f"{outcome}  {finding.check:<14}  {finding.detail}")
-    if finding.advice:
-        click.echo(f"      {'':<14}  -> {finding.advice}")
+    detail = f"{finding.check:<14}  {finding.detail}"
+    advice = (f"{'':<14}  -> {finding.advice}",) if finding.advice else ()
+    print_pair(finding.outcome, detail, *advice, width=6, style=_COLOURS[finding.outcome])

@@ -1,4 +1,4 @@
-"""`runlore find`: the entities that fit a filter."""
+"""`runlore find`: entities that match a filter."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import click
 from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json, print_table
 from runlore.cli.reading import When, as_of_option, note_unknown_kind, note_zone, open_client
-from runlore.cli.render import json_entity, text, when
+from runlore.cli.render import text, when
 from runlore.query import Entity
 from runlore.query.find.ast import Key, keys_of
+from runlore.query.find.checks import ENTITY_FIELDS
 from runlore.query.find.parse import parse, parse_key
+from runlore.query.records import whole_record
 from runlore.schemas.paths import format_path
 
 
@@ -22,7 +24,7 @@ from runlore.schemas.paths import format_path
 @click.argument("filters", metavar="[FILTER]...", nargs=-1)
 @click.option("--order-by", metavar="KEY", help="A key or field; else the newest come first.")
 @click.option("--desc", "descending", is_flag=True, help="With --order-by: the largest first.")
-@click.option("-n", "--limit", type=COUNT, default=20, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=COUNT, default=20, show_default=True, help="Maximum number of results.")
 @click.option("--after", metavar="CURSOR", help="The next page: the cursor that the page before ended with.")
 @click.option("--columns", metavar="KEY,KEY", help="Keys to show; else those the filter and the order mention.")
 @as_of_option
@@ -42,7 +44,7 @@ def find(
     project: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Find entities of a KIND (run, step, model, artifact, ...; any: of all) that fit every FILTER.
+    """Find entities of a KIND (run, step, model, artifact, ...; any: of all) that match every FILTER.
 
     \b
     Examples:
@@ -65,11 +67,11 @@ def find(
         if not found and kind != "any":
             note_unknown_kind(client, kind)
         if as_json:
-            entities = [json_entity(entity) for entity in found]
+            entities = [whole_record(entity) for entity in found]
             print_json({"position": found.position, "cursor": found.cursor, "entities": entities})
             return
         rows = [(text(entity.reference), *_cells(entity, shown), when(entity.created)) for entity in found]
-        print_table(("entity", *map(_title, shown), "first named"), rows)
+        print_table(("entity", *map(_title, shown), "created"), rows)
     if found.cursor is not None:
         note(f"more: --after {found.cursor}")
 
@@ -98,7 +100,7 @@ def _cell(entity: Entity, key: Key, metadata: dict[str, Any], fields: dict[str, 
     if len(key.parts) == 1 and not key.quoted:
         if name == "created":
             return when(entity.created)
-        if name in ("name", "version", "run", "step", "pipeline"):
+        if name in ENTITY_FIELDS:
             value = getattr(entity, "id", entity.name) if name == entity.kind else getattr(entity, name, None)
             return "" if value is None else text(value)
         if name in ("stage", "status"):

@@ -9,7 +9,8 @@ import click
 from runlore.cli.options import COUNT, POSITION, REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
 from runlore.cli.reading import WHEN, When, as_of_option, entity_of, open_client
-from runlore.cli.render_past import json_history, print_history
+from runlore.cli.render_past import print_history
+from runlore.query.records import entry_record
 from runlore.schemas.references import EntityRef
 
 
@@ -17,10 +18,10 @@ from runlore.schemas.references import EntityRef
 @click.argument("reference", type=REFERENCE)
 @click.argument("key")
 @click.option("-n", "--lines", type=COUNT, help="Only the newest N entries; with --after, the next N.")
-@click.option("--since", type=WHEN, metavar="WHEN", help="From this position or time on.")
-@click.option("--until", type=WHEN, metavar="WHEN", help="Up to this position or time.")
-@click.option("--after", type=POSITION, metavar="POSITION", help="The next page: beyond this position.")
-@click.option("--before", type=COUNT, metavar="POSITION", help="The page ahead: before this position.")
+@click.option("--since", type=WHEN, metavar="WHEN", help="Only entries from this event number or time on.")
+@click.option("--until", type=WHEN, metavar="WHEN", help="Only entries up to this event number or time.")
+@click.option("--after", type=POSITION, metavar="EVENT", help="The next page: after this event.")
+@click.option("--before", type=COUNT, metavar="EVENT", help="The previous page: before this event.")
 @click.option("--newest-first", is_flag=True, help="The newest entry on top.")
 @as_of_option
 @json_option
@@ -40,10 +41,10 @@ def history(
     project: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Show every value of a key, group or leaf (metrics.accuracy), oldest first: what, when, who, from where.
+    """Show every value of a key, group or path (metrics.accuracy), oldest first: when, by whom, from where.
 
     What was retracted or removed stays, with the reason. Fields (stage, stage_reason, note, status) have a history
-    too, unless a key of that name was logged. WHEN is a position, an ISO time or a phrase.
+    too, unless a key of that name was logged. WHEN is an event number, an ISO time or a phrase.
 
     \b
     Examples:
@@ -55,6 +56,6 @@ def history(
         entity = entity_of(client, reference)
         found = entity.history(key, lines, since, until=until, after=after, before=before, newest_first=newest_first)
         if as_json:
-            print_json(json_history(found))
+            print_json([entry_record(entry) for entry in found])
         else:
             print_history(found, f"{entity.reference}  {key}", client.scope.clock)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from runlore.cli.options import COUNT, POSITION, REFERENCE, data_dir_option, json_option, project_option
-from runlore.cli.output import note, print_json
+from runlore.cli.output import dim, note, print_json, print_line
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.cli.render import text
 from runlore.query import Entity, Lineage
@@ -21,7 +21,7 @@ from runlore.schemas.references import EntityRef
 @click.option("--downstream", is_flag=True, help="What was made from it.")
 @click.option("--both", is_flag=True, help="The one, then the other.")
 @click.option("--depth", type=POSITION, metavar="N", help="At most N links far.")
-@click.option("--max-nodes", type=COUNT, default=MAX_NODES, show_default=True, help="At most so many entities.")
+@click.option("--max-nodes", type=COUNT, default=MAX_NODES, show_default=True, help="Maximum number of entities.")
 @as_of_option
 @json_option
 @project_option
@@ -58,13 +58,13 @@ def lineage(
         return
     for one in found:
         if both:
-            click.echo(f"# {one.direction}")
+            print_line(f"# {one.direction}")
         _print_tree(one)
 
 
 def _print_tree(found: Lineage[Entity]) -> None:
     for level, word, entity, again in found.tree():
-        shown = f"{click.style(word, dim=True)} {text(entity.reference)}" if word else text(entity.reference)
-        click.echo("  " * level + shown + (" (above)" if again else ""))
+        shown = f"{dim(word)} {text(entity.reference)}" if word else text(entity.reference)
+        print_line("  " * level + shown + (" (above)" if again else ""))
     if found.cut:
         note(f"only the nearest {len(found.nodes)} entities are shown: see --max-nodes")

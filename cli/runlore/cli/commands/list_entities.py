@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json, print_table
-from runlore.cli.plain import plain
 from runlore.cli.reading import When, as_of_option, clock_of_context, note_unknown_kind, open_client
 from runlore.cli.render import text, when
-from runlore.query import Entity
+from runlore.query.records import entity_record
 
 
 @click.command("list")
 @click.argument("kind", required=False)
 @click.option("--name", help="Only versions of this name.")
-@click.option("-n", "--limit", type=COUNT, default=50, show_default=True, help="At most so many.")
-@click.option("--before", type=COUNT, metavar="POSITION", help="The next page: created before this position.")
+@click.option("-n", "--limit", type=COUNT, default=50, show_default=True, help="Maximum number of results.")
+@click.option("--before", type=COUNT, metavar="EVENT", help="The next page: created before this event.")
 @as_of_option
 @json_option
 @project_option
@@ -56,19 +54,10 @@ def list_entities(
         if not found:
             note_unknown_kind(client, kind)
         if as_json:
-            print_json([_json(entity, fields) for entity, fields in found])
+            print_json([entity_record(entity) for entity, _ in found])
             return
         rows = [
             (text(e.reference), when(e.created), str(e.created_position), text(f.get("status") or f.get("stage") or ""))
             for e, f in found
         ]
-        print_table(("entity", "first named", "position", "status or stage"), rows)
-
-
-def _json(entity: Entity, fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "reference": entity.reference,
-        "created": entity.created,
-        "created_position": entity.created_position,
-        "fields": plain(fields),
-    }
+        print_table(("entity", "created", "event", "status or stage"), rows)

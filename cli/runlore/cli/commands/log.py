@@ -22,7 +22,7 @@ from runlore.schemas.references import EntityRef
 @click.argument("assignments", nargs=-1, metavar="KEY=VALUE...")
 @click.option("--json", "document", metavar="OBJECT", help="A JSON object; `-` reads it from stdin.")
 @click.option("--merge", is_flag=True, help="Merge groups one level deep instead of replacing them.")
-@click.option("--wait", is_flag=True, help="Wait until the log holds it, and print the position.")
+@click.option("--wait", is_flag=True, help="Wait until the log holds it, and print the event number.")
 @click.option("--timeout", type=click.FloatRange(0), default=10.0, show_default=True, help="For --wait.")
 @project_option
 @data_dir_option
@@ -39,7 +39,7 @@ def log(
     """Log metadata on ENTITY, such as model:churn@3, run:nightly or dataset:sales.
 
     A value is JSON where it parses, else text; a type in front decides otherwise: str, Uri, Path,
-    DType, StorageSize, datetime, date, decimal, uuid. What may be meant otherwise (version=1.10, a commit's hash)
+    DType, StorageSize, datetime, date, decimal, uuid. Ambiguous values (version=1.10, a commit's hash)
     is remarked on. A dot in a key makes a group; without --merge
     the group replaces the one before. All of one call is stored together or not at all. It works
     while NATS is down: the event waits in the outbox. Prints the event's ID.

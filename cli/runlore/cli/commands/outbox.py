@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from runlore.cli.options import data_dir_option, json_option, settings_for
-from runlore.cli.output import print_json, print_table
-from runlore.cli.plain import plain
+from runlore.cli.output import print_json, print_line, print_table
 from runlore.producer import DrainReport, OutboxStatus, drain, outbox_status
+from runlore.query.plain import plain
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 
@@ -44,7 +44,7 @@ def status(data_dir: Path | None, as_json: bool) -> None:
         print_json([plain(one) for one in found])
         return
     if not found:
-        click.echo("nothing waits")
+        print_line("nothing waits")
         return
     print_table(
         ("producer", "process", "waiting", "kept", "refused", "for"),
@@ -55,9 +55,9 @@ def status(data_dir: Path | None, as_json: bool) -> None:
     )
     for one in found:
         if one.damaged:
-            click.echo(f"damaged: {one.path}: {one.damaged}")
+            print_line(f"damaged: {one.path}: {one.damaged}")
         for letter in one.dead_letters:
-            click.echo(f"refused: {letter.subject} (event {letter.seq} of {one.producer_id}): {letter.reason}")
+            print_line(f"refused: {letter.subject} (event {letter.seq} of {one.producer_id}): {letter.reason}")
 
 
 def _process(one: OutboxStatus) -> str:
@@ -97,7 +97,7 @@ def drain_command(
     if as_json:
         print_json(plain(report))
     else:
-        click.echo(f"sent {report.sent}, still waiting {report.unsent}, refused {report.dead_letters}")
+        print_line(f"sent {report.sent}, still waiting {report.unsent}, refused {report.dead_letters}")
     if report.unsent or report.dead_letters:
         ctx.exit(1)
 

@@ -44,7 +44,7 @@ class ProjectionType(click.ParamType[Projection]):
 @click.option("--once", is_flag=True, help="Stop at the end of the log instead of following it.")
 @data_dir_option
 def project(projection: Projection, once: bool, data_dir: Path | None) -> None:
-    """Fold the log into a read model of your own, from event 1 on, and follow it until Ctrl-C.
+    """Compute your own read model from the log, from event 1 on, and follow it until Ctrl-C.
 
     The class says a name, a version, its tables and a function per fact; its file is projection/NAME-vVERSION.db in the
     data folder. See docs/projections.md.
@@ -56,8 +56,8 @@ def project(projection: Projection, once: bool, data_dir: Path | None) -> None:
     data = DataDir(settings_for(data_dir).data_dir)
     stop = threading.Event()
     with StopSignals() as signals, progress_bar("folding") as progress:
-        asked = threading.Thread(target=_pass_on, args=(signals, stop), daemon=True)
-        asked.start()
+        listener = threading.Thread(target=_pass_on, args=(signals, stop), daemon=True)
+        listener.start()
         path = follow(projection, data, None if once else stop, progress)
     note(f"{path} is up to date")
 

@@ -25,13 +25,13 @@ def projector(
     max_lag: int | None,
     wait: bool,
 ) -> None:
-    """Archive the stream and fold it into the view, until Ctrl-C.
+    """Archive the stream and keep the view up to date, until Ctrl-C.
 
     `runlore up` runs one already. Use this beside your own NATS (RUNLORE_URL). It ends with 4 when
     the stream is not the one this folder has archived.
 
     With --wait it is a standby on the same machine: it takes over when the projector that has the folder ends, and
-    ends it when it has said nothing for 15 seconds.
+    ends it after 15 seconds without a sign of life.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`runlore rebuild`: the view made anew from the archive."""
+"""`runlore rebuild`: make the view again from log.db."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from runlore.cli.options import data_dir_option, json_option, settings_for
-from runlore.cli.output import note, print_json
+from runlore.cli.output import note, print_json, print_line
 from runlore.cli.progress import progress_bar
 from runlore.projector import rebuild_view
 from runlore.projector.views.generations import remove_old_views
@@ -20,10 +20,10 @@ from runlore.store.folder import DataDir
 @json_option
 @data_dir_option
 def rebuild(compare: bool, as_json: bool, data_dir: Path | None) -> None:
-    """Make the view anew from log.db, beside the live one, and switch to it.
+    """Rebuild the view from log.db, beside the live one, and switch to it.
 
     The projector may run meanwhile, and readers go on: they see neither an error nor an older position. Killed at any
-    moment it leaves the live view as it is. If the old view was not what the log says, the tables are named.
+    moment it leaves the live view as it is. If the old view did not agree with the log, the tables are named.
 
     \b
     Example:
@@ -46,8 +46,8 @@ def rebuild(compare: bool, as_json: bool, data_dir: Path | None) -> None:
             }
         )
         return
-    click.echo(f"{made.path.name} is live at position {made.position:,} after {seconds:.1f} s")
+    print_line(f"{made.path.name} is live, up to event {made.position:,}, after {seconds:.1f} s")
     if made.differing:
-        note(f"the old view was not what the log says; it differed in: {', '.join(made.differing)}. It is replaced")
+        note(f"the old view did not agree with the log; it differed in: {', '.join(made.differing)}. It is replaced")
     elif made.differing is not None:
-        note("the old view said the same, by the digest of every table")
+        note("the old view was the same, by the digest of every table")

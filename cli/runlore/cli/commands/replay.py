@@ -1,4 +1,4 @@
-"""`runlore replay`: what the log said up to a moment, as a file."""
+"""`runlore replay`: the log up to a moment, as a file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def replay_command(
     url: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Write what the log said up to a position or time: a read model, its events, or both.
+    """Write the state of the log as of an event or time: a read model, its events, or both.
 
     The read model is one SQLite file, for `Client("past.db")` and for `--data-dir past.db` of the read commands.
     Time means when the log recorded an event.
@@ -73,12 +73,12 @@ def replay_command(
             with progress_bar("folding") as progress:
                 replay(log, model, last, project, entity, progress)
         if into is not None:
-            note(f"{into}: the read model at position {last:,}")
+            note(f"{into}: the read model up to event {last:,}")
         if events is not None:
             only = None if entity is None or model is None else mentioning(model)
             with _opened(events) as file:
                 written = _write_events(log, file, last, project, only)
-            note(f"{'stdout' if events == STDOUT else events}: {written:,} events up to position {last:,}")
+            note(f"{'stdout' if events == STDOUT else events}: {written:,} events, up to event {last:,}")
 
 
 def _run(settings: Settings, project: str | None, named: EntityRef, until: int | dt.datetime | None) -> EntityRef:

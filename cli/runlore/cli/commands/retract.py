@@ -20,10 +20,10 @@ from runlore.schemas.references import EntityRef
 @project_option
 @data_dir_option
 def retract(entity: EntityRef, keys: tuple[str, ...], reason: str, project: str | None, data_dir: Path | None) -> None:
-    """Withdraw keys, groups or single leaves of ENTITY, with a reason.
+    """Withdraw keys, groups or single paths of ENTITY, with a reason.
 
     Nothing is erased: the history keeps every value. To correct a value, log it again.
-    An ENTITY that the view does not know is an error.
+    An ENTITY that does not exist is an error.
 
     \b
     Example:

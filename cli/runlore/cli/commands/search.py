@@ -1,4 +1,4 @@
-"""`runlore search`: where words stand, in names, keys and texts."""
+"""`runlore search`: words in names, keys and texts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from runlore.cli.render import text
 @click.command()
 @click.argument("words", metavar="TEXT...", nargs=-1, required=True)
 @click.option("--kind", help="Only entities of this kind.")
-@click.option("-n", "--limit", type=COUNT, default=50, show_default=True, help="At most so many.")
+@click.option("-n", "--limit", type=COUNT, default=50, show_default=True, help="Maximum number of results.")
 @json_option
 @project_option
 @data_dir_option
 def search(
     words: tuple[str, ...], kind: str | None, limit: int, as_json: bool, project: str | None, data_dir: Path | None
 ) -> None:
-    """Search the names, keys and text values that hold now. All words must be in one place; the last may be cut short.
+    """Search current names, keys and text values. All words must occur in one of them; the last may be a prefix.
 
     \b
     Examples:
@@ -44,4 +44,4 @@ def search(
     rows = [(text(hit.entity.reference), hit.scope, text(hit.path or ""), text(hit.snippet)) for hit in found]
     print_table(("entity", "in", "path", "text"), rows)
     if behind > 0:
-        note(f"the last {behind} events are not searched yet")
+        note(f"the last {behind:,} events are not indexed yet")

@@ -1,4 +1,4 @@
-"""`runlore show`: what is known of one entity."""
+"""`runlore show`: one entity."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import click
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option
 from runlore.cli.output import print_json
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
-from runlore.cli.render import json_entity, print_entity
+from runlore.cli.render import print_entity
+from runlore.query.records import whole_record
 from runlore.schemas.references import EntityRef
 
 
@@ -34,6 +35,6 @@ def show(reference: EntityRef, as_of: When | None, as_json: bool, project: str |
     with open_client(data_dir, project, as_of) as client:
         entity = entity_of(client, reference)
         if as_json:
-            print_json(json_entity(entity))
+            print_json(whole_record(entity))
         else:
             print_entity(entity)

@@ -29,7 +29,7 @@ _LISTED, _LOOKED_AT = 3, 50
 def stage(model: EntityRef, stage: str, reason: str | None, project: str | None, data_dir: Path | None) -> None:
     """Give the version MODEL the stage STAGE.
 
-    Without a version it is the latest, and it is said which that is; one whose run failed or is still running must be
+    Without a version it is the latest, which is printed; one whose run failed or is still running must be
     named. The version that held the stage becomes `archived`.
 
     \b
@@ -52,9 +52,9 @@ def stage(model: EntityRef, stage: str, reason: str | None, project: str | None,
 
 
 def _chosen(settings: Settings, model: EntityRef) -> str | None:
-    """The latest version, said on stderr with why it is; None where the log must find it.
+    """Return the latest version, with a note why it is; None where it is resolved later.
 
-    Raises UsageError for one whose run failed or is running: that is hardly the one that is meant.
+    Raises UsageError for one whose run failed or is running: it is probably not the one that is meant.
     """
     try:
         found = known(settings, model)
@@ -62,20 +62,18 @@ def _chosen(settings: Settings, model: EntityRef) -> str | None:
         note_if_new(settings, model)
         return model.version
     if found is None:
-        note(f"there is no view here to say which version is the latest: the log takes the one of {model} by then")
+        note(f"there is no view here to look up the latest version of {model}: it is resolved when the event is stored")
         return model.version
     assert isinstance(found, ModelVersion)
     with Client(settings.data_dir, settings.project) as client:
         if (why := _unfit(client, found)) is not None:
-            raise click.UsageError(
-                f"{found.reference} is the latest, but {why}: write {found.reference} if it is meant"
-            )
+            raise click.UsageError(f"{found.reference} is the latest, but {why}: write {found.reference} to use it")
         note(f"{found.reference} (the latest{_passed_over(client, found)})")
     return found.version
 
 
 def _unfit(client: Client, model: ModelVersion) -> str | None:
-    """Why a version is hardly one to give a stage without being named."""
+    """Return why a version is probably not meant for a stage unless it is named."""
     run = None if model.run is None else client.get(EntityRef("run", model.run))
     match None if run is None else run.fields.get("status"):
         case "failed":
@@ -90,5 +88,5 @@ def _passed_over(client: Client, model: ModelVersion) -> str:
     """The later versions that failed runs left empty."""
     later = client.list_model_versions(model.name, limit=_LOOKED_AT)
     runs = {version.version: version.left_empty_by for version in later if version.place > model.place}
-    said = [f"; @{version} was left empty by run {run}, which failed" for version, run in runs.items() if run]
-    return "".join(said[:_LISTED]) + (f"; so were {len(said) - _LISTED} more" if len(said) > _LISTED else "")
+    notes = [f"; @{version} was left empty by run {run}, which failed" for version, run in runs.items() if run]
+    return "".join(notes[:_LISTED]) + (f"; so were {len(notes) - _LISTED} more" if len(notes) > _LISTED else "")

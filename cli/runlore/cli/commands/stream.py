@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 import msgspec
 
 from runlore.cli.options import data_dir_option, json_option, settings_for
-from runlore.cli.output import note, print_json
+from runlore.cli.output import note, note_count, print_json, print_line
 from runlore.cli.restoring import Restore
 from runlore.producer import outbox_status
 from runlore.projector.restoring.restore import RestorePlan
@@ -50,11 +49,11 @@ def restore(apply: bool, skip_to: int, data_dir: Path | None, as_json: bool) -> 
         print_json(found | {"kept": str(kept) if kept else None})
         return
     for line in _found(plan):
-        click.echo(line)
+        print_line(line)
     for line in _done(plan, kept, apply):
-        click.echo(line)
+        print_line(line)
     if waiting:
-        click.echo(f"{waiting:,} events wait in outboxes; `runlore up` or `runlore outbox drain` sends them.")
+        print_line(f"{waiting:,} events wait in outboxes; `runlore up` or `runlore outbox drain` sends them.")
 
 
 def _found(plan: RestorePlan) -> list[str]:
@@ -97,5 +96,5 @@ def _done(plan: RestorePlan, kept: Path | None, apply: bool) -> list[str]:
 def _progress(what: str, at: int, of: int) -> None:
     if not of:
         note(what)
-    elif sys.stderr.isatty():
-        click.echo(f"\r{what}: {at:,} of {of:,}", nl=at >= of, err=True)
+    else:
+        note_count(what, at, of)

@@ -8,7 +8,7 @@ import click
 
 from runlore.cli.eventline import event_json, event_text
 from runlore.cli.options import POSITION, data_dir_option, json_option, settings_for
-from runlore.cli.output import print_json
+from runlore.cli.output import print_json, print_line
 from runlore.cli.stop_signals import StopSignals
 from runlore.projector import ArchiveReader
 from runlore.store.folder import DataDir
@@ -18,7 +18,7 @@ _BATCH = 500
 
 
 @click.command()
-@click.option("--since", type=POSITION, metavar="POSITION", help="Start after this position.")
+@click.option("--since", type=POSITION, metavar="EVENT", help="Start after this event.")
 @click.option(
     "-n",
     "--lines",
@@ -50,7 +50,7 @@ def tail(since: int | None, lines: int, follow: bool, as_json: bool, data_dir: P
                     if as_json:
                         print_json(event_json(row))
                     else:
-                        click.echo(event_text(row))
+                        print_line(event_text(row))
                     position = row.position
                 if not rows and not follow:
                     return

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from runlore.cli.options import data_dir_option, json_option, settings_for
-from runlore.cli.output import note, print_json
+from runlore.cli.output import note, print_json, print_line, print_lines, print_pair
 from runlore.cli.shell_hints import exports
 from runlore.cli.stack import EmbeddedStack
 from runlore.cli.stop_signals import StopSignals
 
-_MIND_SECONDS = 0.2
+_SUPERVISE_SECONDS = 0.2
+TO_TRY = ("runlore log model:churn accuracy=0.93 customer=acme --wait", "runlore show model:churn")
 
 
 @click.command()
@@ -36,11 +37,11 @@ def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None,
     # The page is an extra of its own: without it everything else works.
     page = find_spec("starlette") is not None
     with StopSignals() as stop, EmbeddedStack(settings, note, with_dashboard=page) as stack:
-        # A server of yours may be away for long: only an embedded one must be there soon.
+        # Your own server may be away for long: only an embedded one must be there soon.
         if stack.wait_ready(stop.wait, None if settings.url else 60.0):
             _announce(stack, stack.wait_page(stop.wait), as_json)
-        while not stop.wait(_MIND_SECONDS):
-            stack.mind()
+        while not stop.wait(_SUPERVISE_SECONDS):
+            stack.supervise()
         note("stopping ...")
     note("stopped")
 
@@ -50,15 +51,15 @@ def _announce(stack: EmbeddedStack, page: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"url": stack.address, "data_dir": str(folder), "http": stack.http, "dashboard": page})
         return
-    click.echo("Runlore is ready.")
-    click.echo(f"  data    {folder}")
-    click.echo(f"  NATS    {stack.address}")
-    click.echo(f"  health  {stack.http}/readyz")
-    if page:
-        click.echo(f"  page    {page}")
-    click.echo("Next, in another terminal:")
-    for line in exports(folder):
-        click.echo(f"  {line}")
-    click.echo("  runlore log model:churn accuracy=0.93 customer=acme --wait")
-    click.echo("  runlore show model:churn")
-    click.echo("Ctrl-C stops everything.")
+    print_line("Runlore is ready.")
+    for name, value in (
+        ("data", str(folder)),
+        ("NATS", stack.address),
+        ("health", f"{stack.http}/readyz"),
+        ("page", page),
+    ):
+        if value:
+            print_pair(f"  {name}", value, width=10)
+    print_line("Next, in another terminal:")
+    print_lines((*exports(folder), *TO_TRY))
+    print_line("Ctrl-C stops everything.")

@@ -7,20 +7,21 @@ from pathlib import Path
 import click
 
 from runlore.cli.options import data_dir_option, json_option, project_option
-from runlore.cli.output import note, print_json
-from runlore.cli.reaction import StateFile, change_json, change_line, run_command
+from runlore.cli.output import note, print_json, print_line
+from runlore.cli.reaction import StateFile, change_line, run_command
 from runlore.cli.reading import WHEN, When, note_zone, open_client
 from runlore.cli.render import text
 from runlore.cli.stop_signals import StopSignals
 from runlore.query import Change
+from runlore.query.records import change_record
 from runlore.query.watch.selection import is_filter
 
 
 @click.command()
 @click.argument("what", metavar="[REFERENCE|FILTER]", required=False)
 @click.option("--kind", help="Only entities of this kind.")
-@click.option("--key", metavar="PATH", help="Only this key, group or leaf (metrics.accuracy), or field (status).")
-@click.option("--since", type=WHEN, metavar="WHEN", help="Start after this position or time; else from now.")
+@click.option("--key", metavar="PATH", help="Only this key, group or path (metrics.accuracy), or field (status).")
+@click.option("--since", type=WHEN, metavar="WHEN", help="Start after this event number or time; else from now.")
 @click.option("--exec", "command", metavar="CMD", help="Run this shell command for every change, one at a time.")
 @click.option(
     "--state",
@@ -44,7 +45,7 @@ def watch(
 ) -> None:
     """Print each new entry as it is recorded, a line each, until Ctrl-C.
 
-    A FILTER gives the changes of the keys it mentions, on entities that fit it right then. A REFERENCE without a
+    A FILTER gives the changes of the keys it mentions, on entities that match it at that time. A REFERENCE without a
     version means all versions, a run also its steps, a stage the version that holds it at the time.
 
     --exec hands a change to CMD as variables RUNLORE_WATCH_ENTITY, _PATH, _VALUE, _VALUE_JSON, _PREVIOUS,
@@ -76,12 +77,12 @@ def watch(
 
 def _deal_with(change: Change, command: str | None, as_json: bool, kept: StateFile | None) -> None:
     if as_json:
-        print_json(change_json(change))
+        print_json(change_record(change))
     else:
-        click.echo(change_line(change))
+        print_line(change_line(change))
     code = 0 if command is None else run_command(command, change)
     if code:
-        what = f"{text(change.reference)} {text(change.entry.path)} at position {change.position}"
+        what = f"{text(change.reference)} {text(change.entry.path)} in event {change.position:,}"
         note(f"the command {f'ended with exit code {code}' if code > 0 else f'was killed by signal {-code}'}: {what}")
     elif kept is not None:
         kept.write(change.place)

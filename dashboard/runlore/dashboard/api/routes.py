@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from starlette.responses import Response
@@ -12,16 +12,16 @@ from starlette.responses import Response
 from runlore.dashboard.activity import page_of_log
 from runlore.dashboard.answering import JSONBody
 from runlore.dashboard.api import types
-from runlore.dashboard.api.making import audit_out, entry_out, event_out, logged_event_out, row_out, value_out
+from runlore.dashboard.api.making import audit_out, entry_out, logged_event_out, value_out
 from runlore.dashboard.comparing import comparison_of
 from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import Visit
 from runlore.query.activity import projects
-from runlore.query.compare.diff import Difference
 from runlore.query.numbers import Number
 from runlore.query.page.sketch import sketch
+from runlore.query.records import activity_record, differences_record, entity_record, whole_record
 from runlore.query.time.moment import NO_END, Moment
-from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.errors import ArgumentError
 
 REF, PATH, LIMIT, POINTS, BEFORE, AT, POSITION = "ref", "path", "limit", "points", "before", "at", "position"
 
@@ -36,10 +36,10 @@ class Endpoint(NamedTuple):
     required: tuple[str, ...] = ()
 
     def answer(self, visit: Visit) -> Response:
-        """Return the answer to a visit. Raises InvalidReferenceError for a missing parameter."""
+        """Return the answer to a visit. Raises ArgumentError for a missing parameter."""
         for name in self.required:
             if not visit.text(name):
-                raise InvalidReferenceError(f"missing parameter: {name}")
+                raise ArgumentError(f"missing parameter: {name}")
         return JSONBody(self.read(visit))
 
 
@@ -66,14 +66,20 @@ def entities(visit: Visit) -> types.EntityPage:
         limit=visit.number(LIMIT, 100),
         after=visit.text("after") or None,
     )
-    return types.EntityPage([row_out(entity) for entity in found], found.cursor, found.position)
+    rows = msgspec.convert([entity_record(entity) for entity in found], list[types.EntityRow])
+    return types.EntityPage(rows, found.cursor, found.position)
 
 
 def entity(visit: Visit) -> types.EntityOut:
     """An entity with the latest entry of each key."""
+    return msgspec.convert(whole_record(visit.entity()), types.EntityOut)
+
+
+def blame(visit: Visit) -> types.BlamePage:
+    """The entry that last set each path of an entity."""
     found = visit.entity()
-    entries = [entry_out(entry) for entry in found.blame()]
-    return types.EntityOut(row_out(found), entries, [entry_out(note) for note in found.notes], found.position)
+    entries = found.blame()
+    return types.BlamePage(found.reference, entries.position, [entry_out(entry) for entry in entries])
 
 
 def history(visit: Visit) -> types.HistoryPage:
@@ -104,7 +110,7 @@ def series(visit: Visit) -> types.SeriesOut:
     return types.SeriesOut(found.path, found.positions, found.times, values)
 
 
-def diff(visit: Visit) -> types.Differences:
+def diff(visit: Visit) -> types.DifferencesOut:
     """The differences between `since` and the moment, or between `ref` and `other`."""
     other, since = visit.text("other"), visit.text("since")
     first = visit.entity()
@@ -114,8 +120,8 @@ def diff(visit: Visit) -> types.Differences:
         found = visit.client.diff(first, since=since)
     else:
         found = visit.client.diff(first.seen_at(Moment(0)), first)
-    shown = found if visit.text("all") == "1" else found.only("added", "removed", "changed")
-    return types.Differences([_difference(item) for item in shown], found.position)
+    record = differences_record(found, equal=visit.text("all") == "1")
+    return msgspec.convert(record, types.DifferencesOut)
 
 
 def compare(visit: Visit) -> types.ComparisonOut:
@@ -136,7 +142,9 @@ def compare(visit: Visit) -> types.ComparisonOut:
 def trail(visit: Visit) -> types.Trail:
     """Events of an entity or of the project, newest first."""
     found, more = page_of_log(visit, visit.number(LIMIT, 40))
-    return types.Trail([event_out(item) for item in found], more, visit.position)
+    return types.Trail(
+        msgspec.convert([activity_record(item) for item in found], list[types.EventOut]), more, visit.position
+    )
 
 
 def lineage(visit: Visit) -> types.LineageOut:
@@ -144,7 +152,7 @@ def lineage(visit: Visit) -> types.LineageOut:
     found, depth = visit.entity(), visit.number("depth", 10, 50)
     direction = visit.text("direction") or "upstream"
     if direction not in ("upstream", "downstream"):
-        raise InvalidReferenceError(f"direction must be upstream or downstream, not {direction[:40]!r}")
+        raise ArgumentError(f"direction must be upstream or downstream, not {direction[:40]!r}")
     graph = found.upstream(depth) if direction == "upstream" else found.downstream(depth)
     return msgspec.convert(graph.to_dict(), types.LineageOut)
 
@@ -186,23 +194,15 @@ def _finite(value: Number) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _difference(item: Difference) -> types.DifferenceOut:
-    def side(value: Any, absent: str) -> types.ValueOut | None:
-        return None if item.change == absent else value_out(value)
-
-    delta = None if item.delta is None else _finite(item.delta)
-    before, after = side(item.before, "added"), side(item.after, "removed")
-    return types.DifferenceOut(item.path, item.change, before, after, delta, item.relative)
-
-
 ENDPOINTS = (
     Endpoint("/status", status, types.Status, ()),
     Endpoint("/moment", moment, types.MomentOut, ()),
     Endpoint("/entities", entities, types.EntityPage, ("kind", "where", "order_by", "desc", LIMIT, "after")),
     Endpoint("/entity", entity, types.EntityOut, (REF,), (REF,)),
+    Endpoint("/blame", blame, types.BlamePage, (REF,), (REF,)),
     Endpoint("/history", history, types.HistoryPage, (REF, PATH, LIMIT, BEFORE), (REF, PATH)),
     Endpoint("/series", series, types.SeriesOut, (REF, PATH, LIMIT, POINTS), (REF, PATH)),
-    Endpoint("/diff", diff, types.Differences, (REF, "other", "since", "all"), (REF,)),
+    Endpoint("/diff", diff, types.DifferencesOut, (REF, "other", "since", "all"), (REF,)),
     Endpoint("/compare", compare, types.ComparisonOut, (REF, AT, "best"), (REF,)),
     Endpoint("/trail", trail, types.Trail, (REF, LIMIT, BEFORE)),
     Endpoint("/lineage", lineage, types.LineageOut, (REF, "direction", "depth"), (REF,)),

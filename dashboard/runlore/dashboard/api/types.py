@@ -29,32 +29,38 @@ class Author(msgspec.Struct, frozen=True):
     library: str
 
 
-class EntryOut(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One value of one key, logged by the event `position`."""
+class EntryOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One value of one key, logged by the event `position`. `type` names the type of the value, or how the key ended
+    (`removed`, `retracted`); `created` is when the log recorded it. In a history, `previous` is the value before.
+    """
 
+    value: Any
+    type: str
+    key: str
     path: str
-    value: ValueOut
     position: int
     created: dt.datetime
     occurred_at: dt.datetime
     event_id: str
     actor: Author
-    run: str | None = None
-    step: str | None = None
-    reason: str | None = None
-    previous: ValueOut | None = None
+    run: str | None
+    step: str | None
+    reason: str | None
+    previous: Any
+    previous_type: str | None
 
 
-class EntityRow(msgspec.Struct, frozen=True):
-    """An entity in a list."""
+class EntityRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An entity in a list, created by the event `created_position`."""
 
     reference: str
+    project: str
     kind: str
     name: str
     version: str | None
-    created_position: int
     created: dt.datetime | None
-    fields: dict[str, ValueOut]
+    created_position: int
+    fields: dict[str, Any]
 
 
 class EntityPage(msgspec.Struct, frozen=True):
@@ -65,13 +71,20 @@ class EntityPage(msgspec.Struct, frozen=True):
     position: int
 
 
-class EntityOut(msgspec.Struct, frozen=True):
+class EntityOut(EntityRow, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An entity with the latest entry of each key, complete up to the event `position`."""
 
-    entity: EntityRow
-    entries: list[EntryOut]
-    notes: list[EntryOut]
     position: int
+    metadata: dict[str, EntryOut]
+    notes: list[EntryOut]
+
+
+class BlamePage(msgspec.Struct, frozen=True):
+    """The latest entry of each path of an entity."""
+
+    reference: str
+    position: int
+    entries: list[EntryOut]
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
@@ -116,22 +129,33 @@ class Status(msgspec.Struct, frozen=True):
     recorded_at: dt.datetime | None
 
 
-class DifferenceOut(msgspec.Struct, frozen=True):
-    """One key at two moments or of two entities."""
+class DifferenceOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One path at two moments or of two entities; the type of an absent value is null."""
 
     path: str
     change: str
-    before: ValueOut | None
-    after: ValueOut | None
-    delta: float | None
+    before: Any
+    after: Any
+    delta: Any
     relative: float | None
+    before_type: str | None
+    after_type: str | None
 
 
-class Differences(msgspec.Struct, frozen=True):
-    """Keys that differ, or all of them."""
+class Side(msgspec.Struct, frozen=True):
+    """One side of a comparison of two."""
 
-    differences: list[DifferenceOut]
+    reference: str
     position: int
+
+
+class DifferencesOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Paths that differ, or all of them."""
+
+    before: Side
+    after: Side
+    position: int
+    differences: list[DifferenceOut]
 
 
 class ComparisonRow(msgspec.Struct, frozen=True):
@@ -151,13 +175,14 @@ class ComparisonOut(msgspec.Struct, frozen=True):
     position: int
 
 
-class EventOut(msgspec.Struct, frozen=True):
+class EventOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One event, and its changes to one entity."""
 
     position: int
     reference: str
-    fact: str
+    type: str
     created: dt.datetime
+    occurred_at: dt.datetime
     event_id: str
     actor: Author
     run: str | None
@@ -250,17 +275,13 @@ class ProofOut(msgspec.Struct, frozen=True):
 
 
 class LoggedEventOut(msgspec.Struct, frozen=True):
-    """One archived event: headers and payload in base64, and decoded if possible."""
+    """One archived event: decoded (or with the `error` why it cannot be), its headers and payload in base64, and its
+    proof.
+    """
 
-    position: int
-    event_id: str | None
-    recorded_at: dt.datetime
-    subject: str
+    event: dict[str, Any]
     headers: bytes
     payload: bytes
-    duplicate_of: int | None
-    event: dict[str, Any] | None
-    decode_error: str | None
     proof: ProofOut | None
     unproved: str | None
     tampered: bool

@@ -16,7 +16,7 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit, as_of_text
 from runlore.query import Comparison, Entity
-from runlore.query.compare.comparison import Row, best_columns
+from runlore.query.compare.comparison import ComparisonRow, best_columns
 from runlore.query.numbers import is_number
 from runlore.query.plain import plain
 from runlore.query.time.moment import NO_END, NOW, utc
@@ -176,7 +176,7 @@ def _suggested(visit: Visit, table: Comparison) -> list[Entity]:
     return [entity for entity in recent if entity.reference not in chosen]
 
 
-def _key(row: Row, best: Best | None, turned: bool, logged: bool) -> ComparedKey:
+def _key(row: ComparisonRow, best: Best | None, turned: bool, logged: bool) -> ComparedKey:
     """Return a row of the table; `logged`: it is metadata, which has a history, and not a parameter."""
     cells = [show(value) if there else None for value, there in zip(row.values, row.present, strict=True)]
     there = [value for value, is_there in zip(row.values, row.present, strict=True) if is_there]

@@ -21,7 +21,7 @@ from runlore.query import Entity, Entry, PipelineRun
 from runlore.query.compare.diff import Difference
 from runlore.query.page.sparklines import sparklines
 from runlore.query.plain import plain
-from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.paths import parse_path
 
 MAX_LINES = 2000
@@ -185,7 +185,7 @@ def copy_text(visit: Visit) -> Response:
         try:
             return PlainTextResponse(visible(python_text(value), lines=True))
         except ValueError as error:
-            raise InvalidReferenceError("a number has more digits than Python prints: copy the JSON instead") from error
+            raise ArgumentError("a number has more digits than Python prints: copy the JSON instead") from error
     return PlainTextResponse(_json_lines(value))
 
 

@@ -11,9 +11,10 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import shortened, visible
 from runlore.dashboard.visit import Visit
 from runlore.query.activity import Activity, project_activity
-from runlore.query.evidence import AuditState, event_plain
+from runlore.query.evidence import AuditState
+from runlore.query.records import logged_record
 from runlore.query.time.moment import NO_END
-from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.events import event_type
 
 DUMPED = 4096
@@ -44,7 +45,7 @@ def event(visit: Visit) -> Response:
         "event.html",
         found=found,
         fact=event_type(found.event.fact).replace("_", " ") if found.event else None,
-        decoded=json_text(event_plain(found.event)) if found.event else None,
+        decoded=json_text(logged_record(found)) if found.event else None,
         headers=visible(found.headers.decode("latin-1").replace("\r\n", "\n"), lines=True).strip(),
         dump=dump(found.payload, DUMPED),
         changed=changed,
@@ -106,5 +107,5 @@ def checkpoint(visit: Visit) -> Response:
 
 def _position(visit: Visit) -> int:
     if not visit.text("position"):
-        raise InvalidReferenceError("missing parameter: position")
+        raise ArgumentError("missing parameter: position")
     return visit.number("position", 0, NO_END)

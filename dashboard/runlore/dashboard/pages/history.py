@@ -14,7 +14,7 @@ from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
 from runlore.query.numbers import difference
 from runlore.query.page.sketch import Sketch, sketch
-from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.values import encode_value
 from runlore.store.cells import nearest_float
 
@@ -37,7 +37,7 @@ def history(visit: Visit) -> Response:
     shown = visit.entity()
     path, field = visit.params.get("path"), visit.text("field")
     if not path and not field:
-        raise InvalidReferenceError("missing parameter: path or field")
+        raise ArgumentError("missing parameter: path or field")
     limit = visit.number("limit", ROWS)
     before = visit.position_before()
     if path:

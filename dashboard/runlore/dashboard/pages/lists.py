@@ -15,7 +15,7 @@ from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
 from runlore.query.find.checks import ENTITY_FIELDS, ONLY_FIELDS
-from runlore.schemas.errors import FilterError, InvalidReferenceError
+from runlore.schemas.errors import ArgumentError, FilterError, InvalidReferenceError
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef, checked
 from runlore.store.cells import from_cell
@@ -114,7 +114,7 @@ def entities(visit: Visit) -> Response:
 def _chosen(visit: Visit, known: list[str], cells: list[dict[str, tuple[str, Any]]]) -> list[str]:
     wanted = list(dict.fromkeys(filter(None, visit.params.getlist("col"))))
     if len(wanted) > MAX_COLUMNS:
-        raise InvalidReferenceError(f"a list has at most {MAX_COLUMNS} columns, not {len(wanted)}")
+        raise ArgumentError(f"a list has at most {MAX_COLUMNS} columns, not {len(wanted)}")
     return wanted if "col" in visit.params else _usual(known, cells)
 
 

@@ -1,4 +1,4 @@
-"""The arguments of a call as parameters of its run or step: what was asked for, no secrets, never a reason to fail."""
+"""The arguments of a call as parameters of its run or step: those selected, without secrets, never failing the call."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.runs.secret_names import is_secret_name
 from runlore.producer.runs.secrets import redact
+from runlore.schemas.names import is_unicode
 from runlore.schemas.values import decode_value, pack_metadata
 
 MAX_TEXT = 500
@@ -21,14 +22,14 @@ MAX_ITEMS = 50
 MAX_DEPTH = 4
 MAX_INT_BITS = 256
 MAX_VALUE = 8_000
-"""Characters of one argument written out: many small parts are data as well, and must not make the event too large."""
+"""Characters of one argument as text: many small parts are data too, and must not make the event too large."""
 
 _NUMBERS = (int, float, bool)
 _LEFT_OUT = object()
 
 
-class Asked(NamedTuple):
-    """Which arguments are recorded."""
+class ParameterSelection(NamedTuple):
+    """The arguments to record."""
 
     every: bool = False
     numbers: bool = False
@@ -39,36 +40,36 @@ class Asked(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def asked_by_setting(text: str) -> Asked:
-    """What RUNLORE_RECORD asks for: ``none``, ``numbers``, ``all``, or names of arguments."""
+def selection_from_setting(text: str) -> ParameterSelection:
+    """Return the selection that RUNLORE_RECORD means: ``none``, ``numbers``, ``all``, or names of arguments."""
     words = frozenset(text.split(","))
-    return Asked("all" in words, "numbers" in words, words - {"all", "numbers", "none"})
+    return ParameterSelection("all" in words, "numbers" in words, words - {"all", "numbers", "none"})
 
 
-def asked_by_caller(record: bool | Iterable[str]) -> Asked:
-    """What `record=` of a decorator asks for. Raises TypeError."""
+def selection_from_argument(record: bool | Iterable[str]) -> ParameterSelection:
+    """Return the selection that `record=` of a decorator means. Raises TypeError."""
     if isinstance(record, bool):
-        return Asked(every=record)
+        return ParameterSelection(every=record)
     names = None if isinstance(record, str) else frozenset(record)
     if names is None or not all(isinstance(name, str) for name in names):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
         raise TypeError(f"record={record!r}: pass True, False, or a list of names of arguments")
-    return Asked(names=names)
+    return ParameterSelection(names=names)
 
 
 def call_parameters(
     signature: inspect.Signature | None,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    asked: Asked,
+    selection: ParameterSelection,
     maker: Callable[[Any], object] | None = None,
 ) -> dict[str, Any]:
-    """The plain values among a call's arguments that were asked for, by name, defaults included.
+    """Return the plain values among a call's selected arguments by name, defaults included.
 
     Plain are None, bool, int, float, texts up to `MAX_TEXT`, and short lists, tuples and dicts of those. Left out is
     everything else, what has a `maker`, and, unless RUNLORE_REDACT is off, what looks like a secret or holds one. A
-    call that does not fit its function has none: calling it says so.
+    call that does not fit its function has none; the call itself raises.
     """
-    if signature is None or asked == Asked():
+    if signature is None or selection == ParameterSelection():
         return {}
     try:
         bound = signature.bind(*args, **kwargs)
@@ -80,32 +81,32 @@ def call_parameters(
     for name, value in bound.arguments.items():
         match signature.parameters[name].kind:
             case inspect.Parameter.VAR_KEYWORD:
-                wanted = asked if name not in asked.names else Asked(every=True)
+                wanted = selection if name not in selection.names else ParameterSelection(every=True)
                 group = _recorded(value, wanted, hides, maker)
                 found |= {name: group} if group and _is_worth_it(group) else {}
-            case inspect.Parameter.VAR_POSITIONAL if value and all(asked.takes(name, item) for item in value):
-                found |= _recorded({name: value}, Asked(every=True), hides, maker)
+            case inspect.Parameter.VAR_POSITIONAL if value and all(selection.takes(name, item) for item in value):
+                found |= _recorded({name: value}, ParameterSelection(every=True), hides, maker)
             case _:
-                found |= _recorded({name: value}, asked, hides, maker)
+                found |= _recorded({name: value}, selection, hides, maker)
     return found
 
 
 def _recorded(
-    given: Mapping[str, Any], asked: Asked, hides: bool, maker: Callable[[Any], object] | None
+    given: Mapping[str, Any], selection: ParameterSelection, hides: bool, maker: Callable[[Any], object] | None
 ) -> dict[str, Any]:
     """Of these arguments those that are recorded, as copies."""
-    taken = {name: value for name, value in given.items() if asked.takes(name, value)}
+    taken = {name: value for name, value in given.items() if selection.takes(name, value)}
     plain = {name: _plain(value, MAX_DEPTH) for name, value in taken.items() if maker is None or maker(value) is None}
     return {name: value for name, value in plain.items() if _is_worth_it(value) and not (hides and _hides(name, value))}
 
 
 def _hides(name: str, value: Any) -> bool:
-    """Whether a plain argument looks like a secret, or holds one."""
+    """Return whether a plain argument looks like a secret, or holds one."""
     return is_secret_name(name) or (type(value) not in _NUMBERS and redact(value, name) is not value)
 
 
 def _hides_some(name: str, packed: Any) -> bool:
-    """Whether a packed parameter must be looked through: a number under a plain name is no secret."""
+    """Return whether a packed parameter must be looked through: a number under a plain name is no secret."""
     return type(packed) not in _NUMBERS or is_secret_name(name)
 
 
@@ -121,7 +122,7 @@ def _plain(value: Any, depth: int) -> Any:
     if kind is int:
         return value if value.bit_length() <= MAX_INT_BITS else _LEFT_OUT
     if kind is str:
-        return value if len(value) <= MAX_TEXT and _is_unicode(value) else _LEFT_OUT
+        return value if len(value) <= MAX_TEXT and is_unicode(value) else _LEFT_OUT
     if kind not in (list, tuple, dict) or depth == 0 or len(value) > MAX_ITEMS:
         return _LEFT_OUT
     # A copy: the function may change what it was given before the event is stored.
@@ -139,14 +140,6 @@ def _plain_dict(value: dict[Any, Any], depth: int) -> Any:
     if any(type(name) is not str for name in names) or any(item is _LEFT_OUT for item in items):
         return _LEFT_OUT
     return dict(zip(names, items, strict=True))
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def pack_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

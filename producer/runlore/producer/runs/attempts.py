@@ -15,7 +15,7 @@ CallKey = tuple[Any, ...]
 
 
 def call_key(args: tuple[Any, ...], kwargs: dict[str, Any]) -> CallKey:
-    """What tells one call of a function from another."""
+    """Return a key that tells one call of a function from another."""
     return (*map(_told, args), *((name, _told(value)) for name, value in sorted(kwargs.items())))
 
 

@@ -45,7 +45,7 @@ class Board:
         self._memory[: _HEAD.size] = _HEAD.pack(len(text), zlib.crc32(text))
 
     def has(self, name: str) -> bool:
-        """Whether the name is shown, or may be: the names are unknown."""
+        """Return whether the name is shown, or may be: the names are unknown."""
         if self._memory[: _HEAD.size] != self._seen:
             self._read()
         return self._names is None or name in self._names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import inspect
 import logging
 import types
@@ -19,11 +20,11 @@ from runlore.schemas.references import EntityRef
 
 logger = logging.getLogger("runlore")
 
-Place = tuple[Run | None, Step | None]
+RunAndStep = tuple[Run | None, Step | None]
 
 
-class Call:
-    """An open run or step around one call of a decorated function. `on_failure`: told which one failed."""
+class Call(abc.ABC):
+    """An open run or step around one call of a decorated function. `on_failure` is called with the one that failed."""
 
     def __init__(self, context: run_context | step_context, on_failure: Callable[[EntityRef], None]) -> None:
         self._context, self._on_failure = context, on_failure
@@ -55,15 +56,15 @@ class Call:
         self._context.__exit__(None if error is None else type(error), error, None)
 
     @property
+    @abc.abstractmethod
     def ref(self) -> EntityRef:
         """The run or step."""
-        raise NotImplementedError
 
-    def begin(self) -> None:
-        """Before the function is called."""
+    def begin(self) -> None:  # noqa: B027 -- a pipeline has nothing to record here
+        """Record what there is to record before the function is called."""
 
-    def done(self, result: Any) -> None:
-        """The function is done; the run or step is still open."""
+    def done(self, result: Any) -> None:  # noqa: B027 -- as above
+        """Record the function's result, while the run or step is still open."""
 
     def outlast(self, result: Any, name: str) -> Any:
         """Let the call last until the awaitable that it returned is done; meanwhile the caller is outside of it.
@@ -81,13 +82,13 @@ class Call:
         weakref.finalize(coroutine, self.end, RuntimeError("its result was never awaited"))
         return coroutine
 
-    async def _awaited(self, result: Awaitable[Any], inside: Place) -> Any:
+    async def _awaited(self, result: Awaitable[Any], inside: RunAndStep) -> Any:
         outside = _place()
         _go(inside)
         try:
             value = await result
             self.done(value)
-        except BaseException as error:
+        except BaseException as error:  # cancelled and interrupted calls have failed too
             self.end(error)
             raise
         else:
@@ -100,7 +101,7 @@ class Call:
         error: BaseException | None = None
         try:
             self.done(future.result())
-        except BaseException as failure:  # noqa: BLE001 -- the future itself tells it to whoever awaits it
+        except BaseException as failure:  # noqa: BLE001 -- the future gives it to whoever awaits it
             error = failure
         self.end(error)
 
@@ -152,7 +153,7 @@ class StepCall(Call):
         """Record what the function returned as its outputs."""
         values = self._outputs.values(result)
         if values is None:
-            # The work is done: a wrong annotation must not fail it. What came is one output.
+            # The work is done: a wrong annotation must not fail it. The result is recorded as one output.
             count = len(self._outputs.each)
             logger.warning("runlore: step %r returned something else than its %d outputs", self._step.name, count)
             values = [(ANY_OUTPUT, result)]
@@ -171,7 +172,7 @@ def _type_name(value: object) -> str:
 
 
 def lasts(result: Any) -> bool:
-    """Whether a function's work is done only when its result has been awaited.
+    """Return whether a function's work is done only when its result has been awaited.
 
     So it is for coroutines, futures and tasks, and for objects that are good for nothing but to be awaited. Others
     (references of Ray, futures of Dask) are values that may be awaited.
@@ -192,10 +193,10 @@ def _is_future(result: Any) -> bool:
     )
 
 
-def _place() -> Place:
+def _place() -> RunAndStep:
     return RUN.get(), STEP.get()
 
 
-def _go(place: Place) -> None:
+def _go(place: RunAndStep) -> None:
     RUN.set(still_open(place[0]))
     STEP.set(still_open(place[1]))

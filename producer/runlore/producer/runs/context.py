@@ -123,7 +123,7 @@ class run_context(Lifespan):  # noqa: N801 -- used like a function
 class step_context(Lifespan):  # noqa: N801 -- used like a function
     """Open a step of the current run (of this process, or of the one the environment names).
 
-    `run_id`: of another run to join. Outside a run a run of its own is opened, named after the step. A thread that
+    `run_id`: of another run to join. Outside a run the step opens its own, named after it. A thread that
     knows no run belongs to the only one that is open; where several are, the step has its own run, with a warning.
 
         with step_context("train"):

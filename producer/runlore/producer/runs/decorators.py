@@ -7,7 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from runlore.producer.lifecycle import default_producer
-from runlore.producer.runs.arguments import Asked, asked_by_caller, asked_by_setting, call_parameters
+from runlore.producer.runs.arguments import (
+    ParameterSelection,
+    call_parameters,
+    selection_from_argument,
+    selection_from_setting,
+)
 from runlore.producer.runs.attempts import Attempts, call_key
 from runlore.producer.runs.calls import Call, RunCall, StepCall, lasts
 from runlore.producer.runs.context import run_context, step_context
@@ -45,20 +50,20 @@ def pipeline(
     def nightly():
         train(load())
     """
-    asked = None if record is None else asked_by_caller(record)
+    selection = None if record is None else selection_from_argument(record)
 
     def decorate(target: Target, attempts: Attempts) -> Callable[[Arguments], Call]:
         def open_run(given: Arguments) -> Call:
             key = call_key(*given)
             before = attempts.take(key)
-            parameters = call_parameters(target.signature, *given, _asked(asked))
+            parameters = call_parameters(target.signature, *given, _selection_or_default(selection))
             retry_of = None if before is None else before.name
             context = run_context(target.name, model=model, parameters=parameters, retry_of=retry_of)
             return RunCall(context, lambda ref: attempts.failed(key, ref))
 
         return open_run
 
-    wrap = functools.partial(_decorated, decorate, "pipeline", name, asked)
+    wrap = functools.partial(_decorated, decorate, "pipeline", name, selection)
     return wrap if function is None else wrap(function)
 
 
@@ -85,7 +90,7 @@ def step(
     The second call of the same step in a run is the step ``name_2``; after a failure, with the same arguments, it is
     linked to the failed one. A function that returns an awaitable is a step until that is done.
     """
-    asked = None if record is None else asked_by_caller(record)
+    selection = None if record is None else selection_from_argument(record)
 
     def decorate(target: Target, attempts: Attempts) -> Callable[[Arguments], Call]:
         def open_step(given: Arguments) -> Call:
@@ -96,7 +101,7 @@ def step(
             context = step_context(
                 target.name,
                 model=model,
-                parameters=call_parameters(target.signature, *given, _asked(asked), made),
+                parameters=call_parameters(target.signature, *given, _selection_or_default(selection), made),
                 outputs=tuple(output.name for output in target.outputs.each),
                 count_calls=True,
                 retry_of=attempts.take(key),
@@ -105,26 +110,26 @@ def step(
 
         return open_step
 
-    wrap = functools.partial(_decorated, decorate, "step", name, asked)
+    wrap = functools.partial(_decorated, decorate, "step", name, selection)
     return wrap if function is None else wrap(function)
 
 
-def _asked(asked: Asked | None) -> Asked:
-    return asked_by_setting(default_producer().settings.record) if asked is None else asked
+def _selection_or_default(selection: ParameterSelection | None) -> ParameterSelection:
+    return selection_from_setting(default_producer().settings.record) if selection is None else selection
 
 
 def _decorated(
     decorate: Callable[[Target, Attempts], Callable[[Arguments], Call]],
     decorator: str,
     name: str | None,
-    asked: Asked | None,
+    selection: ParameterSelection | None,
     given: Any,
 ) -> Any:
     if isinstance(given, (staticmethod, classmethod)):
         method = cast("staticmethod[..., Any] | classmethod[Any, ..., Any]", given)
-        return type(method)(_decorated(decorate, decorator, name, asked, method.__func__))
+        return type(method)(_decorated(decorate, decorator, name, selection, method.__func__))
     target = Target(given, decorator, name)
-    target.check_names(asked.names if asked else frozenset())
+    target.check_names(selection.names if selection else frozenset())
     return target.dress(_wrapped(target, decorate(target, Attempts())))
 
 
@@ -138,8 +143,8 @@ def _wrapped(target: Target, open_call: Callable[[Arguments], Call]) -> Callable
                     opened.begin()
                     result = await target.call(*args, **kwargs)
                     opened.done(result)
-            except BaseException as error:
-                opened.give_up(error)  # `with` itself may be interrupted
+            except BaseException as error:  # KeyboardInterrupt above all: `with` itself may be interrupted
+                opened.give_up(error)
                 raise
             return result
 
@@ -154,8 +159,8 @@ def _wrapped(target: Target, open_call: Callable[[Arguments], Call]) -> Callable
                 if lasts(result):
                     return opened.outlast(result, target.name)
                 opened.done(result)
-        except BaseException as error:
-            opened.give_up(error)  # `with` itself may be interrupted
+        except BaseException as error:  # KeyboardInterrupt above all: `with` itself may be interrupted
+            opened.give_up(error)
             raise
         return result
 

@@ -14,24 +14,41 @@ from runlore.producer.actor import this_process
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import SETTINGS, Settings
 
-PLACE = ("RUNLORE_RUN_ID", "RUNLORE_STEP", "RUNLORE_PIPELINE", "RUNLORE_MODEL")
-PARENT = "RUNLORE_PARENT_PROCESS"
+PLACE = RUN_VARIABLE, STEP_VARIABLE, PIPELINE_VARIABLE, MODEL_VARIABLE = tuple(
+    SETTINGS[name].variable for name in ("run", "step", "pipeline", "model")
+)
+_WHERE = (RUN_VARIABLE, STEP_VARIABLE)
+PARENT = SETTINGS["parent_process"].variable
 """Names the process that set the others: a child may replace what Runlore set, never what a person set."""
-DELIVERY = {name: SETTINGS[name] for name in ("project", "url", "data_dir", "mode", "credentials")}
+_SIGNING_IN = ("credentials", "nkey", "tls_ca", "tls_cert", "tls_key")
+DELIVERY = {
+    name: SETTINGS[name]
+    for name in ("project", "url", "data_dir", "mode", "inbox_prefix", "jetstream_api", *_SIGNING_IN)
+}
 """Settings that say where events go: a child that joins a run must send to the same log."""
 
 
 def place_variables(run: str, step: str | None, pipeline: str | None, model: EntityRef | None) -> dict[str, str]:
     """The four variables of a place; empty ones hide those of an outer place."""
-    return dict(zip(PLACE, (run, step or "", pipeline or "", "" if model is None else str(model)), strict=True))
+    return {
+        RUN_VARIABLE: run,
+        STEP_VARIABLE: step or "",
+        PIPELINE_VARIABLE: pipeline or "",
+        MODEL_VARIABLE: "" if model is None else str(model),
+    }
 
 
 def child_environment(place: dict[str, str], settings: Settings) -> dict[str, str]:
     """Every variable that a child needs to work in `place`."""
-    values = {setting.variable: _text(settings, name) for name, setting in DELIVERY.items()}
-    if not settings.credentials:
-        del values["RUNLORE_CREDENTIALS"]
-    recording = {"RUNLORE_RECORD": settings.record, "RUNLORE_REDACT": "on" if settings.redact else "off"}
+    values = {
+        setting.variable: text
+        for name, setting in DELIVERY.items()
+        if (text := _text(settings, name)) or name not in _SIGNING_IN
+    }
+    recording = {
+        SETTINGS["record"].variable: settings.record,
+        SETTINGS["redact"].variable: "on" if settings.redact else "off",
+    }
     return {**place, **values, **recording, PARENT: this_process().name}
 
 
@@ -40,20 +57,28 @@ def _text(settings: Settings, name: str) -> str:
 
 
 class _Outside(NamedTuple):
-    """The environment as others made it, when a run was opened."""
+    """The environment as others made it, when a run was opened, and what follows from that for its children.
+
+    A run asks once: its steps differ in the variables of their place only, and must stay cheap.
+    """
 
     run: str | None
     settings: Settings
-    inherited: bool
-    """The process that started this one exported its place: Runlore's own values, which may be replaced."""
     fixed: dict[str, str]
     """Variables of the place that somebody else set."""
-    delivery: dict[str, str] | None
-    """What a child has to be told to send to the same log; None if the environment says otherwise."""
+    without_place: dict[str, str | None]
+    """To export where a child is told no place."""
+    with_place: dict[str, str | None] | None
+    """To export beside a place, so that a child sends to the same log; None if the environment says otherwise."""
 
-    def allows(self, place: Mapping[str, str]) -> bool:
-        own = (name in self.fixed and self.fixed[name] != place[name] for name in ("RUNLORE_RUN_ID", "RUNLORE_STEP"))
-        return self.delivery is not None and not any(own)
+    def wanted(self, place: Mapping[str, str] | None) -> dict[str, str | None]:
+        """What to export; None for a variable that is taken away."""
+        if place is None or self.with_place is None or self._contradicts(place):
+            return self.without_place
+        return {**self.with_place, **{name: text or None for name, text in place.items() if name not in self.fixed}}
+
+    def _contradicts(self, place: Mapping[str, str]) -> bool:
+        return bool(self.fixed) and any(name in self.fixed and self.fixed[name] != place[name] for name in _WHERE)
 
 
 class Exported:
@@ -63,6 +88,8 @@ class Exported:
         self._ours: dict[str, str | None] = {}
         self._before: dict[str, str | None] = {}
         self._outside: _Outside | None = None
+        self._shown: tuple[_Outside, Mapping[str, str]] | None = None
+        """The place that is exported: of the next step's only the differences are."""
 
     def outside(self, name: str) -> str | None:
         """The variable as it is without us."""
@@ -79,33 +106,39 @@ class Exported:
 
         What somebody else set is left alone. If it contradicts the place, the place is not exported.
         """
-        run = None if place is None else place["RUNLORE_RUN_ID"]
-        outside = self._outside  # looked at once a run: a step must stay cheap
+        run = None if place is None else place[RUN_VARIABLE]
+        outside = self._outside
         if outside is None or outside.run != run or outside.settings is not settings:
             outside = self._outside = self._look(run, settings)
-        wanted: dict[str, str | None] = {PARENT: this_process().name}
-        if place is not None and outside.delivery is not None and outside.allows(place):
-            wanted |= outside.delivery
-            wanted |= {name: text or None for name, text in place.items() if name not in outside.fixed}
-        elif outside.inherited:
-            wanted |= dict.fromkeys(PLACE)  # the parent's place is not the place of this process's children
-        self._set(wanted)
+        shown, self._shown = self._shown, None  # unknown while an interruption may come in between
+        if shown is not None and place is not None and shown[0] is outside and not outside.fixed:
+            changed = {name: text or None for name, text in place.items() if text != shown[1][name]}
+            self._give(changed)
+        else:
+            self._set(outside.wanted(place))
+        if place is not None and outside.with_place is not None:
+            self._shown = outside, place
 
     def inherit(self) -> None:
         """In a forked child: what the parent exported was there before."""
         self._ours.clear()
         self._before.clear()
-        self._outside = None
+        self._outside = self._shown = None
 
     def restore(self) -> None:
         """Take back every variable of ours."""
         self._set({})
-        self._outside = None
+        self._outside = self._shown = None
 
     def _look(self, run: str | None, settings: Settings) -> _Outside:
-        inherited = self.outside(PARENT) is not None
-        found = {} if inherited else {name: text for name in PLACE if (text := self.outside(name))}
-        return _Outside(run, settings, inherited, found, self._missing_delivery(settings))
+        own: dict[str, str | None] = {PARENT: this_process().name}
+        delivery = self._missing_delivery(settings)
+        with_place = None if delivery is None else {**own, **delivery}
+        if self.outside(PARENT) is not None:
+            # The process that started this one exported its place: Runlore's own values, which may be replaced.
+            return _Outside(run, settings, {}, own | dict.fromkeys(PLACE), with_place)
+        fixed = {name: text for name in PLACE if (text := self.outside(name))}
+        return _Outside(run, settings, fixed, own, with_place)
 
     def _missing_delivery(self, settings: Settings) -> dict[str, str] | None:
         missing: dict[str, str] = {}
@@ -125,22 +158,29 @@ class Exported:
         return missing
 
     def _set(self, wanted: Mapping[str, str | None]) -> None:
-        changed = [name for name in {**self._ours, **wanted} if not self._is_set(name, wanted)]
-        for name in changed:
-            if name in self._ours and os.environ.get(name) != self._ours[name]:
-                self._forget(name)  # somebody set it meanwhile: it is theirs now
-                self._outside = None
-            elif name in wanted:
-                if name not in self._ours:
-                    self._before[name] = os.environ.get(name)
-                self._ours[name] = wanted[name]
-                _put(name, wanted[name])
-            else:
+        for name in [name for name in self._ours if name not in wanted]:
+            if self._is_ours(name):
                 _put(name, self._before.get(name))
                 self._forget(name)
+        self._give(wanted)
 
-    def _is_set(self, name: str, wanted: Mapping[str, str | None]) -> bool:
-        return name in self._ours and name in wanted and self._ours[name] == wanted[name]
+    def _give(self, wanted: Mapping[str, str | None]) -> None:
+        ours = self._ours
+        for name, value in wanted.items():
+            if name not in ours:
+                self._before[name] = os.environ.get(name)
+            elif ours[name] == value or not self._is_ours(name):
+                continue
+            ours[name] = value
+            _put(name, value)
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether the variable still is what this process made it; else it is somebody else's from now on."""
+        if os.environ.get(name) == self._ours[name]:
+            return True
+        self._forget(name)
+        self._outside = None
+        return False
 
     def _forget(self, name: str) -> None:
         self._ours.pop(name, None)
@@ -149,7 +189,8 @@ class Exported:
 
 def _put(name: str, value: str | None) -> None:
     if value is None:
-        os.environ.pop(name, None)
+        if name in os.environ:
+            del os.environ[name]
         return
     try:
         os.environ[name] = value

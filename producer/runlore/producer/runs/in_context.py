@@ -1,4 +1,4 @@
-"""Functions that take the run and step of here with them, wherever they are called."""
+"""Functions bound to the current run and step, wherever they are called."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def in_context(function: Callable[P, R]) -> Callable[P, R]:
             pool.map(in_context(evaluate), folds)
 
     It can be pickled if `function` can: another process then joins the run, as with `.env()`. Coroutine functions are
-    taken as well. Outside a run the function is called as it is. Raises TypeError for a generator function.
+    accepted too. Outside a run the function is called as it is. Raises TypeError for a generator function.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{_name(function)} yields: wrap a function that returns, or open run_context inside it")
@@ -82,7 +82,7 @@ class _Carried(NamedTuple):
     step: tuple[str, EntityRef | None, tuple[str, ...]] | None
     """Name, model and outputs."""
     variables: dict[str, str]
-    """Where its events go."""
+    """Settings that say where its events go."""
 
 
 def _carried(run: Run | None, step: Step | None) -> _Carried | None:

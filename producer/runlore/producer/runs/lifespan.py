@@ -1,7 +1,8 @@
-"""From the start of a run or step to its end, whatever interrupts it."""
+"""The lifespan of a run or step: its start and end are recorded, even when interrupted."""
 
 from __future__ import annotations
 
+import abc
 import os
 from types import TracebackType
 from typing import Self
@@ -12,15 +13,16 @@ from runlore.schemas.errors import OutboxError
 from runlore.schemas.events import RunFinished, RunStarted, StepFinished, StepStarted
 
 
-class Lifespan:
-    """What run and step contexts share: usable with `with` and `async with`, once at a time.
+class Lifespan(abc.ABC):
+    """Base of run and step contexts: usable with `with` and `async with`, once at a time.
 
-    An exception may end `__enter__` or `__exit__` at any instruction (Ctrl-C). Whatever was said to have started is
-    said to have failed then; what an interruption of `__exit__`'s first instruction leaves open, at the process's end.
+    An exception may end `__enter__` or `__exit__` at any instruction (Ctrl-C). A run or step whose start was recorded
+    is then recorded as failed; one that an interruption of `__exit__`'s first instruction leaves open, at the process's
+    end.
     """
 
     _started: PutAside | None = None
-    """The event that says so; None when that is for another process to say."""
+    """The start event; None when another process records it."""
     _ended: PutAside | None = None
 
     async def __aenter__(self) -> Self:
@@ -36,7 +38,7 @@ class Lifespan:
         try:
             self._enter()
             return self
-        except BaseException as error:
+        except BaseException as error:  # KeyboardInterrupt above all: the start may be in the log already
             self.give_up(error)
             raise
 
@@ -45,22 +47,25 @@ class Lifespan:
     ) -> None:
         try:
             self._leave(error)
-        except BaseException as failure:
+        except BaseException as failure:  # KeyboardInterrupt above all: the end may not be in the log yet
             self.give_up(failure)
             raise
 
+    @abc.abstractmethod
     def _check_closed(self) -> None:
-        raise AssertionError("run_context and step_context define it")
+        """Raise MissingContextError if it is open already."""
 
+    @abc.abstractmethod
     def _enter(self) -> None:
-        raise AssertionError("run_context and step_context define it")
+        """Record the start, and become the current run or step."""
 
+    @abc.abstractmethod
     def _leave(self, error: BaseException | None) -> None:
-        raise AssertionError("run_context and step_context define it")
+        """Record the end, and restore what was current before."""
 
+    @abc.abstractmethod
     def give_up(self, error: BaseException) -> None:
         """Close it as failed, unless it has not started or has ended."""
-        raise AssertionError("run_context and step_context define it")
 
     def _say_start(self, fact: RunStarted | StepStarted, run: str, step: str | None) -> None:
         producer = default_producer()
@@ -85,22 +90,22 @@ class Lifespan:
         _UNFINISHED.pop(self, None)
 
     def _is_unfinished(self) -> bool:
-        """Whether the log says, or will say, that it has started, and not that it has ended."""
+        """Return whether the log says, or will say, that it has started, and not that it has ended."""
         has = default_producer().has_emitted
         return self._started is not None and has(self._started) and (self._ended is None or not has(self._ended))
 
 
 _UNFINISHED: dict[Lifespan, None] = {}
-"""What this process has started and not ended."""
+"""Runs and steps that this process has started and not ended."""
 
 
 class ProcessEndedError(Exception):
-    """Why a run or step is failed that was open when its process ended."""
+    """The error of a run or step that was still open when its process ended."""
 
 
 @before_end
 def fail_unfinished() -> None:
-    """At the process's end: steps first, then their runs."""
+    """Fail whatever is open at the process's end: steps first, then their runs."""
     for context in reversed(list(_UNFINISHED)):
         context.give_up(ProcessEndedError("the process ended before this was closed"))
 

@@ -1,4 +1,4 @@
-"""What pipelines and steps declare: models and artifacts."""
+"""Declarations of pipelines and steps: models and artifacts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class ArtifactConfig(msgspec.Struct, frozen=True):
-    """How a step's output is stored: ``Annotated[DataFrame, ArtifactConfig(name="cleaned")]``."""
+    """Configuration of a step's output: ``Annotated[DataFrame, ArtifactConfig(name="cleaned")]``."""
 
     name: str | None = None
     version: str | int | None = None

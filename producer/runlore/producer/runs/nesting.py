@@ -1,4 +1,4 @@
-"""Which of the open runs, or steps, were opened inside each other."""
+"""Nesting of open runs and steps."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ def _task(library: str) -> int:
 
 
 def around(before: Item | None, owner: Owner) -> Item | None:
-    """What a new one is nested in: `before`, where that is open and the owner's own."""
+    """Return the parent of a new one: `before`, if that is open and has the same owner."""
     return before if before is not None and not before.closed and before.owner == owner else None
 
 
 def innermost(items: Sequence[Item]) -> Item | None:
     """The one that all others are around; None when there are several such, or none."""
+    if len(items) == 1:
+        return items[0]  # the usual case, twice a step
     outer = {id(item.outer) for item in items}
     found = [item for item in items if id(item) not in outer]
     return found[0] if len(found) == 1 else None

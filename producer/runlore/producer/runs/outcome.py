@@ -1,4 +1,4 @@
-"""How a run or step ended: the status, and the type and message of what failed it, without the secrets in it."""
+"""The outcome of a run or step: its status, and the type and message of its error, without secrets."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Outcome = tuple[Literal["completed", "failed"], str | None, str | None]
 
 
 def is_failure(error: BaseException | None) -> bool:
-    """Whether what left a run or step makes it failed; leaving the program with exit code 0 does not."""
+    """Return whether an exception that leaves a run or step fails it; SystemExit with code 0 does not."""
     return error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0))
 
 
 def outcome(error: BaseException | None, *, redacted: bool) -> Outcome:
-    """How a run or step ended that `error` left; never raises for an error that cannot be printed."""
+    """Return the outcome of a run or step that `error` left; never raises for an error that cannot be printed."""
     if error is None or not is_failure(error):
         return "completed", None, None
     text = _message(error).encode("utf-8", "replace").decode()[:_MAX_SEARCHED]

@@ -13,7 +13,7 @@ from runlore.producer.runs.model import ArtifactConfig
 from runlore.schemas.references import checked_ref
 
 _UNRESOLVED = (NameError, TypeError, AttributeError, SyntaxError)
-"""What an annotation raises whose names are not there (yet)."""
+"""Errors of an annotation whose names are not defined (yet)."""
 
 
 class Output(NamedTuple):
@@ -83,7 +83,7 @@ def _parts(annotation: Any) -> list[tuple[str, Any]] | None:
         fields = typing.get_type_hints(cast(object, annotation), include_extras=True)
     except _UNRESOLVED:
         return None
-    # A named tuple is one value, unless it names an output of its own.
+    # A named tuple is one value, unless one of its fields names an output.
     return list(fields.items()) if any(any(_configs(part)) for part in fields.values()) else None
 
 
@@ -95,7 +95,7 @@ def _output(annotation: Any, default: str) -> Output:
 
 
 def _configs(annotation: Any) -> Iterator[ArtifactConfig]:
-    """What `Annotated` says of an output, also inside an optional."""
+    """Return the arguments of `Annotated` on an output, also inside an optional."""
     if typing.get_origin(annotation) is Annotated:
         for extra in annotation.__metadata__:
             if isinstance(extra, ArtifactConfig):
@@ -148,14 +148,14 @@ def _closure(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _plain_alias(annotation: Any) -> Any:
-    """What ``type Rows = …`` (Python 3.12) stands for."""
+    """Return the type that ``type Rows = …`` (Python 3.12) stands for."""
     while type(annotation).__name__ == "TypeAliasType":
         annotation = annotation.__value__
     return annotation
 
 
 def _awaited(annotation: Any) -> Any:
-    """What an awaitable gives: a function may return one instead of being async."""
+    """Return the result type of an awaitable: a function may return one instead of being async."""
     origin = typing.get_origin(annotation)
     if isinstance(origin, type) and issubclass(origin, collections.abc.Awaitable):
         arguments = typing.get_args(annotation)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from runlore.producer.call_lock import CallLock
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.runs.board import Board, board_of, own_board
-from runlore.producer.runs.environment import EXPORTED, child_environment, place_variables
+from runlore.producer.runs.environment import EXPORTED, RUN_VARIABLE, STEP_VARIABLE, child_environment, place_variables
 from runlore.producer.runs.nesting import around, innermost, owner, take_out
 from runlore.schemas.limits import MAX_STEP_BYTES
 from runlore.schemas.names import check_name
@@ -147,6 +147,7 @@ class _Process:
         self.board: Board | None = None
         """Shows what is open here to this process's workers."""
         self.board_in: Path | None = None
+        self.board_for: Settings | None = None
         self.parents_board: Board | None = None
 
     def read_environment(self) -> tuple[Run | None, Step | None]:
@@ -160,9 +161,9 @@ class _Process:
         run = step = None
         if settings.run:
             model = parse_ref(settings.model) if settings.model else None
-            run = Run(check_name("RUNLORE_RUN_ID", settings.run), settings.pipeline, model)
+            run = Run(check_name(RUN_VARIABLE, settings.run), settings.pipeline, model)
             if settings.step:
-                step = Step(check_name("RUNLORE_STEP", settings.step, MAX_STEP_BYTES), run, model)
+                step = Step(check_name(STEP_VARIABLE, settings.step, MAX_STEP_BYTES), run, model)
         self.ambient, self.ambient_of = (run, step), settings
         if run is not None and settings.parent_process is not None and is_worker():
             self.parents_board = board_of(settings.data_dir, settings.parent_process)
@@ -184,7 +185,7 @@ class _Process:
         self.ambient = current_place()
         self.ambient_of = default_producer().settings
         self.forked_inside, self.parents_board = True, self.board
-        self.open, self.board, self.board_in = [], None, None
+        self.open, self.board, self.board_in, self.board_for = [], None, None, None
         RUN.set(None)
         STEP.set(None)
         EXPORTED.inherit()
@@ -203,8 +204,7 @@ class _Process:
         That is the only run, or the innermost of runs nested in each other, and such a step of it.
         """
         steps = [item for item in self.open if isinstance(item, Step)]
-        runs = [item for item in self.open if isinstance(item, Run)] + [step.run for step in steps]
-        run = innermost(list(dict.fromkeys(runs)))
+        run = innermost(list({item if isinstance(item, Run) else item.run: None for item in self.open}))
         return run, innermost([step for step in steps if step.run is run])
 
     def export(self) -> None:
@@ -219,14 +219,19 @@ class _Process:
         EXPORTED.export(place, settings)
 
     def _show_workers(self, settings: Settings) -> None:
-        if self.board_in != settings.data_dir and settings.mode != "disabled":
-            if self.board is not None:
-                self.board.show(())
-            self.board, self.board_in = own_board(settings.data_dir), settings.data_dir
+        if self.board_for is not settings:  # two paths are compared once, not at each step
+            self._move_board(settings)
         if self.board is not None:
             steps = [item for item in self.open if isinstance(item, Step)]
             runs = {item.id for item in self.open if isinstance(item, Run)} | {step.run.id for step in steps}
             self.board.show([*runs, *map(_shown, steps)])
+
+    def _move_board(self, settings: Settings) -> None:
+        if self.board_in != settings.data_dir and settings.mode != "disabled":
+            if self.board is not None:
+                self.board.show(())
+            self.board, self.board_in = own_board(settings.data_dir), settings.data_dir
+        self.board_for = settings
 
 
 PROCESS = _Process()

@@ -38,7 +38,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 @lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
-    """Whether a value under this name is a secret, whatever it looks like."""
+    """Return whether a value under this name is a secret, whatever it looks like."""
     words = _words(name)
     if not words:
         return False
@@ -53,7 +53,7 @@ def is_secret_name(name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def may_hold_secret(name: str) -> bool:
-    """Whether a long random text under this name is a secret."""
+    """Return whether a long random text under this name is a secret."""
     return not _MAY_HOLD_ONE.isdisjoint(_words(name))
 
 

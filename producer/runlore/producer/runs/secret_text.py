@@ -44,7 +44,7 @@ _SCHEME = re.compile(r"(?i)(?<!\w)(bearer|basic)(\s{1,3})([\w.~+/=-]{6,4000})")
 _NAME = re.compile(
     r"(?P<quote>[\"']?)(?<![\w-])(?P<name>-{0,2}[^\W\d][\w.-]{0,80})[\"']?\s{0,2}(?P<sign>=>|:=|==?|:)\s{0,2}"
     r"|(?P<flag>--?[^\W\d][\w.-]{0,80})[\"']?,?\s{1,3}(?=[^\s-])"
-    r"|(?P<said>(?i:password|passphrase|identified\s{1,3}by))\s{1,3}(?:is\s{1,3})?(?=[\"'])"
+    r"|(?P<phrase>(?i:password|passphrase|identified\s{1,3}by))\s{1,3}(?:is\s{1,3})?(?=[\"'])"
 )
 """A name and what leads to its value: ``name=``, ``'name': ``, ``--name ``, ``PASSWORD '``."""
 _VALUE = re.compile(
@@ -77,7 +77,7 @@ def _without_values(text: str, is_secret_name: Callable[[str], bool], redacted: 
     done = position = 0
     while match := _NAME.search(text, position):
         position = match.end()
-        if match["said"] is None and not is_secret_name((match["name"] or match["flag"]).strip("-")):
+        if match["phrase"] is None and not is_secret_name((match["name"] or match["flag"]).strip("-")):
             continue
         value = _value(text, match)
         if value and not value.strip("\"'").startswith(redacted):
@@ -138,7 +138,7 @@ def _is_bearer(value: str) -> bool:
 
 
 def _is_login(value: str) -> bool:
-    """Whether base64 holds ``user:password``."""
+    """Return whether base64 holds ``user:password``."""
     try:
         return b":" in base64.b64decode(value + "=" * (-len(value) % 4), validate=True)
     except binascii.Error:

@@ -103,7 +103,7 @@ def _same(before: list[Any], after: list[Any]) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Whether a long text looks made by chance: letters of both cases and digits change more often than in words."""
+    """Return whether a long text looks random: letters of both cases and digits alternate more often than in words."""
     if len(text) > 10_000:
         return False
     return any(_changes_often(run) for part in text.split() for run in _RUN.findall(_JOINTS.sub("", part)))

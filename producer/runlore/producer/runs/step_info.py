@@ -1,4 +1,4 @@
-"""What code can ask about the step that it is in."""
+"""The current step, as code inside it sees it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runlore.schemas.references import EntityRef
 
 
 class StepContext(NamedTuple):
-    """What `get_step_context` tells."""
+    """The current step: the result of `get_step_context`."""
 
     step_name: str
     run_id: str

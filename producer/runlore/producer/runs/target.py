@@ -1,4 +1,4 @@
-"""What `@pipeline` and `@step` decorate: functions, methods, partials and callable objects."""
+"""Targets of `@pipeline` and `@step`: functions, methods, partials and callable objects."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Target:
         return declared_outputs(self.function)
 
     def dress(self, wrapper: Callable[..., Any]) -> Callable[..., Any]:
-        """Give the wrapper the name, signature and documentation of what it stands for."""
+        """Give the wrapper the name, signature and documentation of its target."""
         is_function = hasattr(self.function, "__name__")
         # An object's attributes are its own.
         functools.update_wrapper(wrapper, self.function, updated=("__dict__",) if is_function else ())
@@ -79,5 +79,5 @@ def _name(function: Any) -> str:
 
 
 def _is(question: Callable[[Any], bool], function: Any) -> bool:
-    """Whether it, or the `__call__` of its class, is such a function."""
+    """Return whether it, or the `__call__` of its class, is such a function."""
     return question(function) or (not inspect.isroutine(function) and question(type(function).__call__))

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.producer.outboxes.rows import Row
@@ -42,6 +41,7 @@ from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import ARCHIVE_SUBJECT
 from runlore.wire.archived import ArchiveAnswer, ArchiveQuestion, Fate, StoredRange
 from runlore.wire.connect import connect
+from runlore.wire.failures import NATS_ERRORS
 
 if TYPE_CHECKING:
     from runlore.producer.sending.source import Source
@@ -79,7 +79,7 @@ class Delivery:
 
     async def __aexit__(self, *_: Any) -> None:
         assert self._connection
-        with contextlib.suppress(OSError, TimeoutError, nats.errors.Error):  # it is gone already
+        with contextlib.suppress(*NATS_ERRORS):  # it is gone already
             await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
 
     async def identify(self) -> KnownStream | None:

@@ -32,7 +32,7 @@ async def identify(sender: Sender) -> KnownStream | None:
     NoAnswerError.
     """
     try:
-        info = msgspec.json.decode(await sender.ask(f"$JS.API.STREAM.INFO.{STREAM_NAME}"))
+        info = msgspec.json.decode(await sender.ask_api(f"STREAM.INFO.{STREAM_NAME}"))
     except (ForbiddenError, NobodyError):
         return await _from_archive(sender)
     stream = _stream_in(info)
@@ -83,7 +83,7 @@ async def _reason(sender: Sender, info: dict[str, Any]) -> NoStreamError | Wrong
 
 async def _streams_on_our_subjects(sender: Sender) -> str:
     try:
-        data = await sender.ask("$JS.API.STREAM.NAMES", msgspec.json.encode({"subject": ALL_SUBJECTS}))
+        data = await sender.ask_api("STREAM.NAMES", msgspec.json.encode({"subject": ALL_SUBJECTS}))
     except (ForbiddenError, NobodyError):
         return ""
     return ", ".join(msgspec.json.decode(data).get("streams") or [])

@@ -1,4 +1,4 @@
-"""log.db: the append-only local copy of the stream. What happened, byte for byte; it never changes."""
+"""log.db: the append-only local copy of the stream, byte for byte. It never changes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from runlore.projector.archiving.saved_log import saved
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
-from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer
+from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer, wal_bytes
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.access import check_readable
 from runlore.store.audit.leaf import LeafCoder
+from runlore.store.database import Database
 from runlore.store.log_rows import LogRow, Received
 from runlore.store.log_tables import log_migrations, require_known_tables
-from runlore.store.sqlite import open_reader, sqlite
+from runlore.store.sqlite import log_error, open_reader, sqlite
 from runlore.wire.archived import Fate, StoredRange
 
 READ_BYTES = 32 * 1024 * 1024
@@ -66,7 +65,7 @@ class Archive:
 
     @classmethod
     def open(cls, path: Path, epoch: str) -> Archive:
-        """Open the log, or make it for the stream of this epoch. A log without a single row adopts it.
+        """Open the log, or create it for the stream of this epoch. A log without rows adopts the epoch.
 
         An older log keeps its own epoch: compare. Raises CorruptLogError, NewerSchemaError, FolderError.
         """
@@ -83,13 +82,13 @@ class Archive:
                 )
             return cls(path, db)
         except sqlite.DatabaseError as error:
-            raise _corrupt(path, error) from error
+            raise log_error(path, error) from error
 
     def append(self, messages: Sequence[Received]) -> None:
         """Store messages that follow the position without a hole, all or none.
 
-        A second message with an event ID of the log is stored as its duplicate, also when it says something else: then
-        it goes to quarantine when it is folded.
+        A second message with the ID of an event in the log is stored as a duplicate. If its content differs, it goes to
+        quarantine when it is folded.
         Raises CorruptLogError when they do not follow, or someone else moved the position.
         """
         if not messages:
@@ -136,7 +135,7 @@ class Archive:
         return LogRow(*row) if row else None
 
     def fate(self, stored: StoredRange) -> Fate:
-        """What became of acknowledged events. Positions alone do not tell: a stream that lost its end reuses them."""
+        """Return whether acknowledged events are archived, by ID: a stream that lost its end reuses positions."""
         if stored.last > self.position:
             return "pending"
         count = self._db.conn.execute(_STORED, (stored.first, stored.last, stored.first_id, stored.last_id)).fetchone()
@@ -147,8 +146,7 @@ class Archive:
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
-        wal = self._path.with_name(self._path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        return wal_bytes(self._path)
 
     def checkpoint(self) -> None:
         """Empty the write-ahead log into the file, unless a reader holds it: then try again later."""
@@ -180,7 +178,7 @@ class Archive:
         self.position, self.tree = position, tree
 
     def _append_one_by_one(self, messages: Sequence[Received]) -> tuple[int, int]:
-        """How many of them have the ID of an earlier event, and how many of those say something else."""
+        """Return how many of them have the ID of an earlier event, and how many of those have other content."""
         duplicates = conflicts = 0
         for message in messages:
             told = (message.subject, message.payload, message.event_id)
@@ -210,7 +208,7 @@ class ArchiveReader:
             require_known_tables(path, self._connection)
             self.epoch = _state(path, self._connection)[1]
         except sqlite.DatabaseError as error:
-            raise _corrupt(path, error) from error
+            raise log_error(path, error) from error
 
     @property
     def position(self) -> int:
@@ -230,7 +228,7 @@ class ArchiveReader:
         except sqlite.OperationalError:
             raise  # locked or a disk error: about the machine, not the data
         except sqlite.DatabaseError as error:
-            raise _corrupt(self._path, error) from error
+            raise log_error(self._path, error) from error
         return rows
 
     def at(self, position: int) -> LogRow | None:
@@ -260,7 +258,7 @@ def _state(path: Path, connection: sqlite.Connection) -> tuple[int, str]:
             raise
         row = None
     except sqlite.DatabaseError as error:
-        raise _corrupt(path, error) from error
+        raise log_error(path, error) from error
     if row is None:
         if _has_rows(connection):
             raise CorruptLogError(f"{path} has rows and has lost its position: `runlore audit verify` says more")
@@ -280,12 +278,3 @@ def _say_conflict(message: Received, first: int) -> None:
 def _has_rows(connection: sqlite.Connection) -> bool:
     there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log' AND type = 'table'").fetchone()
     return there is not None and connection.execute("SELECT 1 FROM log").fetchone() is not None
-
-
-def _corrupt(path: Path, error: Exception) -> Exception:
-    if isinstance(error, sqlite.OperationalError):
-        return error
-    return CorruptLogError(
-        f"{path} is damaged ({error}): keep a copy, move it away, and start the projector; it copies the "
-        "stream again from the start. Nothing was changed"
-    )

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
 from runlore.projector.archiving.archive import Archive
 from runlore.schemas.subjects import ARCHIVE_SUBJECT
 from runlore.wire.archived import ArchiveAnswer, ArchiveQuestion, Fate
+from runlore.wire.failures import NatsError
 from runlore.wire.stream import StreamInfo
 
 MOST_RANGES = 1024
@@ -43,5 +43,5 @@ class ArchiveService:
         fates: tuple[Fate, ...] = tuple(self._archive.fate(stored) for stored in question.ranges[:MOST_RANGES])
         archive, info = self._archive, self._info
         answer = ArchiveAnswer(archive.epoch, archive.position, info.replicas, info.domain, fates)
-        with contextlib.suppress(nats.errors.Error):  # the connection is gone: the relay asks again
+        with contextlib.suppress(NatsError):  # the connection is gone: the relay asks again
             await message.respond(msgspec.json.encode(answer))

@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import Callable
 
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.archive import Archive
@@ -21,7 +20,7 @@ from runlore.projector.archiving.patrol import Patrol
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES
 from runlore.projector.logs import get_log
-from runlore.projector.metrics import Metrics
+from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.settings import Settings
@@ -31,6 +30,7 @@ from runlore.store.private_files import read_struct, write_struct
 from runlore.store.records import ArchivedStream
 from runlore.wire.connect import connect
 from runlore.wire.destinations import server_key
+from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.stream import StreamIdentity
 
 WATCH_SECONDS = 1.0
@@ -39,7 +39,9 @@ WATCH_SECONDS = 1.0
 class ArchiveStage:
     """Copies the stream into log.db, connection after connection. `archived` is called after each commit."""
 
-    def __init__(self, settings: Settings, state: ServiceState, metrics: Metrics, archived: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, state: ServiceState, metrics: ProjectorMetrics, archived: Callable[[], None]
+    ) -> None:
         self._settings, self._data = settings, DataDir(settings.data_dir)
         self._state, self._metrics, self._archived = state, metrics, archived
         self._archive: Archive | None = None
@@ -50,7 +52,7 @@ class ArchiveStage:
         self._lost: LostLog | None = None
 
     def look_back(self) -> None:
-        """Look for traces of a log that is gone, before status.json is written again: it may be the only one."""
+        """Look for traces of a lost log before status.json is overwritten: that file may be the only one."""
         self._lost = lost_log(self._data)
         if self._lost is not None:
             self._state.archived = self._lost.position
@@ -86,7 +88,7 @@ class ArchiveStage:
             await self._read(connection, intake)
         finally:
             self._state.connected, self._intake = False, None
-            with contextlib.suppress(nats.errors.Error, OSError):
+            with contextlib.suppress(*NATS_ERRORS):
                 await connection.close()
 
     async def _checked(self, connection: NatsConnection) -> int:
@@ -111,10 +113,10 @@ class ArchiveStage:
         return archive.position
 
     def _tell_relays(self, epoch: str) -> None:
-        """Say in the folder which stream its events are archived from: a relay sends to no other of this server."""
-        said = ArchivedStream(epoch, server_key(self._settings))
-        if read_struct(self._data.archived_stream, ArchivedStream) != said:
-            write_struct(self._data.archived_stream, said)
+        """Write which stream this folder archives: a relay sends to no other stream of this server."""
+        stream = ArchivedStream(epoch, server_key(self._settings))
+        if read_struct(self._data.archived_stream, ArchivedStream) != stream:
+            write_struct(self._data.archived_stream, stream)
 
     async def _read(self, connection: NatsConnection, intake: Intake) -> None:
         assert self._archive is not None
@@ -153,7 +155,7 @@ class ArchiveStage:
         self._bound_wal(archive)
 
     async def _watch(self, connection: NatsConnection, epoch: str) -> None:
-        """Look at the stream's configuration again and again: an update may delete messages any time.
+        """Check the stream's configuration repeatedly: an update may delete messages at any time.
 
         And at the file: whoever removes it while it is open takes everything along that is written from then on.
         """

@@ -1,4 +1,4 @@
-"""The stream of an archive: found again at every start, and never made beside a log.db that has events."""
+"""The stream of an archive: found at every start, and never created if log.db already has events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def open_stream(connection: NatsConnection, settings: Settings, log: Path)
 
 
 async def require_stream(connection: NatsConnection, epoch: str | None = None) -> StreamInfo:
-    """The stream, which must be there, configured as it must be, and of this epoch.
+    """Return the stream, which must exist, have this epoch, and be configured as Runlore needs it.
 
     Raises StreamMismatchError, StreamDriftError, ServerUnavailableError.
     """
@@ -37,12 +37,12 @@ async def require_stream(connection: NatsConnection, epoch: str | None = None) -
     except NotFoundError:
         raise mismatch("the stream is gone: the server has none of that name") from None
     if epoch is not None and info.epoch is not None and info.epoch != epoch:
-        raise mismatch(f"the stream was made anew: its epoch is {info.epoch}, log.db has {epoch}")
+        raise mismatch(f"the stream was recreated: its epoch is {info.epoch}, log.db has {epoch}")
     require_no_drift(info)
     return info
 
 
 def _reaching(info: StreamInfo, position: int) -> StreamInfo:
     if info.last_seq < position:
-        raise mismatch(f"the stream lost its tail: it ends at position {info.last_seq}, log.db at {position}")
+        raise mismatch(f"the stream lost its tail: it ends at event {info.last_seq}, log.db at event {position}")
     return info

@@ -1,4 +1,4 @@
-"""Is this still the stream we archived? Asked on every connect, before reading on.
+"""Check on every connect, before reading on, that the stream is still the one that was archived.
 
 A damaged or rewound stream hands out its sequence numbers again; reading on would skip the new
 events in silence and mix two histories.
@@ -30,9 +30,9 @@ async def check_stream(
     Raises StreamMismatchError saying what differs and what to do.
     """
     if identity.epoch != epoch:
-        raise mismatch(f"the stream was made anew: its epoch is {identity.epoch}, log.db has {epoch}")
+        raise mismatch(f"the stream was recreated: its epoch is {identity.epoch}, log.db has {epoch}")
     if identity.last_seq < position:
-        raise mismatch(f"the stream lost its tail: it ends at position {identity.last_seq}, log.db at {position}")
+        raise mismatch(f"the stream lost its tail: it ends at event {identity.last_seq}, log.db at event {position}")
     if last is not None:
         _compare(last, await get_message(connection, last.position))
 
@@ -44,12 +44,12 @@ def mismatch(what: str) -> StreamMismatchError:
 
 def _compare(ours: LogRow, theirs: StoredMessage | None) -> None:
     if theirs is None:
-        raise mismatch(f"the stream lost the message at position {ours.position}, which log.db has")
+        raise mismatch(f"the stream lost event {ours.position}, which log.db has")
     found = (event_id_of(theirs.headers), theirs.subject, _digest(theirs.payload))
     if found != (ours.event_id, ours.subject, _digest(ours.payload)):
         raise mismatch(
-            f"the stream was rewritten: position {ours.position} holds event {found[0]} on {theirs.subject}, "
-            f"log.db has event {ours.event_id} on {ours.subject}"
+            f"the stream was rewritten: its event {ours.position} has ID {found[0]} and subject {theirs.subject}, "
+            f"in log.db it has ID {ours.event_id} and subject {ours.subject}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Copy a stream into a log.db of one's own: for a machine that has no archive."""
+"""Copy a stream into a new log.db, for a machine that has no archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nats.aio.client import Client as NatsConnection
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.holes import trailing_gap
 from runlore.projector.archiving.intake import Intake
-from runlore.projector.views.rebuild import Progress
+from runlore.projector.progress import Progress
 from runlore.schemas.errors import ServerUnavailableError, StreamDriftError
 from runlore.schemas.settings import Settings
 from runlore.store.log_rows import Gap, Received
@@ -57,7 +57,7 @@ async def _copy(settings: Settings, path: Path, until: int | None, progress: Pro
             while archive.position < last:
                 batch = await _next(intake, connection, archive.position)
                 if closed.is_set() or not batch:
-                    raise ServerUnavailableError(f"the connection to NATS was lost at position {archive.position}")
+                    raise ServerUnavailableError(f"the connection to NATS was lost after event {archive.position}")
                 if isinstance(batch, Gap):
                     archive.record_gap(batch.first, min(batch.last, last), batch.reason)
                 else:
@@ -73,7 +73,7 @@ async def _copy(settings: Settings, path: Path, until: int | None, progress: Pro
 
 
 async def _next(intake: Intake, connection: NatsConnection, position: int) -> list[Received] | Gap:
-    """What follows; a Gap up to the end when no message does."""
+    """Return the next messages, or a Gap up to the end if there are none."""
     waiting = asyncio.ensure_future(intake.batch())
     try:
         while not (await asyncio.wait({waiting}, timeout=IDLE_SECONDS))[0]:
@@ -85,4 +85,4 @@ async def _next(intake: Intake, connection: NatsConnection, position: int) -> li
 
 
 async def _ignore(error: Exception) -> None:
-    """What nats-py reports beside the way; the way itself notices what matters."""
+    """Ignore nats-py's asynchronous reports: errors that matter are raised where they happen."""

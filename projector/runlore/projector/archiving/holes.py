@@ -1,6 +1,6 @@
-"""Holes: positions that the stream has given away and does not hold any more.
+"""Holes: positions that the stream has assigned and no longer holds.
 
-A stream that lost messages says so in its counts, unless its server was stopped in the ordinary way: then it trusts
+The counts of a stream that lost messages show it, unless its server was stopped normally: then it trusts
 its index, counts messages that it can no longer read, and its consumers pass over them in silence (nats-server 2.15,
 measured). So counts are compared on every connect, some messages are read at once, and all of them by `scrub`.
 """
@@ -29,7 +29,7 @@ _KNOWN = "SELECT coalesce(sum(last - first + 1), 0) FROM gaps"
 
 
 async def trailing_gap(connection: NatsConnection, position: int) -> Gap | None:
-    """The positions after `position` when the stream has given some away and holds none of them.
+    """Return the positions after `position` if the stream has assigned some and holds none of them.
 
     No consumer tells of them: it only waits for the next message. Raises ServerUnavailableError, NotFoundError.
     """
@@ -40,7 +40,7 @@ async def trailing_gap(connection: NatsConnection, position: int) -> Gap | None:
 
 
 async def find_holes(connection: NatsConnection, log: sqlite.Connection, position: int) -> str | None:
-    """What the stream lost of the log's messages up to `position`, as counts and a few reads tell; None: nothing.
+    """Return what the stream lost of the log's messages up to `position`, judged by counts and a few reads, or None.
 
     `log`: a reader of log.db. Raises ServerUnavailableError.
     """
@@ -63,7 +63,7 @@ async def _lost(connection: NatsConnection, log: sqlite.Connection, position: in
     if not positions:
         return None
     count = sum(count for _, count in found)
-    return f"the stream lost {count:,} messages that log.db has, the first at position {min(positions):,}"
+    return f"the stream lost {count:,} messages that log.db has, the first is event {min(positions):,}"
 
 
 async def _spot_check(connection: NatsConnection, log: sqlite.Connection, position: int) -> str | None:
@@ -75,9 +75,9 @@ async def _spot_check(connection: NatsConnection, log: sqlite.Connection, positi
             continue
         found = await get_message(connection, at)
         if found is None:
-            return f"the stream lost the message at position {at:,}, which log.db has"
+            return f"the stream lost event {at:,}, which log.db has"
         if found.payload != bytes(row[0]):
-            return f"the stream's message at position {at:,} is not the one in log.db"
+            return f"event {at:,} of the stream is not the one in log.db"
     return None
 
 

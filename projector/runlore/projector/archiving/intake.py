@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.pull import HEARTBEAT, Pull, require_open
 from runlore.schemas.errors import ServerUnavailableError
 from runlore.store.log_rows import Gap, Received
 from runlore.wire.api import ApiError
+from runlore.wire.failures import NatsError, unavailable
 from runlore.wire.frames import Frames
 from runlore.wire.headers import keep_raw_headers
 from runlore.wire.stream import next_sequence
 
 BUFFER_MESSAGES = 8_192
 BUFFER_BYTES = 16 * 1024 * 1024
-"""Above either, nothing more is asked for; what was asked for before may still come on top."""
+"""Above either, no more messages are requested; those requested earlier may still arrive."""
 
 RESTART_PAUSE = 0.1
 
@@ -54,17 +54,17 @@ class Intake:
         self._wake.set()
 
     def resume(self) -> None:
-        """Before the next `batch`, when its caller was busy: the silence meanwhile was its own."""
+        """Call before the next `batch` after being busy, so that this time does not count as silence."""
         if self._pull is not None:
             self._pull.hear()
 
     def take_restarts(self) -> int:
-        """How many consumers had to be replaced since this was last asked."""
+        """Return how many consumers had to be replaced since this was last asked."""
         restarts, self._restarts = max(self._restarts, 0), min(self._restarts, 0)
         return restarts
 
     async def batch(self) -> list[Received] | Gap:
-        """What follows: at least one message, or a Gap; empty only after `interrupt`.
+        """Return the next messages: at least one, or a Gap; empty only after `interrupt`.
 
         Raises ServerUnavailableError when the connection or the consumer is lost for good.
         """
@@ -79,8 +79,8 @@ class Intake:
                     return gap
                 await self._ask()
                 await self._woken()
-        except (ApiError, nats.errors.Error) as error:
-            raise ServerUnavailableError(f"reading the stream failed: {error}") from error
+        except (ApiError, NatsError) as error:
+            raise unavailable(error, "reading the stream failed") from error
 
     async def close(self) -> None:
         """Stop listening."""
@@ -109,7 +109,7 @@ class Intake:
         if pull is not None and not (self._skipped_to or pull.broken or pull.silent()):
             return None
         if pull is not None and pull.broken:
-            await asyncio.sleep(RESTART_PAUSE)  # a server that stops says so just before it hangs up
+            await asyncio.sleep(RESTART_PAUSE)  # a stopping server reports it just before it closes the connection
             require_open(self._connection)
         gap = await self._confirmed() if self._skipped_to else None
         await self.close()
@@ -126,7 +126,7 @@ class Intake:
             return None  # a consumer may skip: ask once more before believing it
         following = await next_sequence(self._connection, first)
         if following is None or following <= first:
-            raise ServerUnavailableError(f"the stream holds position {first} but does not deliver it")
+            raise ServerUnavailableError(f"the stream holds event {first} but does not deliver it")
         self._next = following
         return Gap(first, following - 1, NOT_HELD)
 

@@ -1,7 +1,7 @@
-"""A folder whose log.db is gone: what is left that remembers it, and whether the stream can give it back.
+"""A folder whose log.db is gone: which files still tell how far it went, and whether the stream can restore it.
 
-log.db is never made again in silence: the stream may have lost what only log.db still had. It is copied again without
-asking only when the stream is seen to hold everything that the view knew.
+log.db is never recreated silently: the stream may have lost what only log.db still had. It is copied again without
+asking only if the stream holds everything that the view knew.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runlore.wire.stream import StreamInfo, get_message, stream_info
 
 
 class KnownView(NamedTuple):
-    """What a view says of the log it was folded from."""
+    """The log that a view was folded from, as the view recorded it."""
 
     file: str
     epoch: str
@@ -40,24 +40,24 @@ class LostLog(NamedTuple):
 
     path: Path
     position: int
-    told_by: str
-    """The file that says so."""
+    source: str
+    """The file that recorded this position."""
     view: KnownView | None
 
 
 def lost_log(data: DataDir) -> LostLog | None:
-    """What remembers a log that is gone; None when log.db is there, or when nothing says that it ever was."""
+    """Return what is known of a log that is gone; None if log.db is there, or no file says that it ever was."""
     if _has_events(data.log):
         return None
     view = max(map(_known, view_files(data)), key=lambda one: one.position if one else 0, default=None)
-    said: list[tuple[int, str]] = [(view.position, view.file)] if view is not None else []
+    positions: list[tuple[int, str]] = [(view.position, view.file)] if view is not None else []
     if (status := read_struct(data.status, ProjectorStatus)) is not None:
-        said.append((status.archived, data.status.name))
+        positions.append((status.archived, data.status.name))
     if (verified := read_struct(data.verified, LastVerify)) is not None:
-        said.append((verified.position, data.verified.name))
-    position, told_by = max(said, default=(0, ""))
+        positions.append((verified.position, data.verified.name))
+    position, source = max(positions, default=(0, ""))
     if position > 0:
-        return LostLog(data.log, position, told_by, view)
+        return LostLog(data.log, position, source, view)
     if data.checkpoint_key.exists():  # the projection folder was moved away, which is how a new history begins
         get_log().warning("a log was signed in this folder before, and is not here: a new one begins")
     return None
@@ -70,14 +70,14 @@ async def require_everything(connection: NatsConnection, lost: LostLog) -> None:
     """
     if (wrong := await _wrong(connection, lost)) is not None:
         raise CorruptLogError(
-            f"{lost.path} is missing or empty; {lost.told_by} says that it went to position {lost.position:,}. It is "
-            f"not made again from the stream, because {wrong}. Put log.db or the stream back from a backup. To begin a "
+            f"{lost.path} is missing or empty; {lost.source} says that it went up to event {lost.position:,}. It is "
+            f"not recreated from the stream, because {wrong}. Put log.db or the stream back from a backup. To begin a "
             f"new history with what the stream has, move {lost.path.parent} away"
         )
     get_log().error(
         "log.db was missing: it is copied again from the stream, which still has everything that the view knew",
         position=lost.position,
-        told_by=lost.told_by,
+        source=lost.source,
     )
 
 
@@ -88,19 +88,19 @@ async def _wrong(connection: NatsConnection, lost: LostLog) -> str | None:
         return "there is no stream"
     view = lost.view
     if view is None:
-        return "no view is left that says which stream it was a copy of"
+        return "no view is left that records which stream it was a copy of"
     if info.epoch != view.epoch:
         return f"this is another stream: its epoch is {info.epoch}, the view was folded from {view.epoch}"
     if info.last_seq < lost.position:
-        return f"the stream ends at position {info.last_seq:,}"
+        return f"the stream ends at event {info.last_seq:,}"
     if (holes := _holes(info)) > 0:
         return f"{holes:,} messages are missing from the stream"
     found = await get_message(connection, view.position)
     if found is None:
-        return f"the stream lost the message at position {view.position:,}"
+        return f"the stream lost event {view.position:,}"
     row = LogRow(found.sequence, event_id_of(found.headers), 0, found.subject, found.payload, None)
     if (row.event_id, row.digest) != (view.event_id, view.digest):
-        return f"the stream holds another event at position {view.position:,} than the view folded"
+        return f"event {view.position:,} of the stream is not the one in the view"
     return None
 
 
@@ -115,11 +115,11 @@ def _has_events(path: Path) -> bool:
     except NotFoundError:
         return False
     except CorruptLogError:
-        return True  # it is damaged, which is another matter: who opens it says so
+        return True  # it is damaged, which opening it reports
 
 
 def _known(path: Path) -> KnownView | None:
-    """What a view says; None when it cannot be read, or an older version made it."""
+    """Return the log that a view recorded; None if it cannot be read, or an older version made it."""
     try:
         with contextlib.closing(open_reader(path)) as view:
             row = view.execute("SELECT epoch, position, event_id, event_hash FROM view_state").fetchone()

@@ -1,7 +1,7 @@
 """The patrol: reads the whole stream once on every connect, and compares it with log.db.
 
-A server that was stopped in the ordinary way trusts its index when it starts again: it counts messages that it can
-no longer read, and passes over them in silence. Only reading them all tells.
+A server that was stopped normally trusts its index when it starts again: it counts messages that it can no longer
+read, and skips them silently. Only reading them all reveals that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections.abc import Sequence
 
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.holes import find_holes
@@ -24,12 +23,13 @@ from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.connect import connect
+from runlore.wire.failures import NATS_ERRORS
 
 SHARE = 0.1
-"""Of the time: the rest it rests, so that events that arrive are not delayed."""
+"""Share of the time spent reading; it sleeps for the rest, so that new events are not delayed."""
 PAUSE_SECONDS = 0.2
 
-WHAT_TO_DO = "log.db has them: stop the producers and `runlore up`, then `runlore stream restore` says what it does"
+WHAT_TO_DO = "log.db has them: stop the producers and `runlore up`, then `runlore stream restore` shows its plan"
 
 _ROWS = "SELECT position, event_id, payload FROM log WHERE position BETWEEN ? AND ?"
 
@@ -42,7 +42,7 @@ class Patrol:
         self._lost = 0
 
     async def walk(self, connection: NatsConnection, position: int) -> None:
-        """Look at counts and some messages over `connection`, then at every message over one of its own.
+        """Check counts and some messages over `connection`, then every message over a separate one.
 
         Ends early when NATS goes away: the next connect begins again.
         """
@@ -72,13 +72,13 @@ class Patrol:
                 await asyncio.sleep(max(PAUSE_SECONDS, (time.perf_counter() - started) * (1 / SHARE - 1)))
                 intake.resume()
         finally:
-            with contextlib.suppress(nats.errors.Error, OSError):
+            with contextlib.suppress(*NATS_ERRORS):
                 await connection.close()
 
     def _miss(self, rows: Sequence[tuple[int, object, object]]) -> None:
         self._lost += len(rows)
         if rows:
-            self._say(f"the stream lost {self._lost:,} messages that log.db has, among them position {rows[0][0]:,}")
+            self._say(f"the stream lost {self._lost:,} messages that log.db has, among them event {rows[0][0]:,}")
 
     def _compare(self, log: sqlite.Connection, batch: Sequence[Received]) -> None:
         rows = log.execute(_ROWS, (batch[0].position, batch[-1].position))
@@ -86,7 +86,7 @@ class Patrol:
         for message in batch:
             mine = ours.get(message.position)
             if mine is not None and mine != (message.event_id, message.payload):
-                self._say(f"the stream's message at position {message.position:,} is not the one in log.db")
+                self._say(f"event {message.position:,} of the stream is not the one in log.db")
                 return
 
     def _say(self, what: str) -> None:
@@ -96,7 +96,7 @@ class Patrol:
 
 
 async def _ignore(error: Exception) -> None:
-    """What matters is raised where it happens."""
+    """Ignore asynchronous reports: errors that matter are raised where they happen."""
 
 
 async def _closed() -> None:

@@ -1,4 +1,4 @@
-"""One ephemeral consumer, read by raw pull requests to an inbox of our own.
+"""One ephemeral consumer, read by raw pull requests to our own inbox.
 
 nats-py's own fetch makes a task, a timer and an ID for every message; this takes a third of the time.
 """
@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -19,7 +18,8 @@ from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.log_rows import Received
-from runlore.wire.api import api
+from runlore.wire.api import api, api_subject
+from runlore.wire.failures import NatsError
 from runlore.wire.frames import Frames
 from runlore.wire.headers import event_id_of, raw_headers
 
@@ -46,7 +46,7 @@ Sink = Callable[[Received, int], None]
 
 
 class Pull:
-    """One consumer from a start position on. `broken` says why it can no longer be trusted."""
+    """One consumer from a start position on. `broken` is the reason it can no longer be trusted."""
 
     def __init__(self, connection: NatsConnection, frames: Frames, sink: Sink, wake: Callable[[], None]) -> None:
         self._frames = frames
@@ -65,7 +65,7 @@ class Pull:
     async def start(self, first: int) -> None:
         """Make the consumer. Raises ServerUnavailableError, ApiError."""
         name = f"runlore-{new_id()}"
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM_NAME}.{name}"
+        self._subject = api_subject(self._connection, f"CONSUMER.MSG.NEXT.{STREAM_NAME}.{name}")
         # Without pending limits: nats-py drops what is over them. The open requests are the bound.
         self._subscription = await self._connection.subscribe(  # pyright: ignore[reportUnknownMemberType] -- Future without its type
             f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
@@ -102,17 +102,17 @@ class Pull:
             await self._connection.publish(self._subject, msgspec.json.encode(request), reply=inbox)
 
     def silent(self) -> bool:
-        """Whether an open request has brought neither message nor heartbeat for too long."""
+        """Return whether an open request has brought neither message nor heartbeat for too long."""
         return bool(self._requests) and self._time() - self._heard > SILENCE
 
     def hear(self) -> None:
-        """Start measuring silence anew, because we did not listen ourselves."""
+        """Restart the silence timer after a time in which we did not listen."""
         self._heard = self._time()
 
     async def stop(self) -> None:
         """Stop listening; the server forgets the consumer by itself."""
         if self._subscription is not None:
-            with contextlib.suppress(nats.errors.Error):  # it went with the connection
+            with contextlib.suppress(NatsError):  # it went with the connection
                 await self._subscription.unsubscribe()
 
     async def _on_message(self, message: Msg) -> None:

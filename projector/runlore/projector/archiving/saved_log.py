@@ -8,17 +8,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from runlore.projector.database import empty_wal
 from runlore.schemas.errors import CorruptLogError, RunloreError
+from runlore.store.database import Database
 from runlore.store.sqlite import sqlite
 
 _AGAIN = "Nothing is lost; start the projector again"
 
 
 def saved(path: Path, db: Database, misplaced: Sequence[Path], position: int) -> RunloreError:
-    """Save what an open log holds, up to its position; the error that says what happened and where it is now."""
+    """Save the content of an open log; return the error that says what happened and where the content is now."""
     if not path.parent.is_dir():
         return CorruptLogError(f"{path.parent} was removed while the projector ran, and log.db with it")
     if path not in misplaced:
@@ -31,13 +30,13 @@ def saved(path: Path, db: Database, misplaced: Sequence[Path], position: int) ->
     _sync(copy)
     if path.exists():
         return CorruptLogError(
-            f"another file was put in the place of {path} while the projector ran. What was archived, up to position "
+            f"another file was put in the place of {path} while the projector ran. What was archived, up to event "
             f"{position:,}, is in {copy}: move that file back to {path}, and start the projector again"
         )
     for suffix in ("-wal", "-shm"):  # those of the removed file: SQLite would replay them into the copy
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     copy.rename(path)
-    return RunloreError(f"{path} was removed while it was open; it was written back to position {position:,}. {_AGAIN}")
+    return RunloreError(f"{path} was removed while it was open; it was written back up to event {position:,}. {_AGAIN}")
 
 
 def _sync(path: Path) -> None:

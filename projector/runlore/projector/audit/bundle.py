@@ -93,7 +93,7 @@ def check_bundle(path: Path, trusted: Sequence[Verifier]) -> CheckedBundle:
         raise CorruptLogError(f"the checkpoint is of {checkpoint.origin}, the events are of {coder.origin}")
     for event in bundle.events:
         if not event.holds(coder, checkpoint):
-            raise CorruptLogError(f"the event at position {event.position} is not in the log of the checkpoint")
+            raise CorruptLogError(f"event {event.position} is not in the log of the checkpoint")
     return CheckedBundle(bundle, checkpoint, _check_since(bundle, since_note, checkpoint, trusted), verifier)
 
 

@@ -1,4 +1,4 @@
-"""What a bundle proves: the content of its bundle.json."""
+"""The content of a bundle's bundle.json."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FORMAT = "runlore bundle 1"
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """What is proved; the content of bundle.json, bytes as base64."""
+    """The content of bundle.json, bytes as base64."""
 
     format: str
     epoch: str

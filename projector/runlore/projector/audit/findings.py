@@ -1,4 +1,4 @@
-"""What verification reports."""
+"""Results of verification."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Literal
 
 import msgspec
 
-Place = Literal["log", "tree", "checkpoint", "stream", "view"]
+AuditPart = Literal["log", "tree", "checkpoint", "stream", "view"]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """The first thing that is wrong in one place, and where."""
+    """The first problem in one part, with its location."""
 
-    place: Place
+    place: AuditPart
     what: str
     position: int | None = None
     """The position in the log, if it has one."""
@@ -22,7 +22,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How the log compares with JetStream."""
+    """Result of comparing the log with JetStream."""
 
     compared: int
     """Messages compared byte by byte."""
@@ -30,13 +30,13 @@ class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
     stream_messages: int
     """All messages that the stream holds."""
     not_archived: int = 0
-    """How many of them come after the log's position."""
+    """Messages of the stream after the end of the log."""
     note: str | None = None
-    """Why the log may be behind, when that is worth a look and no proof of a fault."""
+    """Reason the log may be behind, if it is worth a look but not proof of a fault."""
 
 
 class VerifyReport(msgspec.Struct, kw_only=True):
-    """What was verified, and what is wrong; the content of `audit verify --json`."""
+    """Result of a verification; the content of `audit verify --json`."""
 
     log: str
     epoch: str
@@ -57,10 +57,10 @@ class VerifyReport(msgspec.Struct, kw_only=True):
     signed: int = 0
     """Leaves under the largest of them."""
     outside: int = 0
-    """How many of them came from outside the data folder."""
+    """Checkpoints that came from outside the data folder."""
     stream: StreamReport | None = None
     view: dict[str, str] | None = None
     """Canonical digest of each of the view's tables, as the log replays them."""
     not_compared: dict[str, str] = {}
-    """What was not compared (stream, view), and why."""
+    """Parts that were not compared (stream, view), with the reason."""
     problems: list[Problem] = []

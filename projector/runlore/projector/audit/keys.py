@@ -54,7 +54,7 @@ class Verifier(NamedTuple):
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
-        """Whether the key made this signature of the message."""
+        """Return whether the key made this signature of the message."""
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
         except InvalidSignature:

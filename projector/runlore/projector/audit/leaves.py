@@ -97,7 +97,7 @@ def _out_of_place(found: int, expected: int) -> LeafError:
 def _is_first_copy(
     connection: sqlite.Connection, position: int, event_id: bytes | None, first: int, content: tuple[bytes, bytes]
 ) -> bool:
-    """Whether the first event of this ID has the same content. Raises LeafError when it has not even the ID."""
+    """Return whether the first event of this ID has the same content. Raises LeafError when it has not even the ID."""
     found = connection.execute(_FIRST, (first,)).fetchone()
     if event_id is None or first >= position or found is None or found[:2] != (event_id, None):
         raise LeafError(position, f"the row claims to be a second copy of {first}, and is not")

@@ -40,7 +40,7 @@ class Prover:
             raise CorruptLogError(TAMPERED)
 
     def covers(self, position: int) -> bool:
-        """Whether the newest checkpoint speaks for a position."""
+        """Return whether the newest checkpoint covers a position."""
         return leaf_index(self._connection, position) < self.newest.checkpoint.size
 
     def event(self, position: int) -> ProvenEvent:

@@ -87,7 +87,7 @@ def _proof(event: ProvenEvent, coder: LeafCoder) -> Iterator[tuple[str, str]]:
 
 
 def _told(event: ProvenEvent) -> tuple[str, str, Iterable[tuple[str, str]]]:
-    """What kind of event, by whom, and its content as names and readable values."""
+    """Return the kind of event, its author, and its content as names and readable values."""
     try:
         decoded = decode_event(event.payload)
     except EventDecodeError as error:

@@ -1,4 +1,4 @@
-"""When the projector signs a checkpoint."""
+"""Signing checkpoints in the projector."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SignedLog(Protocol):
 
 
 class CheckpointWriter:
-    """Signs the log's tree now and then. Single-threaded, by the log's one writer.
+    """Signs the log's tree from time to time, in the thread of the log's one writer.
 
     The tree is committed before it is signed, and the size is the key of the checkpoint: a kill in between leaves
     a size without one, never a size with two roots.
@@ -42,14 +42,14 @@ class CheckpointWriter:
     def __init__(self, log: SignedLog, key: Path) -> None:
         """Raises SettingsError where the key's file holds none, CorruptLogError where the key that signed is gone."""
         self._log, self._key = log, key
-        # A key that cannot sign is said at the start, not when the first event has come.
+        # A key that cannot sign is reported at the start, not with the first event.
         self._signer: Signer | None = load_signer(key, log.coder.origin) if key.exists() else None
         self._size = log.checkpoint_size()
         if self._size > 0 and not key.exists():
             raise CorruptLogError(
                 f"{key} is missing, and log.db has checkpoints that were signed with it: put it back from a backup. If "
                 "it is lost for good, `runlore audit key --new` makes another one: hand out its public key; auditors "
-                "need the old one as well, for earlier checkpoints"
+                "also need the old one, for earlier checkpoints"
             )
         self._signed = float("-inf")  # the first new leaf is signed at once
 

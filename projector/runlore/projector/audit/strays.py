@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runlore.projector.audit.findings import Place, Problem
+from runlore.projector.audit.findings import AuditPart, Problem
 from runlore.store.audit.tree import BLOCK_LEVEL
 from runlore.store.sqlite import sqlite
 
@@ -10,12 +10,12 @@ from runlore.store.sqlite import sqlite
 class StrayError(Exception):
     """A row that no log has."""
 
-    def __init__(self, place: Place, what: str, position: int | None = None) -> None:
+    def __init__(self, place: AuditPart, what: str, position: int | None = None) -> None:
         self.problem = Problem(place=place, what=what, position=position)
         super().__init__(what)
 
 
-_STRAYS: tuple[tuple[Place, str, str], ...] = (
+_STRAYS: tuple[tuple[AuditPart, str, str], ...] = (
     ("log", "log", "SELECT position FROM log WHERE position < 1 OR position > :position"),
     ("log", "gaps", "SELECT first FROM gaps WHERE first < 1 OR last < first OR last > :position ORDER BY first"),
     ("log", "log_state", "SELECT id FROM log_state WHERE id <> 1 OR position < 0"),

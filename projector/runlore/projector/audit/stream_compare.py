@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
-import nats.errors
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.intake import Intake
 from runlore.projector.audit.findings import Problem, StreamReport
+from runlore.projector.progress import Progress
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
@@ -23,6 +22,7 @@ from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 from runlore.store.sqlite import sqlite
 from runlore.wire.connect import connect
+from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.stream import StreamInfo, get_message, next_sequence, stream_info
 
 SAMPLE = 200
@@ -37,13 +37,11 @@ STILL_SECONDS = 3.0
 STATUS_SECONDS = 10.0
 """A projector that runs writes its status more often."""
 
-Progress = Callable[[int, int], None]
-
 _ROWS = "SELECT position, subject, headers, payload FROM log WHERE position >= ? AND position <= ? ORDER BY position"
 _ROW = "SELECT position, subject, headers, payload FROM log WHERE position = ?"
 
 
-class _Row(NamedTuple):
+class _StreamRow(NamedTuple):
     position: int
     subject: bytes
     headers: bytes
@@ -72,7 +70,7 @@ async def compare_stream(
             report = msgspec.structs.replace(report, note=note)
         return report, problems
     finally:
-        with contextlib.suppress(nats.errors.Error, OSError):
+        with contextlib.suppress(*NATS_ERRORS):
             await connection.close()
 
 
@@ -102,7 +100,7 @@ async def _compare(
 async def _not_archived(
     connection: NatsConnection, log: sqlite.Connection, more: int, status: ProjectorStatus | None
 ) -> tuple[str | None, list[Problem]]:
-    """What to say of messages after the log's position: nothing when they are new and a projector runs."""
+    """Return a note or a problem about messages after the log's end; neither if they are new and a projector runs."""
     what = f"the stream has {more:,} more that are not archived"
     position = _position(log)
     if status is not None and status.archived > position:
@@ -129,14 +127,14 @@ def _position(log: sqlite.Connection) -> int:
 
 def _counts_differ(info: StreamInfo, position: int, epoch: str, report: StreamReport) -> Problem | None:
     if info.epoch != epoch:
-        return Problem(place="stream", what=f"the stream was made anew: its epoch is {info.epoch}, the log's {epoch}")
+        return Problem(place="stream", what=f"the stream was recreated: its epoch is {info.epoch}, the log's {epoch}")
     if info.last_seq < position:
-        what = f"the stream ends at position {info.last_seq}, the log at {position}"
+        what = f"the stream ends at event {info.last_seq}, the log at event {position}"
         return Problem(place="stream", what=what, position=info.last_seq + 1)
     # What came after the position has no holes in a stream that lost nothing.
     theirs = report.stream_messages - report.not_archived
     if theirs != report.log_messages:
-        what = f"up to position {position} the log has {report.log_messages} messages, the stream {theirs}"
+        what = f"up to event {position} the log has {report.log_messages} messages, the stream {theirs}"
         return Problem(place="stream", what=what)
     return None
 
@@ -152,8 +150,8 @@ async def _compare_sample(
         found = await get_message(connection, at)
         if found is None and row is None:
             continue  # both say that it is gone
-        theirs = _Row(at, found.subject.encode(), found.headers, found.payload) if found else None
-        _require_same(at, _Row(*row) if row else None, theirs)
+        theirs = _StreamRow(at, found.subject.encode(), found.headers, found.payload) if found else None
+        _require_same(at, _StreamRow(*row) if row else None, theirs)
         compared += 1
     return compared
 
@@ -186,24 +184,24 @@ async def _compare_all(
 def _compare_batch(log: sqlite.Connection, batch: list[Received]) -> int:
     if not batch:
         return 0
-    ours = {row[0]: _Row(*row) for row in log.execute(_ROWS, (batch[0].position, batch[-1].position))}
+    ours = {row[0]: _StreamRow(*row) for row in log.execute(_ROWS, (batch[0].position, batch[-1].position))}
     for message in batch:
-        theirs = _Row(message.position, message.subject.encode(), message.headers, message.payload)
+        theirs = _StreamRow(message.position, message.subject.encode(), message.headers, message.payload)
         _require_same(message.position, ours.get(message.position), theirs)
     return len(batch)
 
 
-def _require_same(position: int, ours: _Row | None, theirs: _Row | None) -> None:
+def _require_same(position: int, ours: _StreamRow | None, theirs: _StreamRow | None) -> None:
     if ours is None or theirs is None:
         who = "the log" if ours is None else "the stream"
         raise _Different(position, f"{who} does not hold this message, the other does")
-    for field, mine, its in zip(_Row._fields, ours, theirs, strict=True):
+    for field, mine, its in zip(_StreamRow._fields, ours, theirs, strict=True):
         if mine != its:
             raise _Different(position, f"{field} is not the same in the log and in the stream")
 
 
 async def _ignore(error: Exception) -> None:
-    """What matters is raised where it happens."""
+    """Ignore asynchronous reports: errors that matter are raised where they happen."""
 
 
 async def _closed() -> None:

@@ -1,4 +1,4 @@
-"""The trail of an entity: the position of everything that was ever said about it."""
+"""The trail of an entity: the positions of all events about it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Verify log.db: recompute its tree from raw bytes, and hold it against what is stored and what was signed.
+"""Verify log.db: recompute its tree from raw bytes, and compare it with the stored and the signed one.
 
 The tree in the file is never trusted. It serves to name the row that changed: the recomputed leaf hashes are compared
-with the stored ones, block by block. Whoever changes those as well is caught by the signed checkpoints.
+with the stored ones, block by block. Whoever changes those too is caught by the signed checkpoints.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import heapq
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from runlore.projector.audit.findings import Place, Problem, VerifyReport
+from runlore.projector.audit.findings import AuditPart, Problem, VerifyReport
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaves import LeafError, LeafKind, leaves
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CHECKPOINT_SECONDS
 from runlore.projector.audit.strays import StrayError, require_no_strays
+from runlore.projector.progress import Progress
 from runlore.schemas.errors import CorruptLogError
 from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint
 from runlore.store.audit.leaf import LeafCoder
@@ -25,23 +26,20 @@ from runlore.store.audit.merkle import HASH_BYTES
 from runlore.store.audit.tree import BLOCK, BLOCK_LEVEL, Tree, read_tree
 from runlore.store.sqlite import sqlite
 
-Progress = Callable[[int, int], None]
-"""Hears the verified position and the last one."""
-
 
 class _WrongError(Exception):
-    def __init__(self, place: Place, what: str, position: int | None = None) -> None:
+    def __init__(self, place: AuditPart, what: str, position: int | None = None) -> None:
         self.problem = Problem(place=place, what=what, position=position)
         super().__init__(what)
 
 
-class _Signed(Checkpoint):
+class _StoredCheckpoint(Checkpoint):
     """A checkpoint whose signature holds, and where it comes from."""
 
     source = "stored in log.db"
 
 
-class _Outside(_Signed):
+class _OutsideCheckpoint(_StoredCheckpoint):
     source = "from outside"
 
 
@@ -95,7 +93,7 @@ class _Verification:
         progress: Progress,
     ) -> None:
         self._connection, self._trusted, self._report, self._progress = connection, trusted, report, progress
-        self._outside = [_Outside(*one) for one in sorted(outside, key=lambda one: one.size) if one.size]
+        self._outside = [_OutsideCheckpoint(*one) for one in sorted(outside, key=lambda one: one.size) if one.size]
         self.good = 0
         self._tree, self._stored = Tree(), Tree()
         self._hashes: list[bytes] = []
@@ -155,7 +153,7 @@ class _Verification:
         connection.execute("COMMIT")
         return covered
 
-    def _checkpoints(self) -> Iterator[_Signed]:
+    def _checkpoints(self) -> Iterator[_StoredCheckpoint]:
         size = 0
         query = "SELECT size, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1"
         while row := self._connection.execute(query, (size,)).fetchone():
@@ -169,7 +167,7 @@ class _Verification:
                 raise _WrongError("checkpoint", f"the checkpoint stored for {size} leaves: {error}") from error
             if found.size != size:
                 raise _WrongError("checkpoint", f"the checkpoint stored for {size} leaves speaks of {found.size}")
-            yield _Signed(*found)
+            yield _StoredCheckpoint(*found)
 
     def _require_newer(self, size: int) -> None:
         """A checkpoint beyond the tree we began with is fine only when the log has grown meanwhile."""
@@ -178,7 +176,7 @@ class _Verification:
             what = f"a stored checkpoint speaks of {size} leaves, the log has {now}: it was cut, and its tree with it"
             raise _WrongError("checkpoint", what, self._report.position + 1)
 
-    def _check(self, checkpoint: _Signed, origin: str, position: int) -> None:
+    def _check(self, checkpoint: _StoredCheckpoint, origin: str, position: int) -> None:
         """Compare the root of the leaves so far with a signed one."""
         name = f"the checkpoint of {checkpoint.size} leaves {checkpoint.source}"
         if checkpoint.origin != origin:
@@ -227,7 +225,7 @@ class _Verification:
         row = self._connection.execute("SELECT hashes FROM tree_leaves WHERE block = ?", (block,)).fetchone()
         return bytes(row[0]) if row else b""
 
-    def _finish(self, checkpoint: _Signed | None, covered: int) -> None:
+    def _finish(self, checkpoint: _StoredCheckpoint | None, covered: int) -> None:
         self._compare()
         report = self._report
         tree = self._tree.grown(self._hashes).tree

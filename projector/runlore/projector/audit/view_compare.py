@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
-from runlore.projector.views.digest import Snapshot
-from runlore.projector.views.rebuild import Progress, fold_log
+from runlore.projector.progress import Progress
+from runlore.projector.views.digest import ViewSnapshot
+from runlore.projector.views.rebuild import fold_log
 from runlore.projector.views.search_index import sync_search
 from runlore.projector.views.view import View
 from runlore.schemas.errors import CorruptLogError
@@ -20,14 +21,14 @@ from runlore.store.sqlite import open_raw_reader, open_reader, sqlite
 from runlore.store.view_tables import TABLES
 
 
-class _Rows(NamedTuple):
+class _Table(NamedTuple):
     table: str
     names: list[str]
     key: list[str]
     query: str
 
 
-_SEARCH = _Rows(
+_SEARCH = _Table(
     "search",
     ["entity_id", "path_id", "key", "text", "grams"],
     ["entity_id", "path_id"],
@@ -40,8 +41,8 @@ def compare_view(
 ) -> tuple[dict[str, str], list[Problem]]:
     """The canonical digest of each table as the log replays it, and the first wrong row of the live view, if any.
 
-    Compares a copy of the live view, so that it may go on meanwhile; both lie in a temporary folder. `progress` hears
-    of the replay, `tables` of the comparison. Raises NotFoundError when none was made yet.
+    Compares a copy of the live view, so that it may go on meanwhile; both lie in a temporary folder. `progress` is
+    called during the replay, `tables` during the comparison. Raises NotFoundError when none was made yet.
     """
     try:
         live = data.current_view()
@@ -67,14 +68,12 @@ def compare_view(
             else:
                 problem = _search_difference(scratch, copy)
         except sqlite.DatabaseError as error:
-            return {}, [
-                Problem(place="view", what=f"{live.name} is damaged ({error}): `runlore rebuild` makes it anew")
-            ]
+            return {}, [Problem(place="view", what=f"{live.name} is damaged ({error}): `runlore rebuild` recreates it")]
         return wanted, [problem] if problem else []
 
 
 def _ahead(view: int, log: int) -> Problem:
-    what = f"the view stands at position {view}, the log ends at {log}: rebuild it"
+    what = f"the view is at event {view}, the log ends at event {log}: rebuild it"
     return Problem(place="view", what=what, position=log + 1)
 
 
@@ -89,7 +88,7 @@ def _copied(live: Path, copy: Path) -> int:
 
 
 def _digests(wanted: Path, found: Path, progress: Progress | None) -> tuple[dict[str, str], dict[str, str]]:
-    with contextlib.closing(Snapshot(wanted)) as ours, contextlib.closing(Snapshot(found)) as theirs:
+    with contextlib.closing(ViewSnapshot(wanted)) as ours, contextlib.closing(ViewSnapshot(found)) as theirs:
         total = ours.rows() + theirs.rows()
         done = 0
 
@@ -146,15 +145,15 @@ def _search_difference(wanted: Path, found: Path) -> Problem | None:
     return problem
 
 
-def _rows_of(path: Path, table: str) -> _Rows:
+def _rows_of(path: Path, table: str) -> _Table:
     """All rows of a table in primary key order."""
     with contextlib.closing(open_reader(path)) as connection:
         columns = connection.execute(f"SELECT name, pk FROM pragma_table_info('{table}')").fetchall()
     key = [name for name, order in sorted(columns, key=lambda column: column[1]) if order]
-    return _Rows(table, [name for name, _ in columns], key, f"SELECT * FROM {table} ORDER BY {', '.join(key)}")
+    return _Table(table, [name for name, _ in columns], key, f"SELECT * FROM {table} ORDER BY {', '.join(key)}")
 
 
-def _first_difference(wanted: Path, found: Path, rows: _Rows) -> Problem | None:
+def _first_difference(wanted: Path, found: Path, rows: _Table) -> Problem | None:
     """Walk both in the order of the key to the first row that is not the same."""
     with contextlib.closing(open_raw_reader(wanted)) as ours, contextlib.closing(open_raw_reader(found)) as theirs:
         for ours_row, theirs_row in zip_longest(ours.execute(rows.query), theirs.execute(rows.query)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
-from runlore.projector.fold.rows import REMOVED, Rows
+from runlore.projector.fold.rows import REMOVED, ViewRows
 from runlore.schemas.paths import PathParts
 from runlore.store.cells import Cell, to_cell
 
@@ -15,7 +15,7 @@ FlatKey = tuple[str, tuple[int, ...], Sequence[Cell]]
 """A key, the path IDs of its leaves, and their cells."""
 
 
-def flatten(rows: Rows, metadata: dict[str, Any]) -> list[FlatKey]:
+def flatten(rows: ViewRows, metadata: dict[str, Any]) -> list[FlatKey]:
     """The leaves of every key; a dict that is not empty is a group, everything else a leaf."""
     flat: list[FlatKey] = []
     for key, value in metadata.items():
@@ -30,7 +30,7 @@ def _is_group(value: Any) -> TypeGuard[dict[str, Any]]:
     return type(value) is dict and bool(value)
 
 
-def _flatten_group(rows: Rows, key: str, group: dict[str, Any]) -> FlatKey:
+def _flatten_group(rows: ViewRows, key: str, group: dict[str, Any]) -> FlatKey:
     if any(map(_is_group, group.values())):
         leaves = list(_leaves((key,), group))
         ids = tuple([rows.path_id("metadata", parts) for parts, _ in leaves])
@@ -46,7 +46,7 @@ def _leaves(path: PathParts, group: dict[str, Any]) -> Iterator[tuple[PathParts,
             yield (*path, name), value
 
 
-def log(rows: Rows, entity_id: int, flat: list[FlatKey], position: int) -> None:
+def log(rows: ViewRows, entity_id: int, flat: list[FlatKey], position: int) -> None:
     """`dict.update` at the top level: each key gets its new leaves, what it no longer has is removed."""
     leaves, pending = rows.leaves(entity_id), rows.pending
     add, add_odd = pending.leaves.append, pending.odd_leaves.append
@@ -64,12 +64,12 @@ def log(rows: Rows, entity_id: int, flat: list[FlatKey], position: int) -> None:
                 add_odd((entity_id, path_id, position, kind, value, text))
 
 
-def _remove(rows: Rows, entity_id: int, path_ids: set[int], position: int) -> None:
+def _remove(rows: ViewRows, entity_id: int, path_ids: set[int], position: int) -> None:
     for path_id in path_ids:
         rows.pending.add_leaf(entity_id, path_id, position, REMOVED)
 
 
-def merge(rows: Rows, entity_id: int, metadata: dict[str, Any], position: int) -> None:
+def merge(rows: ViewRows, entity_id: int, metadata: dict[str, Any], position: int) -> None:
     """Like `log`, but a group's names that are not given again stay."""
     leaves = rows.leaves(entity_id)
     for flat in flatten(rows, metadata):
@@ -89,11 +89,11 @@ def merge(rows: Rows, entity_id: int, metadata: dict[str, Any], position: int) -
 
 
 def _stays(path: PathParts, given: dict[str, Any]) -> bool:
-    """Whether merging these names into a group leaves one of its leaves as it is."""
+    """Return whether merging these names into a group leaves one of its leaves as it is."""
     return len(path) > 1 and path[1] not in given
 
 
-def retract(rows: Rows, entity_id: int, paths: tuple[tuple[str, ...], ...], reason: str, position: int) -> None:
+def retract(rows: ViewRows, entity_id: int, paths: tuple[tuple[str, ...], ...], reason: str, position: int) -> None:
     """End every live leaf at or below the paths; `reason` becomes the value of the ended row."""
     leaves = rows.leaves(entity_id)
     ended: Cell = ("retracted", reason, None)

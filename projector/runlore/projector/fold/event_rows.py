@@ -1,11 +1,11 @@
-"""Rows about the events themselves: who said what, when, and from where."""
+"""Rows about the events themselves: their authors, times and producers."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
 
-from runlore.projector.fold.pending import Pending, Row, next_id
+from runlore.projector.fold.pending import Pending, SqlRow, next_id
 from runlore.projector.fold.projection import Reads, Recorded
 from runlore.schemas.events import Actor, event_type
 
@@ -14,8 +14,8 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
-class Producer:
-    """What one producer has sent so far, by its own numbers."""
+class ProducerCount:
+    """Progress of one producer, by its own sequence numbers."""
 
     __slots__ = ("first_position", "highest_seq", "last_position", "late", "name", "producer_id", "seen")
 
@@ -49,13 +49,13 @@ class EventRows:
     def forget_all(self) -> None:
         """Empty the caches; what they hold that is not written is dropped."""
         self._actors: dict[Actor, int] = {}
-        self._producers: dict[str, Producer] = {}
+        self._producers: dict[str, ProducerCount] = {}
         self._touched: set[str] = set()
         self._next_actor = next_id(self._reads, "actors", "actor_id")
         self._next_producer = next_id(self._reads, "producers", "producer_id")
 
-    def take_touched(self) -> list[Row]:
-        """The new rows of the producers that were heard since this was last asked."""
+    def take_touched(self) -> list[SqlRow]:
+        """Return the new rows of the producers with events since the last call."""
         rows = [self._producers[name].row() for name in sorted(self._touched)]
         self._touched.clear()
         return rows
@@ -89,16 +89,16 @@ class EventRows:
             self._actors[actor] = found
         return found
 
-    def _producer(self, name: str, position: int) -> Producer:
+    def _producer(self, name: str, position: int) -> ProducerCount:
         """A producer's numbers; the caller counts on it, and it is written with the batch."""
         self._touched.add(name)
         found = self._producers.get(name)
         if found is None:
             row = self._reads.execute("SELECT * FROM producers WHERE producer = ?", (name,)).fetchone()
             if row is not None:
-                found = Producer(*row)
+                found = ProducerCount(*row)
             else:
-                found = Producer(self._next_producer, name, position, position, 0, 0, 0)
+                found = ProducerCount(self._next_producer, name, position, position, 0, 0, 0)
                 self._next_producer += 1
             self._producers[name] = found
         return found

@@ -7,8 +7,6 @@ import gc
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
 from runlore.projector.database import DataErrors, MachineErrors
 from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.codec import decode_event
@@ -16,6 +14,7 @@ from runlore.schemas.errors import CorruptLogError, EventDecodeError, RunloreErr
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 from runlore.schemas.validity import check_event
+from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 
 _MOVE = """UPDATE view_state SET position = ?, recorded_us = ?, event_id = ?, event_hash = ?
@@ -27,7 +26,7 @@ _CONFLICT = (
 
 
 class FoldResult(NamedTuple):
-    """What one batch came to."""
+    """Result of one batch."""
 
     folded: int
     quarantined: int
@@ -61,7 +60,7 @@ class Fold:
         return self._one_by_one(batch)
 
     def _one_by_one(self, batch: Sequence[LogRow]) -> FoldResult:
-        """Fold the rows of a failed batch each for itself, to find those that fail."""
+        """Fold the rows of a failed batch one by one, to find those that fail."""
         results = [self._alone(row) for row in batch]
         return FoldResult(
             sum(result.folded for result in results),
@@ -88,15 +87,15 @@ class Fold:
 
     def _transact(self, batch: Sequence[LogRow], fold_error: str | None = None) -> FoldResult:
         with self._db.atomic():
-            stand = _stand(self._db)
-            recorded_us, result = self._apply(batch, stand[1], fold_error)
+            state = _read_state(self._db)
+            recorded_us, result = self._apply(batch, state[1], fold_error)
             self._write(self._batch.take(), self._take_quarantined())
-            self._move(stand[0], batch[0].position, batch[-1], recorded_us)
+            self._move(state[0], batch[0].position, batch[-1], recorded_us)
         self._batch.trim()
         return result
 
     def _apply(self, batch: Sequence[LogRow], recorded_us: int, fold_error: str | None) -> tuple[int, FoldResult]:
-        """Let the projection see every event of the batch; the log's clock after it, and what it came to."""
+        """Apply the projection to every event of the batch; return the log's clock after it, and the result."""
         held, apply = self._batch, self._projection.apply
         folded = 0
         for row in batch:
@@ -126,10 +125,10 @@ class Fold:
         self._db.conn.executemany("INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?)", quarantined)
 
     def _move(self, before: int, first: int, last: LogRow, recorded_us: int) -> None:
-        """Move the position, which is the fence: nobody else may have moved it. What is there says of which history."""
+        """Move the position, which is the fence: nobody else may have moved it."""
         moved = self._db.conn.execute(_MOVE, (last.position, recorded_us, last.event_id, last.digest, before, first))
         if moved.rowcount != 1:
-            raise CorruptLogError(f"the view stands at {before}, the batch starts at {first}")
+            raise CorruptLogError(f"the view is at position {before}, the batch starts at {first}")
 
     def _decode(self, row: LogRow) -> tuple[Event | None, str, str]:
         try:
@@ -150,8 +149,8 @@ class Fold:
         return event, "fold", ""
 
 
-def _stand(db: Database) -> tuple[int, int]:
-    """Position and the log's clock there."""
+def _read_state(db: Database) -> tuple[int, int]:
+    """Return the view's position and the log's clock there."""
     position, recorded_us = db.conn.execute("SELECT position, recorded_us FROM view_state").fetchone()
     return int(position), int(recorded_us)
 

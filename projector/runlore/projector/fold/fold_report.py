@@ -1,4 +1,4 @@
-"""What the fold process tells the service, a line of JSON each time."""
+"""Reports of the fold process to the service, one line of JSON each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class FoldReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the fold did since its last report, or why it ended."""
+    """Work of the fold since its last report, or the reason it ended."""
 
     folded: int = 0
     """The view's position."""

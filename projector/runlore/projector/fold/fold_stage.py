@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from runlore.projector.fold.fold_report import FoldReport
-from runlore.projector.metrics import Metrics
+from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas import errors
 from runlore.schemas.errors import RunloreError
@@ -20,7 +20,6 @@ from runlore.store.folder import DataDir
 
 _PROGRAM = """
 import sys
-sys.modules["pandas"] = None  # sqlite-utils loads it where it finds it: half a second and 40 MB for nothing
 from runlore.projector.fold.fold_worker import main
 sys.exit(main())
 """
@@ -29,9 +28,11 @@ _decode = msgspec.json.Decoder(FoldReport).decode
 
 
 class FoldStage:
-    """One fold process. When it ends by itself, `failure` says why, and `on_failure` is called."""
+    """One fold process. When it ends by itself, `failure` is the reason, and `on_failure` is called."""
 
-    def __init__(self, data: DataDir, state: ServiceState, metrics: Metrics, on_failure: Callable[[], None]) -> None:
+    def __init__(
+        self, data: DataDir, state: ServiceState, metrics: ProjectorMetrics, on_failure: Callable[[], None]
+    ) -> None:
         self._data, self._state, self._metrics, self._on_failure = data, state, metrics, on_failure
         self._process: subprocess.Popen[bytes] | None = None
         self._listener: threading.Thread | None = None

@@ -1,6 +1,6 @@
 """The fold process: folds log.db into the live view, while live and while catching up alike.
 
-A process of its own, because SQLite hands the interpreter lock over at every row: archive and fold as
+It is a separate process, because SQLite hands the interpreter lock over at every row: archive and fold as
 threads of one process spend a quarter of their time passing it back and forth (measured).
 
 It reads wake-ups from stdin, whose end means stop, and writes a FoldReport a line to stdout.
@@ -25,7 +25,7 @@ from runlore.projector.fold.fold_report import FoldReport
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.standby import end_holder
 from runlore.projector.views.fitness import AheadError, UnfitError, damage_is_unfit, live_view
-from runlore.projector.views.generations import make_current, remove_old_views, turn
+from runlore.projector.views.generations import make_current, remove_old_views, view_lock
 from runlore.projector.views.look_through import LookThrough, Rebuilds
 from runlore.projector.views.rebuild import BATCH, rebuild_view
 from runlore.projector.views.view import View
@@ -48,7 +48,7 @@ Say = Callable[[FoldReport], None]
 
 
 class FoldWorker:
-    """Folds until stopped, and says so after every batch."""
+    """Folds until stopped, and reports every batch."""
 
     def __init__(self, data: DataDir, say: Say) -> None:
         self._data, self._say = data, say
@@ -57,7 +57,7 @@ class FoldWorker:
         self._indexed = time.monotonic()
         self._checkpointed = 0.0
         self._unfit: UnfitError | None = None
-        """Why the view that was folded last cannot be folded on."""
+        """Reason the last view cannot be folded further."""
         self._rebuilds = Rebuilds()
 
     def wake(self) -> None:
@@ -110,7 +110,7 @@ class FoldWorker:
                 self._rebuild(str(error))
 
     def _caught_up(self, log: ArchiveReader, position: int) -> bool:
-        """Wait for as long as log.db grows: when it comes to the view's position, readers need no other view."""
+        """Wait while log.db grows: once it reaches the view's position, no rebuild is needed."""
         before, since = log.position, time.monotonic()
         while before < position and time.monotonic() - since < AHEAD_SECONDS:
             self._wake.clear()
@@ -150,7 +150,7 @@ class FoldWorker:
             self._wake.clear()
             rows = log.read(position, BATCH)
             started = time.perf_counter()
-            with turn(self._data):
+            with view_lock(self._data):
                 if not self._is_live(view):
                     return
                 result = view.fold(rows) if rows else None
@@ -166,7 +166,7 @@ class FoldWorker:
             )
 
     def _is_live(self, view: View) -> bool:
-        """Whether readers come to this view; if CURRENT names none, it is told so again. Raises UnfitError."""
+        """Return whether this view is live; if CURRENT names none, write it again. Raises UnfitError."""
         if self._unfit is not None:
             raise self._unfit
         if not view.in_place():

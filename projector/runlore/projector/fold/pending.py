@@ -2,7 +2,7 @@
 
 Binding None or bytes makes Python's sqlite3 look for an adapter first: 1.6 µs a value, against 0.1 µs for a number or
 text (measured; it was two thirds of the fold's time in SQLite). So every statement here leaves out the columns that are
-NULL, and the rare rows that need them have statements of their own.
+NULL, and the rare rows that need them have separate statements.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PlainRow = tuple[int, int, int, str, Any]
 OddRow = tuple[int, int, int, str, Any, str | None]
 """The same for a value that is NULL or a BLOB, with its readable text."""
 
-Row = tuple[Any, ...]
+SqlRow = tuple[Any, ...]
 
 _INSERTS = {
     "entities": "INSERT INTO entities VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -39,13 +39,13 @@ CHUNK = 500
 
 
 class Taken(NamedTuple):
-    """Rows that leave the fold's hands together, to be written in key order."""
+    """Rows of one batch, to be written in key order."""
 
-    rows: dict[str, list[Row]]
+    rows: dict[str, list[SqlRow]]
     leaves: list[PlainRow]
     odd_leaves: list[OddRow]
     links: list[tuple[int, int]]
-    producers: list[Row]
+    producers: list[SqlRow]
 
     def write(self, connection: sqlite.Connection) -> None:
         """Write everything into the open transaction."""
@@ -73,13 +73,13 @@ class Taken(NamedTuple):
 
 
 class Pending:
-    """What is not yet in the file."""
+    """Rows that are not yet in the file."""
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
-        self.rows: dict[str, list[Row]] = {name: [] for name in _INSERTS}
+        self.rows: dict[str, list[SqlRow]] = {name: [] for name in _INSERTS}
         self.leaves: list[PlainRow] = []
         """New rows of history; an event adds at most one for each entity and path, here or in `odd_leaves`."""
         self.odd_leaves: list[OddRow] = []
@@ -100,7 +100,7 @@ class Pending:
         """Drop everything: the batch failed."""
         self._begin()
 
-    def take(self, producers: list[Row]) -> Taken:
+    def take(self, producers: list[SqlRow]) -> Taken:
         """Everything that is pending, and the new rows of `producers`; what comes from now on is the next batch's."""
         for (entity_id, path_id, position), cell in self.fields.items():
             self.add_leaf(entity_id, path_id, position, cell)
@@ -109,7 +109,7 @@ class Pending:
         return taken
 
 
-def _insert_many(connection: sqlite.Connection, into: str, width: int, rows: Sequence[Row]) -> None:
+def _insert_many(connection: sqlite.Connection, into: str, width: int, rows: Sequence[SqlRow]) -> None:
     """Insert rows of `width` columns, many with each statement."""
     one = f"({', '.join('?' * width)})"
     whole = len(rows) // CHUNK * CHUNK

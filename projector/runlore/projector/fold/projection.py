@@ -1,4 +1,4 @@
-"""Projection: what one read model makes of the log, as one small function per kind of fact.
+"""Projection: a read model of the log, defined by one small function per kind of fact.
 
 A projection is a pure function of the ordered log: no clock, no randomness, no network, and nothing that depends on
 where a batch ends. Then its file can be thrown away and comes back the same.
@@ -26,23 +26,23 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class Reads(Protocol):
-    """Where a projection's functions look things up: the file's connection, or one that waits for its writer."""
+    """Lookups for a projection's functions: the file's connection, or one that waits for its writer."""
 
     def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
 
 
 class Batch(Protocol):
-    """What stands between a projection's functions and its file while a batch is folded."""
+    """Pending writes of a projection's functions while a batch is folded."""
 
     def take(self) -> Callable[[Any], None]:
-        """What is held back, as a function that writes it into a connection's open transaction."""
+        """Return the pending writes as a function that applies them in a connection's open transaction."""
         ...
 
     def abandon(self) -> None:
-        """The batch failed: forget what it did."""
+        """Discard the pending writes of a failed batch."""
 
     def trim(self) -> None:
-        """Between batches: let go of memory."""
+        """Free memory between batches."""
 
 
 class Direct:
@@ -60,7 +60,7 @@ class Direct:
 
 
 class Projection:
-    """Base of all projections. Subclass it, say `name`, `version` and `tables`, and mark a function per fact:
+    """Base of all projections. Subclass it, set `name`, `version` and `tables`, and mark a function per fact:
 
         class Stages(Projection):
             name, version = "stages", 1
@@ -77,7 +77,7 @@ class Projection:
     name: ClassVar[str]
     """Names the file; lower-case letters, digits and dashes."""
     version: ClassVar[int]
-    """Raise it with every change to what is written: the file of another version is made anew."""
+    """Raise it with every change to what is written: a file of another version is rebuilt."""
     tables: ClassVar[str]
     """SQL statements that make the tables, separated by semicolons at line ends."""
     functions: ClassVar[dict[type[Fact], Callable[..., None]]] = {}
@@ -87,7 +87,7 @@ class Projection:
         cls.functions = {**cls.functions, **own}
 
     def begin(self, reads: Reads) -> Batch:
-        """What the functions of this projection work on while a file is open."""
+        """Return the object that this projection's functions write to while a file is open."""
         return Direct(reads)
 
     def apply(self, batch: Any, at: Recorded) -> None:

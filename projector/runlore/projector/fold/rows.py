@@ -1,4 +1,4 @@
-"""Rows of the view: what the fold reads of earlier batches, and what it will write with this one.
+"""Rows of the view: those of earlier batches that the fold reads, and those it will write with this one.
 
 Everything the fold looks up goes through the caches here. Within a batch they hold whatever is not yet in
 the file, so they are emptied only between batches.
@@ -15,7 +15,7 @@ from runlore.projector.fold.pending import Pending, next_id
 from runlore.projector.fold.projection import Reads
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
-from runlore.store.cells import Cell, from_cell, to_cell
+from runlore.store.cells import ENDED, ENDED_SQL, Cell, from_cell, to_cell
 from runlore.store.sqlite import sqlite
 
 MAX_CACHED_ENTITIES = 50_000
@@ -30,13 +30,13 @@ Leaves = dict[str, tuple[int, ...]]
 REMOVED: Cell = ("removed", None, None)
 
 
-class Rows:
+class ViewRows:
     """The view's rows as one batch sees and changes them."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self.pending = Pending()
-        self.said = EventRows(reads, self.pending)
+        self.events = EventRows(reads, self.pending)
         self._forget_all()
 
     # -- caches ------------------------------------------------------------------------------------
@@ -75,18 +75,18 @@ class Rows:
         """Between batches: empty the caches when they have grown large."""
         if len(self._entities) > MAX_CACHED_ENTITIES or len(self._path_ids) + len(self._group_ids) > MAX_CACHED_PATHS:
             self._forget_all()
-            self.said.forget_all()
+            self.events.forget_all()
 
     def abandon(self) -> None:
         """Drop everything that was not written."""
         self.pending.abandon()
         self._forget_all()
-        self.said.forget_all()
+        self.events.forget_all()
 
     def take(self) -> Callable[[sqlite.Connection], None]:
-        """What is pending, as a function that writes it."""
+        """Return the pending rows as a function that writes them."""
         self._begin_batch()
-        return self.pending.take(self.said.take_touched()).write
+        return self.pending.take(self.events.take_touched()).write
 
     # -- entities ----------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class Rows:
         if found is None:
             rows = self._reads.execute(
                 "SELECT p.key, h.path_id FROM heads h JOIN paths p USING (path_id) WHERE h.entity_id = ?"
-                " AND p.scope = 'metadata' AND h.type NOT IN ('removed', 'retracted') ORDER BY h.path_id",
+                f" AND p.scope = 'metadata' AND h.type NOT IN {ENDED_SQL} ORDER BY h.path_id",
                 (entity_id,),
             )
             leaves: Leaves = {}
@@ -226,7 +226,7 @@ class Rows:
         return found
 
     def set_field(self, entity_id: int, name: str, value: Any, position: int) -> None:
-        """Set what Runlore knows of an entity; None ends the field if it is there."""
+        """Set a field of an entity; None ends the field if it is there."""
         path_id = self.path_id("field", (name,))
         if value is None and self.field(entity_id, name) is None:
             return
@@ -238,14 +238,14 @@ class Rows:
         path_id = self.path_id("field", (name,))
         if (entity_id, path_id) not in self._fields:
             row = self._one("SELECT type, value FROM heads WHERE entity_id = ? AND path_id = ?", (entity_id, path_id))
-            live = bool(row) and row[0] not in ("removed", "retracted")
+            live = bool(row) and row[0] not in ENDED
             self._fields[entity_id, path_id] = from_cell(row[0], row[1]) if live else None
         return self._fields[entity_id, path_id]
 
     # -- links ---------------------------------------------------------------------------------------
 
     def link(self, source: int, relation: str, target: int, position: int, since: int = 0) -> None:
-        """Say that `source` relates to `target`, unless that is what `linked` already finds."""
+        """Link `source` to `target`, unless `linked` finds that link already."""
         _, kind, _, name, _ = self.entity_key(target)
         if self.linked(source, relation, kind, name, since) != target:
             self.pending.rows["links"].append((source, relation, target, position))
@@ -262,7 +262,7 @@ class Rows:
         return list(dict.fromkeys([*(int(row[0]) for row in rows), *self._new_made.get(run, ())]))
 
     def linked(self, source: int, relation: str, kind: str, name: str, since: int = 0) -> int | None:
-        """The version of `kind`:`name` last said to relate to `source`, at position `since` or later."""
+        """Return the version of `kind`:`name` last linked to `source`, at position `since` or later."""
         found = self._linked.setdefault(source, {}).get((relation, kind, name))
         if found is None:
             row = self._one(
@@ -277,7 +277,7 @@ class Rows:
         return found
 
     def step_since(self, step: int) -> int:
-        """Position of a step's last start; 0 when it was never said to start."""
+        """Return the position of a step's last start; 0 if no start was recorded."""
         since = self._starts.get(step)
         if since is None:
             path_id = self.path_id("field", ("started_at",))

@@ -1,4 +1,4 @@
-"""What a damaged stream gets back: every message of log.db where it was, and what only the stream has.
+"""Restore plan of a damaged stream: every message of log.db at its position, and those that only the stream has.
 
 Positions are never used twice. A message of log.db keeps its position. What came after log.db's end keeps its own
 where the stream still agrees with log.db; where it does not (it lost its end and gave the positions away again), the
@@ -32,7 +32,7 @@ _ONLY_THERE = f"""FROM stream.log s WHERE s.position > :kept_after AND s.positio
 
 
 class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restore finds and does. Positions are stream sequences."""
+    """Findings and actions of a restore. Positions are stream sequences."""
 
     epoch: str
     """Of log.db; the restored stream has it too."""
@@ -64,7 +64,7 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether the stream needs nothing."""
+        """Return whether the stream needs nothing."""
         same = self.stream_epoch == self.epoch and not (self.lost or self.differing or self.moved or self.drift)
         return same and self.stream_last >= self.last
 

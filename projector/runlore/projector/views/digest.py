@@ -16,10 +16,10 @@ from runlore.store.view_tables import TABLES
 _encode = msgspec.msgpack.Encoder().encode
 
 PORTION = 20_000
-"""Rows between two words of progress."""
+"""Rows between two progress reports."""
 
 
-class Snapshot:
+class ViewSnapshot:
     """A view as it is at one moment: its writer may go on meanwhile, and even its file may be removed."""
 
     def __init__(self, path: Path) -> None:
@@ -34,13 +34,13 @@ class Snapshot:
         """Version of the tables, and of the fold that filled them."""
 
     def rows(self) -> int:
-        """How many rows the digest is of."""
+        """Return the number of rows that the digest covers."""
         return sum(self._connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES)
 
     def digest(self, read: Callable[[int], None] | None = None) -> dict[str, str]:
         """SHA-256 (hex) of each table: its rows as MessagePack arrays, in primary key order. Constant memory.
 
-        `read` hears the number of rows in each portion that was read.
+        `read` is called with the number of rows in each portion.
         """
         return {table: self._table(table, read) for table in TABLES}
 
@@ -64,5 +64,5 @@ class Snapshot:
 
 def view_digest(path: Path) -> dict[str, str]:
     """The digest of each table of a view as it is now."""
-    with contextlib.closing(Snapshot(path)) as snapshot:
+    with contextlib.closing(ViewSnapshot(path)) as snapshot:
         return snapshot.digest()

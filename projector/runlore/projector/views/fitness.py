@@ -1,4 +1,4 @@
-"""Whether the file of a projection may be folded on, or has to be rebuilt from the log.
+"""Fitness of a projection's file: it is folded further, or rebuilt from the log.
 
 A view is disposable: whatever is wrong with its file, log.db gives it back. What must not happen is that it is folded
 on after it was damaged, or with a log that is not the one it was made from.
@@ -24,7 +24,7 @@ File = TypeVar("File", bound=ProjectionFile)
 
 
 class UnfitError(RunloreError):
-    """The file of a projection cannot be folded on; the text says why. Rebuild it from log.db."""
+    """The file of a projection cannot be folded further; the text gives the reason. Rebuild it from log.db."""
 
 
 class AheadError(UnfitError):
@@ -54,9 +54,9 @@ def _require_fit(file: ProjectionFile, log: ArchiveReader) -> None:
         raise UnfitError(f"it was folded from stream {file.epoch}, log.db is a copy of {log.epoch}")
     position = file.position
     if position > log.position:
-        raise AheadError(f"it is ahead: at position {position}, and log.db ends at {log.position}", position)
+        raise AheadError(f"it is ahead: at event {position}, and log.db ends at event {log.position}", position)
     if position and not file.knows(log.at(position)):
-        raise UnfitError(f"it belongs to another history: log.db has another event at position {position}")
+        raise UnfitError(f"it belongs to another history: event {position} of log.db is another one")
 
 
 def fit(opened: Callable[[], File], log: ArchiveReader) -> File:

@@ -1,4 +1,4 @@
-"""Follow: keep a projection of one's own up to date with log.db, from event 1 on."""
+"""Follow: keep a custom projection up to date with log.db, from event 1 on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.fold import Projection
 from runlore.projector.logs import get_log
+from runlore.projector.progress import Progress
 from runlore.projector.views.fitness import UnfitError, fit
 from runlore.projector.views.generations import remove_view
 from runlore.projector.views.projection_file import ProjectionFile
-from runlore.projector.views.rebuild import BATCH, Progress
+from runlore.projector.views.rebuild import BATCH
 from runlore.schemas.errors import SettingsError
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
@@ -38,11 +39,12 @@ def follow(
     data: DataDir,
     stop: threading.Event | None = None,
     progress: Progress | None = None,
-    said: Callable[[ProjectionFile], None] | None = None,
+    after_batch: Callable[[ProjectionFile], None] | None = None,
 ) -> Path:
     """Fold everything of log.db that the projection's file does not have, then what comes, until `stop` is set.
 
-    Without `stop` it returns at the end of the log. `progress` hears of the way there, `said` of each batch after it.
+    Without `stop` it returns at the end of the log. `progress` is told of the way there, `after_batch` is
+    called after each later batch.
     The files of other versions go once this one has caught up. Raises NotFoundError without a log, FolderBusyError
     when another process follows with the same projection, SettingsError.
     """
@@ -60,8 +62,8 @@ def follow(
         while stop is not None and not stop.is_set():
             if not _catch_up(log, file, None):
                 stop.wait(POLL_SECONDS)
-            elif said is not None:
-                said(file)
+            elif after_batch is not None:
+                after_batch(file)
         file.checkpoint()
     return path
 

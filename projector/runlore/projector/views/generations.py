@@ -1,4 +1,4 @@
-"""Generations of the view: which file is live, who may write just now, and when an old one goes."""
+"""Generations of the view: which file is live, the lock for writing or switching it, and removal of old ones."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def make_current(data: DataDir, path: Path) -> None:
 
 
 @contextmanager
-def turn(data: DataDir) -> Generator[None]:
-    """The right to move the live view or to switch to another; waits for it.
+def view_lock(data: DataDir) -> Generator[None]:
+    """Hold the right to move the live view forward or to switch to another; waits for it.
 
-    The fold holds it for each batch. So a rebuild that holds it knows that the live view stands still.
+    The fold holds it for each batch, so the live view does not change while a rebuild holds it.
     """
     data.projection.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data.projection / "turn.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(data.projection / "view.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -85,7 +85,7 @@ def _number(path: Path) -> int:
 
 
 def _in_use(path: Path) -> bool:
-    """Whether anyone has it open: only the last connection of a file may leave WAL mode."""
+    """Return whether anyone has it open: only the last connection of a file may leave WAL mode."""
     connection = sqlite.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
     try:
         return bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0] == "wal")

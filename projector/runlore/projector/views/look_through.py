@@ -1,4 +1,4 @@
-"""Looking for damage in a view that is in use, and how often damage is mended."""
+"""Looking for damage in a view that is in use, and limiting rebuilds."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from runlore.store.sqlite import is_damage, open_reader, sqlite
 
 LOOK_SECONDS = 60.0
 LOOK_SHARE = 0.01
-"""Looking takes no more than this share of the time, however large the view."""
+"""The check takes no more than this share of the time, however large the view."""
 
 MOST_REBUILDS = 5
 REBUILD_SECONDS = 600.0
 
 
 class LookThrough:
-    """SQLite's `quick_check` of one view, in a thread of its own: at once, then now and then.
+    """SQLite's `quick_check` of one view, in a separate thread: at once, then periodically.
 
     The fold may never come to a page that readers need. A damaged structure is found, a changed value is not: that is
-    for `runlore audit verify`. `found` hears what is wrong, from that thread.
+    for `runlore audit verify`. `found` is called with the damage, from that thread.
     """
 
     def __init__(self, path: Path, found: Callable[[str], None]) -> None:
@@ -49,11 +49,11 @@ class LookThrough:
         try:
             with contextlib.closing(open_reader(self._path)) as connection:
                 connection.set_progress_handler(self._closed.is_set, 100_000)
-                said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+                finding = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         except sqlite.DatabaseError as error:
-            said = str(error) if is_damage(error) else "ok"  # interrupted, removed, busy: the fold meets it itself
-        if said != "ok" and not self._closed.is_set():
-            self._found(f"it is damaged: {said}")
+            finding = str(error) if is_damage(error) else "ok"  # interrupted, removed, busy: the fold meets it itself
+        if finding != "ok" and not self._closed.is_set():
+            self._found(f"it is damaged: {finding}")
         ended = time.monotonic()
         self._due = ended + max(LOOK_SECONDS, (ended - begun) / LOOK_SHARE)
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from sqlite_utils import Database
-
-from runlore.projector.database import OpenFiles, empty_wal, open_writer
+from runlore.projector.database import OpenFiles, empty_wal, open_writer, wal_bytes
 from runlore.projector.fold import Fold, FoldResult, Projection
 from runlore.schemas.errors import CorruptLogError
+from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 from runlore.store.view_migrations import run_script
 from runlore.store.view_tables import STATE_TABLES, VIEW_SCHEMA
@@ -28,7 +27,7 @@ class ProjectionFile:
         self.epoch = str(state["epoch"])
         made_by = (state["schema_version"], state["fold_version"])
         self.up_to_date = made_by == (VIEW_SCHEMA, projection.version) and "event_hash" in state
-        """Whether this version of the code wrote it; if not, it is rebuilt, never folded on."""
+        """True if this version of the code wrote it; if not, it is rebuilt, never folded further."""
         self._files = OpenFiles(path)
 
     @classmethod
@@ -40,12 +39,12 @@ class ProjectionFile:
         return cls(path, open_writer(path), projection)
 
     def knows(self, event: LogRow | None) -> bool:
-        """Whether an event of the log is the one that was folded last."""
+        """Return whether an event of the log is the one that was folded last."""
         state = _state(self.path, self._db)
         return event is not None and (event.event_id, event.digest) == (state["event_id"], state["event_hash"])
 
     def in_place(self) -> bool:
-        """Whether what lies at the path is still the file that is open here, with its write-ahead log."""
+        """Return whether what lies at the path is still the file that is open here, with its write-ahead log."""
         return not self._files.misplaced()
 
     @property
@@ -55,7 +54,7 @@ class ProjectionFile:
 
     @property
     def quarantined(self) -> int:
-        """How many events are in quarantine."""
+        """Return the number of events in quarantine."""
         return int(self._db.conn.execute("SELECT count(*) FROM quarantine").fetchone()[0])
 
     def fold(self, rows: Sequence[LogRow]) -> FoldResult:
@@ -64,8 +63,7 @@ class ProjectionFile:
 
     def wal_bytes(self) -> int:
         """Size of the write-ahead log."""
-        wal = self.path.with_name(self.path.name + "-wal")
-        return wal.stat().st_size if wal.exists() else 0
+        return wal_bytes(self.path)
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, as far as readers allow."""

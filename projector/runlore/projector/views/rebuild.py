@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.fold import FOLD_VERSION
-from runlore.projector.views.digest import Snapshot
-from runlore.projector.views.generations import make_current, next_path, rebuild_lock, remove_view, turn
+from runlore.projector.progress import Progress
+from runlore.projector.views.digest import ViewSnapshot
+from runlore.projector.views.generations import make_current, next_path, rebuild_lock, remove_view, view_lock
 from runlore.projector.views.view import View
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.folder import DataDir
@@ -23,16 +23,13 @@ BATCH = 10_000
 BULK_BATCH = 50_000
 """The same where nobody waits for the next position: more rows of one entity meet in one batch."""
 
-Progress = Callable[[int, int], None]
-"""Hears the folded position and the last position."""
-
 
 class Rebuilt(NamedTuple):
     """A new generation that is live now."""
 
     path: Path
     position: int
-    """Where it stood when it became live."""
+    """Its position when it became live."""
     differing: tuple[str, ...] | None
     """Tables in which the old view was not what the log says; None when the two could not be compared."""
 
@@ -64,14 +61,14 @@ def rebuild_view(data: DataDir, progress: Progress | None = None, compare: bool 
         contextlib.closing(ArchiveReader(data.log)) as log,
         contextlib.ExitStack() as unfinished,
     ):
-        # No further than the live view, which may lag behind the log: they are compared where it stands.
-        view = fill(log, next_path(data), progress, _standing(data) if compare else None)
+        # No further than the live view, which may lag behind the log: the two are compared at its position.
+        view = fill(log, next_path(data), progress, _live_position(data) if compare else None)
         unfinished.callback(remove_view, view.path)
         unfinished.callback(view.close)
         differing = _compared(data, log, view) if compare else None
         fold_log(log, view, progress)
         view.sync_search(None)
-        with turn(data):
+        with view_lock(data):
             position = fold_log(log, view)
             unfinished.pop_all()
             make_current(data, view.path)
@@ -94,10 +91,10 @@ def fill(log: ArchiveReader, path: Path, progress: Progress | None = None, until
     return view
 
 
-def _standing(data: DataDir) -> int | None:
+def _live_position(data: DataDir) -> int | None:
     """The position of the live view, from where it only moves on; None when there is none to compare with."""
     try:
-        with contextlib.closing(Snapshot(data.current_view())) as live:
+        with contextlib.closing(ViewSnapshot(data.current_view())) as live:
             return live.position if live.made_by == (VIEW_SCHEMA, FOLD_VERSION) else None
     except (NotFoundError, CorruptLogError, sqlite.DatabaseError):
         return None
@@ -106,18 +103,18 @@ def _standing(data: DataDir) -> int | None:
 def _compared(data: DataDir, log: ArchiveReader, view: View) -> tuple[str, ...] | None:
     """The tables in which the live view differs from the new one at the same position."""
     try:
-        with turn(data):
-            live = Snapshot(data.current_view())
+        with view_lock(data):
+            live = ViewSnapshot(data.current_view())
             fold_log(log, view, until=live.position)
     except (NotFoundError, CorruptLogError, sqlite.DatabaseError):
         return None  # there is none, or it cannot be read: all the better that a new one comes
-    with contextlib.closing(live), contextlib.closing(Snapshot(view.path)) as new:
+    with contextlib.closing(live), contextlib.closing(ViewSnapshot(view.path)) as new:
         if live.position != new.position or live.made_by != new.made_by:
             return None
         return _differing(live, new)
 
 
-def _differing(live: Snapshot, new: Snapshot) -> tuple[str, ...] | None:
+def _differing(live: ViewSnapshot, new: ViewSnapshot) -> tuple[str, ...] | None:
     wanted = new.digest()
     try:
         found = live.digest()

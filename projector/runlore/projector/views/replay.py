@@ -1,4 +1,4 @@
-"""Replay: the read model as it was at a position, in a file of its own."""
+"""Replay: the read model as it was at a position, in a separate file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runlore.projector.archiving.archive import ArchiveReader
+from runlore.projector.progress import Progress
 from runlore.projector.views.generations import remove_view
-from runlore.projector.views.rebuild import Progress, fill
+from runlore.projector.views.rebuild import fill
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
 from runlore.store.sqlite import open_reader, sqlite

@@ -7,6 +7,7 @@ of a key that changes all the time only the last text is worth it. `search_state
 from __future__ import annotations
 
 from runlore.store.grams import grams
+from runlore.store.kinds import is_instance
 from runlore.store.sqlite import sqlite
 
 TEXT_CHARACTERS = 2000
@@ -26,10 +27,10 @@ FROM heads h JOIN paths p USING (path_id)
 WHERE h.entity_id IN (SELECT entity_id FROM mentions WHERE position > :after AND position <= :upto)
 AND h.position > :after AND (p.scope = 'metadata' OR p.path IN ({_FIELDS}))
 """
-_NAMES = """
+_NAMES = f"""
 INSERT INTO texts SELECT entity_id, 0, NULL, iif(version = '', name, name || ' ' || version) FROM entities
 WHERE created_position > :after AND created_position <= :upto
-AND (version <> '' OR kind IN ('run', 'step', 'pipeline'))
+AND {is_instance()}
 """
 _UNCHANGED = """
 DELETE FROM texts WHERE EXISTS (

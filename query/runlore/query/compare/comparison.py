@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from runlore.query.entity import Entity
 from runlore.query.frames import frame
+from runlore.query.notebook import html_table
 from runlore.query.numbers import is_number
 from runlore.query.view.leaves import Cells
+from runlore.schemas.errors import ArgumentError
 from runlore.schemas.paths import parse_path
 from runlore.store.cells import from_cell, readable
 
 Best = Literal["max", "min"]
+_MOST_NAMED = 3
 
 
-class Row(NamedTuple):
-    """One leaf: its path and its value in each entity (None where it is absent; see `present`)."""
+class ComparisonRow(NamedTuple):
+    """One path and its value in each entity (None where it is absent; see `present`)."""
 
     path: str
     values: tuple[Any, ...]
     present: tuple[bool, ...]
     differs: bool
     best: tuple[int, ...] = ()
-    """Which entities have the best number, if the comparison was asked for it and the row differs."""
+    """Indexes of the entities with the best number, if `best` was given and the row differs."""
 
 
 class Comparison:
-    """A table of leaves by entities; those that differ come first, each part in order of first appearance.
+    """A table of paths by entities; those that differ come first, each part in order of first appearance.
 
     Parameters of runs and steps are rows, too (``parameters.lr``), unless metadata has that path; none is ever best.
 
@@ -37,10 +39,10 @@ class Comparison:
 
     def __init__(self, entities: Sequence[Entity], best: Best | None = None) -> None:
         if best not in (None, "max", "min"):
-            raise ValueError(f'best is "max" or "min", not {best!r}')
+            raise ArgumentError(f'best is "max" or "min", not {best!r}')
         self.entities = list(entities)
         self.position = min((entity.position for entity in self.entities), default=0)
-        """What every column is complete to."""
+        """Every column is complete up to this event."""
         leaves = [entity.cells() for entity in self.entities]
         parameters = [entity.parameter_cells() for entity in self.entities]
         table = _table(leaves)
@@ -51,10 +53,10 @@ class Comparison:
         keys = {path: parse_path(path)[0] for path in table}
         order = {key: place for place, key in enumerate(dict.fromkeys(keys.values()))}
         rows = [_row(path, cells, None if path in self.parameters else best) for path, cells in table.items()]
-        self.rows: list[Row] = sorted(rows, key=lambda row: (not row.differs, order[keys[row.path]]))
+        self.rows: list[ComparisonRow] = sorted(rows, key=lambda row: (not row.differs, order[keys[row.path]]))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """``{path: {reference: value}}``; a reference is left out where the leaf is absent."""
+        """``{path: {reference: value}}``; a reference is left out where the path is absent."""
         return {
             row.path: {
                 entity.reference: value
@@ -65,7 +67,7 @@ class Comparison:
         }
 
     def to_pandas(self) -> Any:
-        """A DataFrame, one row a leaf, one column an entity. Raises RunloreError without pandas."""
+        """Return a DataFrame: a row for each path, a column for each entity. Raises RunloreError without pandas."""
         return frame(
             [row.values for row in self.rows],
             [entity.reference for entity in self.entities],
@@ -73,17 +75,23 @@ class Comparison:
         )
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(entity.reference)}</th>" for entity in self.entities)
-        body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(row.path)}</th>"
-            + "".join(
-                f"<td>{html.escape(readable(value)) if there else ''}</td>"
-                for value, there in zip(row.values, row.present, strict=True)
+        rows = [
+            (
+                row.path,
+                *(readable(value) if there else None for value, there in zip(row.values, row.present, strict=True)),
             )
-            + "</tr>"
             for row in self.rows
+        ]
+        return html_table(("", *(entity.reference for entity in self.entities)), rows)
+
+    def __repr__(self) -> str:
+        differing = sum(row.differs for row in self.rows)
+        named = ", ".join(entity.reference for entity in self.entities[:_MOST_NAMED])
+        more = len(self.entities) - _MOST_NAMED
+        return (
+            f"<Comparison of {named}{f' and {more} more' if more > 0 else ''}: "
+            f"{len(self.rows)} keys, {differing} differ>"
         )
-        return f"<table><tr><th></th>{head}</tr>{body}</table>"
 
 
 def _table(columns: list[Cells]) -> dict[str, list[tuple[str, Any] | None]]:
@@ -98,12 +106,12 @@ def _table(columns: list[Cells]) -> dict[str, list[tuple[str, Any] | None]]:
     return table
 
 
-def _row(path: str, cells: list[tuple[str, Any] | None], best: Best | None) -> Row:
+def _row(path: str, cells: list[tuple[str, Any] | None], best: Best | None) -> ComparisonRow:
     values = tuple(None if cell is None else from_cell(*cell) for cell in cells)
     present = tuple(cell is not None for cell in cells)
     # As stored, with the type: NaN equals itself here, True is not 1, and ["1"] is not [1].
     differs = len(set(cells)) > 1
-    return Row(path, values, present, differs, best_columns(values, best) if best and differs else ())
+    return ComparisonRow(path, values, present, differs, best_columns(values, best) if best and differs else ())
 
 
 def best_columns(values: tuple[Any, ...], best: Best) -> tuple[int, ...]:

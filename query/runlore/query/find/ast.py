@@ -1,4 +1,4 @@
-"""What a filter says, as a tree of frozen structs."""
+"""Filters as trees of frozen structs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Time(msgspec.Struct, frozen=True):
 
     micros: int
     zoned: bool = True
-    """Whether its text named a zone; if not, UTC was taken."""
+    """True if its text named a zone; if not, UTC was taken."""
 
 
 class Duration(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Key(msgspec.Struct, frozen=True):
 
     parts: PathParts
     quoted: bool = False
-    """Whether a part was in double quotes: then it is metadata, and a dot never separates twice."""
+    """True if a part was in double quotes: then it is metadata, and a dot never separates twice."""
 
 
 class Compare(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ Expression = Condition | Ever | Not | And | Or
 
 
 def all_of(items: Sequence[Expression]) -> Expression:
-    """What holds when each of one or more holds, without an `And` inside an `And`."""
+    """Return the conjunction of one or more conditions, without an `And` inside an `And`."""
     flat = [part for item in items for part in (item.items if isinstance(item, And) else (item,))]
     return flat[0] if len(flat) == 1 else And(tuple(flat))
 
@@ -143,7 +143,7 @@ def literals_of(expression: Expression) -> list[Literal]:
 
 
 def count(expression: Expression) -> int:
-    """How many conditions a filter has."""
+    """Return the number of conditions in a filter."""
     match expression:
         case And(items) | Or(items):
             return sum(map(count, items))

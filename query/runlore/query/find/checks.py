@@ -1,4 +1,4 @@
-"""What the grammar lets through and makes no sense, and what fields understand in their own way."""
+"""Checks beyond the grammar, and fields with comparisons of their own."""
 
 from __future__ import annotations
 

@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 from runlore.query.find import ast, literals
 from runlore.query.time.moment import EPOCH
 from runlore.query.view.functions import COMPARE
-from runlore.query.view.value_index import ENDED_SQL, INDEXED, SHORT
+from runlore.query.view.value_index import INDEXED, SHORT
+from runlore.schemas.names import is_unicode
 from runlore.schemas.values import encode_value
+from runlore.store.cells import ENDED_SQL
 
 NUMBERS = "('int', 'float', 'StorageSize')"
 TEXTS = "('str', 'Uri', 'Path', 'DType', 'uuid')"
@@ -31,7 +33,7 @@ class Binder:
         self.values: dict[str, Any] = {}
 
     def __call__(self, value: Any) -> str:
-        if isinstance(value, str) and not _encodes(value):
+        if isinstance(value, str) and not is_unicode(value):
             value = value.encode("utf-8", "surrogatepass")  # as cells hold it
         name = f"p{len(self.values)}"
         self.values[name] = value
@@ -46,7 +48,7 @@ class Branch(NamedTuple):
 
 
 def row_sql(condition: ast.Condition, bind: Binder, value: str, kind: str) -> str:
-    """Whether a live row's value fits; `value` and `kind` are the SQL of its columns."""
+    """Return whether a live row's value fits; `value` and `kind` are the SQL of its columns."""
     tests = [branch.sql.format(v=value, t=kind) for branch in branches(condition, bind)]
     joined = " OR ".join(f"({test})" for test in tests) or "0"
     live = f"{kind} NOT IN {ENDED_SQL}"
@@ -163,7 +165,7 @@ def _texts(op: str, texts: list[str], bind: Binder) -> list[Branch]:
     if not texts:
         return []
     if op == "=":
-        short = all(len(text) <= INDEXED and _encodes(text) for text in texts)
+        short = all(len(text) <= INDEXED and is_unicode(text) for text in texts)
         return [Branch(f"{{v}} IN ({', '.join(map(bind, texts))}) AND {{t}} IN {TEXTS}", short)]
     start = "{v} >= '' AND " if op[0] == "<" else ""
     return [Branch(f"{start}{{v}} {op} {bind(texts[0])} AND {{t}} IN {TEXTS}", False)]
@@ -182,11 +184,3 @@ def _day(moment: ast.Time, days: int) -> str:
         return (EPOCH + dt.timedelta(microseconds=moment.micros) + dt.timedelta(days=days)).date().isoformat()
     except OverflowError:
         return "+" if days < 0 else ":"
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -42,7 +42,7 @@ def number(text: str, unit: str = "") -> Number | Duration:
 
 
 def word(text: str) -> Literal:
-    """What a bare word stands for: true, false, null, nan, inf."""
+    """Return the value of a bare word: true, false, null, nan, inf."""
     bare = text.lower()
     if bare in _WORDS:
         return _WORDS[bare]
@@ -50,7 +50,7 @@ def word(text: str) -> Literal:
 
 
 def is_word(text: str) -> bool:
-    """Whether `word` knows it."""
+    """Return whether `word` knows it."""
     return re.fullmatch(r"true|false|null|none|[+-]?(?:nan|inf|infinity)", text, re.IGNORECASE) is not None
 
 

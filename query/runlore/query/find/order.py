@@ -24,7 +24,7 @@ Cell = int | float | str | bytes
 NUMERIC = ("int", "float", "StorageSize", "timedelta", "decimal")
 
 
-class Row(NamedTuple):
+class FoundRow(NamedTuple):
     """An entity that was found, and the value it is ordered by."""
 
     entity_id: int
@@ -33,8 +33,8 @@ class Row(NamedTuple):
     value: Cell | None = None
 
 
-def rank(row: Row) -> tuple[Any, ...]:
-    """What rows with a value are ordered by."""
+def rank(row: FoundRow) -> tuple[Any, ...]:
+    """Return the sort key of a row with a value."""
     assert row.type is not None
     return (*_rank(row.type, row.value), row.type, row.entity_id)
 
@@ -61,7 +61,7 @@ def _in_utc(text: str) -> str:
 
 
 def odd_offset(text: str) -> bool:
-    """Whether an ISO time has an offset that is not UTC's."""
+    """Return whether an ISO time has an offset that is not UTC's."""
     return (text[-6:-5] in ("+", "-") and text[-6:] != "+00:00") or text[-9:-8] in ("+", "-")
 
 
@@ -81,29 +81,31 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
             raise ValueError("what SQLite can hold")
 
     @property
-    def row(self) -> Row:
+    def row(self) -> FoundRow:
         """The row it was made of."""
-        return Row(self.entity_id, self.created, self.type, self.value)
+        return FoundRow(self.entity_id, self.created, self.type, self.value)
 
 
 def question(*parts: object) -> bytes:
-    """A short fingerprint of what was asked: a cursor continues that only."""
+    """A short fingerprint of a query: a cursor continues that one only."""
     return hashlib.blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=6).digest()
 
 
-def write_cursor(asked: bytes, row: Row) -> str:
+def write_cursor(fingerprint: bytes, row: FoundRow) -> str:
     """An opaque text."""
-    packed = msgspec.msgpack.encode(Cursor(asked, *row))
+    packed = msgspec.msgpack.encode(Cursor(fingerprint, *row))
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def read_cursor(text: str, asked: bytes) -> Row:
-    """The row a cursor stands for. Raises FilterError when it is none, or one of another question."""
+def read_cursor(text: str, fingerprint: bytes) -> FoundRow:
+    """Return the row of a cursor. Raises FilterError when it is none, or one of another question."""
     try:
         padded = text + "=" * (-len(text) % 4)
         cursor = msgspec.msgpack.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=Cursor)
     except (msgspec.DecodeError, binascii.Error, ValueError, AttributeError, TypeError) as error:
         raise FilterError("not a cursor: `after` takes the cursor of a page that was found") from error
-    if cursor.question != asked:
-        raise FilterError("this cursor is of another kind, filter or order: ask the same again, or start anew")
+    if cursor.question != fingerprint:
+        raise FilterError(
+            "this cursor is of another kind, filter or order: repeat the same query, or start without a cursor"
+        )
     return cursor.row

@@ -23,10 +23,10 @@ MAX_LEVELS = 10
 
 _PLAIN_KEY = re.compile(r"[a-zA-Z_]\w*(?:\.\w+)*")
 
-Where = str | list[str] | tuple[str, ...]
+Filters = str | list[str] | tuple[str, ...]
 
 
-def parse(where: Where | None) -> ast.Expression | None:
+def parse(where: Filters | None) -> ast.Expression | None:
     """The tree of a filter, or of several that must all hold; None for no condition. Raises FilterError."""
     if where is None:
         return None

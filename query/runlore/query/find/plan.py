@@ -1,4 +1,4 @@
-"""Which condition drives: the one whose index range is short enough to visit every entity in it."""
+"""The driving condition: one whose index range is short enough to visit every entity in it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Finding entities: the page of a question, by the cheapest of three ways.
 
-1. A condition is selective: visit each entity of its index range, sort what fits.
+1. A condition is selective: visit each entity of its index range, sort what matches.
 2. Nothing is: walk in the wanted order (of creation, or the index on one key's values) until the page is full.
-3. The order has no index (a field of the entity, values that SQLite cannot sort): sort everything that fits.
+3. The order has no index (a field of the entity, values that SQLite cannot sort): sort everything that matches.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from runlore.query.entities import PipelineRun, read_names
 from runlore.query.entity import Entity, entities_of
 from runlore.query.find import ast
 from runlore.query.find.checks import entity_field
-from runlore.query.find.order import Row, question, rank, read_cursor, write_cursor
-from runlore.query.find.parse import Where, parse, parse_key
+from runlore.query.find.order import FoundRow, question, rank, read_cursor, write_cursor
+from runlore.query.find.parse import Filters, parse, parse_key
 from runlore.query.find.plan import NOTHING, driver
 from runlore.query.find.statement import Search
 from runlore.query.find.walk import KeyWalk
 from runlore.query.scope import Scope
 from runlore.query.time.moment import AsOf, check_limit
-from runlore.schemas.errors import FilterError, InvalidReferenceError, MomentError
+from runlore.schemas.errors import ArgumentError, FilterError, MomentError
 
 
 class Found(list[Entity]):
@@ -34,7 +34,9 @@ class Found(list[Entity]):
         self.cursor, self.position = cursor, position
 
 
-def _page(search: Search, order: ast.Key | None, descending: bool, after: Row | None, limit: int) -> list[Row]:
+def _page(
+    search: Search, order: ast.Key | None, descending: bool, after: FoundRow | None, limit: int
+) -> list[FoundRow]:
     """At most `limit` rows after one."""
     by_creation = order is None or entity_field(order) == "created"
     newest_first = order is None or descending
@@ -53,7 +55,7 @@ def _page(search: Search, order: ast.Key | None, descending: bool, after: Row | 
     return _sorted(search.valued(source, order), descending, after, limit)
 
 
-def _sorted(rows: list[Row], descending: bool, after: Row | None, limit: int) -> list[Row]:
+def _sorted(rows: list[FoundRow], descending: bool, after: FoundRow | None, limit: int) -> list[FoundRow]:
     valued = sorted((row for row in rows if row.value is not None), key=rank, reverse=descending)
     bare = sorted((row for row in rows if row.value is None), key=lambda row: row.entity_id, reverse=True)
     if after is not None and after.value is not None:
@@ -67,7 +69,7 @@ def _sorted(rows: list[Row], descending: bool, after: Row | None, limit: int) ->
 def find(
     scope: Scope,
     kind: str | None,
-    where: Where | None,
+    where: Filters | None,
     order_by: str | None,
     descending: bool,
     limit: int,
@@ -77,22 +79,22 @@ def find(
     """See `Client.find`."""
     try:
         check_limit(limit)
-    except InvalidReferenceError as error:
+    except ArgumentError as error:
         raise FilterError(str(error)) from None
     if scope.clock == "occurred":
-        raise MomentError("what fits a filter cannot be read by the producers' clocks: leave out the clock `occurred`")
+        raise MomentError("filters cannot be evaluated by the producers' clocks: leave out the clock `occurred`")
     expression = parse(where)
     order = None if order_by is None else parse_key(order_by)
     with scope.reader.read():
         scope = scope if as_of is None else scope.at(scope.moment_of(as_of))
-        position = scope.moment.recorded("what fits a filter")
-        asked = question(scope.project, kind, expression, order, descending, position)
-        row = None if after is None else read_cursor(after, asked)
+        position = scope.moment.recorded("a filter")
+        fingerprint = question(scope.project, kind, expression, order, descending, position)
+        row = None if after is None else read_cursor(after, fingerprint)
         head = scope.head
         # A position that is not reached yet reads as the latest does, and that is cheaper.
         search = Search(scope, kind, expression, None if position >= head else position)
         page = _page(search, order, descending, row, limit + 1)
-        cursor = write_cursor(asked, page[limit - 1]) if len(page) > limit else None
+        cursor = write_cursor(fingerprint, page[limit - 1]) if len(page) > limit else None
         entities = entities_of(scope, [row.entity_id for row in page[:limit]])
         read_names([run for run in entities if isinstance(run, PipelineRun)])
     return Found(entities, cursor, min(head, position))

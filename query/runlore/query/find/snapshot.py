@@ -1,4 +1,4 @@
-"""Where values are read: the latest, or as of a position; and the SQL of keys and fields of an entity `e`."""
+"""SQL that reads keys and fields of an entity `e`: the latest values, or those as of a position."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from runlore.query.find.checks import ONLY_FIELDS, entity_field
 from runlore.query.find.conditions import Binder
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.leaves import step_keys
-from runlore.query.view.value_index import ENDED_SQL, SHORT
+from runlore.query.view.value_index import SHORT
 from runlore.schemas.paths import PathParts, format_path, parse_path
+from runlore.store.cells import ENDED_SQL
 
 OWN = "e.entity_id"
 
 
-class Place(NamedTuple):
-    """Paths where a key's value may stand: of the entity itself, or of a step of the run that it is."""
+class KeyPaths(NamedTuple):
+    """Paths where a key's value may be: of the entity itself, or of a step of the run that it is."""
 
     paths: tuple[int, ...]
     step: str | None = None
     inside: PathParts = ()
-    """Where in the value, for fields that hold a dict: a run's parameters."""
+    """Path inside the value, for fields that hold a dict: a run's parameters."""
 
     @property
     def indexed(self) -> bool:
-        """Whether the indexes on values know what stands here."""
+        """True if the indexes on values hold it."""
         return not self.inside
 
 
@@ -38,18 +39,18 @@ class Snapshot:
         self._reader, self.bind, self.kind, self.as_of = reader, bind, kind, as_of
         self.project = bind(project)
         self.at = "" if as_of is None else bind(as_of)
-        self._places: dict[tuple[ast.Key, bool], list[Place]] = {}
+        self._places: dict[tuple[ast.Key, bool], list[KeyPaths]] = {}
 
     # -- names ---------------------------------------------------------------------------------------
 
-    def places(self, key: ast.Key, below: bool = False) -> list[Place]:
-        """Where the key may be, in the order in which one value is chosen; with `below`, whole groups."""
+    def places(self, key: ast.Key, below: bool = False) -> list[KeyPaths]:
+        """Return the paths a key may mean, in the order in which one value is chosen; with `below`, whole groups."""
         found = self._places.get((key, below))
         if found is None:
             found = self._places[key, below] = list(self._find_places(key, below))
         return found
 
-    def _find_places(self, key: ast.Key, below: bool) -> list[Place]:
+    def _find_places(self, key: ast.Key, below: bool) -> list[KeyPaths]:
         first, inner = key.parts[0], key.parts[1:]
         lone = len(key.parts) == 1 and not key.quoted
         scopes = ["metadata"] if key.quoted else ["metadata", "field"]
@@ -58,12 +59,12 @@ class Snapshot:
         spellings = [key.parts]
         if len(key.parts) > 1 and not key.quoted:
             spellings.append((".".join(key.parts),))  # a key that holds dots, such as train.loss
-        found = [Place(self._ids(scope, parts, below)) for scope in scopes for parts in spellings]
+        found = [KeyPaths(self._ids(scope, parts, below)) for scope in scopes for parts in spellings]
         if "field" in scopes and len(key.parts) > 1 and key.parts[0] == "parameters":
-            found.append(Place(self._ids("field", ("parameters",), below=False), inside=key.parts[1:]))
+            found.append(KeyPaths(self._ids("field", ("parameters",), below=False), inside=key.parts[1:]))
         if self.kind in (None, "run"):
             for step, rest in step_keys(first):
-                found.append(Place(self._ids("metadata", (rest, *inner), below), step))
+                found.append(KeyPaths(self._ids("metadata", (rest, *inner), below), step))
         return [place for place in found if place.paths]
 
     def _ids(self, scope: str, parts: PathParts, below: bool) -> tuple[int, ...]:
@@ -80,8 +81,8 @@ class Snapshot:
 
     # -- values --------------------------------------------------------------------------------------
 
-    def exists(self, place: Place, test: str, ever: bool = False) -> str:
-        """Whether a row `h` at the place passes a test; with `ever`, one of the past may as well."""
+    def exists(self, place: KeyPaths, test: str, ever: bool = False) -> str:
+        """Return whether a row `h` at the place passes a test; with `ever`, also one of the past."""
         subject = self._subject(place)
         if len(place.paths) == 1:
             path = self.bind(place.paths[0])
@@ -102,7 +103,7 @@ class Snapshot:
             f" AND m.position <= {self.at})"
         )
 
-    def _subject(self, place: Place) -> str:
+    def _subject(self, place: KeyPaths) -> str:
         if place.step is None:
             return OWN
         return (
@@ -110,7 +111,7 @@ class Snapshot:
             f" AND s.run = e.name AND s.name = {self.bind(place.step)} AND s.version = '')"
         )
 
-    def columns(self, place: Place) -> tuple[str, str]:
+    def columns(self, place: KeyPaths) -> tuple[str, str]:
         """The SQL of value and type of a row `h` at the place."""
         if not place.inside:
             # The unary plus keeps the planner on the primary key: one seek an entity, not one index range.
@@ -118,7 +119,7 @@ class Snapshot:
         path = self.bind(json.dumps(place.inside))
         return f"runlore_part_value(h.type, h.value, {path})", f"runlore_part_type(h.type, h.value, {path})"
 
-    def latest(self, place: Place) -> tuple[str, str]:
+    def latest(self, place: KeyPaths) -> tuple[str, str]:
         """Type and value at a place, where it can be ordered by; NULL where there is none."""
         value, kind = self.columns(place)
         short = SHORT.replace("h.value", value)

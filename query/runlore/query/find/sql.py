@@ -7,7 +7,7 @@ from collections.abc import Callable
 from runlore.query.find import ast
 from runlore.query.find.checks import entity_field
 from runlore.query.find.conditions import drivers, row_sql
-from runlore.query.find.snapshot import Place, Snapshot
+from runlore.query.find.snapshot import KeyPaths, Snapshot
 
 PositionAt = Callable[[int], int]
 """The last position recorded at or before a time in microseconds."""
@@ -16,7 +16,7 @@ NUMERIC_VERSION = "CAST(e.version_number AS TEXT) = e.version"
 
 
 def filter_sql(expression: ast.Expression, snapshot: Snapshot, position_at: PositionAt) -> str:
-    """Whether entity `e` fits: always 1 or 0, never NULL."""
+    """Return whether entity `e` fits: always 1 or 0, never NULL."""
     match expression:
         case ast.And(items):
             return "(" + " AND ".join(filter_sql(item, snapshot, position_at) for item in items) + ")"
@@ -50,7 +50,7 @@ def _condition(condition: ast.Condition, snapshot: Snapshot, position_at: Positi
 
 
 def _by_number(condition: ast.Condition) -> bool:
-    """Whether `version` is compared as the number it is: ``version > 9`` finds 10."""
+    """Return whether `version` is compared as the number it is: ``version > 9`` finds 10."""
     return (
         entity_field(condition.key) == "version"
         and isinstance(condition, ast.Compare)
@@ -115,7 +115,7 @@ def range_searches(conditions: list[ast.Compare], snapshot: Snapshot) -> list[st
     return [_search(places[0], test, snapshot, ever=False) for test in both]
 
 
-def _search(place: Place, test: str, snapshot: Snapshot, ever: bool) -> str:
+def _search(place: KeyPaths, test: str, snapshot: Snapshot, ever: bool) -> str:
     table = "heads" if snapshot.as_of is None and not ever else "history"
     where = f"h.path_id = {snapshot.bind(place.paths[0])} AND {test}"
     if table == "history" and snapshot.at:

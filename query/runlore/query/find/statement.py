@@ -7,13 +7,13 @@ from typing import Any
 from runlore.query.find import ast
 from runlore.query.find.checks import entity_field
 from runlore.query.find.conditions import Binder
-from runlore.query.find.order import Row
+from runlore.query.find.order import FoundRow
 from runlore.query.find.snapshot import Snapshot
 from runlore.query.find.sql import NUMERIC_VERSION, filter_sql
 from runlore.query.scope import Scope
-from runlore.query.view.kinds import is_instance
 from runlore.query.view.log_clock import last_recorded
 from runlore.schemas.references import UNVERSIONED_KINDS
+from runlore.store.kinds import is_instance
 
 
 class Search:
@@ -41,11 +41,13 @@ class Search:
     def _position_at(self, micros: int) -> int:
         return last_recorded(self.reader, micros)
 
-    def rows(self, sql: str) -> list[Row]:
+    def rows(self, sql: str) -> list[FoundRow]:
         """Run a select of entity ID, created and, if ordered by a value, type and value."""
-        return [Row(*row) for row in self.reader.rows(sql, self.bind.values)]
+        return [FoundRow(*row) for row in self.reader.rows(sql, self.bind.values)]
 
-    def by_creation(self, source: str, newest_first: bool, after: Row | None, limit: int, more: str = "") -> list[Row]:
+    def by_creation(
+        self, source: str, newest_first: bool, after: FoundRow | None, limit: int, more: str = ""
+    ) -> list[FoundRow]:
         """At most `limit` rows in the order of creation, after one."""
         way, step = (" DESC", "<") if newest_first else ("", ">")
         # IDs are handed out in the order of creation: without a kind they are the index.
@@ -59,7 +61,7 @@ class Search:
             f" ORDER BY {order} LIMIT {self.bind(limit)}"
         )
 
-    def valued(self, source: str, order: ast.Key) -> list[Row]:
+    def valued(self, source: str, order: ast.Key) -> list[FoundRow]:
         """Everything that fits, with the value to order by: the first there is of the places it may have."""
         own = self.snapshot.entity_value(order)
         if own is not None and entity_field(order) == "version":
@@ -72,7 +74,7 @@ class Search:
         found = self.reader.rows(
             f"SELECT e.entity_id, e.created_position{columns} FROM {source} WHERE {self.conditions}", self.bind.values
         )
-        return [Row(row[0], row[1], *_first(row[2:])) for row in found]
+        return [FoundRow(row[0], row[1], *_first(row[2:])) for row in found]
 
 
 def _first(cells: tuple[Any, ...]) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ _EXPECTED: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"RPAR"}), "')'"),
     (frozenset({"$END"}), "the end"),
 )
-"""What terminals of the grammar are called in errors."""
+"""Names of the grammar's terminals in error messages."""
 
 _LISTING = re.compile(r"\bin\s*\([^()]*\Z", re.IGNORECASE)
 """Inside the values of an `in`: there alone a comma may follow."""
@@ -71,7 +71,7 @@ def _hint(rest: str, names: set[str]) -> str:
     if rest[:1] in ("'", '"') and rest.count(rest[0]) == 1:
         return " (the quoted text does not end)"
     if "TEXT" in names and rest[:1].isalpha():
-        return " (text stands in quotes)"
+        return " (text is in quotes)"
     if names == {"RPAR"} and re.match(r"(and|or)\b", rest, re.IGNORECASE):
         return " (one condition: ever(a > 1) and ever(b > 1))"
     return ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from runlore.query.find import ast
 from runlore.query.find.checks import entity_field
 from runlore.query.find.conditions import drivers
-from runlore.query.find.order import NUMERIC, Row, odd_offset
-from runlore.query.find.snapshot import Place
+from runlore.query.find.order import NUMERIC, FoundRow, odd_offset
+from runlore.query.find.snapshot import KeyPaths
 from runlore.query.find.statement import Search
-from runlore.query.view.value_index import ENDED_SQL, SHORT
+from runlore.query.view.value_index import SHORT
+from runlore.store.cells import ENDED_SQL
 
 # What SQLite sorts in another way than `order.rank`: numbers stored as text, and times with an offset.
 _ODD = f"""h.value >= '+' AND h.value < ':' AND (h.type IN {NUMERIC} OR h.type = 'datetime' AND (
@@ -18,9 +19,9 @@ _ODD_NAMES = "h.value IN ('nan', 'NaN', 'sNaN', 'Infinity') AND h.type IN ('floa
 
 
 class KeyWalk:
-    """Pages in the order of a key that stands at one place and whose values SQLite sorts as we do."""
+    """Pages in the order of a key that has one path and whose values SQLite sorts as we do."""
 
-    def __init__(self, search: Search, place: Place, key: ast.Key, where: ast.Expression | None) -> None:
+    def __init__(self, search: Search, place: KeyPaths, key: ast.Key, where: ast.Expression | None) -> None:
         self._search, self._place = search, place
         bind, snapshot = search.bind, search.snapshot
         self._table = "heads" if snapshot.as_of is None else "history"
@@ -30,7 +31,7 @@ class KeyWalk:
         self._bounds = self._own_bounds(key, where)
 
     @classmethod
-    def of(cls, search: Search, key: ast.Key, where: ast.Expression | None, after: Row | None) -> KeyWalk | None:
+    def of(cls, search: Search, key: ast.Key, where: ast.Expression | None, after: FoundRow | None) -> KeyWalk | None:
         """The walk of a key, None when its order needs another way."""
         places = search.snapshot.places(key)
         if entity_field(key) is not None or len(places) != 1 or places[0].step is not None or not places[0].indexed:
@@ -54,9 +55,9 @@ class KeyWalk:
                 found += f" AND {tests[0]}" if tests else ""
         return found
 
-    def page(self, descending: bool, after: Row | None, limit: int) -> list[Row]:
+    def page(self, descending: bool, after: FoundRow | None, limit: int) -> list[FoundRow]:
         """At most `limit` rows after one: first those with a value, then those without, newest first."""
-        found: list[Row] = []
+        found: list[FoundRow] = []
         if after is None or after.value is not None:
             found = self._with_value(descending, after, limit)
             after = None
@@ -64,7 +65,7 @@ class KeyWalk:
             found += self._without_value(after, limit - len(found))
         return found
 
-    def _with_value(self, descending: bool, after: Row | None, limit: int) -> list[Row]:
+    def _with_value(self, descending: bool, after: FoundRow | None, limit: int) -> list[FoundRow]:
         bind, way = self._search.bind, " DESC" if descending else ""
         place, current = "", ""
         if after is not None:
@@ -82,12 +83,12 @@ class KeyWalk:
             f" ORDER BY h.value{way}, h.type{way}, h.entity_id{way} LIMIT {bind(limit)}"
         )
 
-    def _without_value(self, after: Row | None, limit: int) -> list[Row]:
+    def _without_value(self, after: FoundRow | None, limit: int) -> list[FoundRow]:
         _, value = self._search.snapshot.latest(self._place)
         return self._search.by_creation("entities e", True, after, limit, f" AND {value} IS NULL")
 
 
-def _odd(row: Row) -> bool:
+def _odd(row: FoundRow) -> bool:
     if not isinstance(row.value, str) or row.type is None:
         return False
     return row.type in NUMERIC or (row.type == "datetime" and odd_offset(row.value))

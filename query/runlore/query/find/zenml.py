@@ -70,7 +70,7 @@ def _several(text: str) -> tuple[ast.Literal, ...]:
 
 
 def _readings(text: str) -> tuple[ast.Literal, ...]:
-    """What a text may mean where values are equal or not: ``5`` is the number and the text."""
+    """Return the values a text may mean where values are equal or not: ``5`` is the number and the text."""
     read = _literal(text)
     return (read,) if isinstance(read, str) else (read, text)
 

@@ -1,1 +1,1 @@
-"""What only the web page asks: small charts, thinned charts, the slider's stops, counts of kinds."""
+"""Queries of the web page alone: small charts, thinned charts, the slider's stops, counts of kinds."""

@@ -1,4 +1,4 @@
-"""How many entities of each kind there are, without counting the same ones again."""
+"""Numbers of entities of each kind, without counting the same ones again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from runlore.query.listing import count_kinds
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW
-from runlore.query.view.kinds import is_instance
+from runlore.store.kinds import is_instance
 
 # IDs are handed out in the order of creation, and entities never go: what was counted once stays counted.
 _NEW = f"""SELECT kind, count(*) FROM entities WHERE entity_id > ? AND project = ?

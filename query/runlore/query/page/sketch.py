@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from runlore.query.entity import Entity
 from runlore.query.series import IS_NUMBER, leaf_of, number_of
-from runlore.query.view.leaves import ENDED
 from runlore.schemas.paths import PathParts, format_path
+from runlore.store.cells import ENDED
 
 _COUNTS = f"""SELECT count(*), coalesce(sum({IS_NUMBER}), 0) FROM history h
     WHERE h.entity_id = ? AND h.path_id = ? AND {{seen}}"""
@@ -22,7 +22,7 @@ _TIMES = "SELECT position, {clock}_us FROM events WHERE position IN (SELECT valu
 
 
 class Point(NamedTuple):
-    """One entry of a leaf: a number, or what stands between numbers (another value, an end)."""
+    """One entry of a leaf: a number, or what is between numbers (another value, an end)."""
 
     entry: int
     """The first entry of the leaf is 1."""
@@ -34,7 +34,7 @@ class Point(NamedTuple):
 
     @property
     def finite(self) -> bool:
-        """Whether it can be drawn."""
+        """True if it can be drawn."""
         return _is_finite(self.value)
 
 
@@ -46,14 +46,15 @@ class Sketch(NamedTuple):
     times: list[float]
     """Of each point, as in a `Series`."""
     total: int
-    """How many numbers there are."""
+    """Number of numbers."""
 
 
 def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
-    """All entries of a leaf if they are at most so many; else about so many numbers: the first, the last, and the least
-    and the largest of each stretch.
+    """Return all entries of a leaf if they are at most `points`, else about as many numbers.
 
-    Between numbers stands what breaks a line: what is no number, not finite, or an end. Of a thinned past each stretch
+    These are the first, the last, and the least and the largest of each stretch.
+
+    Between numbers is what breaks a line: what is no number, not finite, or an end. Of a thinned past each stretch
     has at most one of these (an end rather than others) and the entry before it, on top of its numbers.
     Raises NotFoundError when the key was never a leaf here.
     """
@@ -70,8 +71,8 @@ def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
             for entry, (position, kind, cell) in enumerate(connection.execute(_PAST.format(seen=seen), values), 1)
         )
         found = [Point(*row) for row in (past if width == 1 else _thinned(past, width))]
-        asked = str([point.position for point in found])
-        times = dict(reader.rows(_TIMES.format(clock=entity.scope.clock), (asked,)))
+        positions = str([point.position for point in found])
+        times = dict(reader.rows(_TIMES.format(clock=entity.scope.clock), (positions,)))
     return Sketch(format_path(parts), found, [times[point.position] / 1e6 for point in found], total)
 
 

@@ -15,7 +15,7 @@ _LAST = f"""SELECT type, value FROM history WHERE entity_id = ? AND path_id = ? 
 
 
 def sparklines(entity: Entity, points: int = 40, leaves: int = 200) -> dict[str, list[float]]:
-    """The last numbers of each numeric leaf with a past, oldest first, by path; at most so many leaves a part."""
+    """The last numbers of each numeric leaf with a past, oldest first, by path; at most `most` leaves a part."""
     reader, last = entity.scope.reader, entity.moment.recorded("a small chart")
     found: dict[str, list[float]] = {}
     with reader.read():

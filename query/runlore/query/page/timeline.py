@@ -1,4 +1,4 @@
-"""Where an entity's past can be looked at: the event before and after a position, and stops spread over all of it."""
+"""Moments of an entity's past to look at: the event before and after a position, and stops spread over all of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UPTO = """SELECT max((SELECT max(position) FROM mentions WHERE entity_id = valu
 _AFTER = """SELECT min((SELECT min(position) FROM mentions WHERE entity_id = value AND position > ?))
     FROM json_each(?)"""
 _COUNT = "SELECT count(*) FROM mentions WHERE entity_id IN (SELECT value FROM json_each(?))"
-# Of each entity the first position and then every so many-th: what lies between is passed over in the index alone.
+# Of each entity the first position and then every n-th: the index alone skips what lies between.
 _EVERY = """WITH RECURSIVE taken (entity, place) AS (
     SELECT value, (SELECT min(position) FROM mentions WHERE entity_id = value) FROM json_each(:ids)
     UNION ALL SELECT entity, (SELECT position FROM mentions WHERE entity_id = entity AND position > place
@@ -33,7 +33,7 @@ class Stops(NamedTuple):
 
 
 def stops(entity: Entity, position: int, limit: int = 1000) -> Stops:
-    """The stops in an entity's past, later than its moment as well; a run's are also those of its steps."""
+    """The stops in an entity's past, also later than its moment; a run's include those of its steps."""
     reader = entity.scope.reader
     with reader.read():
         ids = str([part.entity_id for _, part in entity.seen_at(NOW).parts()])

@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any, Literal, NamedTuple, get_args
 
 from runlore.query.time.parse import LAST_POSITION, bounded_position, parse_when
-from runlore.schemas.errors import InvalidReferenceError, MomentError
+from runlore.schemas.errors import ArgumentError, MomentError
 
 AsOf = int | dt.datetime | str
 """A position, a time with a zone, or a text that `parse_when` understands."""
@@ -26,7 +26,7 @@ def utc(microseconds: int) -> dt.datetime:
 
 
 class Moment(NamedTuple):
-    """What a read may see: events up to a position and, if set, only those that had occurred by a time.
+    """A moment: events up to a position and, if set, only those that had occurred by a time.
 
     An event is seen whole or not at all. Among what is seen the log's order decides, never a producer's clock.
     """
@@ -48,9 +48,9 @@ class Moment(NamedTuple):
         if self.occurred_us is None:
             return created, values
         # The event that made it in the log may have occurred after others about it: an outbox came late.
-        said, more = self.sees("x.position")
+        seen, more = self.sees("x.position")
         return (
-            f"({created} OR EXISTS (SELECT 1 FROM mentions x WHERE x.entity_id = {entities}.entity_id AND {said}))",
+            f"({created} OR EXISTS (SELECT 1 FROM mentions x WHERE x.entity_id = {entities}.entity_id AND {seen}))",
             values + more,
         )
 
@@ -69,18 +69,18 @@ NOW = Moment()
 
 
 class Range(NamedTuple):
-    """Which entries of a past are wanted: positions, times of occurrence, and how many of which end."""
+    """A range of a history: positions, times of occurrence, and how many of which end."""
 
     first: int = 0
     last: int = NO_END
     limit: int | None = None
     oldest: bool = False
-    """Whether `limit` keeps the oldest entries instead of the newest."""
+    """True if `limit` keeps the oldest entries instead of the newest."""
     occurred: tuple[int, int] | None = None
     """First and last microsecond of occurrence."""
 
     def has(self, position: int, occurred_at: dt.datetime) -> bool:
-        """Whether an event is inside, whatever the limit."""
+        """Return whether an event is inside, whatever the limit."""
         if self.occurred is not None and not self.occurred[0] <= micros_of(occurred_at) <= self.occurred[1]:
             return False
         return self.first <= position <= self.last
@@ -105,7 +105,7 @@ def micros_of(when: dt.datetime) -> int:
 
 
 def checked_moment(when: AsOf) -> int | dt.datetime:
-    """The position or time that is meant. Raises MomentError for what can be neither."""
+    """Return the event number or time of a value. Raises MomentError for what can be neither."""
     untyped: Any = when  # callers are
     if isinstance(untyped, str):
         return parse_when(untyped)
@@ -113,22 +113,22 @@ def checked_moment(when: AsOf) -> int | dt.datetime:
         return bounded_position(untyped)
     if isinstance(untyped, dt.datetime):
         return untyped
-    raise MomentError(f"{untyped!r:.80} is neither a position nor a time: give an int, a datetime or a text")
+    raise MomentError(f"{untyped!r:.80} is no event number or time: give an int, a datetime or a text")
 
 
 def checked_position(position: int) -> int:
     """The same position, where no time will do. Raises MomentError."""
     untyped: Any = position  # callers are
     if isinstance(untyped, bool) or not isinstance(untyped, int):
-        raise MomentError(f"{untyped!r:.80} is no position: give an int")
+        raise MomentError(f"{untyped!r:.80} is no event number: give an int")
     return bounded_position(position)
 
 
 def check_limit(limit: int) -> int:
-    """The same limit, if it is a count that can be. Raises InvalidReferenceError."""
+    """The same limit, if it is a count that can be. Raises ArgumentError."""
     untyped: Any = limit  # callers are
     if not isinstance(untyped, int) or isinstance(untyped, bool) or limit < 1:
-        raise InvalidReferenceError(f"limit is 1 or more, not {untyped!r:.80}")
+        raise ArgumentError(f"limit is 1 or more, not {untyped!r:.80}")
     if limit > MAX_COUNT:
-        raise InvalidReferenceError(f"limit is at most {MAX_COUNT}")
+        raise ArgumentError(f"limit is at most {MAX_COUNT}")
     return limit

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[+-]\d+|[+-]?\d*\.\d+(e[+-]?\d+)?", re.IGNORECASE)
 _LONGEST = 100
 """Characters of a moment's text: understanding a phrase takes a time that grows fast with it."""
 LAST_POSITION = 2**63 - 1
-"""What SQLite can hold."""
+"""Years that SQLite can hold."""
 _OPEN = tuple(
     {"DATE_ORDER": order, "PREFER_DAY_OF_MONTH": side, "PREFER_MONTH_OF_YEAR": side}
     for order, side in itertools.product(("DMY", "MDY", "YMD"), ("first", "last"))
@@ -29,11 +29,11 @@ _OPEN = tuple(
 
 
 class Reading(NamedTuple):
-    """What a text means."""
+    """A parsed moment."""
 
     moment: int | dt.datetime
     local: bool
-    """Whether it named no zone, and the one of this machine was taken."""
+    """True if it named no zone, and the one of this machine was taken."""
 
 
 def parse_when(text: str, now: dt.datetime | None = None) -> int | dt.datetime:
@@ -63,7 +63,7 @@ def read_when(text: str, now: dt.datetime | None = None) -> Reading:
 def bounded_position(position: int) -> int:
     """The same position, if one can be so. Raises MomentError."""
     if not 0 <= position <= LAST_POSITION:
-        raise MomentError(f"a position is from 0 to {LAST_POSITION}, not {_shown(position)}")
+        raise MomentError(f"an event number is from 0 to {LAST_POSITION}, not {_shown(position)}")
     return position
 
 
@@ -73,7 +73,7 @@ def _shown(number: int) -> str:
 
 def _neither(text: str) -> MomentError:
     return MomentError(
-        f"{text[:80]!r} is neither a position nor a time: write 1234, 2026-03-01T18:00, '2h ago' or 'yesterday 18:00'"
+        f"{text[:80]!r} is no event number or time: write 1234, 2026-03-01T18:00, '2h ago' or 'yesterday 18:00'"
     )
 
 

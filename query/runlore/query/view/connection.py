@@ -45,7 +45,7 @@ _readers: weakref.WeakValueDictionary[int, ViewReader] = weakref.WeakValueDictio
 
 
 def _before_fork() -> None:
-    """Close what is idle; whoever reads next opens anew.
+    """Close what is idle; the next read opens a new connection.
 
     SQLite keeps, for each process, which locks it holds on a file. A child would inherit that account without the locks
     (POSIX gives them to the parent alone), take none for its own connections, and read on in files that others remove.
@@ -68,7 +68,7 @@ class _Open:
         self.connection, self.mark = connection, mark
         self.pid, self.depth = os.getpid(), 0
         self.limit: tuple[float, float] | None = None
-        """When reading ends (the monotonic clock), and how many seconds that was to be."""
+        """The end of the time limit (monotonic clock), and the limit in seconds."""
         # To close a connection twice at once, or while a statement runs, crashes the process with either library.
         self._used = threading.Lock()  # held by a read until it ends, and by closing for good
         self._unneeded = False
@@ -106,6 +106,14 @@ class ViewReader:
         self._connections: weakref.WeakValueDictionary[int, _Open] = weakref.WeakValueDictionary()
         _readers[id(self)] = self
 
+    def __reduce__(self) -> tuple[type[ViewReader], tuple[Path]]:
+        return ViewReader, (self._file,)  # connections are opened where they are used
+
+    @property
+    def path(self) -> Path:
+        """The data folder or view file that is read."""
+        return self._file
+
     @property
     def data(self) -> DataDir | None:
         """The data folder, None when one view file is read."""
@@ -113,7 +121,7 @@ class ViewReader:
 
     @property
     def generation(self) -> tuple[int, int, int] | None:
-        """What tells the view that is read from one made anew, in which IDs mean other things."""
+        """Identity of the view that is read; another after a rebuild, which gives entities other IDs."""
         with self.read():
             held: _Open = self._local.held
             return held.mark
@@ -141,7 +149,7 @@ class ViewReader:
 
     @contextmanager
     def within(self, seconds: float) -> Generator[None]:
-        """One read transaction that reads for so many seconds at most. Raises QueryTimeoutError."""
+        """Open one read transaction with a time limit. Raises QueryTimeoutError."""
         late = time.monotonic() + seconds
         try:
             with self.read() as connection:
@@ -232,7 +240,7 @@ class ViewReader:
         return connection
 
     def close(self) -> None:
-        """Close the connections of all threads; reads under way end first. A later read opens anew."""
+        """Close the connections of all threads; reads under way end first. A later read opens new ones."""
         for reference in self._connections.valuerefs():  # a copy, made at once: other threads open and end meanwhile
             opened = reference()
             if opened is not None:

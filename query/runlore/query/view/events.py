@@ -10,7 +10,7 @@ from runlore.query.view.connection import ViewReader
 from runlore.schemas.events import Actor
 
 Envelope = dict[str, Any]
-"""What the entries of one event share: position, event_id, occurred_at, created, actor, run, step."""
+"""Shared by the entries of one event: position, event_id, occurred_at, created, actor, run, step."""
 
 _EVENT = """SELECT position, event_id, occurred_us, recorded_us, actor_id, run_entity_id, step_entity_id
     FROM events WHERE position IN (SELECT value FROM json_each(?))"""

@@ -1,4 +1,4 @@
-"""What SQL cannot compare: exact numbers beyond 64 bits, times with zones, elements of collections."""
+"""Comparisons that SQL cannot make: exact numbers beyond 64 bits, times with zones, elements of collections."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def register(connection: sqlite.Connection) -> None:
 
 
 def _number(cell: Any, op: str, numbers: str) -> bool:
-    """Whether a number stored as text compares so with one of some decimals, parted by spaces."""
+    """Return whether a number stored as text compares so with one of some decimals, parted by spaces."""
     found = exact(cell)
     if found is None or found.is_nan():
         return False  # not-a-number is equal by name, see `conditions`
@@ -65,7 +65,7 @@ def _micros(cell: Any) -> int | None:
 
 
 def _holds(kind: str, cell: Any, wanted: bytes) -> bool:
-    """Whether a stored collection holds an element; True is never 1, and not-a-number is itself."""
+    """Return whether a stored collection holds an element; True is never 1, and not-a-number is itself."""
     value = _decoded(wanted)
     return any(_same(item, value) for item in from_cell(kind, cell))
 

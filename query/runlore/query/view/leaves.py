@@ -10,10 +10,7 @@ import msgspec
 from runlore.query.time.moment import NOW, Moment
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.paths import PathParts, format_path, parse_path
-from runlore.store.cells import from_cell
-
-ENDED = frozenset({"removed", "retracted"})
-"""The types of rows that end a leaf."""
+from runlore.store.cells import ENDED, from_cell
 
 
 class Leaf(msgspec.Struct, frozen=True):
@@ -117,7 +114,7 @@ def prefixed(path: str, prefix: str) -> str:
 
 
 def step_keys(text: str) -> Iterator[tuple[str, str]]:
-    """What ``step::key`` may mean on a run: each step and its key, the shortest step first; names may hold ``::``."""
+    """Return what ``step::key`` may mean on a run: steps and keys, the shortest step first; names may hold ``::``."""
     at = text.find("::")
     while at >= 0:
         yield text[:at], text[at + 2 :]

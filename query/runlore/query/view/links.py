@@ -28,7 +28,7 @@ class Links:
     def __init__(self, reader: ViewReader, moment: Moment) -> None:
         self._reader, self._moment = reader, moment
         self.cut = False
-        """Whether a read met its limit."""
+        """True if a read met its limit."""
 
     def of(self, ids: Iterable[int], side: Literal["source", "target"], relations: Sequence[str]) -> list[Link]:
         """Links whose source or target is one of `ids`."""

@@ -9,9 +9,9 @@ _EVENT_FROM = "SELECT position, recorded_us FROM events WHERE position >= ? ORDE
 
 
 def position_at(reader: ViewReader, when: AsOf) -> int:
-    """The last position recorded at or before a time; a position stands for itself."""
-    asked = checked_moment(when)
-    return asked if isinstance(asked, int) else last_recorded(reader, micros_of(asked))
+    """Return the last event recorded at or before a time; an event number is returned as it is."""
+    meant = checked_moment(when)
+    return meant if isinstance(meant, int) else last_recorded(reader, micros_of(meant))
 
 
 def last_recorded(reader: ViewReader, limit_us: int) -> int:

@@ -8,5 +8,3 @@ INDEXED = 200
 """Characters of a text that the indexes hold; see `SHORT_CELL`."""
 SHORT = SHORT_CELL.replace("value", "h.value")
 """The condition of the indexes on a row `h`, which a query repeats to use them."""
-ENDED_SQL = "('removed', 'retracted')"
-"""The types of rows that end a leaf."""

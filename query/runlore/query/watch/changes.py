@@ -13,11 +13,10 @@ from runlore.query.entries import Entry
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.leaves import ENDED
 from runlore.query.watch.selection import Place, Selection, Selectors
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
-from runlore.store.cells import from_cell
+from runlore.store.cells import ENDED, from_cell
 
 PAGE_CHANGES = 500
 PAGE_POSITIONS = 10_000
@@ -25,7 +24,7 @@ PAGE_POSITIONS = 10_000
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One leaf or field of one entity that an event set or ended."""
+    """One path or field of one entity that an event set or ended."""
 
     position: int
     project: str
@@ -33,7 +32,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     """``metadata`` for what people log, ``field`` for what Runlore knows: status, stage, note and others."""
     entry: Entry
-    """The entry of the leaf, with the value before it; type ``removed`` or ``retracted`` where it ended."""
+    """The entry, with the value before it; type ``removed`` or ``retracted`` where it ended."""
     place: Place
     """Pass it as `since` to go on after this change, in the middle of an event too."""
 
@@ -43,7 +42,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.entity)
 
 
-class Row(NamedTuple):
+class ChangeRow(NamedTuple):
     """One row of the query below."""
 
     position: int
@@ -106,7 +105,7 @@ def read_page(scope: Scope, selection: Selection, after: Place) -> Page:
         return Page(_changes(scope, selection, rows), place, behind=full or upto < head)
 
 
-def _rows(scope: Scope, selection: Selection, after: Place, upto: int) -> list[Row]:
+def _rows(scope: Scope, selection: Selection, after: Place, upto: int) -> list[ChangeRow]:
     ids = selection.path_ids(scope.reader)
     if ids == []:
         return []
@@ -115,10 +114,10 @@ def _rows(scope: Scope, selection: Selection, after: Place, upto: int) -> list[R
     sql = _PAGE.format(conditions=conditions, paths=paths)
     values |= {"upto": upto, "limit": PAGE_CHANGES, **after._asdict()}
     with scope.reader.read() as connection:
-        return [Row(*row) for row in connection.execute(sql, values)]
+        return [ChangeRow(*row) for row in connection.execute(sql, values)]
 
 
-def _changes(scope: Scope, selection: Selection, rows: list[Row]) -> list[Change]:
+def _changes(scope: Scope, selection: Selection, rows: list[ChangeRow]) -> list[Change]:
     selectors, fits = Selectors(scope.reader, selection), _fitting(scope, selection)
     wanted = [
         (row, parts)
@@ -132,7 +131,7 @@ def _changes(scope: Scope, selection: Selection, rows: list[Row]) -> list[Change
 
 
 def _fitting(scope: Scope, selection: Selection) -> Callable[[int, int], bool]:
-    """Whether an entity fits the filter as of a position; asked once for all leaves of an event."""
+    """Return whether an entity fits the filter as of a position; asked once for all leaves of an event."""
 
     @functools.cache
     def fits(entity_id: int, position: int) -> bool:
@@ -144,7 +143,7 @@ def _fitting(scope: Scope, selection: Selection) -> Callable[[int, int], bool]:
     return fits
 
 
-def _change(project: str, row: Row, parts: PathParts, envelope: Envelope) -> Change:
+def _change(project: str, row: ChangeRow, parts: PathParts, envelope: Envelope) -> Change:
     ended = row.type in ENDED
     known = row.previous_type is not None and row.previous_type not in ENDED
     entry = Entry(

@@ -66,7 +66,7 @@ def feed(
 ) -> Feed:
     """A feed from `since`, or from now. Raises MomentError, LatestOnlyError, InvalidReferenceError, NotFoundError."""
     if scope.moment != NOW:
-        raise LatestOnlyError("a client as of a position has nothing to watch: leave out as_of, or use since")
+        raise LatestOnlyError("a client of the past has nothing to watch: leave out as_of, or use since")
     return Feed(scope, select(scope, what, key, kind), _place(scope, since))
 
 
@@ -82,7 +82,7 @@ def _place(scope: Scope, since: Since | None) -> Place:
 
 
 class _Patience:
-    """When a watch with a timeout ends."""
+    """The time at which a watch with a timeout ends."""
 
     def __init__(self, feed: Feed, timeout: float | None) -> None:
         self.feed, self._timeout = feed, timeout

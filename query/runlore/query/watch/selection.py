@@ -1,4 +1,4 @@
-"""What a watch looks for: entities by reference, kind or filter, and leaves by path."""
+"""Selections of a watch: entities by reference, kind or filter, and leaves by path."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from runlore.query.lookup import run_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import AsOf
 from runlore.query.view.connection import ViewReader
-from runlore.query.view.kinds import is_instance
-from runlore.query.view.leaves import ENDED, step_keys
-from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.query.view.leaves import step_keys
+from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
 from runlore.schemas.references import EntityRef, parse_ref
+from runlore.store.cells import ENDED
+from runlore.store.kinds import is_instance
 
 LAST = 2**63 - 1
 _REFERENCE = re.compile(r"[a-z][a-z0-9_]{0,39}:(?!:)")  # `train::loss` begins a filter
 
 
 class Place(NamedTuple):
-    """Where a watch stands: after one entry of one event. Opaque but for `position`."""
+    """The place of a watch: after one entry of one event. Opaque but for `position`."""
 
     position: int
     entity: int = LAST
@@ -39,8 +40,8 @@ Since = AsOf | tuple[int, int, int]
 """A position or time (all up to it was seen), or the `place` of the last change that was seen."""
 
 
-class Matches(Protocol):
-    """Whether an entity fits a filter, as the log knew it at a position. Called inside a read transaction."""
+class Matcher(Protocol):
+    """True if an entity fits a filter, as the log knew it at a position. Called inside a read transaction."""
 
     def __call__(self, entity: Entity, as_of: int) -> bool: ...
 
@@ -51,7 +52,7 @@ class Filtered(NamedTuple):
     paths: tuple[PathParts, ...]
     fields: tuple[PathParts, ...]
     """Fields that hold a dict that the filter looks into, such as a run's parameters."""
-    matches: Matches
+    matches: Matcher
 
 
 def compile_filter(scope: Scope, text: str) -> Filtered:
@@ -61,7 +62,7 @@ def compile_filter(scope: Scope, text: str) -> Filtered:
     """
     expression = parse(text)
     if expression is None:
-        raise InvalidReferenceError("an empty text is neither a reference nor a filter")
+        raise ArgumentError("an empty text is neither a reference nor a filter")
 
     def matches(entity: Entity, as_of: int) -> bool:
         search = Search(scope, entity.kind, expression, as_of)
@@ -75,7 +76,7 @@ def compile_filter(scope: Scope, text: str) -> Filtered:
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """Which changes a watch gives. None: any."""
+    """Selects the changes of a watch. None: any."""
 
     project: str
     kind: str | None = None
@@ -85,8 +86,8 @@ class Selection(msgspec.Struct, frozen=True):
     mentioned: tuple[PathParts, ...] | None = None
     """The same, as the filter mentions them."""
     fields: tuple[PathParts, ...] = ()
-    """Paths that the filter looks into: such a leaf is wanted as well, what lies below is not."""
-    matches: Matches | None = None
+    """Paths that the filter looks into: such a leaf is wanted, too, what lies below is not."""
+    matches: Matcher | None = None
 
     def conditions(self) -> tuple[str, dict[str, Any]]:
         """SQL on the entity `e`, and its values: a superset of what `accepts`."""
@@ -116,7 +117,7 @@ class Selection(msgspec.Struct, frozen=True):
         return sorted(ids)
 
     def accepts(self, ref: EntityRef, leaf: PathParts) -> bool:
-        """Whether a leaf of an entity is wanted by its path."""
+        """Return whether a leaf of an entity is wanted by its path."""
         of_run = self.ref is not None and self.ref.kind == "run" and ref.kind == "step"
         if self.key is not None and not any(_wants(parts, ref, leaf, of_run) for parts in self.key):
             return False
@@ -139,12 +140,12 @@ def _below(leaf: PathParts, wanted: PathParts) -> bool:
 
 
 def is_filter(text: str) -> bool:
-    """Whether a text to watch is a filter; else it begins as a reference does."""
+    """Return whether a text to watch is a filter; else it begins as a reference does."""
     return not _REFERENCE.match(text)
 
 
 def select(scope: Scope, what: str | EntityRef | None, key: str | PathParts | None, kind: str | None) -> Selection:
-    """What to watch. Raises InvalidReferenceError or, for what does not begin as a reference does, FilterError."""
+    """Return the selection of a watch. Raises ArgumentError, or FilterError for what is no reference."""
     found = Selection(scope.project, kind, key=None if key is None else _paths(key))
     if what is None:
         return found
@@ -172,14 +173,14 @@ def _known_run(scope: Scope, ref: EntityRef) -> EntityRef:
 
 
 class Selectors:
-    """Which version a selector (``latest``, a stage) meant at a position; remembers the last answers."""
+    """Return the version that a selector (``latest``, a stage) meant at a position; remembers the last answers."""
 
     def __init__(self, reader: ViewReader, selection: Selection) -> None:
         self._reader, self._project, self._ref = reader, selection.project, selection.ref
         self._known: tuple[int, str | None] = -1, None
 
     def fits(self, version: str, position: int) -> bool:
-        """Whether a version of the name is the one the reference meant at a position."""
+        """Return whether a version of the name is the one the reference meant at a position."""
         if self._ref is None or self._ref.version in (None, version):
             return True
         if self._known[0] != position:

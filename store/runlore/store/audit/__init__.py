@@ -1,1 +1,1 @@
-"""What an audit goes by: leaves, their Merkle tree, signed checkpoints, proofs. No key library, no projector."""
+"""Formats of the audit: leaves, their Merkle tree, signed checkpoints, proofs. No key library, no projector."""

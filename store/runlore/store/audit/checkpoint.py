@@ -23,7 +23,7 @@ MAX_SIGNATURES = 64
 _SIGNATURE = "\u2014 "
 
 
-class Key(Protocol):
+class TrustedKey(Protocol):
     """A trusted public key: the name it signs under, its ID, and whether it made a signature."""
 
     @property
@@ -39,16 +39,16 @@ class SigningKey(Protocol):
     """A private key."""
 
     @property
-    def verifier(self) -> Key: ...
+    def verifier(self) -> TrustedKey: ...
 
     def sign(self, message: bytes) -> bytes: ...
 
 
-AnyKey = TypeVar("AnyKey", bound=Key)
+AnyTrustedKey = TypeVar("AnyTrustedKey", bound=TrustedKey)
 
 
 class Checkpoint(NamedTuple):
-    """What a log says of itself: its name, how many leaves it has, and the root over them."""
+    """A log's name, the number of its leaves, and their root hash."""
 
     origin: str
     size: int
@@ -65,7 +65,7 @@ class Checkpoint(NamedTuple):
         return f"{text}\n{_SIGNATURE}{signer.verifier.name} {signature}\n"
 
 
-def read_checkpoint(note: str, trusted: Sequence[Key]) -> Checkpoint:
+def read_checkpoint(note: str, trusted: Sequence[TrustedKey]) -> Checkpoint:
     """The checkpoint of a note that a trusted key of that very log has signed: the key's name is the origin.
 
     Signatures by other keys (witnesses) are passed over. Raises CorruptLogError when no trusted key has signed it,
@@ -74,11 +74,11 @@ def read_checkpoint(note: str, trusted: Sequence[Key]) -> Checkpoint:
     return signed_by(note, trusted)[0]
 
 
-def signed_by(note: str, trusted: Sequence[AnyKey]) -> tuple[Checkpoint, AnyKey]:
+def signed_by(note: str, trusted: Sequence[AnyTrustedKey]) -> tuple[Checkpoint, AnyTrustedKey]:
     """The same, and the key that signed it."""
     text, lines = _parts(note)
     known = {(key.name, key.key_id): key for key in trusted}
-    signers: list[AnyKey] = []
+    signers: list[AnyTrustedKey] = []
     for line in lines:
         name, key_id, signature = _signature(line)
         key = known.get((name, key_id))
@@ -109,7 +109,7 @@ def parse_checkpoint(text: str) -> Checkpoint:
 
 
 def read_unchecked(note: str) -> tuple[Checkpoint, list[str]]:
-    """The checkpoint of a note, and who is said to have signed it (name+key ID, hexadecimal): nothing is checked.
+    """Return the checkpoint of a note and its claimed signers (name+key ID, hexadecimal), without checking anything.
 
     For showing it beside a verification that did check. Raises CorruptLogError when it is no signed checkpoint.
     """

@@ -88,21 +88,21 @@ def subtree_root(first: int, end: int, node: Node) -> bytes:
     return hash_children(subtree_root(first, middle, node), subtree_root(middle, end, node))
 
 
-class Step(NamedTuple):
+class ProofStep(NamedTuple):
     """One step of a proof, from a node to the one above it."""
 
     sibling: bytes
     on_left: bool
-    """Whether the sibling comes first in the hash."""
+    """True if the sibling comes first in the hash."""
     gives: bytes
 
 
-def climb(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes]) -> list[Step] | None:
-    """What an inclusion proof computes on its way up (RFC 9162, 2.1.3.2); None where it does not end at a root."""
+def climb(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes]) -> list[ProofStep] | None:
+    """Return the steps of an inclusion proof up to the root (RFC 9162, 2.1.3.2); None if it does not end at one."""
     if not 0 <= index < size or not _well_formed(path):
         return None
     at, last, found = index, size - 1, leaf_hash
-    steps: list[Step] = []
+    steps: list[ProofStep] = []
     for sibling in path:
         if last == 0:
             return None
@@ -113,19 +113,19 @@ def climb(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes]) -> lis
                 at, last = at >> 1, last >> 1
         else:
             found = hash_children(found, sibling)
-        steps.append(Step(sibling, on_left, found))
+        steps.append(ProofStep(sibling, on_left, found))
         at, last = at >> 1, last >> 1
     return steps if last == 0 else None
 
 
 def check_inclusion(leaf_hash: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
-    """Whether the proof shows the leaf at `index` in the tree of `size` and `root`."""
+    """Return whether the proof shows the leaf at `index` in the tree of `size` and `root`."""
     steps = climb(leaf_hash, index, size, path)
     return steps is not None and root == (steps[-1].gives if steps else leaf_hash)
 
 
 def check_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> bool:
-    """Whether the proof shows the old tree to be a prefix of the new one (RFC 9162, 2.1.4.2).
+    """Return whether the proof shows the old tree to be a prefix of the new one (RFC 9162, 2.1.4.2).
 
     Every tree contains the empty one; the proof of that, and of a tree for itself, is empty.
     """

@@ -1,4 +1,4 @@
-"""Proofs that events are in the log of a checkpoint; whether that is signed is asked elsewhere."""
+"""Proofs that events are in the log of a checkpoint. Signatures are checked elsewhere."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True):
         return coder.event(self.position, event_id, self.recorded_ns, self.subject.encode(), self.headers, self.payload)
 
     def holds(self, coder: LeafCoder, checkpoint: Checkpoint) -> bool:
-        """Whether the proof shows it to be in the log of the checkpoint."""
+        """Return whether the proof shows it to be in the log of the checkpoint."""
         try:
             leaf = self.leaf(coder)
         except (ValueError, struct.error):  # out of range, or no text: nothing that was ever archived
@@ -54,11 +54,11 @@ def prove_event(
     """
     row = connection.execute(_ROW, (position,)).fetchone()
     if row is None:
-        raise NotFoundError(f"the log has no event at position {position}")
+        raise NotFoundError(f"the log has no event {position}")
     index = leaf_index(connection, position)
     if index >= checkpoint.size:
         raise NotFoundError(
-            f"position {position} is not under a signed checkpoint yet: the projector signs one within a "
+            f"event {position} is not under a signed checkpoint yet: the projector signs one within a "
             "minute, and when it stops"
         )
     event_id, recorded_ns, subject, headers, payload = row
@@ -73,5 +73,5 @@ def prove_event(
         proof=inclusion_proof(index, checkpoint.size, nodes),
     )
     if not event.holds(coder, checkpoint):
-        raise CorruptLogError(f"position {position}: {TAMPERED}")
+        raise CorruptLogError(f"event {position}: {TAMPERED}")
     return event

@@ -110,7 +110,7 @@ def leaf_index(connection: sqlite.Connection, position: int) -> int:
 class StoredNodes:
     """Hashes of complete subtrees out of log.db, for proofs: call it with level and index.
 
-    What it says is not trusted: every proof is verified against a signed root before it is given out.
+    The hashes are not trusted: every proof is verified against a signed root before it is returned.
     """
 
     def __init__(self, connection: sqlite.Connection) -> None:

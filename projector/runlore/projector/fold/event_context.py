@@ -1,12 +1,12 @@
-"""Where an event stands in the log, as the fold's functions need it."""
+"""The context in which the fold resolves an event's references."""
 
 from __future__ import annotations
 
 import msgspec
 
 
-class Where(msgspec.Struct, frozen=True):
-    """Where an event stands: its project, position, and the run and step that emitted it."""
+class EventContext(msgspec.Struct, frozen=True):
+    """An event's project and position, and the run and step that emitted it."""
 
     project: str
     position: int

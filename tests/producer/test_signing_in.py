@@ -1,0 +1,174 @@
+"""Every way of signing in that NATS has, against a real server each; and what is said where it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from log_tools import logged, make_stream
+
+from runlore.producer import Producer
+from runlore.schemas import EntityRef, MetadataLogged, Settings, read_settings
+from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError, SettingsError
+from runlore.wire.connect import connect
+from tests.open_servers import open_server
+from tests.signing_in import encrypted_key, make_certificates, make_operator, make_seed
+
+
+def fact(number: int) -> MetadataLogged:
+    return MetadataLogged((EntityRef("model", "churn"),), {"n": number})
+
+
+@contextlib.contextmanager
+def server_with(folder: Path, config: str) -> Iterator[str]:
+    """The bare address of a server with this configuration."""
+    with open_server(folder, extra=config) as (_, settings):
+        assert settings.url
+        yield settings.url.partition("://")[2]
+
+
+def sends(settings: Settings) -> bool:
+    """Whether what a producer logs arrives, and whoever reads the stream signs in the same way."""
+    make_stream(settings)
+    with Producer(settings, confirm="never") as producer:
+        producer.emit_nowait(fact(1)).wait(90)
+    return logged(settings) == [1]
+
+
+def refusal(settings: Settings) -> str:
+    async def nothing(*_: object) -> None:
+        """Not called before there is a connection."""
+
+    async def attempt() -> None:
+        await connect(settings, "test", nothing, nothing)
+
+    with pytest.raises(ServerUnavailableError) as caught:
+        asyncio.run(attempt())
+    return f"{type(caught.value).__name__}: {caught.value}"
+
+
+def test_a_user_and_a_password_with_any_characters(tmp_path: Path) -> None:
+    users = 'authorization { users: [ { user: "a:b@c", password: "p@ss/w%rd?#" } ] }'
+    with server_with(tmp_path, users) as address:
+        assert sends(read_settings(url=f"nats://a%3Ab%40c:p%40ss%2Fw%25rd%3F%23@{address}"))
+        said = refusal(read_settings(url=f"nats://a%3Ab%40c:wrong@{address}"))
+        assert said.startswith("AccessDeniedError: ")
+        assert "wrong" not in said
+
+
+def test_a_token(tmp_path: Path) -> None:
+    with server_with(tmp_path, 'authorization { token: "s3cr@t" }') as address:
+        assert sends(read_settings(url=f"nats://s3cr%40t@{address}"))
+        assert refusal(read_settings(url=f"nats://{address}")).startswith("AccessDeniedError: ")
+
+
+def test_an_nkey(tmp_path: Path) -> None:
+    seed, public = make_seed()
+    other, _ = make_seed()
+    (tmp_path / "seed").write_text(seed + "\n")
+    (tmp_path / "other").write_text(other)
+    with server_with(tmp_path, f"authorization {{ users: [ {{ nkey: {public} }} ] }}") as address:
+        assert sends(read_settings(url=f"nats://{address}", nkey=str(tmp_path / "seed")))
+        said = refusal(read_settings(url=f"nats://{address}", nkey=str(tmp_path / "other")))
+        assert said.startswith("AccessDeniedError: ")
+
+
+def test_a_credentials_file_of_an_operators_account(tmp_path: Path) -> None:
+    config, credentials = make_operator(tmp_path / "operator")
+    with server_with(tmp_path, config) as address:
+        assert sends(read_settings(url=f"nats://{address}", credentials=str(credentials)))
+        assert refusal(read_settings(url=f"nats://{address}")).startswith("AccessDeniedError: ")
+
+
+def test_a_private_authority_and_a_client_certificate(tmp_path: Path) -> None:
+    files = make_certificates(tmp_path / "tls")
+    config = (
+        f'tls {{ cert_file: "{files.server}", key_file: "{files.server_key}", ca_file: "{files.ca}", verify: true }}'
+    )
+    with server_with(tmp_path, config) as address:
+        url = f"tls://{address}"
+        keys = {"tls_ca": str(files.ca), "tls_cert": str(files.client), "tls_key": str(files.client_key)}
+        assert sends(read_settings(url=url, **keys))
+        assert sends_again(read_settings(url=f"nats://{address}", **keys))
+        unknown = refusal(read_settings(url=url))
+        assert "certificate" in unknown
+        assert "RUNLORE_TLS_CA" in unknown
+        nobody = refusal(read_settings(url=url, tls_ca=str(files.ca)))
+        assert "RUNLORE_TLS_CERT" in nobody
+
+
+def sends_again(settings: Settings) -> bool:
+    with Producer(settings, confirm="never") as producer:
+        producer.emit_nowait(fact(2)).wait(90)
+    return logged(settings)[-1] == 2
+
+
+def test_an_inbox_prefix_of_ones_own(tmp_path: Path) -> None:
+    users = """authorization { users: [ { user: step, password: pw, permissions: {
+        publish: ">", subscribe: ["_INBOX_step.>"] } } ] }"""
+    with server_with(tmp_path, users) as address:
+        url = f"nats://step:pw@{address}"
+        assert sends(read_settings(url=url, inbox_prefix="_INBOX_step"))
+
+
+def test_a_jetstream_domain(tmp_path: Path) -> None:
+    with open_server(
+        tmp_path, jetstream=False, extra=f'jetstream {{ store_dir: "{tmp_path / "js"}", domain: hub }}'
+    ) as (
+        _,
+        settings,
+    ):
+        assert sends(read_settings(url=settings.url, jetstream_api="$JS.hub.API"))
+
+
+@pytest.mark.parametrize("name", ["credentials", "nkey", "tls_ca", "tls_cert"])
+@pytest.mark.parametrize("content", [None, b"", b"no such thing\n", b"\xff\xfe"])
+def test_a_file_that_is_of_no_use_is_named(tmp_path: Path, name: str, content: bytes | None) -> None:
+    path = tmp_path / "file"
+    if content is not None:
+        path.write_bytes(content)
+    said = refusal(read_settings(url="nats://127.0.0.1:1", **{name: str(path)}))
+    assert said.startswith(f"AccessDeniedError: RUNLORE_{name.upper()}={path} cannot be used: ")
+
+
+def test_an_encrypted_key_is_refused_without_asking_on_the_terminal(tmp_path: Path) -> None:
+    files = make_certificates(tmp_path)
+    key = str(encrypted_key(tmp_path))
+    said = refusal(read_settings(url="nats://127.0.0.1:1", tls_cert=str(files.client), tls_key=key))
+    assert "encrypted" in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"url": "nats://a:b@127.0.0.1:1,nats://c:d@127.0.0.1:2"}, "different users"),
+        ({"url": "nats://127.0.0.1:1", "tls_key": "/key"}, "RUNLORE_TLS_CERT"),
+        ({"url": "nats://127.0.0.1:1", "nkey": "/a", "credentials": "/b"}, "one of them"),
+    ],
+)
+def test_settings_that_contradict_each_other_say_so(wrong: dict[str, str], said: str) -> None:
+    assert said in refusal(read_settings(**wrong))
+
+
+@pytest.mark.parametrize("prefix", ["", "a b", "a.>", "*", "a..b", ".a"])
+def test_a_prefix_is_a_subject(prefix: str) -> None:
+    if prefix == "":
+        assert read_settings(inbox_prefix=None).inbox_prefix == "_INBOX"
+        return
+    with pytest.raises(SettingsError, match="without wildcards"):
+        read_settings(inbox_prefix=prefix)
+
+
+def test_a_producer_tells_its_user_why_it_cannot_sign_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = read_settings(url="nats://127.0.0.1:1", credentials=str(tmp_path / "none"), flush_timeout=0.0)
+    with Producer(settings) as producer:
+        producer.emit_nowait(fact(1))
+        producer.flush(2)
+    assert "RUNLORE_CREDENTIALS" in caplog.text
+
+
+def test_refusals_are_errors_of_runlore() -> None:
+    assert issubclass(AccessDeniedError, RunloreError)

@@ -1,0 +1,35 @@
+"""What nats-py raises, as Runlore's errors: the one place that knows both. Imports nats-py."""
+
+from __future__ import annotations
+
+import re
+
+import nats.errors
+
+from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
+
+NatsError = nats.errors.Error
+"""Base of what nats-py itself raises."""
+NoRespondersError = nats.errors.NoRespondersError
+NatsTimeoutError = nats.errors.TimeoutError
+NATS_ERRORS = (OSError, NatsError)
+"""Everything by which a connection fails. Not for code that raises errors of ours, some of which are OSErrors."""
+
+# The server tells reasons as text only: nats-py has a class for the first of these.
+_DENIED = re.compile(r"authorization|authentication|permissions violation", re.IGNORECASE)
+
+
+def is_denied(error: BaseException) -> bool:
+    """Return whether the server refuses the user, as opposed to not answering."""
+    return isinstance(error, nats.errors.AuthorizationError) or bool(_DENIED.search(str(error)))
+
+
+def denies_publish(error: BaseException | None, subject: str) -> bool:
+    """Return whether an error forbids publishing on a subject. The server writes it in lower case."""
+    return error is not None and f'permissions violation for publish to "{subject.lower()}"' in str(error).lower()
+
+
+def unavailable(error: BaseException, what: str, advice: str = "") -> ServerUnavailableError:
+    """Return the error for what failed: AccessDeniedError where the server refuses this user."""
+    kind = AccessDeniedError if is_denied(error) else ServerUnavailableError
+    return kind(f"{what}: {str(error) or type(error).__name__}{advice}")
