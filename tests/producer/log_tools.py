@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ __all__ = [
     "read_messages",
     "read_outbox",
     "read_stream",
+    "relays",
     "run_python",
     "script",
     "start_python",
@@ -196,3 +198,8 @@ def read_outbox(settings: Settings) -> list[Event]:
     """All events of this process's outbox, in order."""
     (path,) = outbox_files(settings)
     return [decode_event(row.payload) for row in rows_of(path)]
+
+
+def relays() -> list[threading.Thread]:
+    """The relays that work in this process."""
+    return [thread for thread in threading.enumerate() if thread.name == "runlore-relay"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from interrupting import Interrupts, Kind, every_moment, stored
-from log_tools import logged, make_stream, run_python
+from log_tools import logged, make_stream, relays, run_python, until
 
 import runlore.producer.lifecycle as lifecycle
 from runlore.cli.server import EmbeddedServer
@@ -185,6 +185,8 @@ def test_a_handler_that_waits_for_what_it_logs_is_told_that_it_cannot(online: Se
 
 
 def test_a_handler_may_flush_and_close_in_the_middle_of_a_call(online: Settings) -> None:
+    before = set(relays())
+
     def act() -> None:
         log("inner")
         flush()
@@ -207,6 +209,7 @@ def test_a_handler_may_flush_and_close_in_the_middle_of_a_call(online: Settings)
     configure(mode="disabled")  # sends what closed outboxes still had
     found = logged(online)
     assert len([value for value in found if str(value).startswith("closed")]) == outer
+    until(lambda: not set(relays()) - before)  # nor does a producer that was replaced leave its thread
     assert found[-1] == "last" or "last" in found
 
 

@@ -14,7 +14,7 @@ from runlore.producer.outboxes.gates import IMPORT_GATE, SQLITE_GATE
 from runlore.producer.outboxes.outbox import OPEN_OUTBOXES, Outbox
 from runlore.producer.producer import LIVE, Producer, before_first_session
 from runlore.producer.runs.environment import EXPORTED
-from runlore.producer.session import FlushReport
+from runlore.producer.session import RETIRING, FlushReport
 from runlore.schemas.settings import Settings, read_settings
 
 logger = logging.getLogger("runlore")
@@ -49,9 +49,6 @@ def configure(**settings: Any) -> Settings:
 
     Raises SettingsError for an invalid value, TypeError for an unknown name.
     """
-    unknown = sorted(set(settings) - set(Settings.__struct_fields__))
-    if unknown:
-        raise TypeError(f"no such setting: {', '.join(unknown)}. There are {', '.join(Settings.__struct_fields__)}")
     producer = Producer(read_settings(EXPORTED.environ(), **settings))
     with _process.lock:
         before = _producers.get("default")
@@ -96,14 +93,19 @@ def _at_exit() -> None:
     for hook in _end_hooks:
         hook()
     for producer in list(LIVE):
-        report = producer.close()
-        if report.unsent and producer.settings.mode == "online":
-            logger.warning(
-                "runlore: %d event(s) wait in %s; the next process that uses this folder sends them, or "
-                "`runlore outbox drain`",
-                report.unsent,
-                producer.settings.data_dir / "outbox",
-            )
+        _warn_of_unsent(producer.close(), producer.settings)
+    for session in list(RETIRING):
+        _warn_of_unsent(session.end(), session.settings)
+
+
+def _warn_of_unsent(report: FlushReport, settings: Settings) -> None:
+    if report.unsent and settings.mode == "online":
+        logger.warning(
+            "runlore: %d event(s) wait in %s; the next process that uses this folder sends them, or "
+            "`runlore outbox drain`",
+            report.unsent,
+            settings.data_dir / "outbox",
+        )
 
 
 def _before_fork() -> None:
@@ -136,8 +138,9 @@ def _after_fork_in_child() -> None:
         gate.forget()
     _process.lock = CallLock()
     _process.hooked = False
-    for producer in list(LIVE):
-        producer.lost_by_fork()
+    for one in [*LIVE, *RETIRING]:
+        one.lost_by_fork()
+    RETIRING.clear()
     for outbox in outboxes:
         outbox.abandon()
 

@@ -58,6 +58,12 @@ class Producer:
         self._opening = CallLock()
         LIVE.add(self)
 
+    def __del__(self) -> None:
+        # A producer that is dropped, or replaced inside one of its calls, would leave a thread and a connection behind.
+        session: Session | None = getattr(self, "_session", None)  # unset when the settings were wrong
+        if session is not None and not sys.is_finalizing():
+            session.retire()
+
     async def emit(
         self,
         fact: AnyFact,
@@ -200,8 +206,7 @@ class Producer:
         session = self._session
         if session is None:
             return FlushReport(len(self._aside), 0)
-        report = session.flush_at_exit()
-        session.close()
+        report = session.end()
         self._forget(session)
         return report
 

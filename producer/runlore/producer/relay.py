@@ -52,7 +52,7 @@ class Relay:
         self._last_seq = last_seq
         self._adopted = Adopted(settings, self._warn)
         self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
-        self._stopping = False
+        self._stopping = self._retiring = False
         self._connecting = False
         self._no_stream_since: float | None = None
         self._warned: set[str] = set()
@@ -98,6 +98,11 @@ class Relay:
             self._loop.call_soon_threadsafe(self._stop_connecting)
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def retire(self) -> None:
+        """Stop once everything of the own outbox is sent. Never waits: a finalizer may call it, in any thread."""
+        self._retiring = True
+        self.wake()
 
     @property
     def alive(self) -> bool:
@@ -197,6 +202,9 @@ class Relay:
                 active = time.monotonic()
                 confirmer.hear()
                 continue
+            if self._retiring:
+                self._stopping = True
+                break
             if time.monotonic() >= self._next_scan:
                 self._next_scan = time.monotonic() + ADOPT_SECONDS
                 if self._adopted.scan(claims):

@@ -49,6 +49,10 @@ class ClosedError(Exception):
     """The session ended between finding and using it; the producer opens the next one."""
 
 
+RETIRING: set[Session] = set()
+"""Sessions whose producers were dropped without closing, while there is something to send."""
+
+
 class Session:
     """Raises OutboxError when the outbox cannot be opened.
 
@@ -272,6 +276,29 @@ class Session:
                 break
             time.sleep(0.002)
         return self.report()
+
+    def end(self) -> FlushReport:
+        """Flush and close, before the process ends."""
+        report = self.flush_at_exit()
+        self.close()
+        return report
+
+    def retire(self) -> None:
+        """Send what is left and close then, without waiting: for a finalizer."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.relay is None:
+            self.outbox.close()
+            return
+        RETIRING.difference_update([session for session in RETIRING if not session.sending])
+        RETIRING.add(self)
+        self.relay.retire()
+
+    @property
+    def sending(self) -> bool:
+        """Whether its relay works."""
+        return self.relay is not None and self.relay.alive
 
     def close_soon(self) -> None:
         """Close without waiting; a damaged outbox is set aside by whoever finds it next."""

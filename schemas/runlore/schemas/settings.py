@@ -241,8 +241,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """Settings from the environment; `overrides` that are not None win. Texts and paths are read the same in both.
 
-    Raises SettingsError naming the variable, or the override.
+    Raises SettingsError naming the variable, or the override; TypeError for a name that is no setting.
     """
+    unknown = sorted(overrides.keys() - SETTINGS.keys())
+    if unknown:
+        raise TypeError(f"no such setting: {', '.join(unknown)}. There are {', '.join(SETTINGS)}")
     environ = os.environ if environ is None else environ
     values: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
