@@ -173,7 +173,7 @@ def test_a_damaged_log_exits_with_4(
         ("verify --checkpoint nowhere.txt", 2, "does not exist"),
         ("verify --checkpoint bin/runlore", 4, "no signed note"),
         ("prove model:none accuracy", 3, "none"),
-        ("prove model:churn@3 nothing", 3, "never logged"),
+        ("prove model:churn@3 nothing", 3, "has no key"),
         ("prove model:churn@3 reviewed --as-of 1", 3, "was not logged yet then"),
         ("checkpoint --out nowhere/late.txt", 2, "there is no folder nowhere"),
         ("checkpoint --out monday.txt", 2, "--force"),

@@ -79,7 +79,7 @@ def test_every_endpoint_answers_as_its_description_says(web: TestClient, path: s
         ("/list?kind=model&after=nonsense", 400, "cursor"),
         ("/list?kind=BAD+KIND", 400, "kind"),
         ("/?as_of=03/04/2026", 400, "ambiguous"),
-        ("/history?ref=model:churn@1&path=nothing", 404, "never logged"),
+        ("/history?ref=model:churn@1&path=nothing", 404, "has no key"),
         ("/compare?ref=model:churn@1&best=biggest", 400, "max or min"),
         ("/copy?ref=model:churn@1&key=none", 404, "no key"),
         ("/nothing", 404, "This page does not exist"),

@@ -111,7 +111,7 @@ def test_a_key_that_the_run_no_longer_has_keeps_its_history_where_no_step_has_it
 
     run = client_of(tmp_path, write).get("run:r")
     assert [entry.value for entry in run.history("train::loss")] == [0.6, None]
-    with pytest.raises(NotFoundError, match="never logged"):
+    with pytest.raises(NotFoundError, match="has no key"):
         run.history("train::never")
 
 

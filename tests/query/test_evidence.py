@@ -129,7 +129,7 @@ def test_a_gap_is_named(tmp_path: Path) -> None:
     kept.record_gap(1, 4, "the stream begins at 5")
     kept.append([Received(5, "e-5", 10**9, "runlore.default.test", b"", b"x")])
     kept.close()
-    with pytest.raises(NotFoundError, match="positions 1 to 4 are a gap of the stream: the stream begins at 5"):
+    with pytest.raises(NotFoundError, match="events 1 to 4 are a gap in the stream: the stream begins at 5"):
         client.logged_event(2)
     found = client.audit_state()
     assert [(gap.first, gap.last) for gap in found.gaps] == [(1, 4)]

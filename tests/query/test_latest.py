@@ -207,6 +207,6 @@ def test_stage_without_a_version_refuses_one_whose_run_failed_or_is_running(
 def test_stage_without_a_version_says_so_where_nothing_tells_which_is_the_latest(tmp_path: Path) -> None:
     code, text = said(tmp_path, "model:m", "production")
     assert code == 0
-    assert "which version is the latest" in text
+    assert "the latest version" in text
     client_of(tmp_path / "other", failing)
     assert "Created model:unknown (it did not exist)" in said(tmp_path / "other", "model:unknown", "production")[1]

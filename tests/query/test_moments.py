@@ -59,9 +59,9 @@ def test_positions_iso_times_and_phrases_are_understood_in_local_time() -> None:
         ("tuesday", "ambiguous"),  # today or last week's, said on a Tuesday
         ("tomorrow", "future"),
         ("in 2 hours", "future"),
-        ("lunch", "neither"),
-        ("", "neither"),
-        ("week ago", "neither"),
+        ("lunch", "no event number or time"),
+        ("", "no event number or time"),
+        ("week ago", "no event number or time"),
     ],
 )
 def test_a_phrase_that_is_ambiguous_in_the_future_or_no_time_is_refused(phrase: str, said: str) -> None:

@@ -82,7 +82,7 @@ def find(
     except ArgumentError as error:
         raise FilterError(str(error)) from None
     if scope.clock == "occurred":
-        raise MomentError("filters cannot be evaluated by the producers' clocks: leave out the clock `occurred`")
+        raise MomentError("filters cannot be read by the producers' clocks: leave out the clock `occurred`")
     expression = parse(where)
     order = None if order_by is None else parse_key(order_by)
     with scope.reader.read():
