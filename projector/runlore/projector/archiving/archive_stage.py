@@ -63,7 +63,7 @@ class ArchiveStage:
         self._interrupt()
 
     def close(self) -> None:
-        """Sign what is archived, and close log.db."""
+        """Sign the archived events, and close log.db."""
         if self._archive is None:
             return
         try:

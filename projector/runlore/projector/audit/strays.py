@@ -1,4 +1,4 @@
-"""Rows of log.db that stand for no position and no leaf of the log: a pass over the log would never come to them."""
+"""Rows of log.db that belong to no position or leaf of the log: a pass over the log never reaches them."""
 
 from __future__ import annotations
 

@@ -286,6 +286,6 @@ class ViewRows:
         return since
 
     def start_step(self, step: int, position: int) -> None:
-        """A new attempt of a step: what it was linked to before no longer counts."""
+        """Begin a new attempt of a step: its earlier links no longer count."""
         self._starts[step] = position
         self._linked.pop(step, None)

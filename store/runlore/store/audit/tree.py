@@ -72,7 +72,7 @@ class Tree(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """A grown tree, and the rows for what it completed."""
+    """A grown tree, and the rows for the nodes it completed."""
 
     tree: Tree
     blocks: list[tuple[int, bytes]]
