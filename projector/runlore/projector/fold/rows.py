@@ -173,7 +173,7 @@ class ViewRows:
     # -- paths, leaves, fields -----------------------------------------------------------------------
 
     def path_id(self, scope: str, parts: PathParts) -> int:
-        """The ID of a path, handed out in order of first appearance."""
+        """Return the ID of a path, assigned in order of first appearance."""
         found = self._path_ids.get((scope, parts))
         if found is not None:
             return found

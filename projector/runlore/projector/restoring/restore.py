@@ -71,7 +71,7 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
 def plan_restore(log: Path, stream: Path | None, given: int, drift: tuple[str, ...] = ()) -> RestorePlan:
     """Compare log.db with a copy of the stream (`copy_stream`; None: nothing is left of it).
 
-    `given`: the highest position that is known to have been given away. Raises NotFoundError without a log.db.
+    `given`: the highest position that is known to have been assigned. Raises NotFoundError without a log.db.
     """
     with _both(log, stream) as connection:
         one = connection.execute
