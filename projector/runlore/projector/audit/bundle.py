@@ -122,7 +122,7 @@ def _read(path: Path) -> tuple[Bundle, str, str | None]:
         raise NotFoundError(f"no file {path}") from None
     # zipfile raises NotImplementedError for an unknown compression method.
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
-        raise CorruptLogError(f"{path} is no bundle, or a damaged one: {error}") from error
+        raise CorruptLogError(f"{path} is not a bundle, or is damaged: {error}") from error
     return bundle, note, since
 
 
