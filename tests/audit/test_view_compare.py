@@ -163,7 +163,7 @@ def test_a_current_that_names_no_view_is_a_problem(live: DataDir) -> None:
     live.current_view().unlink()
     assert "names view-000001.db, which is missing" in problem_of(live).what
     live.current.write_text("nonsense")
-    assert "names 'nonsense', which is no view" in problem_of(live).what
+    assert "names 'nonsense', which is not a view" in problem_of(live).what
     live.current.write_text("view-000002.db")
     (live.projection / "view-000002.db").write_bytes(b"")
     assert "view-000002.db is damaged" in problem_of(live).what

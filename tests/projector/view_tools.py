@@ -7,6 +7,7 @@ from typing import Any
 
 from runlore.store.cells import from_cell
 from runlore.store.sqlite import sqlite
+from tests.events import LogBuilder
 
 Rows = list[tuple[Any, ...]]
 
@@ -25,3 +26,13 @@ def current(path: Path, reference: str, scope: str = "metadata") -> dict[str, An
         scope,
     )
     return {row[0]: from_cell(row[1], row[2]) for row in rows}
+
+
+def folded(log: LogBuilder, tmp_path: Path, batch: int = 1000) -> Path:
+    path = tmp_path / f"view-{batch}.db"
+    log.fold_into(path, batch).close()
+    return path
+
+
+def quarantine(path: Path) -> Rows:
+    return query(path, "SELECT position, stage, error FROM quarantine ORDER BY position")

@@ -50,7 +50,7 @@ class CallLock:
         return self.queue[0] is frame or self.wait(frame)
 
     def wait(self, frame: FrameType) -> bool:
-        """The same for a frame that is in the queue. When False it is no longer there."""
+        """Wait for a frame that is in the queue already; when False, it is no longer there."""
         queue = self.queue
         if self.is_inside(frame):
             queue.remove(frame)

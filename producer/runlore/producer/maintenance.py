@@ -194,7 +194,7 @@ class OutboxKeeper:
         return True
 
     def stop(self) -> None:
-        """Stop; what is not sent stays in its outbox."""
+        """Stop; unsent events stay in their outboxes."""
         if self._relay is not None:
             self._relay.stop(STOP_SECONDS)
             self._relay = None

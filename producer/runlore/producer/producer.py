@@ -128,7 +128,7 @@ class Producer:
         return PutAside(fact, subject, run, step, causation_id, self.settle)
 
     def emit_prepared(self, aside: PutAside) -> None:
-        """`emit_packed` in two steps, so that whoever is interrupted in between can ask `has_emitted`.
+        """`emit_packed` in two steps, so that a caller interrupted in between can ask `has_emitted`.
 
         Raises OutboxError; then the event is not emitted.
         """

@@ -93,7 +93,7 @@ class Session:
         try:
             relay.start()
         except RuntimeError:
-            self.book = self._source = None  # the interpreter ends: the next process sends what is stored now
+            self.book = self._source = None  # the interpreter shuts down: the next process sends these events
             return
         self.relay = relay
 
@@ -309,7 +309,7 @@ class Session:
             self.relay.stop(0.0)
 
     def close(self) -> None:
-        """Stop the relay and close the outbox; what is left waits for the next process."""
+        """Stop the relay and close the outbox; unsent events wait for the next process."""
         frame = _getframe()
         if self._lock.take(frame):
             try:

@@ -1,4 +1,4 @@
-"""Opening SQLite files for writing, and which of its errors are about data and which about the machine."""
+"""Opening SQLite files for writing, and telling errors about data from errors about the machine."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class OpenFiles:
         self._held = list(map(_identity, self._paths))
 
     def misplaced(self) -> list[Path]:
-        """The paths at which no longer lies what is open."""
+        """Return the paths where the open file was removed or replaced."""
         return [path for path, held in zip(self._paths, self._held, strict=True) if _identity(path) != held]
 
 

@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 class Health:
-    """The HTTP server of one projector. Raises SettingsError when its address cannot be had."""
+    """The HTTP server of one projector. Raises SettingsError if its address cannot be used."""
 
     def __init__(self, settings: Settings, state: ServiceState, metrics: ProjectorMetrics) -> None:
         self._state, self._max_lag = state, settings.max_lag

@@ -35,7 +35,7 @@ class MetadataLogged(Fact, frozen=True, tag="metadata_logged"):
 
 
 class MetadataRetracted(Fact, frozen=True, tag="metadata_retracted"):
-    """Keys, groups or leaves no longer hold; their history stays."""
+    """Keys, groups or single values were withdrawn; their history stays."""
 
     targets: tuple[EntityRef, ...]
     paths: tuple[tuple[str, ...], ...]
@@ -174,7 +174,7 @@ def event_type(fact: Fact) -> str:
 
 
 def fact_tag(kind: type[Fact]) -> str:
-    """The same for a type of fact."""
+    """Return the tag of a type of fact."""
     return str(kind.__struct_config__.tag)
 
 

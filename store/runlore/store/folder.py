@@ -106,8 +106,8 @@ class DataDir(msgspec.Struct, frozen=True):
                 name = self.current.read_bytes()[:_NAME_BYTES].decode(errors="replace").strip()
         except FileNotFoundError:
             raise NotFoundError(
-                f"no view in {self.projection}: start `runlore up` or `runlore projector` on this folder"
+                f"nothing to read in {self.projection} yet: start `runlore up` or `runlore projector` on this folder"
             ) from None
         if not _VIEW_NAME.fullmatch(name):
-            raise CorruptLogError(f"{self.current} names {name!r}, which is no view")
+            raise CorruptLogError(f"{self.current} names {name!r}, which is not a view")
         return self.projection / name

@@ -1,7 +1,7 @@
 """Connecting to NATS the same way everywhere. Imports nats-py: import this module only where it is used.
 
 A connection never reconnects by itself: the embedded server's port changes between starts, and every
-new connection needs its checks. Whoever uses it loops around `connect` with a `Backoff`.
+new connection needs its checks. Callers loop around `connect` with a `Backoff`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from runlore.wire.sign_in import sign_in_options
 
 FIRST_RETRY_WAIT = 0.05
 CONNECT_TIMEOUT = 10.0
-"""Seconds for one attempt where somebody waits for it. A loaded server, or one far away, may take several to accept."""
+"""Seconds for one attempt that a caller waits for. A loaded or distant server may take several to accept."""
 MOST_PATIENCE = 60.0
 """Seconds for an attempt after several that took too long."""
 GIVE_UP_SECONDS = 0.5

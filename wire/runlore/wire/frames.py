@@ -51,7 +51,7 @@ class Frames:
             self._pieces, self._size = [rest], len(rest)
 
     async def _cut(self, block: bytes) -> bytes:
-        """Pass on every whole frame; what is left then."""
+        """Pass on every whole frame; return the remaining bytes."""
         start = self._needed = 0
         while (line_end := block.find(_LINE_END, start)) >= 0:
             tokens = block[start:line_end].split(b" ")

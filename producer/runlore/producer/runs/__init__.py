@@ -1,1 +1,1 @@
-"""Runs and steps: what is open here, decorators, parameters, outputs, and what children inherit."""
+"""Runs and steps: open contexts, decorators, parameters, outputs, and inheritance by child processes."""

@@ -16,7 +16,7 @@ from runlore.schemas.names import is_unicode
 from runlore.schemas.values import decode_value, pack_metadata
 
 MAX_TEXT = 500
-"""Characters of a text; what is longer is data."""
+"""Characters of a text; longer ones are data."""
 MAX_ITEMS = 50
 """Of a list, tuple or dict."""
 MAX_DEPTH = 4

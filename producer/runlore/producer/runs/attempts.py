@@ -1,4 +1,4 @@
-"""Attempts: a call that is made again after it failed is linked to the one that failed."""
+"""Attempts: a call that is repeated after a failure is linked to the failed one."""
 
 from __future__ import annotations
 

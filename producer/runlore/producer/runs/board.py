@@ -1,7 +1,7 @@
 """The open runs and steps of a process, shown to its workers.
 
-A worker of a pool is started in one step and may be used in the next, or in another run: what its environment or its
-fork says is then over. It reads here, in memory shared with the process that started it, what is still open.
+A worker of a pool is started in one step and may be used in the next, or in another run: its environment or fork is
+then out of date. It reads here, in memory shared with the process that started it, what is still open.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calls of decorated functions: a run or step that lasts as long as the function, or what it returned to await."""
+"""Calls of decorated functions: runs and steps that last as long as the function, or the awaitable it returned."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class RunCall(Call):
 
 
 class StepCall(Call):
-    """The call of a step: what it takes is consumed, what it returns is produced."""
+    """The call of a step: its arguments are consumed, its results produced."""
 
     _context: step_context
 

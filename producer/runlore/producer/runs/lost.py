@@ -1,4 +1,4 @@
-"""Code that lost its context: no run or step is known here, though one is open elsewhere or was on the way here.
+"""Code that lost its context: no run or step is known here, though one is open elsewhere.
 
 Pools, executors and child processes do not always inherit a context. A log call must not fail the step for that: what
 has no place is logged on this process, ``process:<host>/<pid>/<start>``, linked to the run if one is known.

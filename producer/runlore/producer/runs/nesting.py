@@ -23,7 +23,7 @@ Item = TypeVar("Item", bound=Opened)
 
 
 def owner() -> Owner:
-    """Thread and task of the calling code: what it opens is nested in what it has open."""
+    """Return the thread and task of the caller: runs and steps nest within one owner."""
     return threading.get_ident(), _task("asyncio") or _task("trio.lowlevel")
 
 
@@ -50,7 +50,7 @@ def innermost(items: Sequence[Item]) -> Item | None:
 
 
 def take_out(item: Opened, items: Sequence[Opened]) -> None:
-    """Nest what was inside `item` in what is around it: the ends need not come in order."""
+    """Remove `item` and attach its children to its parent: runs and steps need not end in order."""
     for other in items:
         if other.outer is item:
             other.outer = item.outer

@@ -1,6 +1,6 @@
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false
 # The values are whatever callers pass: their static types are unknown by nature.
-"""Secrets in names, values and texts: found before anything is recorded, because what is logged is never forgotten.
+"""Secrets in names, values and texts: found before anything is recorded, because the log never forgets.
 
 A name says it (`password`, `api_key`, `auth` …), or the value does: addresses with a password, bearer and basic
 authorization, keys of known services, JSON web tokens, PEM blocks, ``password=…`` in a connection string. Under names

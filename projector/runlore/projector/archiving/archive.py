@@ -153,7 +153,7 @@ class Archive:
         empty_wal(self._db)
 
     def require_in_place(self) -> None:
-        """Look whether log.db is still where it was opened; if not, save what is in it, and raise what happened.
+        """Check that log.db is still where it was opened; if not, save its content and raise an error that says so.
 
         Raises RunloreError when it was put back, CorruptLogError when another file is there.
         """

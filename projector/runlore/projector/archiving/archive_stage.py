@@ -63,7 +63,7 @@ class ArchiveStage:
         self._interrupt()
 
     def close(self) -> None:
-        """Sign what is archived, and close log.db."""
+        """Sign the archived events, and close log.db."""
         if self._archive is None:
             return
         try:
@@ -157,7 +157,7 @@ class ArchiveStage:
     async def _watch(self, connection: NatsConnection, epoch: str) -> None:
         """Check the stream's configuration repeatedly: an update may delete messages at any time.
 
-        And at the file: whoever removes it while it is open takes everything along that is written from then on.
+        Check the file too: if it is removed while it is open, everything written from then on is lost with it.
         """
         while True:
             before = self._state.archived

@@ -1,7 +1,7 @@
 """Check on every connect, before reading on, that the stream is still the one that was archived.
 
-A damaged or rewound stream hands out its sequence numbers again; reading on would skip the new
-events in silence and mix two histories.
+A damaged or rewound stream assigns its sequence numbers again; reading on would silently skip the new
+events and mix two histories.
 """
 
 from __future__ import annotations

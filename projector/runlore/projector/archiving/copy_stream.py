@@ -31,7 +31,7 @@ def copy_stream(
     """Archive the stream at `settings.url` into a new log.db, up to `until` or where it ends now; the position reached.
 
     `drifted`: also one whose configuration is no longer ours. Raises ServerUnavailableError when nobody answers or the
-    connection is lost on the way, NotFoundError when there is no such stream, StreamDriftError when its configuration
+    connection is lost, NotFoundError when there is no such stream, StreamDriftError when its configuration
     may have deleted events.
     """
     return asyncio.run(_copy(settings, path, until, progress, drifted))

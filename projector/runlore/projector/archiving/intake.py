@@ -49,7 +49,7 @@ class Intake:
         self._restarts = -1  # the first start is none
 
     def interrupt(self) -> None:
-        """Make `batch` return what it has: to stop, or because the connection closed. Loop's thread only."""
+        """Make `batch` return at once: to stop, or because the connection closed. Loop's thread only."""
         self._interrupted = True
         self._wake.set()
 

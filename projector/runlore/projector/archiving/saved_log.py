@@ -1,4 +1,4 @@
-"""Saving log.db when somebody removes or replaces its file while it is open: only the open connection has it then."""
+"""Saving log.db when its file is removed or replaced while it is open: only the open connection has it then."""
 
 from __future__ import annotations
 

@@ -120,9 +120,9 @@ def _read(path: Path) -> tuple[Bundle, str, str | None]:
             since = _member(archive, "since-checkpoint.txt").decode() if "since-checkpoint.txt" in names else None
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None
-    # zipfile raises NotImplementedError for a way of packing that it does not know.
+    # zipfile raises NotImplementedError for an unknown compression method.
     except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
-        raise CorruptLogError(f"{path} is no bundle, or a damaged one: {error}") from error
+        raise CorruptLogError(f"{path} is not a bundle, or is damaged: {error}") from error
     return bundle, note, since
 
 

@@ -71,7 +71,7 @@ def caught_up(path: Path, db: Database, coder: LeafCoder, position: int) -> Tree
             try:
                 hashes = [leaf.hash for leaf in leaves(reader, coder, covered, until)]
             except LeafError as error:
-                raise CorruptLogError(f"{path} is no log: {error}") from error
+                raise CorruptLogError(f"{path} is not a log: {error}") from error
             with db.atomic():
                 tree = append_leaves(db.conn, tree, hashes, covered, until)
             covered = until

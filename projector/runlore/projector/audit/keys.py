@@ -73,7 +73,7 @@ class Verifier(NamedTuple):
         found = cls(name, data[1:])
         right = name and data[:1] == _ED25519 and len(data) == 33 and found.key_id == wanted
         if not right:
-            raise SettingsError(f"{vkey.strip()!r} is no public key: `runlore audit key` prints one")
+            raise SettingsError(f"{vkey.strip()!r} is not a public key: `runlore audit key` prints one")
         return found
 
 

@@ -60,7 +60,7 @@ def leaves(connection: sqlite.Connection, coder: LeafCoder, after: int, until: i
         try:
             leaf = coder.event(position, event_id, recorded_ns, subject, headers, payload)
         except (TypeError, ValueError, struct.error) as error:
-            raise LeafError(position, f"the row is no message: {error}") from error
+            raise LeafError(position, f"the row is not a message: {error}") from error
         yield LeafAt(position, position, leaf, kind)
         expected = position + 1
     while gap is not None:

@@ -35,7 +35,7 @@ _ROW = Template('<tr><th>$name</th><td class="$kind">$value</td></tr>')
 
 
 def html_report(bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None, verifier: Verifier) -> str:
-    """The report on a bundle whose proofs hold; all of it but `about` is made from what they prove."""
+    """Return the report on a bundle whose proofs hold. Everything in it except `about` is proved."""
     coder = LeafCoder(bundle.epoch)
     page = Template(files("runlore.projector.audit").joinpath("report.html").read_text("utf-8"))
     about = ", ".join(bundle.about)

@@ -48,7 +48,7 @@ class CheckpointWriter:
         if self._size > 0 and not key.exists():
             raise CorruptLogError(
                 f"{key} is missing, and log.db has checkpoints that were signed with it: put it back from a backup. If "
-                "it is lost for good, `runlore audit key --new` makes another one: hand out its public key; auditors "
+                "it is lost for good, `runlore audit key --new` makes another one: distribute its public key; auditors "
                 "also need the old one, for earlier checkpoints"
             )
         self._signed = float("-inf")  # the first new leaf is signed at once

@@ -1,4 +1,4 @@
-"""Rows of log.db that stand for no position and no leaf of the log: a pass over the log would never come to them."""
+"""Rows of log.db that belong to no position or leaf of the log: a pass over the log never reaches them."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def require_no_strays(connection: sqlite.Connection, position: int, size: int) -
     for place, table, query in _STRAYS:
         row = connection.execute(f"{query} LIMIT 1", values).fetchone()
         if row is not None:
-            what = f"table {table} has a row {row[0]} that is no part of the log, which has positions 1 to {position}"
+            what = f"table {table} has a row {row[0]} that is not part of the log, which has positions 1 to {position}"
             raise StrayError(place, what, row[0] if place == "log" else None)
     node = connection.execute(_NODES, values).fetchone()
     if node is not None:
         raise StrayError(
-            "tree", f"table tree_nodes has a node {node[1]} of level {node[0]} that is no part of the tree"
+            "tree", f"table tree_nodes has a node {node[1]} of level {node[0]} that is not part of the tree"
         )

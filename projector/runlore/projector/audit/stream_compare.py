@@ -57,7 +57,7 @@ class _Different(Exception):  # noqa: N818 -- an answer, not an error
 async def compare_stream(
     settings: Settings, log: sqlite.Connection, full: bool = False, progress: Progress | None = None
 ) -> tuple[StreamReport, list[Problem]]:
-    """Counts, the bytes of a random sample (`full`: of all) up to the log's position, and what comes after it.
+    """Compare counts, the bytes of a random sample (`full`: of all messages), and check messages after the log's end.
 
     `log`: a raw reader of log.db. Raises ServerUnavailableError when nobody answers.
     """

@@ -1,6 +1,6 @@
 # pyright: reportUnknownArgumentType=false
 # Metadata is whatever callers passed: its static types are unknown by nature.
-"""Entries: metadata of one entity changes, leaf by leaf."""
+"""Entries: changes of one entity's metadata, leaf by leaf."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _leaves(path: PathParts, group: dict[str, Any]) -> Iterator[tuple[PathParts,
 
 
 def log(rows: ViewRows, entity_id: int, flat: list[FlatKey], position: int) -> None:
-    """`dict.update` at the top level: each key gets its new leaves, what it no longer has is removed."""
+    """Apply `dict.update` at the top level: each key gets its new leaves, and loses those it no longer has."""
     leaves, pending = rows.leaves(entity_id), rows.pending
     add, add_odd = pending.leaves.append, pending.odd_leaves.append
     for key, ids, cells in flat:
@@ -70,7 +70,7 @@ def _remove(rows: ViewRows, entity_id: int, path_ids: set[int], position: int) -
 
 
 def merge(rows: ViewRows, entity_id: int, metadata: dict[str, Any], position: int) -> None:
-    """Like `log`, but a group's names that are not given again stay."""
+    """Like `log`, but keep the names of a group that are not given again."""
     leaves = rows.leaves(entity_id)
     for flat in flatten(rows, metadata):
         key, ids, _ = flat

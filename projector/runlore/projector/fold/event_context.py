@@ -13,4 +13,4 @@ class EventContext(msgspec.Struct, frozen=True):
     run: int | None
     step: int | None
     step_since: int
-    """Position of the step's last start: what it made before that was another attempt."""
+    """Position of the step's last start: earlier outputs belong to another attempt."""

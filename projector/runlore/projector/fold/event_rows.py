@@ -47,7 +47,7 @@ class EventRows:
         self.forget_all()
 
     def forget_all(self) -> None:
-        """Empty the caches; what they hold that is not written is dropped."""
+        """Empty the caches, including rows that are not written yet."""
         self._actors: dict[Actor, int] = {}
         self._producers: dict[str, ProducerCount] = {}
         self._touched: set[str] = set()

@@ -52,7 +52,7 @@ class FoldStage:
         self._listener.start()
 
     def wake(self) -> None:
-        """There is more in log.db."""
+        """Tell the fold that log.db has more rows."""
         if self._process is not None and self._process.stdin is not None:
             # Full: it is awake anyhow. Broken: the listener hears why.
             with contextlib.suppress(BlockingIOError, BrokenPipeError):

@@ -61,7 +61,7 @@ class FoldWorker:
         self._rebuilds = Rebuilds()
 
     def wake(self) -> None:
-        """There is more in log.db."""
+        """Tell the worker that log.db has more rows."""
         self._wake.set()
 
     def stop(self) -> None:

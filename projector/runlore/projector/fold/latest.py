@@ -18,7 +18,7 @@ def latest(rows: ViewRows, kind: str, name: str, context: EventContext) -> int |
 
 
 def version_made(rows: ViewRows, kind: str, name: str, called: str, highest: bool, context: EventContext) -> None:
-    """A version is new: it is the latest if its number is the highest, or if the latest is one that was left empty."""
+    """Make a new version the latest if its number is the highest, or if the latest was left empty."""
     group = rows.entity((context.project, kind, "", name, ""), context.position)
     if highest:
         rows.set_field(group, "latest", called, context.position)
@@ -27,7 +27,7 @@ def version_made(rows: ViewRows, kind: str, name: str, called: str, highest: boo
 
 
 def run_became(rows: ViewRows, run_id: int, status: str, context: EventContext) -> None:
-    """A run that fails leaves its model versions without metadata behind; one that goes on takes them up again.
+    """Mark the model versions without metadata of a run that fails; unmark those of a run that continues.
 
     Call it before the run has its new status.
     """
@@ -42,7 +42,7 @@ def run_became(rows: ViewRows, run_id: int, status: str, context: EventContext) 
 
 
 def counts_again(rows: ViewRows, model_id: int, context: EventContext) -> None:
-    """Something was logged on a model version, or its run goes on: it may be the latest again."""
+    """Let a model version be the latest again: something was logged on it, or its run continues."""
     if rows.field(model_id, LEFT_EMPTY_BY) is not None:
         rows.set_field(model_id, LEFT_EMPTY_BY, None, context.position)
         _choose(rows, model_id, context)

@@ -101,7 +101,7 @@ class Pending:
         self._begin()
 
     def take(self, producers: list[SqlRow]) -> Taken:
-        """Everything that is pending, and the new rows of `producers`; what comes from now on is the next batch's."""
+        """Return everything that is pending, with the new rows of `producers`, and begin the next batch."""
         for (entity_id, path_id, position), cell in self.fields.items():
             self.add_leaf(entity_id, path_id, position, cell)
         taken = Taken(self.rows, self.leaves, self.odd_leaves, self.links, producers)

@@ -173,7 +173,7 @@ class ViewRows:
     # -- paths, leaves, fields -----------------------------------------------------------------------
 
     def path_id(self, scope: str, parts: PathParts) -> int:
-        """The ID of a path, handed out in order of first appearance."""
+        """Return the ID of a path, assigned in order of first appearance."""
         found = self._path_ids.get((scope, parts))
         if found is not None:
             return found
@@ -286,6 +286,6 @@ class ViewRows:
         return since
 
     def start_step(self, step: int, position: int) -> None:
-        """A new attempt of a step: what it was linked to before no longer counts."""
+        """Begin a new attempt of a step: its earlier links no longer count."""
         self._starts[step] = position
         self._linked.pop(step, None)

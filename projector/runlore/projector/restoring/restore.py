@@ -1,9 +1,8 @@
 """Restore plan of a damaged stream: every message of log.db at its position, and those that only the stream has.
 
-Positions are never used twice. A message of log.db keeps its position. What came after log.db's end keeps its own
-where the stream still agrees with log.db; where it does not (it lost its end and gave the positions away again), the
-events that only the stream has follow behind, at new positions. Positions that were given away and whose events
-nobody has any more stay empty.
+Positions are never used twice. A message of log.db keeps its position. Later messages keep theirs if the stream still
+agrees with log.db. If not (it lost its end and assigned those positions again), the events that only the stream has
+follow at new positions. Positions whose events are lost stay empty.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
 def plan_restore(log: Path, stream: Path | None, given: int, drift: tuple[str, ...] = ()) -> RestorePlan:
     """Compare log.db with a copy of the stream (`copy_stream`; None: nothing is left of it).
 
-    `given`: the highest position that is known to have been given away. Raises NotFoundError without a log.db.
+    `given`: the highest position that is known to have been assigned. Raises NotFoundError without a log.db.
     """
     with _both(log, stream) as connection:
         one = connection.execute

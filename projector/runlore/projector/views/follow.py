@@ -43,7 +43,7 @@ def follow(
 ) -> Path:
     """Fold everything of log.db that the projection's file does not have, then what comes, until `stop` is set.
 
-    Without `stop` it returns at the end of the log. `progress` is told of the way there, `after_batch` is
+    Without `stop` it returns at the end of the log. `progress` is called until then, `after_batch` is
     called after each later batch.
     The files of other versions go once this one has caught up. Raises NotFoundError without a log, FolderBusyError
     when another process follows with the same projection, SettingsError.

@@ -102,9 +102,9 @@ def parse_checkpoint(text: str) -> Checkpoint:
     try:
         origin, size, root = lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True)
     except (IndexError, ValueError):
-        raise CorruptLogError("this is no checkpoint: it has no origin, size and root hash") from None
+        raise CorruptLogError("this is not a checkpoint: it has no origin, size and root hash") from None
     if not origin or lines[-1] or not all(lines[:-1]) or str(size) != lines[1] or size < 0 or len(root) != HASH_BYTES:
-        raise CorruptLogError("this is no checkpoint: its origin, size or root hash is malformed")
+        raise CorruptLogError("this is not a checkpoint: its origin, size or root hash is malformed")
     return Checkpoint(origin, size, root)
 
 
@@ -124,7 +124,7 @@ def _parts(note: str) -> tuple[str, list[str]]:
     lines = signatures.split("\n")
     control = any(char < " " and char != "\n" for char in note)
     if not blank or lines.pop() or not 0 < len(lines) <= MAX_SIGNATURES or control or len(note) > MAX_NOTE_BYTES:
-        raise CorruptLogError("this is no signed note: text, an empty line and signature lines are wanted")
+        raise CorruptLogError("this is not a signed note: text, an empty line and signature lines are wanted")
     return text + "\n", lines
 
 
@@ -135,5 +135,5 @@ def _signature(line: str) -> tuple[str, bytes, bytes]:
     except ValueError:
         data = b""
     if not line.startswith(_SIGNATURE) or not name or len(data) < 5:
-        raise CorruptLogError(f"this is no signature line: {line[:80]!r}")
+        raise CorruptLogError(f"this is not a signature line: {line[:80]!r}")
     return name, data[:4], data[4:]

@@ -65,14 +65,14 @@ class Tree(NamedTuple):
         """The tree that `packed` gave. Raises CorruptLogError when the bytes do not fit the size."""
         peaks = (size >> BLOCK_LEVEL).bit_count() * HASH_BYTES
         if size < 0 or len(packed) != peaks + size % BLOCK * HASH_BYTES:
-            raise CorruptLogError(f"the tree's range has {len(packed)} bytes, which is no tree of {size} leaves")
+            raise CorruptLogError(f"the tree's range has {len(packed)} bytes, which is not a tree of {size} leaves")
         return cls(
             size, tuple(packed[at : at + HASH_BYTES] for at in range(0, peaks, HASH_BYTES)), bytes(packed[peaks:])
         )
 
 
 class Growth(NamedTuple):
-    """A grown tree, and the rows for what it completed."""
+    """A grown tree, and the rows for the nodes it completed."""
 
     tree: Tree
     blocks: list[tuple[int, bytes]]
