@@ -83,6 +83,16 @@ def test_time_travel_by_slider_keeps_the_position_and_goes_back(browser: Browser
     watched.context.close()
 
 
+def test_on_a_phone_the_way_back_to_now_is_beside_the_moment(browser: Browser, demo_server: Server) -> None:
+    watched = Watched(browser, demo_server, viewport={"width": 390, "height": 800})
+    page = watched.open("/entity?ref=model:churn@2&as_of=45")
+    go, back = page.get_by_role("button", name="Go").bounding_box(), page.locator("[data-now]").bounding_box()
+    assert go
+    assert back
+    assert (go["y"], go["height"]) == (back["y"], back["height"])
+    watched.context.close()
+
+
 def test_comparison_marks_the_best_and_shows_the_librarys_numbers(browser: Browser, demo_server: Server) -> None:
     watched = Watched(browser, demo_server)
     references = [f"model:churn@{number}" for number in (1, 2, 3)]

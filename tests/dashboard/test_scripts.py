@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOM = Path(__file__).parents[2] / "dashboard" / "runlore" / "dashboard"
 SCRIPTS = sorted(ROOM.glob("static/*.js"))
+STYLES = sorted(ROOM.glob("static/*.css"))
 TEMPLATES = sorted(ROOM.glob("templates/*.html"))
 MODULES = sorted(ROOM.rglob("*.py"))
 
@@ -24,12 +25,11 @@ OPERATORS = {"audit.html", "event.html", "quarantine.html"}
 OF_THE_LOG = re.compile(r"\b(position|fold|folded|leaf|leaves|epoch)\b")
 
 
-def test_lines_of_scripts_and_templates_have_at_most_120_characters() -> None:
-    assert SCRIPTS
-    assert TEMPLATES
+def test_lines_of_scripts_styles_and_templates_have_at_most_120_characters() -> None:
+    assert all((SCRIPTS, STYLES, TEMPLATES))
     lines = (
         (path.name, number, line)
-        for path in (*SCRIPTS, *TEMPLATES)
+        for path in (*SCRIPTS, *STYLES, *TEMPLATES)
         for number, line in enumerate(path.read_text().splitlines(), 1)
     )
     assert [line[:2] for line in lines if len(line[2]) > WIDTH] == []

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from nats_tools import until
+from sqlite_utils import Database
 
 from runlore.projector import Projection, Recorded, follow, on
 from runlore.projector.archiving.archive import Archive
@@ -134,6 +135,25 @@ def test_without_a_log_or_a_usable_name_it_says_so(data: DataDir) -> None:
         wrong = type("Wrong", (Projection,), {"name": bad, "version": 1, "tables": ""})
         with pytest.raises(SettingsError, match="a name of lower-case"):
             follow(wrong(), data)
+
+
+class Latest(Projection):
+    name, version = "latest", 1
+
+    def make_tables(self, db: Database) -> None:
+        db["stages"].create({"model": str, "stage": str}, pk="model", strict=True)
+
+    @on(ModelStageChanged)
+    def moved(self, db: sqlite3.Connection, fact: ModelStageChanged, at: Recorded) -> None:
+        db.execute("INSERT OR REPLACE INTO stages VALUES (?, ?)", (str(fact.model), fact.stage))
+
+
+def test_its_tables_may_be_made_with_sqlite_utils(data: DataDir) -> None:
+    log = LogBuilder()
+    moved(log, "staging", "production")
+    archive(data, log)
+    follow(Latest(), data)
+    assert rows(data.projection / "latest-v1.db", "SELECT * FROM stages") == [("model:churn@1", "production")]
 
 
 def test_functions_are_inherited_and_facts_without_one_are_passed_over(data: DataDir) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from runlore.cli.extras import advice
 from runlore.schemas.errors import (
     ArgumentError,
     CorruptLogError,
@@ -99,6 +100,8 @@ class Application(click.Group):
             return super().invoke(ctx)
         except RunloreError as error:
             raise Failure(error) from error
+        except ModuleNotFoundError as error:
+            raise _missing_extra(ctx.invoked_subcommand or "", error) from error
         except OSError as error:
             if error.errno not in REFUSED or error.filename is None:
                 raise
@@ -106,9 +109,9 @@ class Application(click.Group):
 
 
 def _missing_extra(command: str, error: ModuleNotFoundError) -> click.ClickException:
-    if (error.name or "").startswith("runlore."):
+    if (error.name or "runlore").partition(".")[0] == "runlore":
         raise error  # a fault of ours, not of the installation
-    return click.ClickException(f"`runlore {command}` needs {error.name}: pip install 'runlore[local]'")
+    return click.ClickException(advice(command, error.name or ""))
 
 
 @click.group(cls=Application, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -13,9 +13,7 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.cli.finding import Finding
 from runlore.cli.stack import public_address
-from runlore.projector import stream_drift, stream_info
-from runlore.projector.archiving.holes import find_holes
-from runlore.projector.archiving.patrol import WHAT_TO_DO
+from runlore.projector.archiving.holes import WHAT_TO_DO, find_holes
 from runlore.projector.surroundings import RESTART, write_error
 from runlore.schemas.errors import NotFoundError, RunloreError
 from runlore.schemas.settings import Settings
@@ -27,7 +25,7 @@ from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.api import api
 from runlore.wire.connect import connect
 from runlore.wire.failures import NatsError
-from runlore.wire.stream import StreamInfo
+from runlore.wire.stream import StreamInfo, stream_drift, stream_info
 
 ASK_SECONDS = 5.0
 NEARLY_FULL = 0.9

@@ -15,7 +15,6 @@ from runlore.cli.children import Child, Reviver, child_environment
 from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.producer import OutboxKeeper
-from runlore.projector import open_stream
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
 from runlore.schemas.settings import SETTINGS, Settings
 from runlore.store.access import make_folder
@@ -277,6 +276,8 @@ async def _make_stream(settings: Settings) -> None:
 
     connection = await connect(settings, "runlore up", ignore, closed)
     try:
+        from runlore.projector import open_stream  # `doctor` needs this module where no projector is installed
+
         await open_stream(connection, settings, DataDir(settings.data_dir).log)
     finally:
         await connection.close()

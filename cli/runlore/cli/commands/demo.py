@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from runlore.cli.children import child_environment, die_with_parent
+from runlore.cli.extras import require_projector
 from runlore.cli.options import settings_for
 from runlore.cli.output import note, print_line, print_lines
 from runlore.cli.shell_hints import exports
@@ -58,6 +59,7 @@ def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
     (about half a minute) and prints a report. Then it serves the page until Ctrl-C and keeps the folder;
     with --once it stops and cleans up instead.
     """
+    require_projector("demo")
     example = find_example()
     with ExitStack() as cleanup:
         folder = _folder(data_dir)

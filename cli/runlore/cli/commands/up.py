@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from runlore.cli.extras import require_projector
 from runlore.cli.options import data_dir_option, json_option, settings_for
 from runlore.cli.output import note, print_json, print_line, print_lines, print_pair
 from runlore.cli.shell_hints import exports
@@ -33,6 +34,7 @@ def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None,
       runlore up
       runlore up --data-dir /srv/runlore --http-port 8222
     """
+    require_projector("up")
     settings = settings_for(data_dir, http_port=http_port, dashboard_port=dashboard_port)
     # The page is an extra of its own: without it everything else works.
     page = find_spec("starlette") is not None

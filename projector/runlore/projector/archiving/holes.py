@@ -20,6 +20,8 @@ from runlore.store.sqlite import sqlite
 from runlore.wire.api import ApiError, api
 from runlore.wire.stream import get_message, next_sequence, stream_info
 
+WHAT_TO_DO = "log.db has them: stop the producers and `runlore up`, then `runlore stream restore` shows its plan"
+
 SPOT_CHECKS = 64
 LISTED_HOLES = 100_000
 """Above this number of missing messages the server is not asked to list them."""

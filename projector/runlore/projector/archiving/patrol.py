@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from nats.aio.client import Client as NatsConnection
 
-from runlore.projector.archiving.holes import find_holes
+from runlore.projector.archiving.holes import WHAT_TO_DO, find_holes
 from runlore.projector.archiving.intake import Intake
 from runlore.projector.logs import get_log
 from runlore.projector.state import ServiceState
@@ -29,7 +29,6 @@ SHARE = 0.1
 """Share of the time spent reading; it sleeps for the rest, so that new events are not delayed."""
 PAUSE_SECONDS = 0.2
 
-WHAT_TO_DO = "log.db has them: stop the producers and `runlore up`, then `runlore stream restore` shows its plan"
 
 _ROWS = "SELECT position, event_id, payload FROM log WHERE position BETWEEN ? AND ?"
 

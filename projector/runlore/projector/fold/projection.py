@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
+from sqlite_utils import Database
 
 from runlore.schemas.events import Event, Fact
+from runlore.store.view_migrations import run_script
 
 Function = TypeVar("Function", bound=Callable[..., None])
 
@@ -78,13 +80,17 @@ class Projection:
     """Names the file; lower-case letters, digits and dashes."""
     version: ClassVar[int]
     """Raise it with every change to what is written: a file of another version is rebuilt."""
-    tables: ClassVar[str]
-    """SQL statements that make the tables, separated by semicolons at line ends."""
+    tables: ClassVar[str] = ""
+    """SQL statements that make the tables, separated by semicolons at line ends. Or define `make_tables`."""
     functions: ClassVar[dict[type[Fact], Callable[..., None]]] = {}
 
     def __init_subclass__(cls) -> None:
         own = {kind: made for made in vars(cls).values() for kind in getattr(made, "_facts", ())}
         cls.functions = {**cls.functions, **own}
+
+    def make_tables(self, db: Database) -> None:
+        """Make the tables of a new file; the caller holds a transaction."""
+        run_script(db, self.tables)
 
     def begin(self, reads: Reads) -> Batch:
         """Return the object that this projection's functions write to while a file is open."""

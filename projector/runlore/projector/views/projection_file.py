@@ -79,7 +79,7 @@ def _make(path: Path, epoch: str, projection: Projection) -> None:
     db = open_writer(unfinished)
     with db.atomic():
         run_script(db, STATE_TABLES)
-        run_script(db, projection.tables)
+        projection.make_tables(db)
         begin(db, epoch, projection)
     db.conn.close()
     unfinished.rename(path)

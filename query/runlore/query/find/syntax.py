@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, cast
 
-from runlore.schemas.errors import FilterError
+from runlore.schemas.errors import FilterError, RunloreError
 
 _EXPECTED: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"KEY"}), "a key"),
@@ -29,7 +29,10 @@ _LISTING = re.compile(r"\bin\s*\([^()]*\Z", re.IGNORECASE)
 
 def syntax_tree(text: str) -> Any:
     """The tree of a filter by the rules of ``grammar.lark``. Raises FilterError."""
-    from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+    try:
+        from lark.exceptions import UnexpectedCharacters, UnexpectedToken
+    except ModuleNotFoundError as error:
+        raise RunloreError("filters need lark: pip install 'runlore[query]'") from error
 
     try:
         return _grammar().parse(text)
