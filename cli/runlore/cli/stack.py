@@ -277,6 +277,6 @@ async def _make_stream(settings: Settings) -> None:
 
     connection = await connect(settings, "runlore up", ignore, closed)
     try:
-        await open_stream(connection, settings, DataDir(settings.data_dir).log)
+        await open_stream(connection, settings, DataDir(settings.data_dir))
     finally:
         await connection.close()

@@ -1,7 +1,8 @@
-"""A folder whose log.db is gone: what is left that remembers it, and whether the stream can give it back.
+"""A folder whose log.db is gone or older than the rest: what remembers it, and whether the stream can give it back.
 
 log.db is never made again in silence: the stream may have lost what only log.db still had. It is copied again without
-asking only when the stream is seen to hold everything that the view knew.
+asking only when the stream is seen to hold everything that the view knew. Nor is an older log.db beside an older
+stream: the positions behind their end had events once, and would be given to others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.headers import event_id_of
 from runlore.wire.stream import StreamInfo, get_message, stream_info
 
+_STATE = """SELECT epoch, position, event_id, event_hash,
+    EXISTS (SELECT 1 FROM events e WHERE e.position = s.position AND e.event_id = s.event_id) FROM view_state s"""
+
 
 class KnownView(NamedTuple):
     """What a view says of the log it was folded from."""
@@ -33,6 +37,8 @@ class KnownView(NamedTuple):
     position: int
     event_id: str | None
     digest: bytes
+    sure: bool
+    """Whether it has folded an event there: a damaged file may name any position."""
 
 
 class LostLog(NamedTuple):
@@ -50,17 +56,29 @@ def lost_log(data: DataDir) -> LostLog | None:
     if _has_events(data.log):
         return None
     view = max(map(_known, view_files(data)), key=lambda one: one.position if one else 0, default=None)
-    said: list[tuple[int, str]] = [(view.position, view.file)] if view is not None else []
-    if (status := read_struct(data.status, ProjectorStatus)) is not None:
-        said.append((status.archived, data.status.name))
-    if (verified := read_struct(data.verified, LastVerify)) is not None:
-        said.append((verified.position, data.verified.name))
-    position, told_by = max(said, default=(0, ""))
+    said = [(view.position, view.file)] if view is not None else []
+    position, told_by = max(said + _written_down(data), default=(0, ""))
     if position > 0:
         return LostLog(data.log, position, told_by, view)
     if data.checkpoint_key.exists():  # the projection folder was moved away, which is how a new history begins
         get_log().warning("a log was signed in this folder before, and is not here: a new one begins")
     return None
+
+
+def remembered(data: DataDir, epoch: str) -> tuple[int, str]:
+    """The highest position that had an event of this stream as far as the folder knows, and the file that says so."""
+    views = [one for one in map(_known, view_files(data)) if one is not None and one.epoch == epoch and one.sure]
+    return max([(one.position, one.file) for one in views] + _written_down(data), default=(0, ""))
+
+
+def _written_down(data: DataDir) -> list[tuple[int, str]]:
+    """Positions that were archived once, by the small files that say so."""
+    said: list[tuple[int, str]] = []
+    if (status := read_struct(data.status, ProjectorStatus)) is not None:
+        said.append((status.archived, data.status.name))
+    if (verified := read_struct(data.verified, LastVerify)) is not None:
+        said.append((verified.position, data.verified.name))
+    return said
 
 
 async def require_everything(connection: NatsConnection, lost: LostLog) -> None:
@@ -122,7 +140,7 @@ def _known(path: Path) -> KnownView | None:
     """What a view says; None when it cannot be read, or an older version made it."""
     try:
         with contextlib.closing(open_reader(path)) as view:
-            row = view.execute("SELECT epoch, position, event_id, event_hash FROM view_state").fetchone()
+            row = view.execute(_STATE).fetchone()
     except sqlite.DatabaseError:
         return None
     return KnownView(path.name, *row) if row is not None else None
