@@ -64,6 +64,7 @@ def test_a_full_disk_stops_the_archive_and_quarantines_nothing(
     with running(settings) as service:
         service.folded(25)
         assert service.state.quarantined == 0
+        assert_nothing_lost_or_doubled(settings)
 
 
 def test_a_full_disk_stops_the_fold_and_quarantines_nothing(
@@ -78,6 +79,7 @@ def test_a_full_disk_stops_the_fold_and_quarantines_nothing(
     with running(settings) as service:
         service.folded(20)
         assert service.state.quarantined == 0
+        assert_nothing_lost_or_doubled(settings)
 
 
 def disk_full(*_: Any) -> None:
@@ -111,6 +113,7 @@ def test_a_killed_fold_ends_the_service_and_loses_nothing(
     assert "the fold process ended with code -9" in errors
     with running(settings) as service:
         service.folded(10)
+        assert_nothing_lost_or_doubled(settings)
     assert len(history(data)) == 10
 
 
