@@ -13,10 +13,11 @@ from stack_process import run_cli, running_up, until
 
 from runlore.cli.server import EmbeddedServer
 from runlore.query import Client
-from runlore.schemas.errors import FolderBusyError
+from runlore.schemas import FolderBusyError, read_settings
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
+from tests.oracle import assert_nothing_lost_or_doubled
 
 ODD_NAMES = [
     "my project", "a,b", "a;b", "a'b", 'a"b', "a}b", "a{b", "$HOME", "#x", "a\\b", "a\nb", "a\tb", "ä ü", "5mb", "true",
@@ -70,6 +71,7 @@ def test_a_server_that_hangs_keeps_its_store_when_up_is_killed(tmp_path: Path) -
         assert run_cli("audit", "verify", "--full", "--data-dir", folder).returncode == 0
         with Client(data.root) as client:
             assert [entry.value for entry in client.get_model_version("churn").history("accuracy")] == [0.5, 0.6]
+        assert_nothing_lost_or_doubled(read_settings(data_dir=data.root))
 
 
 def test_a_killed_server_gives_its_store_back_at_once(data: DataDir) -> None:

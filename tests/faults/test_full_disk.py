@@ -15,6 +15,7 @@ from runlore.query import Client
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint, ProjectorStatus
+from tests.oracle import assert_nothing_lost_or_doubled
 from tests.patience import until
 
 
@@ -67,3 +68,4 @@ def test_a_full_disk_is_known_and_the_server_is_started_again_when_there_is_room
     with Client(data.root) as client:
         values = until(lambda: len(found := client.get("load:disk@1").history("n")) == 101 and found)
     assert [entry.value for entry in values] == list(range(101))
+    assert_nothing_lost_or_doubled(stack.settings)

@@ -18,6 +18,7 @@ import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
 from runlore.query import Client
 from runlore.store.folder import DataDir
+from tests.oracle import assert_nothing_lost_or_doubled
 
 SIGNALS = [[signal.SIGINT], [signal.SIGUSR1], [signal.SIGUSR1, signal.SIGINT], [signal.SIGINT, signal.SIGUSR1]]
 
@@ -72,3 +73,4 @@ def test_a_step_interrupted_and_signalled_at_random_goes_on_and_loses_no_call_th
         assert {one["missing"] for one in client.producers()} == {0}
         assert client.quarantine() == []
         assert {run.status for run in client.list_pipeline_runs("interrupted", limit=10_000)} <= {"completed", "failed"}
+    assert_nothing_lost_or_doubled(stack.settings)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,23 +16,19 @@ from runlore.schemas import EntityRef, MetadataLogged, OutboxError, read_setting
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
+from tests.small_disk import fill_with_zeros, small_disk
 
 
 @pytest.fixture(params=["4m", "20m"])
-def small_disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data folder on a disk of its own."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small disk")
-    monkeypatch.setenv("RUNLORE_DATA_DIR", str(disk / "data"))
-    yield disk / "data"
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    with small_disk(tmp_path / "disk", request.param) as disk:
+        monkeypatch.setenv("RUNLORE_DATA_DIR", str(disk / "data"))
+        yield disk / "data"
 
 
 @pytest.fixture
-def server(tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedServer]:
+def server(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedServer]:
     """A server on another disk."""
     data = DataDir(tmp_path / "server")
     server = EmbeddedServer(data)
@@ -65,7 +59,7 @@ def fill(producer: Producer) -> list[int]:
     raise AssertionError("the disk is not small")
 
 
-def test_a_disk_filled_by_an_ended_process_is_drained(server: EmbeddedServer, small_disk: Path) -> None:
+def test_a_disk_filled_by_an_ended_process_is_drained(server: EmbeddedServer, folder: Path) -> None:
     with Producer(mode="offline") as producer:
         stored = fill(producer)
         for _ in range(100):
@@ -74,13 +68,13 @@ def test_a_disk_filled_by_an_ended_process_is_drained(server: EmbeddedServer, sm
     settings = read_settings()
     assert drain(settings, 90) == (len(stored), 0, 0)
     assert logged(settings) == stored
-    assert not [one for one in outbox_status(DataDir(small_disk)) if one.waiting or one.dead_letters]
+    assert not [one for one in outbox_status(DataDir(folder)) if one.waiting or one.dead_letters]
     with Producer() as producer:
         producer.emit_nowait(fact(-2)).wait(90)
 
 
 def test_a_process_that_filled_its_disk_goes_on_when_the_server_is_back(
-    server: EmbeddedServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    server: EmbeddedServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runlore.producer.sender.ACK_SECONDS", 1.0)
     assert server.pid
@@ -105,21 +99,15 @@ def test_a_process_that_filled_its_disk_goes_on_when_the_server_is_back(
     assert found.count(-2) == 1
 
 
-def fill_with_zeros(path: Path) -> None:
-    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-
-
-def test_the_reserve_is_there_again_when_there_is_room(server: EmbeddedServer, small_disk: Path) -> None:
+def test_the_reserve_is_there_again_when_there_is_room(server: EmbeddedServer, folder: Path) -> None:
     with Producer() as producer:
         producer.emit_nowait(fact(0)).wait(90)
-    reserve = small_disk / "reserve"
+    reserve = folder / "reserve"
     assert reserve.stat().st_size > 100_000
-    fill_with_zeros(small_disk / "hog")
+    fill_with_zeros(folder / "hog")
     with Producer(mode="offline") as producer:
         fill(producer)
-    (small_disk / "hog").unlink()
+    (folder / "hog").unlink()
     with Producer(mode="offline") as producer:
         producer.emit_nowait(fact(1))
     assert reserve.exists()

@@ -21,6 +21,7 @@ from runlore.projector.service import Projector
 from runlore.schemas import EntityRef, MetadataLogged, NotFoundError, Settings, read_settings
 from runlore.schemas.codec import decode_event
 from runlore.store.folder import DataDir
+from tests.oracle import assert_nothing_lost_or_doubled
 
 
 def fact(**metadata: object) -> MetadataLogged:
@@ -212,6 +213,7 @@ def test_lost_events_whose_positions_went_to_others_are_sent_again(tmp_path: Pat
             with keeping(settings):
                 until(lambda: not list(data.outboxes.iterdir()))
             assert archived(settings) == [*range(10), *range(20, 50), *range(10, 20)]
+            assert_nothing_lost_or_doubled(settings)
 
 
 def test_a_hole_in_the_stream_is_filled_with_what_was_acknowledged_there(tmp_path: Path) -> None:
@@ -226,6 +228,7 @@ def test_a_hole_in_the_stream_is_filled_with_what_was_acknowledged_there(tmp_pat
         server.start()
         with projecting(settings), keeping(settings):
             until(lambda: sorted(archived(settings)) == list(range(30)))
+            assert_nothing_lost_or_doubled(settings, in_order=False)
 
 
 def test_what_is_kept_is_bounded_by_bytes_and_by_age(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from nats_tools import made_events, publish_all, until
 
 from runlore.projector import ArchiveReader, rebuild_view
 from runlore.projector.service import Projector
@@ -25,6 +24,7 @@ from runlore.store.log_rows import LogRow
 from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 from runlore.store.sqlite import sqlite
+from tests.projector.nats_tools import made_events, publish_all, until
 
 
 class Running:

@@ -19,6 +19,7 @@ from runlore.schemas import Settings
 from runlore.store.folder import DataDir
 from runlore.store.sqlite import open_reader
 from runlore.wire.stream import create_stream, stream_config, stream_info
+from tests.oracle import assert_nothing_lost_or_doubled
 
 
 def flip_a_bit(data: DataDir, payload: bytes) -> None:
@@ -58,6 +59,7 @@ def test_a_flipped_bit_is_noticed_after_a_clean_restart(
         assert get_json(shown.http + "/readyz")[1]["problems"] == list(shown.problems)
         publish_all(settings, made_events(3))
         service.folded(service.state.stream_last)  # it goes on: log.db has what the stream lost
+        assert_nothing_lost_or_doubled(settings, lost=[position])
     assert len(log_rows(data.log)) == 28
 
 

@@ -21,6 +21,7 @@ from runlore.schemas import CorruptLogError, RunloreError, Settings
 from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
 from tests.cli.stack_process import run_cli
+from tests.oracle import assert_nothing_lost_or_doubled
 
 
 @pytest.mark.parametrize("lost", ["deleted", "emptied"])
@@ -209,6 +210,7 @@ def _goes_on(settings: Settings, position: int) -> None:
         until(lambda: service.state.connected or service.error)
         publish_all(settings, made_events(5))
         service.folded(position + 5)
+        assert_nothing_lost_or_doubled(settings)
 
 
 def test_a_lost_signing_key_is_not_replaced_until_somebody_says_so(

@@ -18,6 +18,7 @@ from service_tools import (
 
 from runlore.cli.server import EmbeddedServer
 from runlore.projector.archiving.archive import Archive
+from runlore.projector.fold import fold_stage
 from runlore.projector.fold.fold_worker import FoldWorker
 from runlore.projector.views.view import View
 from runlore.schemas import (
@@ -26,6 +27,7 @@ from runlore.schemas import (
 )
 from runlore.store.folder import DataDir
 from runlore.store.sqlite import sqlite
+from tests.oracle import assert_nothing_lost_or_doubled
 
 
 def test_a_view_that_is_ahead_of_the_log_is_made_again(
@@ -62,6 +64,7 @@ def test_a_full_disk_stops_the_archive_and_quarantines_nothing(
     with running(settings) as service:
         service.folded(25)
         assert service.state.quarantined == 0
+        assert_nothing_lost_or_doubled(settings)
 
 
 def test_a_full_disk_stops_the_fold_and_quarantines_nothing(
@@ -76,6 +79,7 @@ def test_a_full_disk_stops_the_fold_and_quarantines_nothing(
     with running(settings) as service:
         service.folded(20)
         assert service.state.quarantined == 0
+        assert_nothing_lost_or_doubled(settings)
 
 
 def disk_full(*_: Any) -> None:
@@ -109,7 +113,60 @@ def test_a_killed_fold_ends_the_service_and_loses_nothing(
     assert "the fold process ended with code -9" in errors
     with running(settings) as service:
         service.folded(10)
+        assert_nothing_lost_or_doubled(settings)
     assert len(history(data)) == 10
+
+
+def fold_process() -> psutil.Process:
+    """The fold of the one projector that runs in this process."""
+    (fold,) = (child for child in psutil.Process().children() if "fold_worker" in " ".join(child.cmdline()))
+    return fold
+
+
+def test_a_fold_that_hangs_is_ended_and_the_service_says_so(
+    settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive_some(settings)
+    service = Running(settings)
+    until(lambda: service.state.fold_running and service.state.connected)
+    fold = fold_process()
+    fold.suspend()
+    with monkeypatch.context() as patch:
+        patch.setattr(fold_stage, "SILENT_TICKS", 1)
+        assert "the fold process hung" in str(service.ended())
+    assert not fold.is_running()
+    said = status(data)
+    assert said is not None
+    assert "the fold process hung" in (said.stopped or "")
+    with running(settings) as service:
+        until(lambda: service.state.connected)
+        publish_all(settings, made_events(5))
+        service.folded(25)
+        assert_nothing_lost_or_doubled(settings)
+
+
+def test_a_fold_that_hangs_delays_no_stop_for_long(
+    settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive_some(settings)
+    monkeypatch.setattr(fold_stage, "STOP_SECONDS", 0.1)
+    service = Running(settings)
+    until(lambda: service.state.fold_running)
+    fold_process().suspend()
+    service.projector.stop()
+    assert "ended with code -9" in str(service.ended())
+
+
+def test_one_step_of_the_fold_that_takes_long_is_a_problem_while_it_lasts(
+    settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive_some(settings)
+    with running(settings) as service:
+        service.folded(20)
+        monkeypatch.setattr(fold_stage, "BUSY_SECONDS", -1.0)
+        until(lambda: "the fold has been at one step for" in service.state.problems.get("fold", ""))
+        monkeypatch.setattr(fold_stage, "BUSY_SECONDS", 60.0)
+        until(lambda: "fold" not in service.state.problems)
 
 
 def test_the_fold_does_not_outlive_a_killed_projector(

@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Iterator
 
-from runlore.cli.file_checks import check_disk, check_files, check_owner
+from runlore.cli.file_checks import check_clock, check_disk, check_files, check_owner
 from runlore.cli.finding import Finding
 from runlore.cli.outbox_checks import check_outboxes
 from runlore.cli.server import MIN_VERSION, find_program, server_version
@@ -50,6 +50,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
         yield from check_owner(data)
         yield from check_files(data)
         yield from check_disk(data)
+        yield from check_clock(data)
 
 
 def _versions(settings: Settings) -> Iterator[Finding]:

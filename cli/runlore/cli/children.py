@@ -70,6 +70,13 @@ class Child:
         """None while it runs or before it was started."""
         return self._process.poll() if self._process else None
 
+    def kill(self) -> None:
+        """SIGKILL, which one that hangs cannot refuse; it is dead when this returns, or waits for a disk."""
+        if self._process is not None:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILL_SECONDS)
+
     def stop(self, seconds: float) -> None:
         """SIGTERM, then SIGKILL after `seconds`. Harmless when it does not run."""
         if self._process is not None:

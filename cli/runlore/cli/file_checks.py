@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runlore.cli.finding import Finding
-from runlore.projector.surroundings import FULL_BYTES
+from runlore.projector.surroundings import FULL_BYTES, clock_ahead
 from runlore.schemas.errors import RunloreError
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
@@ -46,6 +46,12 @@ def _room(data: DataDir) -> Iterator[Finding]:
         else:
             scarce = free < SCARCE_BYTES
             yield Finding("disk", "warn" if scarce else "ok", detail, "free some space" if scarce else "")
+
+
+def check_clock(data: DataDir) -> Iterator[Finding]:
+    """A log that was recorded in the future."""
+    if wrong := clock_ahead(data):
+        yield Finding("clock", "fail", *wrong.split("; ", 1))
 
 
 def check_owner(data: DataDir) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from runlore.cli.children import Child, Reviver, child_environment
+from runlore.cli.heartbeat import Heartbeat
 from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.producer import OutboxKeeper
@@ -62,6 +63,7 @@ class EmbeddedStack:
             command = [sys.executable, "-m", "runlore.dashboard"]
             self._dashboard = Child(command, child_environment(settings_environment(settings)), projector_log)
         self._server_reviver, self._projector_reviver, self._dashboard_reviver = Reviver(), Reviver(), Reviver()
+        self._projector_heartbeat = Heartbeat()
         self._keeping = False
         self._noted = ""
 
@@ -161,20 +163,27 @@ class EmbeddedStack:
         return http_address is not None and readyz(http_address)
 
     def supervise(self) -> None:
-        """Start again what has died, with back-off. Call it now and then, from the main thread.
+        """Start again what has died or hangs, with back-off. Call it now and then, from the main thread.
 
         Raises StreamMismatchError when the projector refuses to go on, SettingsError when a child's settings are
         wrong, RunloreError when the projector keeps ending.
         """
         if self._server is not None:
             self._mind_server(self._server)
-        code = self._projector.exit_code()
+        self._mind_projector()
+        self._mind_dashboard()
+
+    def _mind_projector(self) -> None:
+        code, status = self._projector.exit_code(), self._status()
+        if code is None and self._projector_heartbeat.silent(status.updated if status else None):
+            self._note("the projector does not answer any more; ending it")
+            self._projector.kill()
+            return
         if code in (USAGE, VERIFICATION_FAILED) or (code is not None and self._projector_reviver.hopeless):
             raise self._ended(code)
         if code is not None and self._projector_reviver.due():
             self._note(f"the projector ended with {code}; starting it again")
             self._projector.start()
-        self._mind_dashboard()
 
     def _mind_server(self, server: EmbeddedServer) -> None:
         if not server.running():
@@ -278,6 +287,6 @@ async def _make_stream(settings: Settings) -> None:
     try:
         from runlore.projector import open_stream  # `doctor` needs this module where no projector is installed
 
-        await open_stream(connection, settings, DataDir(settings.data_dir).log)
+        await open_stream(connection, settings, DataDir(settings.data_dir))
     finally:
         await connection.close()

@@ -138,8 +138,10 @@ def _after_fork_in_child() -> None:
         gate.forget()
     _process.lock = CallLock()
     _process.hooked = False
-    for one in [*LIVE, *RETIRING]:
-        one.lost_by_fork()
+    for producer in list(LIVE):
+        producer.lost_by_fork()
+    for session in RETIRING:
+        session.lost_by_fork()
     RETIRING.clear()
     for outbox in outboxes:
         outbox.abandon()

@@ -155,6 +155,8 @@ class Projector:
         lock = OpenFiles(self._data.projector_lock)
         while not self._stopping.is_set():
             self.state.tick()
+            if self._fold_started:
+                self._fold.tick()
             if lock.misplaced():
                 self._failure = RunloreError(
                     f"{self._data.projector_lock} was removed or replaced: it no longer keeps another projector away. "

@@ -29,6 +29,8 @@ class ServiceState:
     """True if the server stores events, as far as it can be asked."""
     stream_last: int = 0
     archived: int = 0
+    known: int = 0
+    """How far an earlier service had archived: log.db may be an older copy since."""
     folded: int = 0
     quarantined: int = 0
     duplicates: int = 0
@@ -53,7 +55,8 @@ class ServiceState:
         return max(0, max(self.stream_last, self.archived) - self.folded)
 
     def follow(self, before: ProjectorStatus | None) -> None:
-        """Count on from the service that ran before, if it failed just now."""
+        """Remember how far the service before had come, and count on from it if it failed just now."""
+        self.known = before.archived if before is not None else 0
         if before is not None and before.stopped not in (None, ASKED) and time.time() - before.updated < STEADY_SECONDS:
             self.restarts = before.restarts + 1
 
@@ -72,7 +75,7 @@ class ServiceState:
             http=http,
             connected=self.connected,
             stream_last=self.stream_last,
-            archived=self.archived,
+            archived=max(self.archived, self.known),
             folded=self.folded,
             quarantined=self.quarantined,
             updated=time.time(),

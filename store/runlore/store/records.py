@@ -38,6 +38,7 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     stream_last: int
     """Last sequence of the stream when last asked."""
     archived: int
+    """The highest position ever archived in this folder: log.db may be an older copy since."""
     folded: int
     quarantined: int
     updated: float

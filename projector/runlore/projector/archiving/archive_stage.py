@@ -9,20 +9,20 @@ from collections.abc import Callable
 
 from nats.aio.client import Client as NatsConnection
 
-from runlore.projector.archiving.archive import Archive
+from runlore.projector.archiving.archive import Archive, ArchiveReader
 from runlore.projector.archiving.archive_service import ArchiveService
 from runlore.projector.archiving.archived_stream import open_stream, require_stream
 from runlore.projector.archiving.checks import check_stream
 from runlore.projector.archiving.holes import trailing_gap
 from runlore.projector.archiving.intake import Intake
-from runlore.projector.archiving.lost_log import LostLog, lost_log, require_everything
+from runlore.projector.archiving.lost_log import LostLog, lost_log, remembered, require_everything
 from runlore.projector.archiving.patrol import Patrol
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES
 from runlore.projector.logs import get_log
 from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
-from runlore.schemas.errors import ServerUnavailableError
+from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
@@ -52,10 +52,16 @@ class ArchiveStage:
         self._lost: LostLog | None = None
 
     def look_back(self) -> None:
-        """Look for traces of a lost log before status.json is overwritten: that file may be the only one."""
+        """Look for traces of a lost or longer log before status.json is overwritten: that file may be the only one."""
         self._lost = lost_log(self._data)
         if self._lost is not None:
             self._state.archived = self._lost.position
+            return
+        with (
+            contextlib.suppress(NotFoundError, CorruptLogError),
+            contextlib.closing(ArchiveReader(self._data.log)) as log,
+        ):
+            self._state.known = max(self._state.known, remembered(self._data, log.epoch)[0])
 
     def stop(self) -> None:
         """End the session after the batch in hand. Loop's thread only."""
@@ -95,7 +101,7 @@ class ArchiveStage:
         """The position to read on from, after everything that must hold does."""
         if self._archive is None and self._lost is not None:
             await require_everything(connection, self._lost)
-        info = await open_stream(connection, self._settings, self._data.log)  # none is made beside an old log
+        info = await open_stream(connection, self._settings, self._data)  # none is made beside an old log
         assert info.epoch
         identity = StreamIdentity(info.epoch, info.first_seq, info.last_seq)
         if self._archive is None:

@@ -18,7 +18,7 @@ from runlore.wire.stream import StoredMessage, StreamIdentity, get_message
 _WHAT_TO_DO = (
     "Nothing was overwritten: log.db holds what was archived. Stop the producers and `runlore up`; then `runlore "
     "stream restore` says what it would write back into the stream, and with --apply does it. Nothing else brings "
-    "back what the stream lost; moving log.db away begins a new history without it"
+    "back what the stream lost; moving the folder of log.db away begins a new history without it"
 )
 
 

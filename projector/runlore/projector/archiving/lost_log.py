@@ -1,7 +1,8 @@
-"""A folder whose log.db is gone: which files still tell how far it went, and whether the stream can restore it.
+"""A folder whose log.db is gone or older than the rest: which files tell how far it went, and what the stream has.
 
 log.db is never recreated silently: the stream may have lost what only log.db still had. It is copied again without
-asking only if the stream holds everything that the view knew.
+asking only if the stream holds everything that the view knew. An older log.db beside an older stream is refused: the
+positions behind their end had events once, and would be given to others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.headers import event_id_of
 from runlore.wire.stream import StreamInfo, get_message, stream_info
 
+_STATE = """SELECT epoch, position, event_id, event_hash,
+    EXISTS (SELECT 1 FROM events e WHERE e.position = s.position AND e.event_id = s.event_id) FROM view_state s"""
+
 
 class KnownView(NamedTuple):
     """The log that a view was folded from, as the view recorded it."""
@@ -33,6 +37,8 @@ class KnownView(NamedTuple):
     position: int
     event_id: str | None
     digest: bytes
+    sure: bool
+    """Whether it has folded an event there: a damaged file may name any position."""
 
 
 class LostLog(NamedTuple):
@@ -50,17 +56,29 @@ def lost_log(data: DataDir) -> LostLog | None:
     if _has_events(data.log):
         return None
     view = max(map(_known, view_files(data)), key=lambda one: one.position if one else 0, default=None)
-    positions: list[tuple[int, str]] = [(view.position, view.file)] if view is not None else []
-    if (status := read_struct(data.status, ProjectorStatus)) is not None:
-        positions.append((status.archived, data.status.name))
-    if (verified := read_struct(data.verified, LastVerify)) is not None:
-        positions.append((verified.position, data.verified.name))
-    position, source = max(positions, default=(0, ""))
+    positions = [(view.position, view.file)] if view is not None else []
+    position, source = max(positions + _positions_in_files(data), default=(0, ""))
     if position > 0:
         return LostLog(data.log, position, source, view)
     if data.checkpoint_key.exists():  # the projection folder was moved away, which is how a new history begins
         get_log().warning("a log was signed in this folder before, and is not here: a new one begins")
     return None
+
+
+def remembered(data: DataDir, epoch: str) -> tuple[int, str]:
+    """The highest position that had an event of this stream as far as the folder knows, and the file that says so."""
+    views = [one for one in map(_known, view_files(data)) if one is not None and one.epoch == epoch and one.sure]
+    return max([(one.position, one.file) for one in views] + _positions_in_files(data), default=(0, ""))
+
+
+def _positions_in_files(data: DataDir) -> list[tuple[int, str]]:
+    """Return positions that were archived once, with the small files that name them."""
+    positions: list[tuple[int, str]] = []
+    if (status := read_struct(data.status, ProjectorStatus)) is not None:
+        positions.append((status.archived, data.status.name))
+    if (verified := read_struct(data.verified, LastVerify)) is not None:
+        positions.append((verified.position, data.verified.name))
+    return positions
 
 
 async def require_everything(connection: NatsConnection, lost: LostLog) -> None:
@@ -122,7 +140,7 @@ def _known(path: Path) -> KnownView | None:
     """Return the log that a view recorded; None if it cannot be read, or an older version made it."""
     try:
         with contextlib.closing(open_reader(path)) as view:
-            row = view.execute("SELECT epoch, position, event_id, event_hash FROM view_state").fetchone()
+            row = view.execute(_STATE).fetchone()
     except sqlite.DatabaseError:
         return None
     return KnownView(path.name, *row) if row is not None else None

@@ -112,12 +112,14 @@ async def _not_archived(
         return f"{what}: the projector is not connected", []
     first = await next_sequence(connection, position + 1)
     oldest = await get_message(connection, first) if first is not None else None
-    if oldest is None or (waiting := time.time() - oldest.recorded) <= GRACE_SECONDS:
+    # From the future: the server's clock is ahead, and how long the message has waited is not known.
+    if oldest is None or abs(waiting := time.time() - oldest.recorded) <= GRACE_SECONDS:
         return None, []
     await asyncio.sleep(STILL_SECONDS)
     if _position(log) > position:
         return f"{what} yet: the projector is catching up", []
-    what += f": the first for {waiting:,.0f} s, and the projector that runs does not archive them"
+    since = f"for {waiting:,.0f} s" if waiting > 0 else "since a time that is still to come"
+    what += f": the first {since}, and the projector that runs does not archive them"
     return None, [Problem(place="stream", what=what, position=first)]
 
 

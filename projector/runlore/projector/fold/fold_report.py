@@ -6,7 +6,7 @@ import msgspec
 
 
 class FoldReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Work of the fold since its last report, or the reason it ended."""
+    """Work of the fold since its last report, a sign of life, or the reason it ended."""
 
     folded: int = 0
     """The view's position."""
@@ -18,3 +18,7 @@ class FoldReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     """Name of the error's class."""
     message: str = ""
+    beat: bool = False
+    """Whether this says only that the process lives."""
+    busy: float = 0.0
+    """With a beat: seconds since the fold began what it is at."""

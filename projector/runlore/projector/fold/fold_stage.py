@@ -24,6 +24,15 @@ from runlore.projector.fold.fold_worker import main
 sys.exit(main())
 """
 
+SILENT_TICKS = 30
+"""A fold that says nothing for so many seconds hangs: it beats every second, whatever it is at."""
+
+BUSY_SECONDS = 60.0
+"""One step of the fold that takes longer than this is reported; large rebuilds have such steps."""
+
+STOP_SECONDS = 15.0
+"""What is in hand must be finished within this; it is a transaction, and folded again after the next start."""
+
 _decode = msgspec.json.Decoder(FoldReport).decode
 
 
@@ -37,6 +46,7 @@ class FoldStage:
         self._process: subprocess.Popen[bytes] | None = None
         self._listener: threading.Thread | None = None
         self._stopping = False
+        self._silent = 0
         self.failure: RunloreError | None = None
 
     def start(self) -> None:
@@ -58,18 +68,35 @@ class FoldStage:
             with contextlib.suppress(BlockingIOError, BrokenPipeError):
                 os.write(self._process.stdin.fileno(), b"\n")
 
+    def tick(self) -> None:
+        """End a process that hangs, as if it had ended by itself. Call it once a second.
+
+        Calls are counted, not time: a machine that sleeps, or a container that is paused, stops both.
+        """
+        self._silent += 1
+        if self._silent > SILENT_TICKS and self._process is not None and self.failure is None:
+            self.failure = RunloreError(
+                f"the fold process hung: it said nothing for {SILENT_TICKS} s and was ended. Nothing is lost: start "
+                "the projector again"
+            )
+            self._process.kill()
+
     def stop(self) -> None:
         """Let it finish the batch in hand, checkpoint and end; harmless when it did not start."""
         self._stopping = True
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
-        if self._listener is not None:
+        if self._listener is not None and self._process is not None:
+            self._listener.join(STOP_SECONDS)
+            if self._listener.is_alive():
+                self._process.kill()
             self._listener.join()
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout
         with process.stdout:
             for line in process.stdout:
+                self._silent = 0
                 self._take(_decode(line))
         code = process.wait()
         self._state.fold_running = False
@@ -86,10 +113,22 @@ class FoldStage:
             self.failure = _error(report)
             return
         state = self._state
+        if report.beat:
+            self._tell_busy(report.busy)
+            return
         state.folded, state.quarantined, state.fold_running = report.folded, report.quarantined, report.running
         if report.events:
             state.events_folded += report.events
             self._metrics.fold_seconds.observe(report.seconds)
+
+    def _tell_busy(self, seconds: float) -> None:
+        if seconds <= BUSY_SECONDS:
+            self._state.problems.pop("fold", None)
+            return
+        self._state.problems["fold"] = (
+            f"the fold has been at one step for {seconds:,.0f} s, behind position {self._state.folded:,}: it rebuilds "
+            "a large view, or its disk hardly answers"
+        )
 
 
 def _error(report: FoldReport) -> RunloreError:

@@ -3,7 +3,8 @@
 It is a separate process, because SQLite hands the interpreter lock over at every row: archive and fold as
 threads of one process spend a quarter of their time passing it back and forth (measured).
 
-It reads wake-ups from stdin, whose end means stop, and writes a FoldReport a line to stdout.
+It reads wake-ups from stdin, whose end means stop, and writes a FoldReport a line to stdout: after every batch, and
+every second, so that a process that hangs is told from one that has nothing to do.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
 
 IDLE_SECONDS = 1.0
+BEAT_SECONDS = 1.0
 AHEAD_SECONDS = 5.0
 """A view that is ahead of log.db is rebuilt when log.db did not grow for this long."""
 
@@ -59,6 +61,11 @@ class FoldWorker:
         self._unfit: UnfitError | None = None
         """Reason the last view cannot be folded further."""
         self._rebuilds = Rebuilds()
+        self._moved = time.monotonic()
+
+    def busy(self) -> float:
+        """Seconds since the last step: a batch, a portion of a rebuild, or a look whether there is more."""
+        return time.monotonic() - self._moved
 
     def wake(self) -> None:
         """Tell the worker that log.db has more rows."""
@@ -113,6 +120,7 @@ class FoldWorker:
         """Wait while log.db grows: once it reaches the view's position, no rebuild is needed."""
         before, since = log.position, time.monotonic()
         while before < position and time.monotonic() - since < AHEAD_SECONDS:
+            self._moved = time.monotonic()
             self._wake.clear()
             if self._stopping:
                 raise _StoppedError
@@ -138,6 +146,7 @@ class FoldWorker:
         self._wake.set()
 
     def _rebuilt_to(self, position: int, last: int) -> None:
+        self._moved = time.monotonic()
         self._say(FoldReport(folded=position))
         if self._stopping:
             raise _StoppedError  # the unfinished generation was never live
@@ -147,6 +156,7 @@ class FoldWorker:
         position, quarantined = view.position, view.quarantined
         self._say(FoldReport(folded=position, quarantined=quarantined, running=True))
         while not self._stopping:
+            self._moved = time.monotonic()
             self._wake.clear()
             rows = log.read(position, BATCH)
             started = time.perf_counter()
@@ -226,13 +236,21 @@ def _write(report: FoldReport) -> None:
     os.write(sys.stdout.fileno(), msgspec.json.encode(report) + b"\n")
 
 
+def _beat(worker: FoldWorker) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            _write(FoldReport(beat=True, busy=worker.busy()))
+            time.sleep(BEAT_SECONDS)
+
+
 def main() -> int:
     """The process; its argument is the data folder. Only `FoldStage` starts it."""
     for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches us too, but the projector decides
         signal.signal(number, signal.SIG_IGN)
     configure_logs()
     worker = FoldWorker(DataDir(Path(sys.argv[1])), _write)
-    threading.Thread(target=_listen, args=(worker,), daemon=True).start()
+    for side in (_listen, _beat):
+        threading.Thread(target=side, args=(worker,), daemon=True).start()
     try:
         worker.work()
     except BrokenPipeError:
