@@ -16,18 +16,6 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "cli")
 SUFFIXES = {".py", ".pyi", ".md", ".js", ".html", ".css", ".sh", ".toml", ".yaml"}
 
-PENDING = (
-    "query/", "cli/", "dashboard/", "tests/query/", "tests/cli/", "tests/dashboard/",
-    "docs/query.md", "docs/filters.md", "docs/live.md",
-    "producer/runlore/producer/outboxes/", "producer/runlore/producer/sending/",
-    "producer/runlore/producer/relay.py", "producer/runlore/producer/sender.py",
-    "producer/runlore/producer/runs/environment.py", "producer/runlore/producer/runs/place.py",
-    "tests/producer/test_stream_identity.py", "tests/producer/test_outages.py", "tests/producer/interrupting.py",
-    "producer/runlore/producer/maintenance.py",  # calls Outbox.revive
-    "tests/faults/",  # calls EmbeddedStack.mind
-)  # fmt: skip
-"""Files that are being rewritten elsewhere. Empty this when they are done."""
-
 PHRASES = re.compile(r"\b(first named|so many|anew|stands at|level with the log)\b", re.IGNORECASE)
 """Phrases that no engineer would write."""
 NAMES = re.compile(r"_?(whens|happenings|said|turn|bury|revive|as_time|stand|mind)|asked_\w+")
@@ -41,7 +29,7 @@ def files(*folders: str) -> Iterator[tuple[str, Path]]:
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*") if folder else ROOT.glob("*")):
             name = path.relative_to(ROOT).as_posix()
-            if path.is_file() and path.suffix in SUFFIXES and path != Path(__file__) and not name.startswith(PENDING):
+            if path.is_file() and path.suffix in SUFFIXES and path != Path(__file__):
                 yield name, path
 
 

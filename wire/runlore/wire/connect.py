@@ -22,7 +22,7 @@ from runlore.store.access import using
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
-from runlore.wire.failures import NATS_ERRORS, is_denied, unavailable
+from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, unavailable
 from runlore.wire.private import server_info
 from runlore.wire.sign_in import sign_in_options
 
@@ -177,13 +177,13 @@ def _failure(connection: Connection, reason: Exception) -> ServerUnavailableErro
             "the authority that signed it"
         )
     info = server_info(connection)
-    if info.get("tls_verify") and isinstance(reason, (ssl.SSLError, ConnectionError)):
+    if info.get("tls_verify") and (isinstance(reason, ssl.SSLError) or is_hang_up(reason)):
         return AccessDeniedError(
             f"the NATS server wants a certificate: {reason}; RUNLORE_TLS_CERT and RUNLORE_TLS_KEY name its files"
         )
     # It says why and closes at once; with our next line still unread, the kernel resets the connection, and the
     # reason is lost.
-    if is_denied(reason) or (info.get("auth_required") and isinstance(reason, ConnectionError)):
+    if is_denied(reason) or (info.get("auth_required") and is_hang_up(reason)):
         return AccessDeniedError(
             f"the NATS server refuses the connection: {reason}; give a user (RUNLORE_CREDENTIALS, RUNLORE_NKEY, or in "
             "RUNLORE_URL), or the data folder whose `runlore up` started it"

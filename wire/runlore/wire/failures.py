@@ -24,6 +24,11 @@ def is_denied(error: BaseException) -> bool:
     return isinstance(error, nats.errors.AuthorizationError) or bool(_DENIED.search(str(error)))
 
 
+def is_hang_up(error: BaseException) -> bool:
+    """Return whether the server closed the connection without a word."""
+    return isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF))
+
+
 def denies_publish(error: BaseException | None, subject: str) -> bool:
     """Return whether an error forbids publishing on a subject. The server writes it in lower case."""
     return error is not None and f'permissions violation for publish to "{subject.lower()}"' in str(error).lower()

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
-from sqlite_utils import Database
 
 from runlore.schemas.events import Event, Fact
+from runlore.store.database import Database
 from runlore.store.view_migrations import run_script
 
 Function = TypeVar("Function", bound=Callable[..., None])
