@@ -183,7 +183,7 @@ def test_a_damaged_file_fails(folder: Folder, since: Signed, tmp_path: Path) -> 
     content = path.read_bytes()
     for damaged in (b"", b"hello", content[:-30], content[:100] + b"\xff" * 50 + content[150:]):
         path.write_bytes(damaged)
-        with pytest.raises(CorruptLogError, match="no bundle"):
+        with pytest.raises(CorruptLogError, match="not a bundle"):
             check_bundle(path, [folder.verifier()])
     with pytest.raises(NotFoundError):
         check_bundle(tmp_path / "none", [folder.verifier()])

@@ -43,7 +43,7 @@ def test_a_public_example_of_a_signed_note_verifies() -> None:
     """The example of Go's package note, which C2SP signed-note describes."""
     key = Verifier.parse(NOTE_KEY)
     assert key.key_id.hex() == "c74f20a3"
-    with pytest.raises(CorruptLogError, match="no checkpoint"):  # signed well, only no checkpoint
+    with pytest.raises(CorruptLogError, match="not a checkpoint"):  # signed well, only no checkpoint
         read_checkpoint(NOTE, [key])
     with pytest.raises(CorruptLogError, match="signature"):
         read_checkpoint(NOTE.replace("answer", "cause"), [key])
@@ -130,7 +130,7 @@ def test_keys_made_at_once_are_one_key(tmp_path: Path) -> None:
     "vkey", ["", "a", "log+00000000+AAAA", NOTE_KEY.replace("c74f20a3", "c74f20a4"), "+" + NOTE_KEY]
 )
 def test_what_is_no_public_key_is_refused(vkey: str) -> None:
-    with pytest.raises(SettingsError, match="no public key"):
+    with pytest.raises(SettingsError, match="not a public key"):
         Verifier.parse(vkey)
 
 

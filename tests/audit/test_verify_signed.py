@@ -93,7 +93,7 @@ def test_a_file_rolled_back_to_a_copy_is_caught_by_the_outside_checkpoint(folder
     ("statement", "expected"),
     [
         ("UPDATE checkpoints SET note = replace(note, '300', '301') WHERE size = 300", "signature"),
-        ("UPDATE checkpoints SET note = 'hello' WHERE size = 300", "no signed note"),
+        ("UPDATE checkpoints SET note = 'hello' WHERE size = 300", "not a signed note"),
         ("UPDATE checkpoints SET size = 350 WHERE size = 300", "speaks of 300"),
         ("UPDATE checkpoints SET note = (SELECT note FROM checkpoints WHERE size = 400) WHERE size = 300", "of 400"),
     ],

@@ -169,9 +169,9 @@ def test_a_damaged_log_exits_with_4(
     [
         ("verify --data-dir nowhere", 3, "no log"),
         ("verify --data-dir nowhere --checkpoint monday.txt", 4, "there is no log that monday.txt could speak of"),
-        ("verify --key nonsense", 2, "no public key"),
+        ("verify --key nonsense", 2, "not a public key"),
         ("verify --checkpoint nowhere.txt", 2, "does not exist"),
-        ("verify --checkpoint bin/runlore", 4, "no signed note"),
+        ("verify --checkpoint bin/runlore", 4, "not a signed note"),
         ("prove model:none accuracy", 3, "none"),
         ("prove model:churn@3 nothing", 3, "has no key"),
         ("prove model:churn@3 reviewed --as-of 1", 3, "was not logged yet then"),
@@ -185,7 +185,7 @@ def test_a_damaged_log_exits_with_4(
         ("trail nonsense", 2, "has no kind"),
         ("bundle model:churn@3", 2, "--out"),
         ("check churn.bundle", 2, "--key"),
-        ("check bin/runlore --key log.key", 4, "no bundle"),
+        ("check bin/runlore --key log.key", 4, "not a bundle"),
         ("key --data-dir nowhere", 3, "no log"),
     ],
 )
