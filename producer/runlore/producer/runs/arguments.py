@@ -38,6 +38,9 @@ class Asked(NamedTuple):
         return self.every or name in self.names or (self.numbers and type(value) in _NUMBERS)
 
 
+_NOTHING = Asked()
+
+
 @lru_cache(maxsize=16)
 def asked_by_setting(text: str) -> Asked:
     """What RUNLORE_RECORD asks for: ``none``, ``numbers``, ``all``, or names of arguments."""
@@ -68,7 +71,7 @@ def call_parameters(
     everything else, what has a `maker`, and, unless RUNLORE_REDACT is off, what looks like a secret or holds one. A
     call that does not fit its function has none: calling it says so.
     """
-    if signature is None or asked == Asked():
+    if signature is None or not signature.parameters or asked == _NOTHING:
         return {}
     try:
         bound = signature.bind(*args, **kwargs)
