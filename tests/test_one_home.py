@@ -43,22 +43,3 @@ def test_commands_print_through_one_module() -> None:
         and ast.unparse(node.func) in ("click.echo", "click.secho", "click.style", "print")
     }
     assert found - entry == {"output.py"}
-
-
-def test_words_that_only_we_would_use_are_not_written() -> None:
-    words = re.compile(r"first\s+named|so\s+many|anew|stands\s+at|level\s+with\s+the\s+log", re.IGNORECASE)
-    files = [path for room in ("query", "cli", "dashboard") for path in (ROOT / room / "runlore").rglob("*.*")]
-    files += [ROOT / "docs" / name for name in ("filters.md", "live.md", "json.md", "errors.md")]
-    texts = {path: path.read_text() for path in files if path.suffix in (".py", ".html", ".js", ".css", ".md", ".lark")}
-    assert {path.name: words.findall(text) for path, text in texts.items() if words.search(text)} == {}
-
-
-@pytest.mark.parametrize("room", ["query", "cli", "dashboard"])
-def test_no_class_name_is_given_twice_in_a_room(room: str) -> None:
-    names = [
-        node.name
-        for path in (ROOT / room / "runlore").rglob("*.py")
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-    ]
-    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ import pytest
 import sqlite_utils.utils
 
 import runlore
-from runlore.schemas import SETTINGS
 from runlore.store.sqlite import sqlite
 
 ROOT = Path(__file__).parent.parent
@@ -155,54 +153,3 @@ def test_sqlite_utils_does_not_load_pandas_and_numpy_for_us() -> None:
         if path.name != "database.py" and "from sqlite_utils" in path.read_text()
     ]  # fmt: skip
     assert direct == []
-
-
-FACTS = {
-    r"""['"]run['"], ['"]step['"], ['"]pipeline['"]\)""": {"references.py"},
-    r"""\(?\{?['"]removed['"], ['"]retracted['"][)}]""": {"cells.py"},
-    r"\.encode\(\)\n +except UnicodeEncodeError:\n +return False": {"names.py"},
-    r"""name \+ "-wal"\)\n +return""": {"database.py"},
-    rf"""['"]({"|".join(setting.variable for setting in SETTINGS.values())})['"]""": {"settings.py"},
-}
-
-
-@pytest.mark.parametrize("written", FACTS)
-def test_a_fact_has_one_home(written: str) -> None:
-    found = {
-        path.name
-        for room in ROOMS
-        for path in (ROOT / room / "runlore").rglob("*.py")
-        if re.search(written, path.read_text())
-    }
-    assert found == FACTS[written]
-
-
-def test_commands_print_through_one_module() -> None:
-    entry = {"__init__.py"}  # works without click
-    found = {
-        path.name
-        for path in (ROOT / "cli" / "runlore").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("click.echo", "click.secho", "click.style", "print")
-    }
-    assert found - entry == {"output.py"}
-
-
-def test_words_that_only_we_would_use_are_not_written() -> None:
-    words = re.compile(r"first\s+named|so\s+many|anew|stands\s+at|level\s+with\s+the\s+log", re.IGNORECASE)
-    files = [path for room in ("query", "cli", "dashboard") for path in (ROOT / room / "runlore").rglob("*.*")]
-    files += [ROOT / "docs" / name for name in ("filters.md", "live.md", "json.md", "errors.md")]
-    texts = {path: path.read_text() for path in files if path.suffix in (".py", ".html", ".js", ".css", ".md", ".lark")}
-    assert {path.name: words.findall(text) for path, text in texts.items() if words.search(text)} == {}
-
-
-@pytest.mark.parametrize("room", ["query", "cli", "dashboard"])
-def test_no_class_name_is_given_twice_in_a_room(room: str) -> None:
-    names = [
-        node.name
-        for path in (ROOT / room / "runlore").rglob("*.py")
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-    ]
-    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -132,7 +132,7 @@ def test_what_the_server_refused_is_shown_with_its_reason(data: DataDir) -> None
     [path] = outbox_paths(data.outboxes)
     outbox = Outbox.adopt(path)
     assert outbox
-    outbox.bury(outbox.read(0), "too large")
+    outbox.add_dead_letters(outbox.read(0), "too large")
     outbox.close()
     finding = found(check_outboxes(data))["refused events"]
     assert finding.detail == "1 events were refused by the server: too large"

@@ -72,10 +72,10 @@ def test_a_command_says_which_extra_it_needs(
     ],
 )
 def test_a_command_works_with_its_own_extra(
-    tmp_path: Path, extras: tuple[str, ...], arguments: tuple[str, ...], said: str
+    tmp_path: Path, extras: tuple[str, ...], arguments: tuple[str, ...], output: str
 ) -> None:
     done = command_with(extras, *arguments, RUNLORE_DATA_DIR=str(tmp_path))
     shown = done.stdout + done.stderr
-    assert said in shown
+    assert output in shown
     assert "pip install" not in done.stderr  # doctor's findings are on stdout
     assert "Traceback" not in shown

@@ -122,7 +122,7 @@ def test_up_makes_no_stream_beside_a_log_with_events_and_no_outbox_is_emptied(tm
         make_stream(read_settings(data_dir=data.root))
         drained = run_cli("outbox", "drain", "--timeout", "3", "--data-dir", str(data.root))
         assert drained.returncode == 1
-        assert "made anew" in drained.stderr
+        assert "recreated" in drained.stderr
         assert sum(one.waiting for one in outbox_status(data)) == 1
     finally:
         server.close()

@@ -67,10 +67,10 @@ def dead(code: int) -> Child:
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedStack:
     """One whose children are to be replaced; it is not entered."""
     monkeypatch.setattr(children, "MOST_STARTS", 2)
-    return EmbeddedStack(read_settings(data_dir=tmp_path, url="nats://127.0.0.1:1"), said.append, with_dashboard=True)
+    return EmbeddedStack(read_settings(data_dir=tmp_path, url="nats://127.0.0.1:1"), output.append, with_dashboard=True)
 
 
-said: list[str] = []
+output: list[str] = []
 
 
 def test_a_projector_that_keeps_ending_ends_up(stack: EmbeddedStack) -> None:
@@ -82,7 +82,7 @@ def test_a_projector_that_keeps_ending_ends_up(stack: EmbeddedStack) -> None:
 
 
 def test_a_page_that_keeps_ending_is_given_up_and_the_rest_goes_on(stack: EmbeddedStack) -> None:
-    said.clear()
+    output.clear()
     stack._dashboard = dead(1)
     stack._dashboard.start()
 
@@ -92,7 +92,7 @@ def test_a_page_that_keeps_ending_is_given_up_and_the_rest_goes_on(stack: Embedd
 
     until(given_up)
     stack.supervise()
-    assert sum("is given up" in text for text in said) == 1
+    assert sum("is given up" in text for text in output) == 1
 
 
 def test_a_page_whose_settings_are_wrong_ends_up(stack: EmbeddedStack) -> None:

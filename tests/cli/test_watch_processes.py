@@ -148,18 +148,18 @@ def stopped_after(lines: int, how: signal.Signals, *words: str) -> tuple[list[st
     assert process.stdout
     got = [process.stdout.readline() for _ in range(lines)]
     process.send_signal(how)
-    rest, said = process.communicate(timeout=90)
-    assert (process.returncode, rest) == (0, ""), said
-    return got, said
+    rest, output = process.communicate(timeout=90)
+    assert (process.returncode, rest) == (0, ""), output
+    return got, output
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_watch_prints_a_line_a_change_until_it_is_told_to_stop(folder: Path, how: signal.Signals) -> None:
-    lines, said = stopped_after(5, how, "--since", "0")
+    lines, output = stopped_after(5, how, "--since", "0")
     assert "model:churn@1  accuracy = 0.75  (was 0.5)  ada@host-1" in lines[3]
     assert "text = (retracted: hostile)" in lines[4]
     assert "\\x1b[31m" in lines[1]
-    assert said == ""
+    assert output == ""
 
 
 def test_json_lines_hold_the_whole_change(folder: Path) -> None:
@@ -200,9 +200,9 @@ def test_a_failing_command_is_reported_and_its_place_is_not_kept(folder: Path, t
     state = tmp_path / "state.json"
     failing = 'test "$RUNLORE_WATCH_POSITION" != 3'
     words = ("--since", "0", "--key", "text", "--state", str(state), "--exec", failing)
-    lines, said = stopped_after(2, signal.SIGTERM, *words)
+    lines, output = stopped_after(2, signal.SIGTERM, *words)
     assert len(lines) == 2
-    assert "ended with exit code 1: model:churn@1 text in event 3" in said
+    assert "ended with exit code 1: model:churn@1 text in event 3" in output
     kept = json.loads(state.read_text())
     assert kept["position"] == 1
     again, _ = stopped_after(1, signal.SIGTERM, *words[:-2])

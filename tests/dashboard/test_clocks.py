@@ -123,9 +123,9 @@ def test_numbers_and_differences_go_by_the_clock_that_was_asked_for(tmp_path: Pa
         series = web.get(f"/api/v1/series?{asked}&path=accuracy").json()
         assert series["times"] == list(then.get("model:churn@1").series("accuracy").times)
         [known] = then.diff("model:churn@1", since=since)
-        [said] = web.get(f"/api/v1/diff?{asked}&since={since}").json()["differences"]
+        [output] = web.get(f"/api/v1/diff?{asked}&since={since}").json()["differences"]
         assert (known.before, known.after) == (0.5, 0.9)
-        assert (said["before"], said["after"]) == (known.before, known.after)
+        assert (output["before"], output["after"]) == (known.before, known.after)
         [begun] = web.get(f"/api/v1/diff?{asked}").json()["differences"]
         assert (begun["change"], begun["after"]) == ("added", 0.9)
         assert web.get(f"/api/v1/diff?{asked}&since=1").status_code == 400

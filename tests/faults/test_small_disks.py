@@ -71,8 +71,8 @@ def test_a_full_disk_under_log_and_view_stops_the_projector_and_loses_nothing(
         receipts += log_some(range(10, 600))
         error = service.ended()
         assert "full" in str(error) or "No space left" in str(error)
-        said = read_struct(data.status, ProjectorStatus)
-        assert said is not None, "what was there before stays"
+        output = read_struct(data.status, ProjectorStatus)
+        assert output is not None, "what was there before stays"
         (disk / "hog").unlink()
         with running(settings):
             assert_all_there(settings, receipts)

@@ -26,7 +26,7 @@ class Interrupt(BaseException):
 class Interrupts:
     """A tracer that does `act` at event number `at` of the library, counted from 1.
 
-    The interpreter drops a tracer that raises. So `again` interrupts a second time with a profiler: at so many
+    The interpreter drops a tracer that raises. So `again` interrupts a second time with a profiler: at that number of
     calls and returns, C functions included, after the first interruption.
     """
 

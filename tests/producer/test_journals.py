@@ -39,9 +39,9 @@ def test_what_became_of_events_survives_a_kill_and_a_torn_journal(tmp_path: Path
     states = []
     for work in (
         lambda: outbox.remove(2),
-        lambda: outbox.bury(outbox.read(2)[:1], "too large"),
+        lambda: outbox.add_dead_letters(outbox.read(2)[:1], "too large"),
         lambda: outbox.remove(4),
-        lambda: outbox.bury(outbox.read(4)[:2], "forbidden"),
+        lambda: outbox.add_dead_letters(outbox.read(4)[:2], "forbidden"),
         lambda: outbox.remove(8),
     ):
         states.append((look_at(outbox.path).waiting, len(outbox.dead_letters())))
@@ -72,7 +72,7 @@ def test_what_became_of_events_survives_a_kill_and_a_torn_journal(tmp_path: Path
 def test_a_long_journal_is_written_anew_and_says_the_same(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runlore.producer.outboxes.journal.LONG_BYTES", 2000)
     add(outbox, *[row(seq) for seq in range(1, 1001)])
-    outbox.bury(outbox.read(0)[:1], "too large")
+    outbox.add_dead_letters(outbox.read(0)[:1], "too large")
     for last in range(1, 1000):
         outbox.remove(last)
     assert (outbox.path / "journal").stat().st_size < 3000
@@ -140,7 +140,7 @@ def test_whatever_becomes_of_events_the_outbox_says_so_also_after_it_was_opened_
             model.kept = [one for one in model.kept if one.last <= back]
         elif act == "bury":
             rows = model.read(model.acknowledged)[:number]
-            outbox.bury(rows, "too large")
+            outbox.add_dead_letters(rows, "too large")
             model.dead |= {one.seq for one in rows}
         elif act == "reopen":
             outbox.close()

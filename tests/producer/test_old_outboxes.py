@@ -55,7 +55,7 @@ def test_what_was_noted_of_an_older_outbox_survives_and_nothing_is_sent_twice(tm
     old_outbox(path, [Row(seq, "runlore.x", b"payload") for seq in range(1, 11)])
     outbox = Outbox.adopt(path)
     assert outbox
-    outbox.bury(outbox.read(0)[:1], "too large")
+    outbox.add_dead_letters(outbox.read(0)[:1], "too large")
     outbox.remove(4)
     assert outbox.waiting() == 6
     outbox.close()

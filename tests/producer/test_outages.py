@@ -49,7 +49,7 @@ def fact(name: str = "churn", **metadata: object) -> MetadataLogged:
 
 
 def killed_at(lines: int, process: subprocess.Popen[str]) -> int:
-    """Kill the process after it printed so many lines; the last number that it printed."""
+    """Kill the process after it printed that number of lines; the last number that it printed."""
     assert process.stdout
     last = 0
     for _ in range(lines):
@@ -205,7 +205,7 @@ def test_dead_letters_are_sent_again_when_asked(server: EmbeddedServer, settings
     (path,) = outbox_files(settings)
     outbox = Outbox.adopt(path)
     assert outbox
-    outbox.bury(outbox.read(0)[:1], "for the test")
+    outbox.add_dead_letters(outbox.read(0)[:1], "for the test")
     outbox.close()
     assert drain(settings, 90) == (1, 0, 1)
     assert drain(settings, 90, retry_dead_letters=True) == (1, 0, 0)

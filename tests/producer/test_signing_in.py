@@ -54,9 +54,9 @@ def test_a_user_and_a_password_with_any_characters(tmp_path: Path) -> None:
     users = 'authorization { users: [ { user: "a:b@c", password: "p@ss/w%rd?#" } ] }'
     with server_with(tmp_path, users) as address:
         assert sends(read_settings(url=f"nats://a%3Ab%40c:p%40ss%2Fw%25rd%3F%23@{address}"))
-        said = refusal(read_settings(url=f"nats://a%3Ab%40c:wrong@{address}"))
-        assert said.startswith("AccessDeniedError: ")
-        assert "wrong" not in said
+        output = refusal(read_settings(url=f"nats://a%3Ab%40c:wrong@{address}"))
+        assert output.startswith("AccessDeniedError: ")
+        assert "wrong" not in output
 
 
 def test_a_token(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_an_nkey(tmp_path: Path) -> None:
     (tmp_path / "other").write_text(other)
     with server_with(tmp_path, f"authorization {{ users: [ {{ nkey: {public} }} ] }}") as address:
         assert sends(read_settings(url=f"nats://{address}", nkey=str(tmp_path / "seed")))
-        said = refusal(read_settings(url=f"nats://{address}", nkey=str(tmp_path / "other")))
-        assert said.startswith("AccessDeniedError: ")
+        output = refusal(read_settings(url=f"nats://{address}", nkey=str(tmp_path / "other")))
+        assert output.startswith("AccessDeniedError: ")
 
 
 def test_a_credentials_file_of_an_operators_account(tmp_path: Path) -> None:
@@ -130,15 +130,15 @@ def test_a_file_that_is_of_no_use_is_named(tmp_path: Path, name: str, content: b
     path = tmp_path / "file"
     if content is not None:
         path.write_bytes(content)
-    said = refusal(read_settings(url="nats://127.0.0.1:1", **{name: str(path)}))
-    assert said.startswith(f"AccessDeniedError: RUNLORE_{name.upper()}={path} cannot be used: ")
+    output = refusal(read_settings(url="nats://127.0.0.1:1", **{name: str(path)}))
+    assert output.startswith(f"AccessDeniedError: RUNLORE_{name.upper()}={path} cannot be used: ")
 
 
 def test_an_encrypted_key_is_refused_without_asking_on_the_terminal(tmp_path: Path) -> None:
     files = make_certificates(tmp_path)
     key = str(encrypted_key(tmp_path))
-    said = refusal(read_settings(url="nats://127.0.0.1:1", tls_cert=str(files.client), tls_key=key))
-    assert "encrypted" in said
+    output = refusal(read_settings(url="nats://127.0.0.1:1", tls_cert=str(files.client), tls_key=key))
+    assert "encrypted" in output
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_an_encrypted_key_is_refused_without_asking_on_the_terminal(tmp_path: Pa
         ({"url": "nats://127.0.0.1:1", "nkey": "/a", "credentials": "/b"}, "one of them"),
     ],
 )
-def test_settings_that_contradict_each_other_say_so(wrong: dict[str, str], said: str) -> None:
-    assert said in refusal(read_settings(**wrong))
+def test_settings_that_contradict_each_other_say_so(wrong: dict[str, str], output: str) -> None:
+    assert output in refusal(read_settings(**wrong))
 
 
 @pytest.mark.parametrize("prefix", ["", "a b", "a.>", "*", "a..b", ".a"])

@@ -50,8 +50,8 @@ def test_events_wait_when_the_stream_is_made_anew_beneath_a_connection(
         make_anew(settings)
         with pytest.raises(ReceiptTimeoutError):
             producer.emit_nowait(fact(n=20)).wait(3)
-        assert len(warnings(caplog, "made anew")) == 1
-        assert "runlore stream restore" in warnings(caplog, "made anew")[0]
+        assert len(warnings(caplog, "recreated")) == 1
+        assert "runlore stream restore" in warnings(caplog, "recreated")[0]
         assert waiting(settings) == 1
         assert producer.session
         producer.session.close()
@@ -88,7 +88,7 @@ def test_a_folder_whose_archive_is_of_another_stream_sends_nothing(
         write_struct(data.archived_stream, ArchivedStream(str(uuid.uuid4()), settings.url.partition("//")[2]))
         with Producer(settings) as producer:
             receipt = producer.emit_nowait(fact(n=1))
-            until(lambda: warnings(caplog, "made anew"))
+            until(lambda: warnings(caplog, "recreated"))
             assert (waiting(settings), logged(settings)) == (1, [])
             data.archived_stream.unlink()
             assert receipt.wait(90) == 1

@@ -135,9 +135,9 @@ def test_a_fold_that_hangs_is_ended_and_the_service_says_so(
         patch.setattr(fold_stage, "SILENT_TICKS", 1)
         assert "the fold process hung" in str(service.ended())
     assert not fold.is_running()
-    said = status(data)
-    assert said is not None
-    assert "the fold process hung" in (said.stopped or "")
+    output = status(data)
+    assert output is not None
+    assert "the fold process hung" in (output.stopped or "")
     with running(settings) as service:
         until(lambda: service.state.connected)
         publish_all(settings, made_events(5))

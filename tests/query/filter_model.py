@@ -79,7 +79,7 @@ def contains(value: Any, wanted: ast.Literal) -> bool:
         return isinstance(wanted, str) and wanted in str(value)
     if not isinstance(value, (list, tuple, set, frozenset)):
         return False
-    plain = wanted.value if isinstance(wanted, ast.Number) else wanted
+    plain = wanted.value if isinstance(wanted, ast.NumberLiteral) else wanted
     return any(same(item, plain) for item in value)
 
 
@@ -95,7 +95,7 @@ def compares(value: Any, op: str, wanted: ast.Literal) -> bool:
             return op == "=" and value is wanted
         case (bool(), _) | (_, bool()):
             return False
-        case (int() | float() | decimal.Decimal(), ast.Number()):
+        case (int() | float() | decimal.Decimal(), ast.NumberLiteral()):
             return number(value, op, wanted)
         case (dt.timedelta(), ast.Duration()):
             return ordered(value // dt.timedelta(microseconds=1), op, wanted.value)
@@ -108,7 +108,7 @@ def compares(value: Any, op: str, wanted: ast.Literal) -> bool:
             return False
 
 
-def number(value: Any, op: str, wanted: ast.Number) -> bool:
+def number(value: Any, op: str, wanted: ast.NumberLiteral) -> bool:
     if value != value or wanted.value != wanted.value:
         return op == "=" and value != value and wanted.value != wanted.value
     # What is stored as text is compared with the decimal as it was written.

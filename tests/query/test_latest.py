@@ -170,17 +170,17 @@ def test_a_version_that_has_metadata_stays_the_latest_when_its_run_fails(tmp_pat
     assert client_of(tmp_path, write).get("model:m").version == "3"
 
 
-def said(folder: Path, *words: str) -> tuple[int, str]:
+def output(folder: Path, *words: str) -> tuple[int, str]:
     done = CliRunner().invoke(app, ["stage", *words, "--data-dir", str(folder)], env={"RUNLORE_MODE": "disabled"})
     return done.exit_code, done.stderr
 
 
 def test_stage_without_a_version_says_which_one_it_takes_and_why(tmp_path: Path) -> None:
     client_of(tmp_path, failing)
-    code, text = said(tmp_path, "model:m", "production")
+    code, text = output(tmp_path, "model:m", "production")
     assert code == 0
     assert "model:m@1 (the latest; @2 was left empty by run r1, which failed)" in text
-    assert said(tmp_path, "model:m@2", "production") == (0, "")  # who names a version means it
+    assert output(tmp_path, "model:m@2", "production") == (0, "")  # who names a version means it
 
 
 @pytest.mark.parametrize(
@@ -198,15 +198,15 @@ def test_stage_without_a_version_refuses_one_whose_run_failed_or_is_running(
 
     client_of(tmp_path, write)
     for reference in ("model:m", "model:m@latest"):
-        code, text = said(tmp_path, reference, "production")
+        code, text = output(tmp_path, reference, "production")
         assert code == (0 if why is None else 2)
         assert (why or "model:m@3 (the latest)") in text
         assert why is None or "write model:m@3" in text
 
 
 def test_stage_without_a_version_says_so_where_nothing_tells_which_is_the_latest(tmp_path: Path) -> None:
-    code, text = said(tmp_path, "model:m", "production")
+    code, text = output(tmp_path, "model:m", "production")
     assert code == 0
     assert "the latest version" in text
     client_of(tmp_path / "other", failing)
-    assert "Created model:unknown (it did not exist)" in said(tmp_path / "other", "model:unknown", "production")[1]
+    assert "Created model:unknown (it did not exist)" in output(tmp_path / "other", "model:unknown", "production")[1]

@@ -64,8 +64,8 @@ def test_positions_iso_times_and_phrases_are_understood_in_local_time() -> None:
         ("week ago", "no event number or time"),
     ],
 )
-def test_a_phrase_that_is_ambiguous_in_the_future_or_no_time_is_refused(phrase: str, said: str) -> None:
-    with pytest.raises(MomentError, match=said):
+def test_a_phrase_that_is_ambiguous_in_the_future_or_no_time_is_refused(phrase: str, output: str) -> None:
+    with pytest.raises(MomentError, match=output):
         parse_when(phrase, NOW)
 
 

@@ -93,9 +93,9 @@ def test_every_read_command_reads_as_of_a_position_a_time_and_a_phrase(folder: P
         done = run(folder, *words, "--as-of", moment, "--json")
         assert done.exit_code == 0, done.output
         json.loads(done.stdout)
-        said = re.search(r"up to event (\d+)", done.stderr)
-        assert said, "an answer states the event it is complete to"
-        answers.append((said[1], done.stdout))
+        message = re.search(r"up to event (\d+)", done.stderr)
+        assert message, "an answer states the event it is complete to"
+        answers.append((message[1], done.stdout))
     assert answers[0] == answers[1]
     assert [position for position, _ in answers] == ["1", "1", "2"]
     assert run(folder, *words, "--as-of", "1 minute ago", "--json").exit_code == 0
@@ -187,12 +187,12 @@ def test_a_time_without_a_zone_says_in_which_it_was_read(
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
-        said = run(folder, *words).stderr
+        message = run(folder, *words).stderr
     finally:
         monkeypatch.undo()
         time.tzset()
-    assert f"{words[-1]} was read as 20" in said
-    assert "+05:30 (IST" in said
+    assert f"{words[-1]} was read as 20" in message
+    assert "+05:30 (IST" in message
 
 
 @pytest.mark.parametrize("when", ["3", "2030-03-01T18:00Z", "2030-03-01T18:00+02:00", "1s ago"])
@@ -210,7 +210,7 @@ def test_a_moment_that_needs_no_zone_is_not_remarked_on(folder: Path, when: str)
         ("loss > 0", False),
     ],
 )
-def test_a_filters_times_without_a_zone_are_said_to_be_utc(folder: Path, where: str, said: bool) -> None:
+def test_a_filters_times_without_a_zone_are_said_to_be_utc(folder: Path, where: str, message: bool) -> None:
     done = run(folder, "find", "model", where)
     assert done.exit_code == 0, done.output
-    assert ("read as UTC" in done.stderr) is said
+    assert ("read as UTC" in done.stderr) is message

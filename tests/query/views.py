@@ -24,7 +24,7 @@ def fold_live(data: DataDir, log: LogBuilder, generation: int = 1, after: int = 
 
 
 def archive(data: DataDir, log: LogBuilder, signed: int | None = None) -> None:
-    """Keep the log in log.db as the projector does, and sign it; `signed`: only so many of its events."""
+    """Keep the log in log.db as the projector does, and sign it; `signed`: only this number of its events."""
     kept = Archive.open(data.log, EPOCH)
     rows = [
         Received(row.position, row.event_id, row.recorded_ns, row.subject, HEADERS, row.payload) for row in log.rows

@@ -34,16 +34,16 @@ def subject_of(fact: AnyFact, run: str | None, step: str | None) -> EntityRef:
     match fact:
         case MetadataLogged() | MetadataRetracted() | NoteAdded():
             return fact.targets[0]
+        case StepStarted() | StepFinished():
+            if step is None or run is None:
+                raise MissingContextError("events of a step need run= and step=")
+            return EntityRef("step", step, run=run)
         case ArtifactVersionProduced() | ArtifactVersionConsumed():
             return fact.artifact
         case ModelVersionCreated() | ModelStageChanged():
             return fact.model
         case RunStarted() | RunFinished():
             return _run_ref(run)
-        case StepStarted() | StepFinished():
-            if step is None or run is None:
-                raise MissingContextError("events of a step need run= and step=")
-            return EntityRef("step", step, run=run)
 
 
 def _run_ref(run: str | None) -> EntityRef:

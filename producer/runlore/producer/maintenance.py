@@ -142,7 +142,7 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, 
         for status in outbox_status(data):
             outbox = None if status.alive or not status.dead_letters else Outbox.adopt(status.path)
             if outbox is not None:
-                outbox.revive()
+                outbox.retry_dead_letters()
                 outbox.close()
     before = _orphaned(data)
     deadline = time.monotonic() + timeout

@@ -57,7 +57,7 @@ class Claims:
             return
         if not stream.continues(archive.epoch):
             raise WrongStreamError(
-                f"the stream {STREAM_NAME} was made anew: its epoch is {stream.epoch}, log.db has {archive.epoch}. "
+                f"the stream {STREAM_NAME} was recreated: its epoch is {stream.epoch}, log.db has {archive.epoch}. "
                 f"{_BEGIN}"
             )
         if archive.epoch == stream.epoch and stream.last_seq is not None and stream.last_seq < expected.archived:
@@ -70,7 +70,7 @@ class Claims:
         """Raises WrongStreamError when an outbox is for another stream than this one."""
         if self.stream is not None and destination.epoch is not None and not self.stream.continues(destination.epoch):
             raise WrongStreamError(
-                f"the stream {STREAM_NAME} was made anew: its epoch is {self.stream.epoch}, the waiting events are for "
+                f"the stream {STREAM_NAME} was recreated: its epoch is {self.stream.epoch}, the waiting events are for "
                 f"{destination.epoch}. {_TAKE_OVER}"
             )
 

@@ -12,7 +12,7 @@ from struct import Struct
 from runlore.producer.outboxes.rows import is_full
 
 LONG_BYTES = 256 * 1024
-"""A journal is written anew, as its state alone, when it is longer, and twice as long as after the last time."""
+"""A journal is rewritten, as its state alone, when it is longer, and twice as long as after the last time."""
 
 _FRAME = Struct("<II")
 _SEED = zlib.crc32(b"journal of an outbox")

@@ -72,13 +72,13 @@ class _Rewound(_Record, frozen=True, tag="rewound"):
     last: int
 
 
-class _Buried(_Record, frozen=True, tag="buried"):
+class _Refused(_Record, frozen=True, tag="refused"):
     letters: list[Letter]
     skipped: list[int]
     """Numbers of which nothing is sent from here any more, those of the letters included."""
 
 
-class _Revived(_Record, frozen=True, tag="revived"):
+class _Retried(_Record, frozen=True, tag="retried"):
     """The dead letters are in another outbox."""
 
 
@@ -90,7 +90,7 @@ class Began(_Record, frozen=True, tag="began"):
     letters: list[Letter] = []
 
 
-_AnyRecord = Began | _To | _Kept | _Gone | _Rewound | _Buried | _Revived
+_AnyRecord = Began | _To | _Kept | _Gone | _Rewound | _Refused | _Retried
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_AnyRecord).decode
 
@@ -144,18 +144,18 @@ class Ledger:
         """Rows after number `last` must be sent again."""
         self._do(_Rewound(last))
 
-    def bury(self, rows: Iterable[Row], reason: str, at: float) -> None:
+    def add_dead_letters(self, rows: Iterable[Row], reason: str, at: float) -> None:
         """The server will never take these rows."""
         letters = [Letter(*row, reason, at) for row in rows]
-        self._do(_Buried(letters, [letter.seq for letter in letters]))
+        self._do(_Refused(letters, [letter.seq for letter in letters]))
 
-    def revived(self) -> None:
+    def retried(self) -> None:
         """What was dead is in another outbox now."""
-        self._do(_Revived())
+        self._do(_Retried())
 
     def take_letters(self, letters: list[Letter]) -> None:
         """Have dead letters of another outbox."""
-        self._do(_Buried(letters, []))
+        self._do(_Refused(letters, []))
 
     def dead_letters(self) -> list[DeadLetter]:
         found = sorted(self.letters.values())
@@ -188,10 +188,10 @@ class Ledger:
                 self.skipped = {seq for seq in self.skipped if seq > last}
             case _Rewound(last):
                 self._kept = [one for one in self._kept if one.last <= last]
-            case _Buried(letters, skipped):
+            case _Refused(letters, skipped):
                 self.letters.update((letter.seq, letter) for letter in letters)
                 self.skipped.update(skipped)
-            case _Revived():
+            case _Retried():
                 self.letters = {}
 
     def _state(self) -> list[_AnyRecord]:
@@ -200,5 +200,5 @@ class Ledger:
             _To(self._destination),
             _Gone(self.gone),
             _Kept(self._kept),
-            _Buried(list(self.letters.values()), sorted(self.skipped)),
+            _Refused(list(self.letters.values()), sorted(self.skipped)),
         ]

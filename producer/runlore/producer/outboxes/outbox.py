@@ -205,11 +205,11 @@ class Outbox:
         self.ledger.leave(last)
         self._rows.drop(self.ledger.gone)
 
-    def bury(self, rows: Sequence[Row], reason: str) -> None:
+    def add_dead_letters(self, rows: Sequence[Row], reason: str) -> None:
         """The server will never take these rows: they become dead letters."""
-        self.ledger.bury(rows, reason, time.time())
+        self.ledger.add_dead_letters(rows, reason, time.time())
 
-    def revive(self) -> int:
+    def retry_dead_letters(self) -> int:
         """Put the dead letters in line in an outbox of their own; how many there were.
 
         Killed before the end, they are in both: what is sent twice counts once.
@@ -220,7 +220,7 @@ class Outbox:
             for seq, letter in enumerate(letters, 1):
                 again.insert(seq, letter.subject, letter.payload)
             again.close()
-            self.ledger.revived()
+            self.ledger.retried()
         return len(letters)
 
     def waiting(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 MAX_BYTES = 2 * 1024 * 1024
 SHARE = 16
-"""Part of a small disk that is kept back: one of so many."""
+"""Denominator of the share of a small disk that is kept back."""
 ROOM_BYTES = 64 * 1024
 """Free space from which on calls are stored again."""
 

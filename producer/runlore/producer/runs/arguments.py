@@ -39,6 +39,9 @@ class ParameterSelection(NamedTuple):
         return self.every or name in self.names or (self.numbers and type(value) in _NUMBERS)
 
 
+_NOTHING = ParameterSelection()
+
+
 @lru_cache(maxsize=16)
 def selection_from_setting(text: str) -> ParameterSelection:
     """Return the selection that RUNLORE_RECORD means: ``none``, ``numbers``, ``all``, or names of arguments."""
@@ -69,7 +72,7 @@ def call_parameters(
     everything else, what has a `maker`, and, unless RUNLORE_REDACT is off, what looks like a secret or holds one. A
     call that does not fit its function has none; the call itself raises.
     """
-    if signature is None or selection == ParameterSelection():
+    if signature is None or not signature.parameters or selection == _NOTHING:
         return {}
     try:
         bound = signature.bind(*args, **kwargs)

@@ -23,14 +23,14 @@ from runlore.producer.runs.target import Target
 P = ParamSpec("P")
 R = TypeVar("R")
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-Record = bool | Iterable[str] | None
+RecordArgument = bool | Iterable[str] | None
 
 
 @overload
 def pipeline(function: Callable[P, R], /) -> Callable[P, R]: ...
 @overload
 def pipeline(
-    *, name: str | None = None, model: Model | str | None = None, record: Record = None
+    *, name: str | None = None, model: Model | str | None = None, record: RecordArgument = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def pipeline(
     function: Callable[..., Any] | None = None,
@@ -38,7 +38,7 @@ def pipeline(
     *,
     name: str | None = None,
     model: Model | str | None = None,
-    record: Record = None,
+    record: RecordArgument = None,
 ) -> Any:
     """Each call of the function is a run of the pipeline `name` (default: the function's name).
 
@@ -71,7 +71,7 @@ def pipeline(
 def step(function: Callable[P, R], /) -> Callable[P, R]: ...
 @overload
 def step(
-    *, name: str | None = None, model: Model | str | None = None, record: Record = None
+    *, name: str | None = None, model: Model | str | None = None, record: RecordArgument = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def step(
     function: Callable[..., Any] | None = None,
@@ -79,7 +79,7 @@ def step(
     *,
     name: str | None = None,
     model: Model | str | None = None,
-    record: Record = None,
+    record: RecordArgument = None,
 ) -> Any:
     """Each call of the function is a step of the current run; its outputs become artifact versions.
 

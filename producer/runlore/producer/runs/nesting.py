@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 Owner = tuple[int, int]
 
 
-class Opened(Protocol):
+class CanEnd(Protocol):
     """A run or step."""
 
     owner: Owner
@@ -19,7 +19,7 @@ class Opened(Protocol):
     closed: bool
 
 
-Item = TypeVar("Item", bound=Opened)
+Item = TypeVar("Item", bound=CanEnd)
 
 
 def owner() -> Owner:
@@ -49,7 +49,7 @@ def innermost(items: Sequence[Item]) -> Item | None:
     return found[0] if len(found) == 1 else None
 
 
-def take_out(item: Opened, items: Sequence[Opened]) -> None:
+def take_out(item: CanEnd, items: Sequence[CanEnd]) -> None:
     """Remove `item` and attach its children to its parent: runs and steps need not end in order."""
     for other in items:
         if other.outer is item:

@@ -26,7 +26,7 @@ class SendError(Exception):
 
 
 class NoAnswerError(SendError):
-    """The connection is lost, or the server was silent: connect anew and send the same again."""
+    """The connection is lost, or the server was silent: connect again and send the same again."""
 
 
 class NobodyError(SendError):

@@ -167,7 +167,7 @@ class Delivery:
     def _refused(self, source: Source, rows: list[Row], error: RefusedError) -> list[Row]:
         if not error.permanent:
             raise DeliveryError(error) from error
-        _bury(source, rows[:1], str(error))
+        _add_dead_letters(source, rows[:1], str(error))
         return rows[1:]
 
     def _without_unsendable(self, source: Source, rows: list[Row]) -> list[Row]:
@@ -176,7 +176,7 @@ class Delivery:
         for row in large:
             reason = self._sender.too_large(row)
             if reason is not None:
-                _bury(source, [row], reason)
+                _add_dead_letters(source, [row], reason)
                 rows = [other for other in rows if other.seq != row.seq]
         return self._without_forbidden(source, rows) if self._forbidden else rows
 
@@ -184,17 +184,17 @@ class Delivery:
         reasons = {row.seq: broken(row) for row in rows}
         for row in rows:
             if reason := reasons[row.seq]:
-                _bury(source, [row], reason)
+                _add_dead_letters(source, [row], reason)
         return [row for row in rows if not reasons[row.seq]]
 
     def _without_forbidden(self, source: Source, rows: list[Row]) -> list[Row]:
         refused = [row for row in rows if row.subject.lower() in self._forbidden]
         if refused:
             subjects = ", ".join(sorted({row.subject for row in refused}))
-            _bury(source, refused, f"the server does not permit publishing on {subjects}")
+            _add_dead_letters(source, refused, f"the server does not permit publishing on {subjects}")
         return [row for row in rows if row.subject.lower() not in self._forbidden]
 
 
-def _bury(source: Source, rows: list[Row], reason: str) -> None:
-    source.bury(rows, reason)
+def _add_dead_letters(source: Source, rows: list[Row], reason: str) -> None:
+    source.add_dead_letters(rows, reason)
     warn_dead(source.outbox.path, len(rows), reason)

@@ -52,8 +52,8 @@ class Source:
             _tell(self.book, new, position)
             self._told = max(self._told, self.after)
 
-    def bury(self, rows: list[Row], reason: str) -> None:
-        self.outbox.bury(rows, reason)
+    def add_dead_letters(self, rows: list[Row], reason: str) -> None:
+        self.outbox.add_dead_letters(rows, reason)
         if self.book is not None:
             self.book.dead((row.seq for row in rows), reason)
 

@@ -25,7 +25,7 @@ sys.exit(main())
 """
 
 SILENT_TICKS = 30
-"""A fold that says nothing for so many seconds hangs: it beats every second, whatever it is at."""
+"""Seconds without a report after which a fold counts as hanging; a working one reports every second."""
 
 BUSY_SECONDS = 60.0
 """One step of the fold that takes longer than this is reported; large rebuilds have such steps."""

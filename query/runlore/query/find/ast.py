@@ -10,7 +10,7 @@ import msgspec
 from runlore.schemas.paths import PathParts
 
 
-class Number(msgspec.Struct, frozen=True):
+class NumberLiteral(msgspec.Struct, frozen=True):
     """A number as it was written: what floats and ints compare with, and what Decimals compare with."""
 
     value: int | float
@@ -31,7 +31,7 @@ class Duration(msgspec.Struct, frozen=True):
     value: int | float
 
 
-Literal = Number | Time | Duration | str | bool | None
+Literal = NumberLiteral | Time | Duration | str | bool | None
 
 
 class Key(msgspec.Struct, frozen=True):

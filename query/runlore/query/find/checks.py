@@ -25,7 +25,7 @@ def check(condition: ast.Condition) -> ast.Condition | str:
             return "expected a value that has an order: a number, 'text' or a time"
         case ast.Contains(_, ast.Time() | ast.Duration()):
             return "expected a text, a number, true, false or null"
-        case ast.Compare(key, "=" | "!=" as op, ast.Number(int(number))) if field == "version":
+        case ast.Compare(key, "=" | "!=" as op, ast.NumberLiteral(int(number))) if field == "version":
             return ast.Compare(key, op, str(number))
         case ast.In(key, values, negated) if field == "version":
             return ast.In(key, tuple(map(_version, values)), negated)
@@ -34,7 +34,7 @@ def check(condition: ast.Condition) -> ast.Condition | str:
 
 
 def _version(value: ast.Literal) -> ast.Literal:
-    return str(value.value) if isinstance(value, ast.Number) and isinstance(value.value, int) else value
+    return str(value.value) if isinstance(value, ast.NumberLiteral) and isinstance(value.value, int) else value
 
 
 def _created(condition: ast.Condition) -> ast.Condition | str:

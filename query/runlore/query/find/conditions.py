@@ -89,7 +89,7 @@ def branches(condition: ast.Condition, bind: Binder) -> list[Branch]:
 
 
 def _contains(value: ast.Literal, bind: Binder) -> list[Branch]:
-    plain = value.value if isinstance(value, (ast.Number, ast.Duration)) else value
+    plain = value.value if isinstance(value, (ast.NumberLiteral, ast.Duration)) else value
     holds = f"{{t}} IN {COLLECTIONS} AND runlore_holds({{t}}, {{v}}, {bind(encode_value(plain))})"
     found = [Branch(holds, False)]
     if isinstance(value, str):
@@ -98,8 +98,8 @@ def _contains(value: ast.Literal, bind: Binder) -> list[Branch]:
 
 
 def _compare(op: str, values: tuple[ast.Literal, ...], bind: Binder) -> list[Branch]:
-    numbers = [value for value in values if isinstance(value, ast.Number)]
-    durations = [ast.Number(value.value, decimal.Decimal(value.value)) for value in _of(values, ast.Duration)]
+    numbers = [value for value in values if isinstance(value, ast.NumberLiteral)]
+    durations = [ast.NumberLiteral(value.value, decimal.Decimal(value.value)) for value in _of(values, ast.Duration)]
     texts = [value for value in values if isinstance(value, str)]
     moments = [*_of(values, ast.Time), *(moment for moment in map(literals.time, texts) if moment is not None)]
     found = [*_numbers(op, numbers, NUMBERS, ("int", "StorageSize", "decimal"), bind)]
@@ -119,7 +119,9 @@ def _of(values: Iterable[ast.Literal], kind: type[Any]) -> list[Any]:
     return [value for value in values if isinstance(value, kind)]
 
 
-def _numbers(op: str, numbers: list[ast.Number], native: str, as_text: tuple[str, ...], bind: Binder) -> list[Branch]:
+def _numbers(
+    op: str, numbers: list[ast.NumberLiteral], native: str, as_text: tuple[str, ...], bind: Binder
+) -> list[Branch]:
     found: list[Branch] = []
     if op == "=" and any(number.value != number.value for number in numbers):
         found.append(Branch("{v} IN ('nan', 'NaN', 'sNaN', '-NaN', '-sNaN') AND {t} IN ('float', 'decimal')", True))

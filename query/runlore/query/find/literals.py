@@ -7,7 +7,7 @@ import json
 import math
 import re
 
-from runlore.query.find.ast import Duration, Literal, Number, Time
+from runlore.query.find.ast import Duration, Literal, NumberLiteral, Time
 from runlore.query.time.iso import iso_time
 
 _SIZES = {
@@ -23,7 +23,7 @@ MAX_DIGITS = 200
 """Digits of a number in a filter, and of a stored one that filters compare with; the exponent counts, too."""
 
 
-def number(text: str, unit: str = "") -> Number | Duration:
+def number(text: str, unit: str = "") -> NumberLiteral | Duration:
     """A number, a size in bytes (``1.5MB``) or a duration (``90s``). Raises ValueError beyond `MAX_DIGITS`."""
     try:
         exact = decimal.Decimal(text)
@@ -38,7 +38,7 @@ def number(text: str, unit: str = "") -> Number | Duration:
     as_float = float(exact)
     whole = factor is not None or text.lstrip("+-").isdecimal() or math.isinf(as_float)
     value = int(exact) if whole and exact == int(exact) else as_float
-    return Duration(value) if unit in _MICROS else Number(value, exact)
+    return Duration(value) if unit in _MICROS else NumberLiteral(value, exact)
 
 
 def word(text: str) -> Literal:
@@ -46,7 +46,7 @@ def word(text: str) -> Literal:
     bare = text.lower()
     if bare in _WORDS:
         return _WORDS[bare]
-    return Number(float(bare), decimal.Decimal(bare))
+    return NumberLiteral(float(bare), decimal.Decimal(bare))
 
 
 def is_word(text: str) -> bool:

@@ -54,7 +54,7 @@ def _by_number(condition: ast.Condition) -> bool:
     return (
         entity_field(condition.key) == "version"
         and isinstance(condition, ast.Compare)
-        and isinstance(condition.value, ast.Number)
+        and isinstance(condition.value, ast.NumberLiteral)
     )
 
 

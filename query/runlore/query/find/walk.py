@@ -49,7 +49,7 @@ class KeyWalk:
         """Conditions on the key itself: they bound the walk."""
         found = ""
         for item in where.items if isinstance(where, ast.And) else (where,):
-            if isinstance(item, ast.Compare) and item.key == key and isinstance(item.value, ast.Number):
+            if isinstance(item, ast.Compare) and item.key == key and isinstance(item.value, ast.NumberLiteral):
                 # The first alternative only: the others are about numbers stored as text, and there are none.
                 tests = drivers(item, self._search.bind)
                 found += f" AND {tests[0]}" if tests else ""

@@ -17,7 +17,7 @@ _COUNTS = f"""SELECT count(*), coalesce(sum({IS_NUMBER}), 0) FROM history h
 _PAST = f"""SELECT h.position, h.type, CASE WHEN {IS_NUMBER} THEN h.value END FROM history h
     WHERE h.entity_id = ? AND h.path_id = ? AND {{seen}} ORDER BY h.position"""
 _BEYOND = 2**1023
-_Row = tuple[int, int, str, int | float | None]
+_SketchRow = tuple[int, int, str, int | float | None]
 _TIMES = "SELECT position, {clock}_us FROM events WHERE position IN (SELECT value FROM json_each(?))"
 
 
@@ -76,8 +76,8 @@ def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
     return Sketch(format_path(parts), found, [times[point.position] / 1e6 for point in found], total)
 
 
-def _thinned(past: Iterable[_Row], width: int) -> Iterable[_Row]:
-    rest, kept, last = iter(past), dict[int, _Row](), None
+def _thinned(past: Iterable[_SketchRow], width: int) -> Iterable[_SketchRow]:
+    rest, kept, last = iter(past), dict[int, _SketchRow](), None
     while stretch := list(itertools.islice(rest, width)):
         telling = [stretch[0]] if last is None else []
         numbers = [(row[3], at) for at, row in enumerate(stretch) if _is_finite(row[3])]
