@@ -16,7 +16,7 @@ from runlore.store.folder import DataDir
 
 LOOKS = 3
 FEW = 16
-"""Where more than this are open, one that waits only for the archive is released after this number of questions without an answer."""
+"""Where more than this are open, one that waits only for the archive is released after LOOKS unanswered questions."""
 REST_SECONDS = 30.0
 """For how long, and one whose events belong elsewhere: open files are few."""
 
