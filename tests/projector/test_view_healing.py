@@ -27,6 +27,7 @@ from runlore.schemas import CorruptLogError, RunloreError
 from runlore.store.folder import DataDir
 from runlore.store.sqlite import is_damage, sqlite
 from tests.events import LogBuilder
+from tests.oracle import assert_nothing_lost_or_doubled
 
 LOG = some_log()
 MORE = 20
@@ -232,6 +233,7 @@ def test_a_running_stack_heals_a_deleted_view_and_a_lost_current_by_itself(stack
             until(lambda receipt=receipt: arrived(client, receipt))
             assert client.get("model:m1@1").metadata == {"n": number, "after": damage}
     assert stack.ready()
+    assert_nothing_lost_or_doubled(stack.settings)
     assert rebuild_view(data).differing == ()
 
 

@@ -46,5 +46,5 @@ def read_struct(path: Path, kind: type[AnyStruct]) -> AnyStruct | None:
     """The content of a small JSON file; None when it is absent or not readable as `kind`, or by this user."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (FileNotFoundError, NotADirectoryError, PermissionError, msgspec.MsgspecError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
