@@ -64,8 +64,8 @@ class Server:
 
     def _said_by_now(self) -> str | None:
         assert self._process.poll() is None
-        said = read_struct(DataDir(self.folder).dashboard, DashboardStatus)
-        return said.http if said is not None and said.pid == self._process.pid else None
+        status = read_struct(DataDir(self.folder).dashboard, DashboardStatus)
+        return status.http if status is not None and status.pid == self._process.pid else None
 
     def start_again(self) -> None:
         """After `stop`, a new process at the same address."""

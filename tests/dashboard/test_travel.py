@@ -21,9 +21,9 @@ def steps(page: str) -> list[str]:
 
 
 def positions(page: str) -> list[int]:
-    said = re.search(r'data-positions="([^"]*)"', page)
-    assert said
-    return [int(text) for text in said[1].split()]
+    positions = re.search(r'data-positions="([^"]*)"', page)
+    assert positions
+    return [int(text) for text in positions[1].split()]
 
 
 def write_long(log: LogBuilder) -> None:
