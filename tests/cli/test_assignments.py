@@ -99,11 +99,11 @@ def test_json_that_says_a_key_twice_or_is_too_deep_is_refused(text: str) -> None
     ],
 )
 def test_where_text_and_number_differ_it_is_said_how_it_was_read(text: str, value: Any, other: str) -> None:
-    output: list[str] = []
-    assert parse_assignments([f"version={text}"], say=output.append) == {"version": value}
-    assert len(output) == 1
-    assert f"version={text[:40]}" in output[0]
-    assert other in output[0]
+    notes: list[str] = []
+    assert parse_assignments([f"version={text}"], say=notes.append) == {"version": value}
+    assert len(notes) == 1
+    assert f"version={text[:40]}" in notes[0]
+    assert other in notes[0]
 
 
 @pytest.mark.parametrize("text", ["1e-3", "2.5E+10", "1.0", "3", "plain", "v1.10", "1,000", "", " "])

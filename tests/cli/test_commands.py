@@ -56,7 +56,7 @@ def test_without_the_cli_extra_the_command_says_what_to_install() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("log", "churn", "a=1"), "has no kind"),
         (("log", "model:churn"), "nothing to log"),
@@ -71,10 +71,10 @@ def test_without_the_cli_extra_the_command_says_what_to_install() -> None:
         (("nonsense",), "No such command"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_says_why(arguments: tuple[str, ...], output: str) -> None:
+def test_wrong_usage_exits_with_2_and_says_why(arguments: tuple[str, ...], message: str) -> None:
     failed = run_cli(*arguments)
     assert failed.returncode == 2
-    assert output in failed.stderr
+    assert message in failed.stderr
     assert failed.stdout == ""
 
 

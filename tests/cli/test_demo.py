@@ -38,27 +38,27 @@ def test_the_demo_reports_and_serves_what_it_logged_until_told_to_stop_and_keeps
             env={**os.environ, "TMPDIR": str(tmp_path)},
         )
     assert demo.stdout
-    output = ""
+    printed = ""
     while "Ctrl-C" not in (line := demo.stdout.readline()):
         assert line, (tmp_path / "notes").read_text()
-        output += line
+        printed += line
     (folder,) = tmp_path.glob("runlore-demo-*")
-    assert [word for word in REPORTED if word not in output] == []
-    page = output.split("Open the page:")[1].split()[0]
+    assert [word for word in REPORTED if word not in printed] == []
+    page = printed.split("Open the page:")[1].split()[0]
     with urllib.request.urlopen(page, timeout=90) as answer:
         assert b"digits_classifier" in answer.read()
-    assert f"export RUNLORE_DATA_DIR={folder}" in output
+    assert f"export RUNLORE_DATA_DIR={folder}" in printed
     for command in TO_TRY:
-        assert f"  {command}\n" in output
+        assert f"  {command}\n" in printed
     tried = " && ".join(TO_TRY).replace("runlore", " ".join(RUNLORE))
     done = subprocess.run(
         tried, shell=True, capture_output=True, text=True, env={**os.environ, "RUNLORE_DATA_DIR": str(folder)}
     )
     assert done.returncode == 0, done.stderr
     demo.send_signal(signal.SIGINT)
-    output = demo.stdout.read()
+    printed = demo.stdout.read()
     assert demo.wait(120) == 0
-    assert f"runlore up --data-dir {folder}" in output
+    assert f"runlore up --data-dir {folder}" in printed
     assert left_of(tmp_path) == []
     assert (folder / "projection" / "log.db").is_file()
 

@@ -64,8 +64,8 @@ class Server:
 
     def _said_by_now(self) -> str | None:
         assert self._process.poll() is None
-        output = read_struct(DataDir(self.folder).dashboard, DashboardStatus)
-        return output.http if output is not None and output.pid == self._process.pid else None
+        status = read_struct(DataDir(self.folder).dashboard, DashboardStatus)
+        return status.http if status is not None and status.pid == self._process.pid else None
 
     def start_again(self) -> None:
         """After `stop`, a new process at the same address."""

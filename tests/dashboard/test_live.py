@@ -171,11 +171,11 @@ def test_many_tabs_leave_connections_for_one_more(browser: Browser, server: Serv
 def projector_says(server: Server, behind: int) -> None:
     """What a projector writes about once a second, beside a stream that is longer than the view."""
     folded = len(server.log.rows)
-    output = ProjectorStatus(
+    status = ProjectorStatus(
         pid=1, http="", connected=True, stream_last=folded + behind, archived=folded, folded=folded, quarantined=0,
         updated=time.time(),
     )  # fmt: skip
-    write_struct(DataDir(server.folder).status, output)
+    write_struct(DataDir(server.folder).status, status)
 
 
 def test_the_badge_says_how_far_behind_the_log_the_page_is(browser: Browser, server: Server) -> None:

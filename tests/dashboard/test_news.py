@@ -32,12 +32,12 @@ def test_the_looks_go_on_after_an_error(tmp_path: Path, monkeypatch: pytest.Monk
     async def first() -> bytes:
         answer = await live.answer(Request({"type": "http", "method": "GET", "path": "/live", "headers": []}))
         assert isinstance(answer, EventSourceResponse)
-        output: list[bytes] = []
+        messages: list[bytes] = []
         async with live.running():
             async for message in answer.body_iterator:
-                output.append(message.encode() if isinstance(message, ServerSentEvent) else b"")
-                if len(output) == 2:
-                    return output[1]
+                messages.append(message.encode() if isinstance(message, ServerSentEvent) else b"")
+                if len(messages) == 2:
+                    return messages[1]
         raise AssertionError("no news")
 
     monkeypatch.setattr(live, "news", look)

@@ -75,7 +75,7 @@ FAR = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "text"),
     [
         ("where", "x%3D1e999999999999999999999"),
         ("moment", "9999-12-31T23%3A59%3A59-12%3A00"),
@@ -83,9 +83,9 @@ FAR = {
         ("path", LONE),
     ],
 )
-def test_what_cannot_be_asked_is_said_to_be_so(tmp_path: Path, kind: str, output: str) -> None:
+def test_what_cannot_be_asked_is_said_to_be_so(tmp_path: Path, kind: str, text: str) -> None:
     with web_over(client_of(tmp_path, lambda log: log.log("artifact:a@1", {"x": 1}))) as web:
-        answers = {page: web.get(page.format(output)).status_code for page in FAR[kind]}
+        answers = {page: web.get(page.format(text)).status_code for page in FAR[kind]}
     assert {page: code for page, code in answers.items() if code not in (400, 404)} == {}
 
 

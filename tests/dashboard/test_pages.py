@@ -132,10 +132,10 @@ def test_comparison_shows_the_same_numbers_as_the_library(web: TestClient, demo:
     table = demo.compare(["model:churn@1", "model:churn@2"], "max")
     answer = web.get("/api/v1/compare?ref=model:churn@1&ref=model:churn@2&best=max").json()
     assert [row["path"] for row in answer["rows"]] == [row.path for row in table.rows]
-    for row, output in zip(table.rows, answer["rows"], strict=True):
+    for row, shown in zip(table.rows, answer["rows"], strict=True):
         if isinstance(row.values[0], float) and row.values[0] == row.values[0]:
-            assert [cell["value"] for cell in output["values"]] == list(row.values)
-        assert output["best"] == list(row.best)
+            assert [cell["value"] for cell in shown["values"]] == list(row.values)
+        assert shown["best"] == list(row.best)
     exported = json.loads(web.get("/compare.json?ref=model:churn@1&ref=model:churn@2").text)
     assert exported["metrics.accuracy"] == {"model:churn@1": 0.8 + 1 / 20, "model:churn@2": 0.95}
 
@@ -248,12 +248,12 @@ def test_pages_of_the_log_are_the_whole_log_however_many_entities_an_event_touch
     with web_over(client_of(tmp_path, write)) as web:
         whole = [(item["position"], item["reference"]) for item in web.get("/api/v1/trail").json()["events"]]
         assert len(whole) == 7
-        output, before = [], ""
+        listed, before = [], ""
         while before is not None:
             answer = web.get(
                 f"/api/v1/trail?limit={limit}&before={before}" if before else f"/api/v1/trail?limit={limit}"
             )
-            output += [(item["position"], item["reference"]) for item in answer.json()["events"]]
+            listed += [(item["position"], item["reference"]) for item in answer.json()["events"]]
             before = answer.json()["before"]
         shown, address = [], f"/trail?limit={limit}"
         while address:
@@ -261,7 +261,7 @@ def test_pages_of_the_log_are_the_whole_log_however_many_entities_an_event_touch
             shown += [(int(at), ref) for at, ref in re.findall(r'<li class="event" data-key="(\d+) ([^"]+)"', text)]
             following = re.search(r'rel="next" href="([^"]+)"', text)
             address = html.unescape(following[1]) if following else ""
-    assert output == whole
+    assert listed == whole
     assert shown == whole
 
 

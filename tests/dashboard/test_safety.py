@@ -197,8 +197,8 @@ def test_odd_cookies_of_other_servers_of_the_host_log_nobody_out(demo: Client, o
     with web_over(demo, token="s3cret") as web:
         ticket = web.post("/login", data={"token": "s3cret"}).headers["set-cookie"].partition(";")[0]
         web.cookies.clear()
-        for message in (f"{others}; {ticket}", f"{ticket}; {others}"):
-            assert web.get("/", headers={"Cookie": message}).status_code == 200
+        for cookies in (f"{others}; {ticket}", f"{ticket}; {others}"):
+            assert web.get("/", headers={"Cookie": cookies}).status_code == 200
         assert web.get("/", headers={"Cookie": others}).status_code == 303
 
 

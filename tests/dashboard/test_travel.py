@@ -21,9 +21,9 @@ def steps(page: str) -> list[str]:
 
 
 def positions(page: str) -> list[int]:
-    output = re.search(r'data-positions="([^"]*)"', page)
-    assert output
-    return [int(text) for text in output[1].split()]
+    positions = re.search(r'data-positions="([^"]*)"', page)
+    assert positions
+    return [int(text) for text in positions[1].split()]
 
 
 def write_long(log: LogBuilder) -> None:

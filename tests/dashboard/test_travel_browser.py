@@ -57,10 +57,10 @@ def test_the_time_box_takes_the_time_that_the_page_shows(browser: Browser, serve
     page = watched.open("/entity?ref=model:churn@1&as_of=50")
     shown = page.locator("[data-slider-time]").inner_text()
     # Shown or typed as Tokyo says it; a zone and an event number mean themselves.
-    for output in (shown, "2026-01-01 09:00:50", "2026-01-01T09:00:50.5", "2026-01-01T00:00:50Z", "50"):
+    for moment in (shown, "2026-01-01 09:00:50", "2026-01-01T09:00:50.5", "2026-01-01T00:00:50Z", "50"):
         watched.open("/entity?ref=model:churn@1")
         assert "Asia/Tokyo" in (page.locator("#as_of").get_attribute("title") or "")
-        page.locator("#as_of").fill(output)
+        page.locator("#as_of").fill(moment)
         page.locator("form.moment button", has_text="Go").click()
         page.wait_for_url("**as_of=**")
         assert page.locator("[data-slider-position]").inner_text() == "50"

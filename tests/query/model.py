@@ -97,8 +97,8 @@ class ModelEntity:
 
     def known(self, seen: set[int]) -> bool:
         """Whether any of the events seen says something about it."""
-        output = [self.created, *(entry[0] for entry in (*self.past, *self.notes, *self.stages))]
-        return bool(seen.intersection(output))
+        positions = [self.created, *(entry[0] for entry in (*self.past, *self.notes, *self.stages))]
+        return bool(seen.intersection(positions))
 
     def leaves_of(self, seen: set[int]) -> dict[Path, Any]:
         """The last value of each leaf among the events seen; of a leaf and one below it, the later one."""

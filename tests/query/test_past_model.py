@@ -133,7 +133,7 @@ def check_blame(entity: Entity, expected: ModelEntity, position: int) -> None:
     for path, (when, change) in wanted.items():
         entry = got[format_path(path)]
         assert entry.position == when
-        assert same(output(entry), change)
+        assert same(value_of(entry), change)
     live = {entry.path for entry in entity.blame()}
     assert live == {path for path, entry in got.items() if not entry.ended}
 
@@ -142,7 +142,7 @@ def check_history(entity: Entity, expected: ModelEntity, path: tuple[str, ...], 
     past = entity.history(path)
     wanted = expected.history(path, position)
     assert [entry.position for entry in past] == [when for when, _ in wanted]
-    assert same([output(entry) for entry in past], [change for _, change in wanted])
+    assert same([value_of(entry) for entry in past], [change for _, change in wanted])
     befores = [None, *(value if kind == "set" else None for _, (kind, value) in wanted)][: len(past)]
     assert same([entry.previous for entry in past], befores)
     assert [entry.previous_type for entry in past] == [None, *(entry.type for entry in past)][: len(past)]
@@ -227,7 +227,7 @@ def shown(past: list[Entry]) -> list[tuple[Any, ...]]:
     return [(entry.position, entry.type, entry.reason, repr(entry.value), repr(entry.previous)) for entry in past]
 
 
-def output(entry: Entry) -> tuple[str, Any]:
+def value_of(entry: Entry) -> tuple[str, Any]:
     if entry.type == "retracted":
         return "retracted", entry.reason
     return ("removed", None) if entry.ended else ("set", entry.value)

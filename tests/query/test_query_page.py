@@ -50,7 +50,7 @@ def test_every_example_of_the_page_prints_what_the_page_shows(tmp_path: Path, mo
     assert len(examples) == text.count("```python")
     names: dict[str, Any] = {}
     for code, shown in examples:
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
             exec(code, names)
-        assert output.getvalue() == shown
+        assert printed.getvalue() == shown
