@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import time
+import sys
 from bisect import bisect_right
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from runlore.producer.outboxes.ledger import Began, Destination
@@ -16,8 +16,7 @@ from runlore.producer.outboxes.segment_format import RECORD, Header, Info, next_
 
 _HEADER_BYTES = 64 * 1024
 _SUFFIX = ".segment"
-_STRETCH = 250
-"""Rows read at a stretch: the interpreter lock is free for a waiting step in between."""
+_STRETCH = 1000
 
 
 def segment_path(folder: Path, first: int) -> Path:
@@ -57,26 +56,31 @@ class _Mapped:
         # The map itself, not a copy of its beginning: the file may have been cut behind its last record.
         return read_header(self.data, len(self.data))
 
-    def rows(self, after: int) -> Iterator[Row]:
-        """Committed rows above a number. Raises DamagedError."""
+    def read(self, after: int, rows: int, size: int) -> list[Row]:
+        """Committed rows above a number: at most `rows`, and about `size` bytes of payload.
+
+        Raises DamagedError when the first of them is damaged; one behind it ends the list.
+        """
         header = self.header()
-        end = header.end if header is not None else self.start
+        end, last = (header.end, header.last) if header is not None else (self.start, 0)
         seq, at = self._place
         if seq > after + 1:
             seq, at = self.first, self.start
-        while at < end:
-            if seq <= after:
-                at = self._skipped(at, end)
-            else:
-                found = record_at(self.data, at, end, self.seed)
-                if found is None or found[0].seq != seq:
-                    raise DamagedError(f"event {seq} is damaged")
-                row, at = found
-                self._place = seq + 1, at
-                yield row
+        while seq <= after and at < end:
+            seq, at = seq + 1, self._skipped(at, end)
+        found: list[Row] = []
+        while seq <= last and size > 0 and len(found) < rows:
+            record = record_at(self.data, at, end, self.seed)
+            if record is None or record[0].seq != seq:
+                if found:
+                    break
+                raise DamagedError(f"event {seq} is damaged")
+            row, at = record
+            size -= len(row.payload)
             seq += 1
-        if header is not None and seq <= header.last:
-            raise DamagedError(f"event {seq} is missing")
+            found.append(row)
+        self._place = seq, at
+        return found
 
     def _skipped(self, at: int, end: int) -> int:
         if end - at < RECORD.size or (behind := next_at(self.data, at)) > end:
@@ -139,47 +143,34 @@ class Segments:
         headers = [header for first in self._firsts if (header := self._header(first)) is not None]
         return sum(max(0, header.last - max(after, header.first - 1)) for header in headers)
 
-    def read(self, after: int, rows: int, size: int, skip: Container[int]) -> list[Row]:
+    def read(self, after: int, rows: int, size: int, skip: Collection[int]) -> list[Row]:
         """The oldest rows above number `after`, at most `rows` of them and about `size` bytes, `skip` left out.
 
         Raises DamagedError.
         """
         found: list[Row] = []
-        for row in self.rows(after):
-            if row.seq in skip:
-                continue
-            size -= len(row.payload)
-            if found and size < 0:
-                break
-            found.append(row)
-            if len(found) == rows:
-                break
-            if not len(found) % _STRETCH:
-                time.sleep(0)
+        while len(found) < rows and size > 0 and (some := self._some(after, rows - len(found), size)):
+            after = some[-1].seq
+            size -= sum(len(row.payload) for row in some)
+            found += [row for row in some if row.seq not in skip] if skip else some
         return found
 
     def rows(self, after: int) -> Iterator[Row]:
         """All committed rows above a number, in order. Raises DamagedError."""
-        while True:
-            last = after
-            for row in self._rows_of_one(after):
-                yield row
-                after = row.seq
-            if after == last:
-                return
+        while some := self._some(after, _STRETCH, sys.maxsize):
+            yield from some
+            after = some[-1].seq
 
-    def _rows_of_one(self, after: int) -> Iterator[Row]:
+    def _some(self, after: int, rows: int, size: int) -> list[Row]:
         """Those of the first segment that has any; when none has, look for new segments."""
         for looked in (False, True):
             if looked:
                 self._look()
             index = max(bisect_right(self._firsts, after + 1) - 1, 0)
             for first in self._firsts[index : index + 2]:
-                rows = self._mapped(first).rows(after)
-                for row in rows:
-                    yield row
-                    yield from rows
-                    return
+                if found := self._mapped(first).read(after, rows, size):
+                    return found
+        return []
 
     def _mapped(self, first: int) -> _Mapped:
         if self._open is None or self._open.first != first:
