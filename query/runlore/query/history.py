@@ -61,7 +61,7 @@ class History(list[Entry]):
 
     def __repr__(self) -> str:
         if len(self) <= _MOST_LISTED:
-            return list.__repr__(self)
+            return repr(list(self))
         return f"[{self[0]!r}, ... {len(self) - 2} more ..., {self[-1]!r}]"
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 
 _NOT_NEEDED = ("pandas", "numpy")
 
 
 @contextlib.contextmanager
-def _without(names: tuple[str, ...]) -> Iterator[None]:
+def _without(names: tuple[str, ...]) -> Generator[None]:
     """Let imports in this block not find these modules, unless they are loaded already."""
     hidden = [name for name in names if name not in sys.modules]
     for name in hidden:

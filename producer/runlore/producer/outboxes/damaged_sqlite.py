@@ -43,8 +43,12 @@ def readable(path: Path) -> tuple[list[Row], list[Letter], Destination]:
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    connection.text_factory = lambda data: data.decode(errors="replace")
+    connection.text_factory = _readable
     return connection
+
+
+def _readable(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 def _read(path: Path, query: str) -> list[Any]:
