@@ -23,8 +23,8 @@ demo: $(STAMP) ## train, log and read back on the embedded stack, end to end
 up: $(STAMP) ## start the embedded stack; Ctrl-C stops it
 	$(BIN)/runlore up
 
-test: $(STAMP) ## the tests, files spread over two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(STAMP) ## the tests, files spread over three processes: some wait while others work
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-all: test ## the tests, then the slow fault and soak tests, which measure: one by one
 	$(BIN)/python -m pytest -m slow

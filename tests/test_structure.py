@@ -139,3 +139,17 @@ def test_light_rooms_load_no_heavy_library(module: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90, check=False)
     assert (done.returncode, done.stdout) == (0, "[]\n")
+
+
+def test_sqlite_utils_does_not_load_pandas_and_numpy_for_us() -> None:
+    code = (
+        "import sys; import runlore.projector, runlore.cli.commands.tail\n"
+        "assert not {'pandas', 'numpy'} & set(sys.modules), 'loaded'\n"
+        "import numpy, pandas"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    direct = [
+        path.name for room in ROOMS for path in (ROOT / room / "runlore").rglob("*.py")
+        if path.name != "database.py" and "from sqlite_utils" in path.read_text()
+    ]  # fmt: skip
+    assert direct == []

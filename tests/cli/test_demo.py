@@ -26,6 +26,8 @@ REPORTED = (
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_demo_reports_and_serves_what_it_logged_until_told_to_stop_and_keeps_it(tmp_path: Path) -> None:
     with (tmp_path / "notes").open("w") as notes:
         demo = subprocess.Popen(

@@ -22,12 +22,20 @@ WALK = (
 pytestmark = IN_CHROMIUM
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(
+    ("scheme", "width", "paths"),
+    [
+        ("light", 1280, WALK[::2]),
+        ("dark", 390, WALK[1::2]),
+        pytest.param("light", 390, WALK, marks=pytest.mark.slow),
+        pytest.param("dark", 1280, WALK, marks=pytest.mark.slow),
+    ],
+)
 def test_every_page_is_quiet_accessible_and_fits(
-    browser: Browser, demo_server: Server, scheme: Any, width: int
+    browser: Browser, demo_server: Server, scheme: Any, width: int, paths: tuple[str, ...]
 ) -> None:
     watched = Watched(browser, demo_server, color_scheme=scheme, viewport={"width": width, "height": 900})
-    for path in WALK:
+    for path in paths:
         page = watched.open(path)
         assert watched.complaints == [], path
         assert serious(page) == [], path

@@ -68,7 +68,7 @@ def test_an_outbox_waits_for_its_stream_and_goes_to_the_new_one_only_when_told(
             producer.emit_nowait(fact(n=2))
         server.start()
         make_anew(settings)
-        assert drain(settings, 10).unsent == 1
+        assert drain(settings, 3).unsent == 1
         assert warnings(caplog, "a stream that was replaced")
         assert logged(settings) == []
         with Producer(settings) as other:  # a new process starts with the new stream
@@ -136,7 +136,7 @@ def test_an_outbox_for_one_server_is_left_alone_by_those_who_use_another(
     keeper.start()
     assert keeper.wait_swept(90)
     keeper.stop()
-    assert drain(second, 20).unsent == 1
+    assert drain(second, 2).unsent == 1
     assert first.url
     assert [one.destination.server for one in outbox_status(data) if one.waiting] == [first.url.partition("//")[2]]
     assert (logged(first), logged(second)) == ([], [2])
@@ -179,7 +179,7 @@ def test_who_may_not_send_another_projects_events_lets_them_wait(
         step = read_settings(url=str(plain.url).replace("nats://", "nats://step:pw@"))
         make_stream(admin)
         left_behind(read_settings(url=step.url, project="churn"), 1)
-        assert drain(step, 10).unsent == 1
+        assert drain(step, 3).unsent == 1
         assert warnings(caplog, "may not send events of the project churn")
         assert [len(one.dead_letters) for one in outbox_status(data)] == [0]
         assert drain(admin, 90).unsent == 0

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
 
 from runlore.projector import ArchiveReader
 from runlore.projector.archiving import archive
 from runlore.projector.archiving.archive import PAGE_BYTES, Archive
 from runlore.projector.database import MachineErrors, open_writer
 from runlore.schemas import CorruptLogError, NotFoundError
+from runlore.store.database import Database
 from runlore.store.log_rows import Received
 from runlore.store.sqlite import sqlite
 

@@ -8,9 +8,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from runlore.store.access import unusable, why_refused
+from runlore.store.database import Database
 from runlore.store.sqlite import is_refusal, sqlite
 
 CACHE_KIB = 65_536

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
-
 from runlore.schemas.errors import NewerSchemaError
+from runlore.store.database import Database, Migrations
 from runlore.store.sqlite import sqlite
 
 log_migrations = Migrations("runlore_log")

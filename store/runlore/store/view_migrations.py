@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
-
+from runlore.store.database import Database, Migrations
 from runlore.store.sqlite import sqlite
 from runlore.store.view_tables import INDEXES, READABLE_VIEWS, STATE_TABLES, TABLES_SQL
 

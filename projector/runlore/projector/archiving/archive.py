@@ -7,8 +7,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from runlore.projector.archiving.saved_log import saved
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
 from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer
@@ -17,6 +15,7 @@ from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.access import check_readable
 from runlore.store.audit.leaf import LeafCoder
+from runlore.store.database import Database
 from runlore.store.log_rows import LogRow, Received
 from runlore.store.log_tables import log_migrations, require_known_tables
 from runlore.store.sqlite import open_reader, sqlite

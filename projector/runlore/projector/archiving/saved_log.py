@@ -8,10 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from runlore.projector.database import empty_wal
 from runlore.schemas.errors import CorruptLogError, RunloreError
+from runlore.store.database import Database
 from runlore.store.sqlite import sqlite
 
 _AGAIN = "Nothing is lost; start the projector again"

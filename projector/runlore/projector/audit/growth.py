@@ -6,13 +6,12 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from runlore.projector.audit.leaves import LeafError, leaves
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.tree import Growth, Tree, read_tree
+from runlore.store.database import Database
 from runlore.store.log_rows import Received
 from runlore.store.sqlite import open_raw_reader, sqlite
 

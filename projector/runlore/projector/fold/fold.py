@@ -7,8 +7,6 @@ import gc
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
 from runlore.projector.database import DataErrors, MachineErrors
 from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.codec import decode_event
@@ -16,6 +14,7 @@ from runlore.schemas.errors import CorruptLogError, EventDecodeError, RunloreErr
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 from runlore.schemas.validity import check_event
+from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 
 _MOVE = """UPDATE view_state SET position = ?, recorded_us = ?, event_id = ?, event_hash = ?

@@ -20,7 +20,6 @@ from runlore.store.folder import DataDir
 
 _PROGRAM = """
 import sys
-sys.modules["pandas"] = None  # sqlite-utils loads it where it finds it: half a second and 40 MB for nothing
 from runlore.projector.fold.fold_worker import main
 sys.exit(main())
 """

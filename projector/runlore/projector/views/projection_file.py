@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from sqlite_utils import Database
-
 from runlore.projector.database import OpenFiles, empty_wal, open_writer
 from runlore.projector.fold import Fold, FoldResult, Projection
 from runlore.schemas.errors import CorruptLogError
+from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 from runlore.store.view_migrations import run_script
 from runlore.store.view_tables import STATE_TABLES, VIEW_SCHEMA

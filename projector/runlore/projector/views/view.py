@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from runlore.projector.database import end_bulk, open_writer
 from runlore.projector.fold import ReadModel
 from runlore.projector.views.projection_file import ProjectionFile, begin
 from runlore.projector.views.search_index import sync_search
 from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.store.database import Database
 from runlore.store.view_migrations import create_indexes, drop_indexes, view_migrations
 from runlore.store.view_tables import INDEXES, TABLES
 
