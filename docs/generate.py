@@ -32,8 +32,9 @@ def events_page() -> str:
         limits_section(),
         "## Values\n\n```text\n" + inspect.cleandoc(values_module.__doc__ or "") + "\n```",
         "## Subjects and headers\n\nSee `schemas/runlore/schemas/subjects.py`. Headers: `Nats-Msg-Id` "
-        "(the event's `id`), `Content-Type: application/msgpack`,\nand CloudEvents 1.0 attributes "
-        "`ce-specversion`, `ce-id`,\n"
+        "(the event's `id`). With\n`RUNLORE_CLOUDEVENTS=on` a producer adds "
+        "`Content-Type: application/msgpack` and the CloudEvents 1.0 attributes\n"
+        "`ce-specversion`, `ce-id`, "
         "`ce-type` (`runlore.<fact>`), `ce-source` (`/runlore/<project>`), `ce-time`.\n"
         "[logging.md](logging.md#other-languages) publishes an event without Runlore.",
     ]

@@ -25,8 +25,9 @@ from runlore.schemas import (
     ReceiptTimeoutError,
     Settings,
     StepStarted,
+    read_settings,
 )
-from runlore.schemas.subjects import event_headers
+from runlore.schemas.subjects import cloudevents_headers, event_headers
 from runlore.store.folder import DataDir
 
 
@@ -88,14 +89,23 @@ def test_the_async_producer_emits_and_its_receipts_can_be_awaited(stream: Settin
     assert {(event.run, event.step) for _, event in read_stream(stream)} == {("r1", "s1")}
 
 
-def test_every_message_of_a_batch_has_the_headers_of_its_event(stream: Settings) -> None:
+BATCH_HEADERS = ("Nats-Batch-", "Nats-Expected-Stream")
+
+
+@pytest.mark.parametrize("cloudevents", [False, True])
+def test_every_message_of_a_batch_has_the_headers_of_its_event(
+    stream: Settings, monkeypatch: pytest.MonkeyPatch, cloudevents: bool
+) -> None:
+    monkeypatch.setenv("RUNLORE_CLOUDEVENTS", "on" if cloudevents else "off")
     with Producer(mode="offline", project="a b") as producer:
         for number in range(200):
             producer.emit_nowait(fact(n=number, text="\r\n" * number))
-    assert drain(stream, 90).sent == 200
+    assert drain(read_settings(), 90).sent == 200
     for event, headers in zip([event for _, event in read_stream(stream)], read_headers(stream), strict=True):
-        expected = event_headers(event.id, "metadata_logged", "a b", event.occurred_at)
-        assert {name: headers.get(name) for name in expected} == expected
+        expected = event_headers(event.id)
+        if cloudevents:
+            expected |= cloudevents_headers(event.id, "metadata_logged", "a b", event.occurred_at)
+        assert {name: text for name, text in headers.items() if not name.startswith(BATCH_HEADERS)} == expected
 
 
 def test_a_clean_end_leaves_no_file_when_nothing_is_kept_for_the_archive(stream: Settings) -> None:

@@ -13,8 +13,9 @@ from runlore.schemas.events import SCHEMA_VERSION, Actor, Event, NoteAdded
 from runlore.schemas.references import EntityRef
 
 
+@pytest.mark.parametrize("cloudevents", [False, True])
 @pytest.mark.parametrize("micros", [0, 7, 120_000])
-def test_messages_built_together_have_the_headers_of_one_sent_alone(micros: int) -> None:
+def test_messages_built_together_have_the_headers_of_one_sent_alone(micros: int, cloudevents: bool) -> None:
     event = Event(
         id="0192-é",
         schema=SCHEMA_VERSION,
@@ -26,7 +27,7 @@ def test_messages_built_together_have_the_headers_of_one_sent_alone(micros: int)
         fact=NoteAdded((EntityRef("model", "m"),), "text"),
     )
     row = Row(1, "runlore.p.model.m", encode_event(event))
-    line, _, rest = commands([row], "batch", 41).partition(b"\r\n")
+    line, _, rest = commands([row], "batch", 41, cloudevents).partition(b"\r\n")
     _, subject, header_size, size = line.decode().split(" ")
     block, payload = rest[: int(header_size)], rest[int(header_size) : int(size)]
     assert subject == row.subject
@@ -35,4 +36,4 @@ def test_messages_built_together_have_the_headers_of_one_sent_alone(micros: int)
     first, *lines = block.decode().removesuffix("\r\n\r\n").split("\r\n")
     assert first == "NATS/1.0"
     headers = dict(text.split(": ", 1) for text in lines)
-    assert headers == row_headers(row) | batch_headers("batch", 41, last=False)
+    assert headers == row_headers(row, cloudevents) | batch_headers("batch", 41, last=False)

@@ -53,7 +53,8 @@ _FORBIDDEN = re.compile(r'permissions violation for (publish|subscription) to "(
 class Sender:
     """One connection's way of publishing: at most one event or batch waits for its acknowledgement at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, cloudevents: bool) -> None:
+        self._cloudevents = cloudevents
         self._connection: NatsConnection | None = None
         self._inbox = ""
         self._number = 0
@@ -170,7 +171,9 @@ class Sender:
         limit = self._connection.max_payload
         if (reason := broken(row)) is not None:
             return reason
-        size = len(row.payload) + header_bytes(row_headers(row) | batch_headers(new_id(), 1000, last=True))
+        size = len(row.payload) + header_bytes(
+            row_headers(row, self._cloudevents) | batch_headers(new_id(), 1000, last=True)
+        )
         return f"{size:,} bytes with headers; the server takes {limit:,}" if size > limit else None
 
     async def send_batch(self, rows: Sequence[Row]) -> int:
@@ -191,10 +194,10 @@ class Sender:
         end = min(start + SLICE, len(rows))
         last = end == len(rows)
         # connection.publish() costs 12 µs a message, which an emitting step would feel; this way it is 2 µs.
-        block = commands(rows[start : end - 1], batch, start + 1)
+        block = commands(rows[start : end - 1], batch, start + 1, self._cloudevents)
         await send_block(self._connection, block)
         # The last row goes the public way, which also writes to the socket.
-        headers = row_headers(rows[end - 1]) | batch_headers(batch, end, last)
+        headers = row_headers(rows[end - 1], self._cloudevents) | batch_headers(batch, end, last)
         if last:
             headers |= EXPECTED_STREAM  # one message of a batch is enough
         await self._publish(rows[end - 1], reply if last else "", headers)
@@ -202,7 +205,7 @@ class Sender:
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
         answer, reply = self._ask()
-        await self._publish(row, reply, row_headers(row) | EXPECTED_STREAM)
+        await self._publish(row, reply, row_headers(row, self._cloudevents) | EXPECTED_STREAM)
         return await self._hear(answer)
 
     def _ask(self) -> tuple[asyncio.Future[Ack], str]:

@@ -164,6 +164,12 @@ SETTINGS: dict[str, Setting] = {
     ),
     "keep_bytes": Setting("RUNLORE_KEEP_BYTES", "67108864", _count, "maximum bytes of such events in one outbox"),
     "keep_seconds": Setting("RUNLORE_KEEP_SECONDS", "604800", _seconds, "maximum seconds to keep them"),
+    "cloudevents": Setting(
+        "RUNLORE_CLOUDEVENTS",
+        "off",
+        _switch,
+        "on or off: send CloudEvents attributes as headers, for other tools that read the stream",
+    ),
     "outbox_sync": Setting(
         "RUNLORE_OUTBOX_SYNC",
         "off",
@@ -223,6 +229,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     confirm: Confirm
     keep_bytes: int
     keep_seconds: float
+    cloudevents: bool
     outbox_sync: bool
     max_event_bytes: int
     record: str

@@ -47,10 +47,14 @@ def subject_for(project: str, ref: EntityRef) -> str:
     return ".".join([tokens[0], *map(subject_token, tokens[1:])])
 
 
-def event_headers(event_id: str, event_type: str, project: str, occurred_at: dt.datetime) -> dict[str, str]:
-    """NATS headers of an event: the deduplication ID and CloudEvents attributes (binary mode, 1.0)."""
+def event_headers(event_id: str) -> dict[str, str]:
+    """NATS headers of an event: the deduplication ID."""
+    return {"Nats-Msg-Id": event_id}
+
+
+def cloudevents_headers(event_id: str, event_type: str, project: str, occurred_at: dt.datetime) -> dict[str, str]:
+    """CloudEvents attributes (binary mode, 1.0), for other tools that read the stream: they repeat the payload."""
     return {
-        "Nats-Msg-Id": event_id,
         "Content-Type": "application/msgpack",
         "ce-specversion": "1.0",
         "ce-id": event_id,

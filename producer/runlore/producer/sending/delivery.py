@@ -58,7 +58,7 @@ class Delivery:
         self._settings = settings
         self._connect_seconds = connect_seconds
         self._on_lost = on_lost
-        self._sender = Sender()
+        self._sender = Sender(settings.cloudevents)
         self._connection: NatsConnection | None = None
         self._forbidden: set[str] = set()
         self._singles_until = 0.0

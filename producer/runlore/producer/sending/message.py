@@ -11,21 +11,23 @@ import msgspec
 from runlore.producer.outboxes.rows import Row
 from runlore.schemas.codec import decode_head
 from runlore.schemas.errors import EventDecodeError
-from runlore.schemas.subjects import event_headers
+from runlore.schemas.subjects import cloudevents_headers, event_headers
 
 HEADER_ROOM = 2048
 """More bytes than the headers of any event have."""
 
-_OWN_HEADERS = frozenset({"Nats-Msg-Id", "ce-id", "ce-time"})
+_OWN_HEADERS = frozenset({"ce-id", "ce-time"})
 _ANY_TIME = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _HEADER_LINE = 4  # ": " and the line's end
 _encode_json = msgspec.json.Encoder().encode
 
 
-def row_headers(row: Row) -> dict[str, str]:
+def row_headers(row: Row, cloudevents: bool) -> dict[str, str]:
     """The headers of one event. Raises EventDecodeError."""
     head = decode_head(row.payload)
-    return event_headers(head.id, head.fact.type, head.project, head.occurred_at)
+    if not cloudevents:
+        return event_headers(head.id)
+    return event_headers(head.id) | cloudevents_headers(head.id, head.fact.type, head.project, head.occurred_at)
 
 
 def broken(row: Row) -> str | None:
@@ -37,16 +39,18 @@ def broken(row: Row) -> str | None:
     return None
 
 
-def commands(rows: Iterable[Row], batch: str, number: int) -> bytes:
+def commands(rows: Iterable[Row], batch: str, number: int, cloudevents: bool) -> bytes:
     """The protocol's HPUBs of messages `number`, … of an atomic batch, without a reply. Raises EventDecodeError."""
     parts: list[bytes] = []
     for index, (_, subject, payload) in enumerate(rows, number):
         head = decode_head(payload)
-        fixed = _fixed_lines(head.fact.type, head.project)
-        # The quotes apart, this is isoformat() with its Z, in a tenth of the 1.8 µs.
-        time_text = _encode_json(head.occurred_at)[1:-1].decode()
+        more = ""
+        if cloudevents:
+            # The quotes apart, this is isoformat() with its Z, in a tenth of the 1.8 µs.
+            time_text = _encode_json(head.occurred_at)[1:-1].decode()
+            more = f"ce-id: {head.id}\r\nce-time: {time_text}\r\n{_fixed_lines(head.fact.type, head.project)}"
         block = (
-            f"NATS/1.0\r\nNats-Msg-Id: {head.id}\r\nce-id: {head.id}\r\nce-time: {time_text}\r\n{fixed}"
+            f"NATS/1.0\r\nNats-Msg-Id: {head.id}\r\n{more}"
             f"Nats-Batch-Id: {batch}\r\nNats-Batch-Sequence: {index}\r\n\r\n"
         ).encode()
         sizes = f"HPUB {subject} {len(block)} {len(block) + len(payload)}\r\n".encode()
@@ -56,8 +60,8 @@ def commands(rows: Iterable[Row], batch: str, number: int) -> bytes:
 
 @lru_cache(maxsize=256)
 def _fixed_lines(kind: str, project: str) -> str:
-    """The headers that events of one type and project share."""
-    headers = event_headers("", kind, project, _ANY_TIME)
+    """The CloudEvents headers that events of one type and project share."""
+    headers = cloudevents_headers("", kind, project, _ANY_TIME)
     return _lines({name: value for name, value in headers.items() if name not in _OWN_HEADERS})
 
 
