@@ -200,7 +200,7 @@ class Relay:
             self._resend_lost()
             if await self._send_some(delivery):
                 active = time.monotonic()
-                confirmer.hear()
+                confirmer.notify_kept()
                 continue
             if self._retiring:
                 self._stopping = True
@@ -209,7 +209,7 @@ class Relay:
                 self._next_scan = time.monotonic() + ADOPT_SECONDS
                 if self._adopted.scan(claims):
                     claims = await self._claims(delivery)
-                confirmer.hear()
+                confirmer.notify_kept()
                 continue
             self._answered = asked
             if time.monotonic() - active < LINGER_SECONDS:
@@ -262,7 +262,7 @@ class Relay:
                 await delivery.deliver(source, rows)
             except NotOursError as error:
                 self._warn(f"{error}: they wait in {source.outbox.path}")
-                self._adopted.rest(source)
+                self._adopted.release_for_now(source)
         return bool(rows)
 
     async def _park(self) -> None:

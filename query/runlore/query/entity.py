@@ -240,11 +240,11 @@ class Entity:
 
     def _targets(self, *relations: str) -> list[Entity]:
         """Return the entities it relates to in one of these ways."""
-        return made_of(self.scope, entity_rows.targets_of(self.scope, self.entity_id, relations))
+        return entities_from_rows(self.scope, entity_rows.targets_of(self.scope, self.entity_id, relations))
 
     def _sources(self, *relations: str) -> list[Entity]:
         """Return the entities that relate to it in one of these ways."""
-        return made_of(self.scope, entity_rows.sources_of(self.scope, self.entity_id, relations))
+        return entities_from_rows(self.scope, entity_rows.sources_of(self.scope, self.entity_id, relations))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Entity) and (self.project, self.reference, self.moment) == (
@@ -281,15 +281,15 @@ def _found_again(scope: Scope, kind: str, run: str, name: str, version: str) -> 
     row = entity_rows.named(scope.at(NOW), kind, run, name, version)
     if row is None:
         raise NotFoundError(f"no {EntityRef(kind, name, version or None, run or None)} in project {scope.project!r}")
-    return made(scope, row)
+    return entity_from_row(scope, row)
 
 
-def made_of(scope: Scope, rows: Iterable[EntityRow]) -> list[Entity]:
+def entities_from_rows(scope: Scope, rows: Iterable[EntityRow]) -> list[Entity]:
     """The entities of rows, each of the class of its kind."""
-    return [made(scope, row) for row in rows]
+    return [entity_from_row(scope, row) for row in rows]
 
 
-def made(scope: Scope, row: EntityRow) -> Entity:
+def entity_from_row(scope: Scope, row: EntityRow) -> Entity:
     """The entity of one row."""
     kind: str = row[2]
     return Entity._classes.get(kind, Entity._classes[""])(scope, row)  # pyright: ignore[reportPrivateUsage] -- own
@@ -297,4 +297,4 @@ def made(scope: Scope, row: EntityRow) -> Entity:
 
 def entities_of(scope: Scope, ids: Sequence[int]) -> list[Entity]:
     """The entities of the view's IDs, in that order."""
-    return made_of(scope, entity_rows.by_ids(scope, ids))
+    return entities_from_rows(scope, entity_rows.by_ids(scope, ids))

@@ -20,7 +20,7 @@ EntityRow = tuple[Any, ...]
 
 def named(scope: Scope, kind: str, run: str, name: str, version: str) -> EntityRow | None:
     """The row of a kind, name and version (or run), if something had named it by the scope's moment."""
-    known, values = scope.moment.knows()
+    known, values = scope.moment.entity_condition()
     return scope.reader.one(
         f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = ? AND run = ? AND name = ? AND version = ?"
         f" AND {known}",
@@ -30,7 +30,7 @@ def named(scope: Scope, kind: str, run: str, name: str, version: str) -> EntityR
 
 def is_known(scope: Scope, entity_id: int) -> bool:
     """Return whether an entity existed at the scope's moment."""
-    known, values = scope.moment.knows()
+    known, values = scope.moment.entity_condition()
     return scope.reader.one(f"SELECT 1 FROM entities WHERE entity_id = ? AND {known}", (entity_id, *values)) is not None
 
 
@@ -50,7 +50,7 @@ def newest(
 
     `before`: position of creation and entity ID of the row that the page follows.
     """
-    known, seen = scope.moment.knows()
+    known, seen = scope.moment.entity_condition()
     conditions, values = ["project = ?", "kind = ?", known], list[Any]([scope.project, kind, *seen])
     if before is not None:
         # One event can name many entities, so a position alone cannot say where a page ended.
@@ -72,7 +72,7 @@ def newest(
 
 def steps_of(scope: Scope, run: str) -> list[EntityRow]:
     """The steps of a run, in the order in which the log named them."""
-    known, values = scope.moment.knows()
+    known, values = scope.moment.entity_condition()
     return scope.reader.rows(
         f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = 'step' AND run = ?"
         f" AND {known} ORDER BY entity_id",
@@ -91,7 +91,7 @@ def sources_of(scope: Scope, target: int, relations: Iterable[str]) -> list[Enti
 
 
 def _linked(scope: Scope, one: str, entity_id: int, other: str, relations: Iterable[str]) -> list[EntityRow]:
-    seen, values = scope.moment.sees("links.position")
+    seen, values = scope.moment.event_condition("links.position")
     names = ", ".join(f"'{relation}'" for relation in relations)
     return scope.reader.rows(
         f"SELECT {COLUMNS} FROM links JOIN entities ON entity_id = {other}"

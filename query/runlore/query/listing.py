@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from runlore.query import entity_rows
 from runlore.query.entities import PipelineRun, read_names
-from runlore.query.entity import Entity, made_of
+from runlore.query.entity import Entity, entities_from_rows
 from runlore.query.entity_rows import COLUMNS
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment, check_limit, checked_position
@@ -20,7 +20,7 @@ def list_entities(scope: Scope, kind: str, name: str | None, limit: int, before:
     """See `Client.list_entities`."""
     check_limit(limit)
     with scope.reader.read():
-        found = made_of(scope, entity_rows.newest(scope, kind, limit, exact_text(name), _place(before)))
+        found = entities_from_rows(scope, entity_rows.newest(scope, kind, limit, exact_text(name), _place(before)))
         read_names([run for run in found if isinstance(run, PipelineRun)])
     return found
 
@@ -28,7 +28,7 @@ def list_entities(scope: Scope, kind: str, name: str | None, limit: int, before:
 def list_runs(scope: Scope, pipeline: str | None, status: str | None, limit: int, before: Before) -> list[PipelineRun]:
     """See `Client.list_pipeline_runs`."""
     check_limit(limit)
-    known, values = scope.moment.knows()
+    known, values = scope.moment.entity_condition()
     conditions, bound = ["project = ?", "kind = 'run'", known], list[Any]([scope.project, *values])
     if (place := _place(before)) is not None:
         conditions.append("(created_position, entity_id) < (?, ?)")
@@ -44,14 +44,14 @@ def list_runs(scope: Scope, pipeline: str | None, status: str | None, limit: int
             " ORDER BY created_position DESC, entity_id DESC LIMIT ?",
             (*bound, limit),
         )
-        found = cast(list[PipelineRun], made_of(scope, rows))
+        found = cast(list[PipelineRun], entities_from_rows(scope, rows))
         read_names(found)
     return found
 
 
 def _field_is(field: str, wanted: str, moment: Moment) -> tuple[str, tuple[Any, ...]]:
     """SQL that holds where a text field of an entity has a value at a moment, and its values."""
-    seen, values = moment.sees("m.position")
+    seen, values = moment.event_condition("m.position")
     return (
         "EXISTS (SELECT 1 FROM history n WHERE n.entity_id = entities.entity_id AND n.type = 'str' AND n.value = ?"
         " AND n.path_id = (SELECT path_id FROM paths WHERE scope = 'field' AND key = ?)"
@@ -63,7 +63,7 @@ def _field_is(field: str, wanted: str, moment: Moment) -> tuple[str, tuple[Any, 
 
 def count_kinds(scope: Scope) -> dict[str, int]:
     """See `Client.list_kinds`."""
-    known, values = scope.moment.knows()
+    known, values = scope.moment.entity_condition()
     rows = scope.reader.rows(
         f"SELECT kind, count(*) FROM entities WHERE project = ? AND {known} AND {is_instance()}"
         " GROUP BY kind ORDER BY kind",

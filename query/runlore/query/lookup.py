@@ -6,7 +6,7 @@ from typing import Any
 
 from runlore.query import entity_rows
 from runlore.query.entities import PipelineRun
-from runlore.query.entity import Entity, made
+from runlore.query.entity import Entity, entity_from_row
 from runlore.query.entity_rows import COLUMNS, EntityRow
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW
@@ -41,7 +41,7 @@ def version_of(scope: Scope, kind: str, name: str, version: str | None) -> Entit
         if version is not None and version != "latest":
             row = entity_rows.named(scope, kind, "", name, version)
             if row is not None:
-                return made(scope, row)
+                return entity_from_row(scope, row)
         by_occurrence = scope.moment.occurred_us is not None
         group = entity_rows.named(scope.at(NOW) if by_occurrence else scope, kind, "", name, "")
         if group is None:
@@ -81,7 +81,7 @@ def _existing(scope: Scope, kind: str, run: str, name: str, version: str) -> Ent
     if row is None:
         of = f" of run {run}" if run else ""
         raise NotFoundError(f"no {kind} {name!r}{of} in project {scope.project!r}")
-    return made(scope, row)
+    return entity_from_row(scope, row)
 
 
 def _fields(scope: Scope, row: EntityRow) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def _highest(scope: Scope, kind: str, name: str) -> Entity:
 
     As in the fold, one that a failed run left empty counts only where there is no other.
     """
-    known, values = scope.moment.knows()
-    seen, more = scope.moment.sees("h.position")
+    known, values = scope.moment.entity_condition()
+    seen, more = scope.moment.event_condition("h.position")
     row = scope.reader.one(
         f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = ? AND run = '' AND name = ?"
         f" AND version != '' AND {known} ORDER BY coalesce((SELECT h.type NOT IN {ENDED_SQL}"
@@ -105,7 +105,7 @@ def _highest(scope: Scope, kind: str, name: str) -> Entity:
     )
     if row is None:
         raise NotFoundError(f"no {kind} named {name!r} existed by then in project {scope.project!r}")
-    return made(scope, row)
+    return entity_from_row(scope, row)
 
 
 # -- runs --------------------------------------------------------------------------------------------
@@ -138,8 +138,8 @@ def _last_of_pipeline(scope: Scope, name: str) -> EntityRow | None:
 
 def _runs_named(scope: Scope, name: str) -> list[EntityRow]:
     """Runs that go by a name at the moment: of those that ever had it, the ones whose last name it is."""
-    known, values = scope.moment.knows()
-    seen, more = scope.moment.sees("n.position")
+    known, values = scope.moment.entity_condition()
+    seen, more = scope.moment.event_condition("n.position")
     # The index on values holds short ones; who has a longer name is looked for among the runs.
     short = len(name) <= INDEXED
     tables = ("history h", "entities") if short else ("entities", "history h")
@@ -154,7 +154,7 @@ def _runs_named(scope: Scope, name: str) -> list[EntityRow]:
 
 
 def _runs_starting_with(scope: Scope, prefix: str) -> list[EntityRow]:
-    known, values = scope.moment.knows()
+    known, values = scope.moment.entity_condition()
     return scope.reader.rows(
         f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = 'run' AND run = ''"
         f" AND name >= ? AND substr(name, 1, ?) = ? AND {known} LIMIT 6",

@@ -66,7 +66,7 @@ class Call(abc.ABC):
     def done(self, result: Any) -> None:  # noqa: B027 -- as above
         """Record the function's result, while the run or step is still open."""
 
-    def outlast(self, result: Any, name: str) -> Any:
+    def end_when_done(self, result: Any, name: str) -> Any:
         """Let the call last until the awaitable that it returned is done; meanwhile the caller is outside of it.
 
         Returns what to give to the caller: a future itself, or a coroutine around any other awaitable.

@@ -130,7 +130,7 @@ def _decorated(
         return type(method)(_decorated(decorate, decorator, name, selection, method.__func__))
     target = Target(given, decorator, name)
     target.check_names(selection.names if selection else frozenset())
-    return target.dress(_wrapped(target, decorate(target, Attempts())))
+    return target.copy_identity(_wrapped(target, decorate(target, Attempts())))
 
 
 def _wrapped(target: Target, open_call: Callable[[Arguments], Call]) -> Callable[..., Any]:
@@ -157,7 +157,7 @@ def _wrapped(target: Target, open_call: Callable[[Arguments], Call]) -> Callable
                 opened.begin()
                 result = target.call(*args, **kwargs)
                 if lasts(result):
-                    return opened.outlast(result, target.name)
+                    return opened.end_when_done(result, target.name)
                 opened.done(result)
         except BaseException as error:  # KeyboardInterrupt above all: `with` itself may be interrupted
             opened.give_up(error)

@@ -53,7 +53,7 @@ class Target:
         """Read at the first call: then the names in the annotations are defined."""
         return declared_outputs(self.function)
 
-    def dress(self, wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    def copy_identity(self, wrapper: Callable[..., Any]) -> Callable[..., Any]:
         """Give the wrapper the name, signature and documentation of its target."""
         is_function = hasattr(self.function, "__name__")
         # An object's attributes are its own.

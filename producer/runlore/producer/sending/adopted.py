@@ -60,7 +60,7 @@ class Adopted:
                 claims.claim(source)
                 claims.find_lost(source)
             else:
-                self.rest(source)
+                self.release_for_now(source)
 
     def _accepts(self, claims: Claims, source: Source) -> bool:
         if claims.accepts(source.destination):
@@ -93,9 +93,9 @@ class Adopted:
         if not source.kept:
             self._close(source)
         elif source.looks >= LOOKS and len(self.sources) > FEW:
-            self.rest(source)
+            self.release_for_now(source)
 
-    def rest(self, source: Source) -> None:
+    def release_for_now(self, source: Source) -> None:
         """Let go of an outbox that cannot be finished now."""
         self._resting[source.outbox.path] = time.monotonic() + REST_SECONDS
         self._close(source)

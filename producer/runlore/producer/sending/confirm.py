@@ -51,7 +51,7 @@ class Confirmer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look_at_all(), LAST_LOOK_SECONDS)
 
-    def hear(self) -> None:
+    def notify_kept(self) -> None:
         """Some source keeps rows."""
         self._kept.set()
 

@@ -86,7 +86,7 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
         return FoundRow(self.entity_id, self.created, self.type, self.value)
 
 
-def question(*parts: object) -> bytes:
+def query_fingerprint(*parts: object) -> bytes:
     """A short fingerprint of a query: a cursor continues that one only."""
     return hashlib.blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=6).digest()
 

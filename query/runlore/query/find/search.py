@@ -13,7 +13,7 @@ from runlore.query.entities import PipelineRun, read_names
 from runlore.query.entity import Entity, entities_of
 from runlore.query.find import ast
 from runlore.query.find.checks import entity_field
-from runlore.query.find.order import FoundRow, question, rank, read_cursor, write_cursor
+from runlore.query.find.order import FoundRow, query_fingerprint, rank, read_cursor, write_cursor
 from runlore.query.find.parse import Filters, parse, parse_key
 from runlore.query.find.plan import NOTHING, driver
 from runlore.query.find.statement import Search
@@ -88,7 +88,7 @@ def find(
     with scope.reader.read():
         scope = scope if as_of is None else scope.at(scope.moment_of(as_of))
         position = scope.moment.recorded("a filter")
-        fingerprint = question(scope.project, kind, expression, order, descending, position)
+        fingerprint = query_fingerprint(scope.project, kind, expression, order, descending, position)
         row = None if after is None else read_cursor(after, fingerprint)
         head = scope.head
         # A position that is not reached yet reads as the latest does, and that is cheaper.

@@ -59,7 +59,7 @@ def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
     Raises NotFoundError when the key was never a leaf here.
     """
     reader = entity.scope.reader
-    seen, bounds = entity.moment.sees("h.position")
+    seen, bounds = entity.moment.event_condition("h.position")
     with reader.read() as connection:
         holder, path = entity.holder(key)
         parts, leaf = leaf_of(reader, holder.entity_id, path)

@@ -35,20 +35,20 @@ class Moment(NamedTuple):
     occurred_us: int | None = None
     """Microseconds since 1970."""
 
-    def sees(self, column: str) -> tuple[str, tuple[int, ...]]:
+    def event_condition(self, column: str) -> tuple[str, tuple[int, ...]]:
         """SQL that holds where the event at `column` (qualified: ``links.position``) is seen, and its values."""
         if self.occurred_us is None:
             return f"{column} <= ?", (self.position,)
         occurred = f"EXISTS (SELECT 1 FROM events o WHERE o.position = {column} AND o.occurred_us <= ?)"
         return f"({column} <= ? AND {occurred})", (self.position, self.occurred_us)
 
-    def knows(self, entities: str = "entities") -> tuple[str, tuple[int, ...]]:
+    def entity_condition(self, entities: str = "entities") -> tuple[str, tuple[int, ...]]:
         """SQL that holds where an entity had been named, and its values; `entities` is the table's alias."""
-        created, values = self.sees(f"{entities}.created_position")
+        created, values = self.event_condition(f"{entities}.created_position")
         if self.occurred_us is None:
             return created, values
         # The event that made it in the log may have occurred after others about it: an outbox came late.
-        seen, more = self.sees("x.position")
+        seen, more = self.event_condition("x.position")
         return (
             f"({created} OR EXISTS (SELECT 1 FROM mentions x WHERE x.entity_id = {entities}.entity_id AND {seen}))",
             values + more,

@@ -88,7 +88,7 @@ def leaves(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> li
 
 def field_of_many(reader: ViewReader, ids: Sequence[int], name: str, moment: Moment) -> dict[int, Any]:
     """One field of many entities by entity ID, in one statement; without those that have none at the moment."""
-    seen, values = moment.sees("m.position")
+    seen, values = moment.event_condition("m.position")
     rows = reader.rows(
         "SELECT n.entity_id, n.type, n.value FROM json_each(?) e CROSS JOIN history n ON n.entity_id = e.value"
         " AND n.path_id = (SELECT path_id FROM paths WHERE scope = 'field' AND key = ? AND path = ?)"

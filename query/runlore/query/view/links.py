@@ -32,7 +32,7 @@ class Links:
 
     def of(self, ids: Iterable[int], side: Literal["source", "target"], relations: Sequence[str]) -> list[Link]:
         """Links whose source or target is one of `ids`."""
-        seen, values = self._moment.sees("links.position")
+        seen, values = self._moment.event_condition("links.position")
         rows = self._reader.rows(
             f"SELECT source_id, relation, target_id, min(position) AS first FROM links WHERE {side}_id IN"
             f" (SELECT value FROM json_each(?)) AND relation IN (SELECT value FROM json_each(?)) AND {seen}"
@@ -54,7 +54,7 @@ class Links:
         return self._members("s.entity_id", steps)
 
     def _members(self, column: str, ids: Iterable[int]) -> list[Link]:
-        (known_run, values), (known_step, more) = self._moment.knows("r"), self._moment.knows("s")
+        (known_run, values), (known_step, more) = self._moment.entity_condition("r"), self._moment.entity_condition("s")
         rows = self._reader.rows(
             "SELECT r.entity_id, 'ran', s.entity_id, s.created_position FROM entities r JOIN entities s"
             " ON s.project = r.project AND s.kind = 'step' AND s.run = r.name AND s.version = ''"

@@ -81,7 +81,7 @@ def _place(scope: Scope, since: Since | None) -> Place:
     return Place(*(checked_position(part) for part in since))
 
 
-class _Patience:
+class _Deadline:
     """The time at which a watch with a timeout ends."""
 
     def __init__(self, feed: Feed, timeout: float | None) -> None:
@@ -107,7 +107,7 @@ class _Patience:
         return None if left <= 0 else min(left, self.feed.pause)
 
 
-class Watch(_Patience):
+class Watch(_Deadline):
     """An iterator over changes; it waits for the next one."""
 
     def __iter__(self) -> Watch:
@@ -125,7 +125,7 @@ class Watch(_Patience):
         return change
 
 
-class AsyncWatch(_Patience):
+class AsyncWatch(_Deadline):
     """The same for `async for`. Cancelling it loses nothing: iterate on, or start again at its `place`."""
 
     def __aiter__(self) -> AsyncWatch:
