@@ -210,6 +210,7 @@ def test_the_machine_of_a_step_is_gone(settings: Settings, data: DataDir, tmp_pa
             assert_nothing_lost_or_doubled(remote, sent)
 
 
+@pytest.mark.slow
 def test_the_machine_of_the_server_and_of_up_is_gone(data: DataDir, tmp_path: Path) -> None:
     with open_server(tmp_path) as (server, settings):
         rows = made_events(20)
