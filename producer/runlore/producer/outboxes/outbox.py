@@ -1,4 +1,4 @@
-"""The outbox: one producer's events that are not yet on the stream. docs/outbox.md says what lies on the disk.
+"""The outbox: one producer's events that are not yet sent, or not yet archived. See docs/outbox.md for the files.
 
 The step appends to a mapped segment under the outbox's lock, without a system call. The relay reads the segments
 through a map of its own and notes in the journal what became of them: neither waits for the other. The row number is
