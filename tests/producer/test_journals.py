@@ -10,10 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from outbox_tools import add, replace, row
 
+from runlore.producer.outboxes.journal import frame
 from runlore.producer.outboxes.ledger import Acknowledged
 from runlore.producer.outboxes.look import look_at
+from runlore.producer.outboxes.orphans import adopt_orphans
 from runlore.producer.outboxes.outbox import Outbox
 from runlore.producer.outboxes.rows import Row
+from runlore.producer.outboxes.segment_format import MAGIC
+from runlore.producer.outboxes.segments import segment_paths
+from runlore.store.folder import DataDir
 from runlore.wire.archived import StoredRange
 
 UNIT = 64 * 1024
@@ -87,6 +92,25 @@ def test_a_journal_that_is_gone_costs_nothing_but_sending_again(tmp_path: Path) 
     outbox.close()
     (outbox.path / "journal").unlink()
     assert look_at(outbox.path).waiting == 3
+
+
+@pytest.mark.parametrize("newer", ["segment", "journal"])
+def test_an_outbox_of_a_newer_version_is_left_alone(tmp_path: Path, newer: str) -> None:
+    data = DataDir(tmp_path)
+    outbox = Outbox.create(data.outboxes, "producer-1")
+    add(outbox, row(1), row(2))
+    outbox.remove(1)
+    outbox.close()
+    path = segment_paths(outbox.path)[0] if newer == "segment" else outbox.path / "journal"
+    if newer == "segment":
+        path.write_bytes(path.read_bytes().replace(MAGIC, b"RUNLOUT2"))
+    else:
+        path.write_bytes(path.read_bytes() + frame(b"\x92\xa6future\x01"))
+    before = path.read_bytes()
+    warnings: list[str] = []
+    assert adopt_orphans(data, warnings.append, lambda _: True) == []
+    assert "newer version" in warnings[0]
+    assert path.read_bytes() == before
 
 
 class Model:

@@ -13,6 +13,7 @@ from runlore.producer.outboxes.rows import DamagedError, Row
 from runlore.producer.outboxes.segment import Segment
 from runlore.producer.outboxes.segment_format import Info, salvage
 from runlore.producer.outboxes.segments import Segments, segment_path
+from runlore.schemas import OutboxError
 
 UNIT = 64 * 1024
 INFO = Info("producer-1", 1, 0.0, "server", "project", "epoch")
@@ -21,7 +22,7 @@ INFO = Info("producer-1", 1, 0.0, "server", "project", "epoch")
 def read_all(folder: Path) -> list[Row]:
     """What is read until damage is met."""
     found: list[Row] = []
-    with contextlib.suppress(DamagedError), contextlib.closing(Segments(folder)) as segments:
+    with contextlib.suppress(DamagedError, OutboxError), contextlib.closing(Segments(folder)) as segments:
         found.extend(segments.rows(0))
     return found
 

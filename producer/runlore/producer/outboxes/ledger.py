@@ -14,6 +14,7 @@ import msgspec
 
 from runlore.producer.outboxes.journal import Journal
 from runlore.producer.outboxes.rows import DeadLetter, Row
+from runlore.schemas.errors import OutboxError
 from runlore.wire.archived import StoredRange
 
 
@@ -99,7 +100,7 @@ class Ledger:
     """The ledger of one outbox. For one thread."""
 
     def __init__(self, journal: Journal, began: Began) -> None:
-        """`began` is the state before the journal's first record."""
+        """`began` is the state before the journal's first record. Raises OutboxError for records not known here."""
         self._journal = journal
         self._destination = NOWHERE
         self._kept: list[Acknowledged] = []
@@ -112,7 +113,10 @@ class Ledger:
         self._apply(began)
         for body in journal.read():
             self._unwritten = None
-            self._apply(_decode(body))
+            try:
+                self._apply(_decode(body))
+            except msgspec.MsgspecError:
+                raise OutboxError("its journal was written by a newer version of Runlore") from None
 
     def destination(self) -> Destination:
         return self._destination

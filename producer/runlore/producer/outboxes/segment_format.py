@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runlore.producer.outboxes.rows import DamagedError, Row
+from runlore.schemas.errors import OutboxError
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -98,12 +99,14 @@ def pack_header(info: Info, first: int) -> bytes:
 def read_header(data: Buffer, size: int) -> Header | None:
     """The header in the first bytes of a segment of `size` bytes; None while it is being made.
 
-    Raises DamagedError.
+    Raises DamagedError, or OutboxError for a format that is not known here.
     """
     if len(data) < _HEADER.size or not any(data[:8]):
         return None
     magic, start, length, word, first, crc, _ = _HEADER.unpack_from(data)
     text = bytes(data[_HEADER.size : _HEADER.size + length])
+    if magic != MAGIC and magic[:-1] == MAGIC[:-1]:
+        raise OutboxError("it was written by a newer version of Runlore")
     if magic != MAGIC:
         raise DamagedError("not a segment of an outbox")
     if crc != zlib.crc32(text, zlib.crc32(first.to_bytes(8, "little"))):
@@ -150,7 +153,7 @@ def salvage(data: bytes, producer: str, first: int) -> Iterator[Row]:
     """
     try:
         header = read_header(data, len(data))
-    except DamagedError:
+    except (DamagedError, OutboxError):
         header = None
     if header is not None:
         producer, first = header.info.producer, header.first
