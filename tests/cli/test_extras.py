@@ -62,12 +62,12 @@ def test_a_command_says_which_extra_it_needs(
 
 
 @pytest.mark.parametrize(
-    ("extras", "arguments", "said"),
+    ("extras", "arguments", "output"),
     [
         (("cli",), ("log", "model:x", "a=1"), ""),
         (("cli",), ("doctor",), "nats-server"),
         (("cli",), ("outbox", "status"), ""),
-        (("cli", "query"), ("find", "models", "metadata.a > 1"), "no view in"),
+        (("cli", "query"), ("find", "models", "metadata.a > 1"), "nothing to read in"),
         (("audit",), ("audit", "check", "missing.zip"), "missing.zip"),
     ],
 )

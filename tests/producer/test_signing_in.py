@@ -142,7 +142,7 @@ def test_an_encrypted_key_is_refused_without_asking_on_the_terminal(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "output"),
     [
         ({"url": "nats://a:b@127.0.0.1:1,nats://c:d@127.0.0.1:2"}, "different users"),
         ({"url": "nats://127.0.0.1:1", "tls_key": "/key"}, "RUNLORE_TLS_CERT"),

@@ -52,7 +52,7 @@ def test_positions_iso_times_and_phrases_are_understood_in_local_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("phrase", "said"),
+    ("phrase", "output"),
     [
         ("03/04/2026", "ambiguous"),  # April or March
         ("may", "ambiguous"),  # which day

@@ -136,4 +136,4 @@ def test_a_notebook_shows_text_only(client: Client, name: str) -> None:
 
 
 def test_a_client_of_nothing_says_so_in_a_notebook(tmp_path: Path) -> None:
-    assert "no view" in Client(tmp_path / "nothing")._repr_html_()
+    assert "nothing to read in" in Client(tmp_path / "nothing")._repr_html_()

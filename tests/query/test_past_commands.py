@@ -201,7 +201,7 @@ def test_a_moment_that_needs_no_zone_is_not_remarked_on(folder: Path, when: str)
 
 
 @pytest.mark.parametrize(
-    ("where", "said"),
+    ("where", "message"),
     [
         ("created > 2020-03-01", True),
         ("not (loss = 1 or created > 2020-03-01T12:00)", True),

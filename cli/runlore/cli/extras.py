@@ -25,7 +25,7 @@ _OF_COMMAND = {"up": "local", "demo": "local", "audit": "audit"}
 
 
 def advice(command: str, module: str) -> str:
-    """Say what `runlore command` needs, and how to install it."""
+    """Return what a command needs, and how to install it."""
     top = module.partition(".")[0]
     extra = _OF_COMMAND.get(command) or EXTRA_OF.get(top, "local")
     return f"`runlore {command}` needs {top}: pip install 'runlore[{extra}]'"

@@ -25,6 +25,7 @@ from runlore.store.private_files import read_struct
 from runlore.store.records import DashboardStatus, ProjectorStatus
 from runlore.wire.connect import connect, server_options
 
+ORPHAN_SECONDS = 10.0
 READY_SECONDS = 60.0
 PROJECTOR_STOP_SECONDS = 20.0
 DASHBOARD_STOP_SECONDS = 5.0
@@ -78,6 +79,7 @@ class EmbeddedStack:
         return self
 
     def _start(self) -> None:
+        self._wait_for_orphan()
         if self._server is not None:
             self._server.start()
             asyncio.run(_make_stream(self.settings))
@@ -87,6 +89,13 @@ class EmbeddedStack:
         self._projector.start()
         if self._dashboard is not None:
             self._dashboard.start()
+
+    def _wait_for_orphan(self) -> None:
+        """Let the projector of a killed `up` notice that, and end. Raises FolderBusyError while another one runs."""
+        if self._data.projector_lock.exists():
+            lock = FolderLock(self._data.projector_lock, "runlore up")
+            lock.acquire(ORPHAN_SECONDS)
+            lock.release()
 
     def __exit__(self, *_: Any) -> None:
         self.close()

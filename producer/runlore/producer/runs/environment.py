@@ -20,11 +20,9 @@ PLACE = RUN_VARIABLE, STEP_VARIABLE, PIPELINE_VARIABLE, MODEL_VARIABLE = tuple(
 _WHERE = (RUN_VARIABLE, STEP_VARIABLE)
 PARENT = SETTINGS["parent_process"].variable
 """Names the process that set the others: a child may replace what Runlore set, never what a person set."""
-_SIGNING_IN = ("credentials", "nkey", "tls_ca", "tls_cert", "tls_key")
-DELIVERY = {
-    name: SETTINGS[name]
-    for name in ("project", "url", "data_dir", "mode", "inbox_prefix", "jetstream_api", *_SIGNING_IN)
-}
+_WHERE_TO = ("project", "url", "data_dir", "mode")
+_SIGNING_IN = ("credentials", "nkey", "tls_ca", "tls_cert", "tls_key", "inbox_prefix", "jetstream_api")
+DELIVERY = {name: SETTINGS[name] for name in (*_WHERE_TO, *_SIGNING_IN)}
 """Settings that say where events go: a child that joins a run must send to the same log."""
 
 
@@ -43,7 +41,7 @@ def child_environment(place: dict[str, str], settings: Settings) -> dict[str, st
     values = {
         setting.variable: text
         for name, setting in DELIVERY.items()
-        if (text := _text(settings, name)) or name not in _SIGNING_IN
+        if (text := _text(settings, name)) != setting.default or name in _WHERE_TO
     }
     recording = {
         SETTINGS["record"].variable: settings.record,
