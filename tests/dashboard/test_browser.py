@@ -25,8 +25,8 @@ pytestmark = IN_CHROMIUM
 @pytest.mark.parametrize(
     ("scheme", "width", "paths"),
     [
-        ("light", 1280, WALK[::2]),
-        ("dark", 390, WALK[1::2]),
+        ("light", 1280, WALK[::3]),
+        ("dark", 390, WALK[1::3]),
         pytest.param("light", 390, WALK, marks=pytest.mark.slow),
         pytest.param("dark", 1280, WALK, marks=pytest.mark.slow),
     ],

@@ -240,6 +240,7 @@ def test_two_hundred_columns_of_five_hundred_keys_stay_smooth(browser: Browser, 
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_two_hundred_selected_rows_of_a_list_can_be_compared(browser: Browser, wide_server: Server) -> None:
     watched = Watched(browser, wide_server)
     page = watched.open("/list?kind=model&limit=200&col=metrics.m000")
@@ -251,6 +252,7 @@ def test_two_hundred_selected_rows_of_a_list_can_be_compared(browser: Browser, w
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_what_a_cell_has_no_room_for_is_in_its_title_and_cannot_lie_over_the_next(
     browser: Browser, wide_server: Server
 ) -> None:
@@ -279,6 +281,7 @@ def test_what_a_cell_has_no_room_for_is_in_its_title_and_cannot_lie_over_the_nex
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_colours_mean_something_or_are_one(browser: Browser, wide_server: Server) -> None:
     watched = Watched(browser, wide_server)
     references = [f"model:wide@{version}" for version in range(1, 31)]

@@ -61,7 +61,9 @@ def visitor(browser: Browser, hostile_server: Server) -> Iterator[Watched]:
 @pytest.mark.parametrize(
     "pages",
     [
-        "home", "lists", "filters", "entities", "histories", "lineage", "comparison", "trails", "events", "audit", "searches",
+        "home", "lists", "entities", "histories", "searches",
+        *(pytest.param(pages, marks=pytest.mark.slow)
+          for pages in ("filters", "lineage", "comparison", "trails", "events", "audit")),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("moment", ["", pytest.param("as_of=3", marks=pytest.mark.slow)])

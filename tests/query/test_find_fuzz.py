@@ -16,7 +16,7 @@ from tests.query.filter_model import order_value
 from tests.query.views import client_of
 
 FUZZ = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 seeds = st.integers(0, LOGS - 1)
 selective = st.sampled_from([0, 2, 4000])
@@ -84,7 +84,7 @@ def test_pages_are_the_whole_list_in_the_order_of_a_key(
 
 
 @pytest.mark.parametrize("seed", range(2))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=filters(), data=st.data())
 def test_as_of_equals_a_fresh_fold_of_the_prefix(tmp_path_factory: Any, seed: int, where: str, data: Any) -> None:
     here = world(seed)
