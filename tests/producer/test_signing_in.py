@@ -38,10 +38,11 @@ def sends(settings: Settings) -> bool:
     return logged(settings) == [1]
 
 
-def refusal(settings: Settings) -> str:
-    async def nothing(*_: object) -> None:
-        """Not called before there is a connection."""
+async def nothing(*_: object) -> None:
+    """Not called before there is a connection."""
 
+
+def refusal(settings: Settings) -> str:
     async def attempt() -> None:
         await connect(settings, "test", nothing, nothing)
 
@@ -104,6 +105,38 @@ def sends_again(settings: Settings) -> bool:
     with Producer(settings, confirm="never") as producer:
         producer.emit_nowait(fact(2)).wait(90)
     return logged(settings)[-1] == 2
+
+
+@pytest.mark.parametrize("scheme", ["tls", "nats"])
+def test_nothing_is_told_to_a_server_that_does_not_speak_tls_where_tls_is_asked_for(
+    tmp_path: Path, scheme: str
+) -> None:
+    """As somebody in between would have it, who leaves TLS out to read the password."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"x","version":"2.14.0","max_payload":1048576,"auth_required":true}\r\n')
+        await writer.drain()
+        heard.append(await reader.read())
+        writer.close()
+
+    async def attempt() -> str:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            ca = None if scheme == "tls" else str(make_certificates(tmp_path).ca)
+            with pytest.raises(AccessDeniedError) as caught:
+                await connect(
+                    read_settings(url=f"{scheme}://user:secret@{address}", tls_ca=ca), "test", nothing, nothing
+                )
+            return str(caught.value)
+
+    assert "does not require TLS" in asyncio.run(attempt())
+    assert heard in ([], [b""])
+
+
+def test_an_address_that_is_none_is_a_wrong_setting() -> None:
+    with pytest.raises(SettingsError, match="nats://host:4222"):
+        read_settings(url="nats://[::1")
 
 
 def test_an_inbox_prefix_of_ones_own(tmp_path: Path) -> None:

@@ -30,10 +30,13 @@ def test_nats_py_has_the_private_parts_that_we_use() -> None:
         ]
         assert len(required) == 1, f"{CHANGED}: {name}"
     assert private.server_info(connection) == {}, CHANGED
+    assert not inspect.signature(connection._connect_command).parameters, f"{CHANGED}: _connect_command"
 
 
 def test_no_other_file_reaches_into_nats_py() -> None:
-    private_names = re.compile(r"\._(?:ps|process_headers|send_command|server_info)\b|\"_(?:ps|process_headers)\"")
+    private_names = re.compile(
+        r"\._(?:ps|process_headers|send_command|server_info|connect_command)\b|\"_(?:ps|process_headers)\""
+    )
     connection_private = re.compile(r"connection\)?\._[a-z]")
     found = [
         path.name

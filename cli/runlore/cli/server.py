@@ -58,7 +58,7 @@ class EmbeddedServer:
         self._lock.acquire(FOLLOW_SECONDS, _TWO_SERVERS)
         try:
             return self._start_locked()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else would release it
             self._lock.release()
             raise
 

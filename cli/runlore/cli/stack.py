@@ -24,6 +24,7 @@ from runlore.store.lock import FolderLock
 from runlore.store.private_files import read_struct
 from runlore.store.records import DashboardStatus, ProjectorStatus
 from runlore.wire.connect import connect, server_options
+from runlore.wire.sign_in import addresses
 
 ORPHAN_SECONDS = 10.0
 READY_SECONDS = 60.0
@@ -73,7 +74,7 @@ class EmbeddedStack:
         self._lock.acquire()
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no child may be left
             self.close()
             raise
         return self
@@ -258,9 +259,8 @@ class EmbeddedStack:
 
 
 def public_address(settings: Settings) -> str:
-    """Return the address of NATS without the user and password of a URL."""
-    urls = map(urlsplit, server_options(settings)["servers"])
-    return ", ".join(f"{url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else url.path for url in urls)
+    """Where NATS is, as it may be shown: without user and password. Reads no file of RUNLORE_URL's user."""
+    return ", ".join(addresses(settings.url) if settings.url else server_options(settings)["servers"])
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:

@@ -152,9 +152,7 @@ class Relay:
                 self.reachable = False
                 failures += 1
                 if isinstance(error, AccessDeniedError):  # a server that is away is normal; this needs a person
-                    self._warn(
-                        f"{error}. Events wait in {self._data.outboxes}; check RUNLORE_URL and RUNLORE_CREDENTIALS"
-                    )
+                    self._warn(f"{error}. Events wait in {self._data.outboxes}")
             except DeliveryError as error:
                 self._tell(error)
             except Exception:  # the supervised boundary: the outbox keeps the events whatever it was

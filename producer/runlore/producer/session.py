@@ -291,7 +291,8 @@ class Session:
         if self.relay is None:
             self.outbox.close()
             return
-        RETIRING.difference_update([session for session in RETIRING if not session.sending])
+        # A copy: a finalizer of another thread, or one on top of this one, may add its own.
+        RETIRING.difference_update([session for session in RETIRING.copy() if not session.sending])
         RETIRING.add(self)
         self.relay.retire()
 

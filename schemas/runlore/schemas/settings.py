@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -40,6 +41,15 @@ def _confirm(text: str) -> Confirm:
         if text == choice:
             return choice
     raise ValueError("use auto, always or never")
+
+
+def _urls(text: str) -> str | None:
+    for url in text.split(","):
+        try:
+            urlsplit(url if "://" in url else f"nats://{url}")
+        except ValueError as error:
+            raise ValueError(f"use addresses like nats://host:4222 ({error})") from error
+    return text or None
 
 
 def _optional(text: str) -> str | None:
@@ -118,9 +128,7 @@ def _switch(text: str) -> bool:
 
 SETTINGS: dict[str, Setting] = {
     "data_dir": Setting("RUNLORE_DATA_DIR", ".runlore", user_path, "folder for outboxes, log, views and server"),
-    "url": Setting(
-        "RUNLORE_URL", "", _optional, "NATS server(s), comma-separated; unset: the one `runlore up` started"
-    ),
+    "url": Setting("RUNLORE_URL", "", _urls, "NATS server(s), comma-separated; unset: the one `runlore up` started"),
     "credentials": Setting("RUNLORE_CREDENTIALS", "", _file, "NATS credentials file for RUNLORE_URL"),
     "nkey": Setting("RUNLORE_NKEY", "", _file, "file with the seed of a NATS nkey, in place of credentials"),
     "tls_ca": Setting("RUNLORE_TLS_CA", "", _file, "certificates of the authority that signed the NATS server's"),
@@ -133,7 +141,7 @@ SETTINGS: dict[str, Setting] = {
         "RUNLORE_JETSTREAM_API",
         "$JS.API",
         _subject_prefix,
-        "prefix of JetStream's API: `$JS.<domain>.API`, an import's",
+        "prefix of JetStream's API, such as `$JS.<domain>.API` for a domain",
     ),
     "project": Setting("RUNLORE_PROJECT", "default", _project, "namespace that separates teams"),
     "mode": Setting(

@@ -11,8 +11,10 @@ import contextlib
 import random
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from nats.aio.client import Client as NatsConnection
 
@@ -23,7 +25,7 @@ from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
 from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, unavailable
-from runlore.wire.private import server_info
+from runlore.wire.private import before_signing_in, server_info
 from runlore.wire.sign_in import sign_in_options
 
 FIRST_RETRY_WAIT = 0.05
@@ -124,6 +126,8 @@ async def connect(
     """
     options = server_options(settings)
     connection = Connection(settings.jetstream_api)
+    if _wants_tls(options):
+        before_signing_in(connection, partial(_require_tls, connection))
     connected = False
     cause: Exception | None = None
 
@@ -164,6 +168,20 @@ async def connect(
     return connection
 
 
+def _wants_tls(options: dict[str, Any]) -> bool:
+    schemes = {urlsplit(url).scheme for url in options["servers"]}
+    return ("tls" in options or "tls" in schemes) and not schemes & {"ws", "wss"}
+
+
+def _require_tls(connection: Connection) -> None:
+    """Raise AccessDeniedError where nats-py would sign in without TLS, because the server does not ask for it."""
+    if not server_info(connection).get("tls_required"):
+        raise AccessDeniedError(
+            "the NATS server does not require TLS, which RUNLORE_URL or RUNLORE_TLS_CA asks for: nothing was sent. It "
+            "may be another server; if it is the right one, configure `tls` in it, or use nats:// without these settings"
+        )
+
+
 async def _give_up(connection: Connection) -> None:
     with contextlib.suppress(TimeoutError):  # after a failed TLS handshake nobody answers the end of it
         await asyncio.wait_for(connection.close(), GIVE_UP_SECONDS)
@@ -171,6 +189,8 @@ async def _give_up(connection: Connection) -> None:
 
 def _failure(connection: Connection, reason: Exception) -> ServerUnavailableError:
     """What to tell a person; the server's own words where it said any."""
+    if isinstance(reason, AccessDeniedError):
+        return reason
     if isinstance(reason, ssl.SSLCertVerificationError):
         return AccessDeniedError(
             f"the NATS server's certificate is not trusted: {reason.verify_message}; RUNLORE_TLS_CA names the file of "

@@ -33,6 +33,17 @@ async def send_block(connection: NatsConnection, block: bytes) -> None:
     await connection._send_command(block)  # pyright: ignore[reportPrivateUsage] -- see above
 
 
+def before_signing_in(connection: NatsConnection, check: Callable[[], None]) -> None:
+    """Call `check` when the server has introduced itself and before it is told anything; it may raise."""
+    command = connection._connect_command  # pyright: ignore[reportPrivateUsage] -- see above
+
+    def checked() -> bytes:
+        check()
+        return command()
+
+    connection._connect_command = checked  # type: ignore[method-assign]  # pyright: ignore[reportPrivateUsage] -- see above
+
+
 def server_info(connection: NatsConnection) -> dict[str, Any]:
     """Return what the server said about itself, also while the handshake fails."""
     return connection._server_info  # pyright: ignore[reportPrivateUsage] -- see above

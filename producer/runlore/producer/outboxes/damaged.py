@@ -103,7 +103,7 @@ def rescue(
             again.insert(count, row.subject, row.payload)
         if letters := list(letters):
             again.ledger.take_letters(letters)
-    except BaseException:
+    except BaseException:  # KeyboardInterrupt too: half a copy must not be taken for the whole
         again.discard()
         raise
     again.close()

@@ -101,7 +101,7 @@ class Outbox:
         try:
             self._open()
             OPEN_OUTBOXES.add(self)
-        except BaseException as error:
+        except BaseException as error:  # KeyboardInterrupt too: nobody else has the lock
             if new is not None:
                 Segments(path).destroy()
                 path.with_suffix(".lock").unlink(missing_ok=True)

@@ -51,7 +51,7 @@ class Segment:
             if sync:
                 _sync(descriptor, path.parent, path.parent.parent)
             opened = mmap.mmap(descriptor, size)
-        except BaseException:
+        except BaseException:  # KeyboardInterrupt too: a segment without a header would be damage
             path.unlink(missing_ok=True)
             raise
         finally:
