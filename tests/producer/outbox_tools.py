@@ -7,7 +7,10 @@ from pathlib import Path
 from runlore.producer.outboxes.outbox import Outbox
 from runlore.producer.outboxes.rows import Row
 
-__all__ = ["add", "replace", "row"]
+__all__ = ["UNIT", "add", "replace", "row"]
+
+UNIT = 64 * 1024
+"""Bytes of a segment, where tests want many."""
 
 
 def row(seq: int, size: int = 100) -> Row:

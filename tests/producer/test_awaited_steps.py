@@ -9,18 +9,16 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import pytest
+from context_tools import log_number, logged_in_steps, outputs
 
 from runlore.producer import (
     get_step_context,
-    log_metadata,
     pipeline,
     run_context,
     step,
 )
 from runlore.schemas import (
-    ArtifactVersionProduced,
     Event,
-    MetadataLogged,
     MissingContextError,
     RunFinished,
     StepFinished,
@@ -29,26 +27,9 @@ from runlore.schemas import (
 pytestmark = pytest.mark.usefixtures("offline")
 
 
-def outputs(events: list[Event]) -> dict[str | None, list[str]]:
-    """The names of each step's outputs."""
-    found: dict[str | None, list[str]] = {}
-    for event in events:
-        if isinstance(event.fact, ArtifactVersionProduced):
-            found.setdefault(event.step, []).append(event.fact.artifact.name)
-    return found
-
-
 def ends(events: list[Event]) -> dict[str | None, tuple[str, str | None, str | None]]:
     facts = [(event.step, event.fact) for event in events if isinstance(event.fact, StepFinished)]
     return {name: (fact.status, fact.error_type, fact.error_message) for name, fact in facts}
-
-
-def logged(events: list[Event]) -> list[tuple[str | None, Any]]:
-    return [(e.step, e.fact.metadata["n"]) for e in events if isinstance(e.fact, MetadataLogged)]
-
-
-def where(number: int) -> None:
-    log_metadata({"n": number})
 
 
 class Later:
@@ -56,7 +37,7 @@ class Later:
 
     def __await__(self) -> Generator[Any, None, int]:
         yield from asyncio.sleep(0).__await__()
-        where(1)
+        log_number(1)
         return 5
 
 
@@ -74,7 +55,7 @@ class Reference:
 async def inner() -> int:
     await asyncio.sleep(0)
     assert get_step_context().step_name
-    where(1)
+    log_number(1)
     return 5
 
 
@@ -96,18 +77,18 @@ AWAITED: dict[str, Callable[[], Any]] = {
 def test_a_step_lasts_until_what_it_returned_is_done(emitted: Any, kind: str) -> None:
     async def main() -> Any:
         waiting = step(name="work")(AWAITED[kind])()
-        where(0)  # the caller is outside of it meanwhile
+        log_number(0)  # the caller is outside of it meanwhile
         assert "work" not in ends(emitted())
         result = await waiting
-        where(2)
+        log_number(2)
         return result
 
     with run_context("nightly"):
         assert asyncio.run(main()) == 5
     events = emitted()
-    assert logged(events) == [(None, 0), ("work", 1), (None, 2)]
+    assert logged_in_steps(events) == [(None, 0), ("work", 1), (None, 2)]
     finished = next(at for at, event in enumerate(events) if isinstance(event.fact, StepFinished))
-    assert finished > next(at for at, event in enumerate(events) if logged([event]) == [("work", 1)])
+    assert finished > next(at for at, event in enumerate(events) if logged_in_steps([event]) == [("work", 1)])
     assert (ends(events)["work"][0], outputs(events)) == ("completed", {"work": ["output"]})
 
 
@@ -116,7 +97,7 @@ def test_steps_that_return_awaitables_run_side_by_side_in_their_own_contexts(emi
     def fetch(n: int) -> Awaitable[int]:
         async def work() -> int:
             await asyncio.sleep(0)
-            where(n)
+            log_number(n)
             if n == 1:
                 raise ValueError("no")
             return n
@@ -132,7 +113,7 @@ def test_steps_that_return_awaitables_run_side_by_side_in_their_own_contexts(emi
         return work()
 
     assert [type(found).__name__ for found in asyncio.run(nightly())] == ["int", "ValueError", "int"]  # type: ignore[arg-type]
-    assert sorted(logged(emitted())) == [("fetch", 0), ("fetch_2", 1), ("fetch_3", 2)]
+    assert sorted(logged_in_steps(emitted())) == [("fetch", 0), ("fetch_2", 1), ("fetch_3", 2)]
     assert ends(emitted())["fetch_2"] == ("failed", "ValueError", "no")
     assert isinstance(emitted()[-1].fact, RunFinished)
     with pytest.raises(MissingContextError):

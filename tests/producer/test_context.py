@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from context_tools import log_number, targets
 
 from runlore.producer import (
     Model,
     get_step_context,
-    log_metadata,
     log_model_metadata,
     pipeline,
     run_context,
@@ -20,7 +20,6 @@ from runlore.schemas import (
     ArtifactVersionConsumed,
     EntityRef,
     Event,
-    MetadataLogged,
     MissingContextError,
     RunStarted,
     StepStarted,
@@ -31,18 +30,6 @@ pytestmark = pytest.mark.usefixtures("offline")
 
 def kinds(events: list[Event]) -> list[str]:
     return [f"{type(event.fact).__name__}:{event.step or ''}" for event in events]
-
-
-def where(number: int) -> None:
-    log_metadata({"n": number})
-
-
-def targets(events: list[Event]) -> dict[int, tuple[str, ...]]:
-    return {
-        event.fact.metadata["n"]: tuple(map(str, event.fact.targets))
-        for event in events
-        if isinstance(event.fact, MetadataLogged)
-    }
 
 
 def test_a_pipeline_and_its_steps_record_their_start_and_end(emitted: Any) -> None:
@@ -84,7 +71,7 @@ def test_a_pipeline_and_its_steps_record_their_start_and_end(emitted: Any) -> No
 def test_a_step_outside_a_run_opens_its_own_run(emitted: Any) -> None:
     @step
     def alone() -> None:
-        where(1)
+        log_number(1)
 
     alone()
     alone()
@@ -111,18 +98,18 @@ def test_the_same_step_again_gets_a_number(emitted: Any) -> None:
 def test_contexts_nest_and_are_restored_whatever_the_order_of_ends(emitted: Any) -> None:
     with run_context("outer", run_id="o"), step_context("a"):
         with run_context("inner", run_id="i"):
-            where(1)
+            log_number(1)
             with step_context("b"), step_context("c"):
-                where(2)
-        where(3)
+                log_number(2)
+        log_number(3)
     first, second = run_context("first", run_id="1"), run_context("second", run_id="2")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    where(4)
+    log_number(4)
     second.__exit__(None, None, None)
     with pytest.raises(MissingContextError):
-        where(5)
+        log_number(5)
     assert targets(emitted()) == {
         1: ("run:i",), 2: ("step:i/c",), 3: ("step:o/a",), 4: ("run:2",),
     }  # fmt: skip
@@ -138,9 +125,9 @@ def test_one_context_object_is_one_run(emitted: Any) -> None:
 
 def test_joining_a_run_records_neither_start_nor_end(emitted: Any) -> None:
     with run_context(run_id="r9"), step_context("evaluate"):
-        where(1)
+        log_number(1)
     with step_context("report", run_id="r9"):
-        where(2)
+        log_number(2)
     assert kinds(emitted()) == [
         "StepStarted:evaluate", "MetadataLogged:evaluate", "StepFinished:evaluate",
         "StepStarted:report", "MetadataLogged:report", "StepFinished:report",

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from context_tools import log_number, targets
 
 from runlore.producer import (
     get_step_context,
     log_artifact_metadata,
-    log_metadata,
     pipeline,
     run_context,
     step,
@@ -22,24 +22,11 @@ from runlore.producer import (
 )
 from runlore.producer.actor import this_process
 from runlore.schemas import (
-    Event,
     MetadataLogged,
     MissingContextError,
 )
 
 pytestmark = pytest.mark.usefixtures("offline")
-
-
-def where(number: int) -> None:
-    log_metadata({"n": number})
-
-
-def targets(events: list[Event]) -> dict[int, tuple[str, ...]]:
-    return {
-        event.fact.metadata["n"]: tuple(map(str, event.fact.targets))
-        for event in events
-        if isinstance(event.fact, MetadataLogged)
-    }
 
 
 def test_async_steps_run_side_by_side_in_their_own_contexts(emitted: Any) -> None:
@@ -55,7 +42,7 @@ def test_async_steps_run_side_by_side_in_their_own_contexts(emitted: Any) -> Non
     async def gather() -> None:
         await asyncio.gather(*(fetch(number) for number in range(3)))
         async with step_context("last"):
-            where(3)
+            log_number(3)
 
     asyncio.run(gather())
     logged = [event for event in emitted() if isinstance(event.fact, MetadataLogged)]
@@ -70,7 +57,7 @@ def test_an_unrelated_task_does_not_fall_into_another_tasks_run(emitted: Any) ->
 
         async def other() -> None:
             await inside.wait()
-            where(1)
+            log_number(1)
             done.set()
 
         task = asyncio.create_task(other())
@@ -80,7 +67,7 @@ def test_an_unrelated_task_does_not_fall_into_another_tasks_run(emitted: Any) ->
             await done.wait()
         await task
         with pytest.raises(MissingContextError):
-            where(2)
+            log_number(2)
 
     asyncio.run(work())
     assert targets(emitted()) == {1: (str(this_process()),)}
@@ -91,10 +78,10 @@ def test_threads_started_inside_a_step_belong_to_it(emitted: Any) -> None:
     started_before.submit(lambda: None).result()
     with run_context("nightly", run_id="r1"), step_context("train"):
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(where, range(8)))
-        started_before.submit(where, 9).result()
+            list(pool.map(log_number, range(8)))
+        started_before.submit(log_number, 9).result()
         context = contextvars.copy_context()
-        started_before.submit(context.run, where, 10).result()
+        started_before.submit(context.run, log_number, 10).result()
     started_before.shutdown()
     found = targets(emitted())
     assert found.pop(9) == (str(this_process()),)
@@ -108,7 +95,7 @@ def test_runs_in_two_threads_do_not_mix(emitted: Any) -> None:
     def run(number: int) -> None:
         with run_context("nightly", run_id=f"r{number}"), step_context("s"):
             barrier.wait()
-            where(number)
+            log_number(number)
             barrier.wait()
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(2)]

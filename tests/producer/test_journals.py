@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,22 +19,6 @@ from runlore.producer.outboxes.segment_format import MAGIC
 from runlore.producer.outboxes.segments import segment_paths
 from runlore.store.folder import DataDir
 from runlore.wire.archived import StoredRange
-
-UNIT = 64 * 1024
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
-    yield outbox
-    outbox.close()
-
-
-@pytest.fixture
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("segment", "outbox"):
-        monkeypatch.setattr(f"runlore.producer.outboxes.{module}.FIRST_BYTES", UNIT)
-        monkeypatch.setattr(f"runlore.producer.outboxes.{module}.MOST_BYTES", UNIT)
 
 
 def test_what_became_of_events_survives_a_kill_and_a_torn_journal(tmp_path: Path) -> None:

@@ -12,14 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interrupting import Interrupt, Interrupts, every_moment
-from outbox_tools import add, row
+from outbox_tools import UNIT, add, row
 
 from runlore.producer.outboxes import segment
 from runlore.producer.outboxes.look import look_at, rows_of
@@ -27,22 +26,6 @@ from runlore.producer.outboxes.outbox import Outbox, outbox_paths
 from runlore.producer.outboxes.rows import Row
 from runlore.producer.outboxes.segments import segment_paths
 from runlore.schemas import OutboxError
-
-UNIT = 64 * 1024
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    outbox = Outbox.create(tmp_path / "outbox", "producer-1")
-    yield outbox
-    outbox.close()
-
-
-@pytest.fixture
-def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("segment", "outbox"):
-        monkeypatch.setattr(f"runlore.producer.outboxes.{module}.FIRST_BYTES", UNIT)
-        monkeypatch.setattr(f"runlore.producer.outboxes.{module}.MOST_BYTES", UNIT)
 
 
 @given(st.lists(st.tuples(st.text(max_size=30), st.binary(max_size=40_000)), max_size=12), st.integers(0, 12))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from typing import Annotated, Any, NamedTuple, Optional
 
 import pytest
+from context_tools import outputs, targets
 
 from runlore.producer import (
     ArtifactConfig,
@@ -20,21 +21,10 @@ from runlore.schemas import (
     ArtifactVersionConsumed,
     ArtifactVersionProduced,
     EntityRef,
-    Event,
-    MetadataLogged,
     MissingContextError,
 )
 
 pytestmark = pytest.mark.usefixtures("offline")
-
-
-def outputs(events: list[Event]) -> dict[str | None, list[str]]:
-    """The names of each step's outputs."""
-    found: dict[str | None, list[str]] = {}
-    for event in events:
-        if isinstance(event.fact, ArtifactVersionProduced):
-            found.setdefault(event.step, []).append(event.fact.artifact.name)
-    return found
 
 
 class Split(NamedTuple):
@@ -110,14 +100,6 @@ def test_an_annotation_is_read_with_what_is_defined_around_the_function(emitted:
     with run_context("nightly"):
         assert make()(True) == [2]
     assert outputs(emitted()) == {"early": ["local"], "early_2": ["local"]}
-
-
-def targets(events: list[Event]) -> dict[int, tuple[str, ...]]:
-    return {
-        event.fact.metadata["n"]: tuple(map(str, event.fact.targets))
-        for event in events
-        if isinstance(event.fact, MetadataLogged)
-    }
 
 
 def test_outputs_come_from_the_return_annotation(emitted: Any) -> None:

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
+from context_tools import log_number, logged_in_steps, outputs
 
 from runlore.producer import (
-    log_metadata,
     pipeline,
     run_context,
     step,
@@ -22,9 +22,7 @@ from runlore.producer import (
 )
 from runlore.schemas import (
     ArtifactVersionConsumed,
-    ArtifactVersionProduced,
     Event,
-    MetadataLogged,
     StepStarted,
 )
 
@@ -34,23 +32,6 @@ pytestmark = pytest.mark.usefixtures("offline")
 def started(events: list[Event]) -> list[tuple[str | None, dict[str, Any]]]:
     """Name and parameters of each step."""
     return [(event.step, event.fact.parameters) for event in events if isinstance(event.fact, StepStarted)]
-
-
-def outputs(events: list[Event]) -> dict[str | None, list[str]]:
-    """The names of each step's outputs."""
-    found: dict[str | None, list[str]] = {}
-    for event in events:
-        if isinstance(event.fact, ArtifactVersionProduced):
-            found.setdefault(event.step, []).append(event.fact.artifact.name)
-    return found
-
-
-def logged(events: list[Event]) -> list[tuple[str | None, Any]]:
-    return [(e.step, e.fact.metadata["n"]) for e in events if isinstance(e.fact, MetadataLogged)]
-
-
-def where(number: int) -> None:
-    log_metadata({"n": number})
 
 
 def rows_of(count: int, *, factor: int = 1) -> Annotated[list[int], "rows"]:
@@ -167,20 +148,20 @@ def test_what_cannot_be_a_step_is_refused_when_it_is_decorated() -> None:
 def test_a_steps_own_name_and_the_second_call_of_another_do_not_meet(emitted: Any) -> None:
     @step
     def train(n: int) -> None:
-        where(n)
+        log_number(n)
 
     @step
     def train_2(n: int) -> None:
-        where(n)
+        log_number(n)
 
     with run_context("first"):
         train(0), train(1), train_2(2), train(3), train_2(4)
     with run_context("second"):
         train_2(0), train(1), train(2)
         with step_context("fit"):
-            where(3)
+            log_number(3)
         step(name="fit")(train)(4)
-    names = logged(emitted())
+    names = logged_in_steps(emitted())
     assert len(set(names[:5])) == len({name for name, _ in names[:5]}) == 5
     assert names[5:8] == [("train_2", 0), ("train", 1), ("train_3", 2)]
     assert [name for name, _ in started(emitted())[-3:]] == ["fit", "fit_2", "train_4"]

@@ -178,7 +178,7 @@ def _require_tls(connection: Connection) -> None:
     if not server_info(connection).get("tls_required"):
         raise AccessDeniedError(
             "the NATS server does not require TLS, which RUNLORE_URL or RUNLORE_TLS_CA asks for: nothing was sent. It "
-            "may be another server; if it is the right one, configure `tls` in it, or use nats:// without these settings"
+            "may be another server; if it is the right one, configure `tls` there, or use nats:// without them"
         )
 
 
