@@ -211,3 +211,11 @@ def test_doctor_on_an_empty_folder_ends_with_a_failure_and_no_traceback(tmp_path
     done = run_cli("doctor", "--data-dir", str(tmp_path / "new"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
+
+
+def test_who_cannot_sign_in_is_told_the_setting_and_nothing_beside_the_point(tmp_path: Path) -> None:
+    settings = read_settings(url="nats://127.0.0.1:1", credentials=str(tmp_path / "none"))
+    finding = found(check_server(settings))["server"]
+    assert finding.outcome == "fail"
+    assert "RUNLORE_CREDENTIALS" in finding.detail
+    assert finding.advice == ""
