@@ -169,7 +169,8 @@ async def connect(
 
 
 def _wants_tls(options: dict[str, Any]) -> bool:
-    schemes = {urlsplit(url).scheme for url in options["servers"]}
+    servers: list[str] = options["servers"]
+    schemes = {urlsplit(url).scheme for url in servers}
     return ("tls" in options or "tls" in schemes) and not schemes & {"ws", "wss"}
 
 
