@@ -175,6 +175,7 @@ def test_a_wait_in_vain_says_so_and_keeps_the_event(tmp_path: Path) -> None:
     assert [one["waiting"] for one in json.loads(run_cli("outbox", "status", "--json", *folder).stdout)] == [1]
 
 
+@pytest.mark.slow
 def test_the_shell_example_logs_a_file(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     sales = tmp_path / "sales.csv"

@@ -43,6 +43,7 @@ def test_every_page_is_quiet_accessible_and_fits(
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_pages_read_without_javascript(browser: Browser, demo_server: Server) -> None:
     watched = Watched(browser, demo_server, java_script_enabled=False)
     for path in WALK:

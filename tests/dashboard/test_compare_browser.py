@@ -144,6 +144,7 @@ def test_names_on_charts_are_text_and_no_markup(browser: Browser, tmp_path: Path
         server.stop()
 
 
+@pytest.mark.slow
 def test_a_categorical_key_gives_the_colours_and_a_legend_says_which(browser: Browser, demo_server: Server) -> None:
     watched = Watched(browser, demo_server)
     page = watched.open(THREE)
@@ -157,6 +158,7 @@ def test_a_categorical_key_gives_the_colours_and_a_legend_says_which(browser: Br
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_few_axes_use_the_width_and_sizes_are_readable(browser: Browser, demo_server: Server) -> None:
     watched = Watched(browser, demo_server)
     page = watched.open(THREE)

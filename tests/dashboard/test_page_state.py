@@ -178,6 +178,7 @@ def shows(page: Page, expected: dict[str, Any]) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_back_and_forward_restore_each_page(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/list?kind=model")
