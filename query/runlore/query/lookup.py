@@ -146,15 +146,15 @@ def _runs_named(scope: Scope, name: str) -> list[EntityRow]:
     seen, more = scope.moment.row_condition("n")
     path = "(SELECT path_id FROM paths WHERE scope = 'field' AND key = 'name')"
     # The index on values holds short ones; who has a longer name is looked for among the runs.
+    source, sought = "entities", tuple[str, ...]()
     if len(name) <= INDEXED:
         rows = value_index.of_history(path, f"h.value = ? AND {SHORT}")
         source = f"(SELECT DISTINCT h.entity_id FROM {rows}) d CROSS JOIN entities ON entities.entity_id = d.entity_id"
-    else:
-        source = "(SELECT ?) CROSS JOIN entities"
+        sought = (name,)
     last = stretches.newest("n.value", "entities.entity_id", path, seen, "n")
     return scope.reader.rows(
         f"SELECT {COLUMNS} FROM {source} WHERE project = ? AND kind = 'run' AND {known} AND {last} = ? LIMIT 6",
-        (name, scope.project, *values, *more, name),
+        (*sought, scope.project, *values, *more, name),
     )
 
 
