@@ -11,6 +11,7 @@ import click
 from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings, read_settings
+from runlore.store.ownership import require_shared_folder
 
 MAX_NUMBER = 2**62
 """For counts and positions on the command line: what SQLite can hold, and reckon with."""
@@ -73,8 +74,9 @@ def require_new(path: Path, force: bool) -> None:
 
 
 def settings_for(data_dir: Path | None = None, project: str | None = None, **overrides: Any) -> Settings:
-    """The settings of a command: its options, else the environment. Raises SettingsError."""
+    """The settings of a command: its options, else the environment. Raises SettingsError, FolderError."""
     settings = read_settings(data_dir=data_dir, project=project, **overrides)
+    require_shared_folder(settings.data_dir)
     if settings.data_dir.is_file():
         raise SettingsError(f"{settings.data_dir} is a file: this command needs a data folder")
     return settings

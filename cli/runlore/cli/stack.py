@@ -17,11 +17,11 @@ from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.producer import OutboxKeeper
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
-from runlore.schemas.settings import SETTINGS, Settings
-from runlore.store.access import make_folder
+from runlore.schemas.settings import SETTINGS, TRUST_FOLDER, Settings, trusts_any_folder
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import read_struct
+from runlore.store.private_folder import prepare_folder
 from runlore.store.records import DashboardStatus, ProjectorStatus
 from runlore.wire.connect import connect, server_options
 from runlore.wire.sign_in import addresses
@@ -70,7 +70,7 @@ class EmbeddedStack:
         self._noted = ""
 
     def __enter__(self) -> EmbeddedStack:
-        make_folder(self._data.root)
+        prepare_folder(self.settings)
         self._lock.acquire()
         try:
             self._start()
@@ -266,7 +266,8 @@ def public_address(settings: Settings) -> str:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The RUNLORE_* variables from which a child reads the same settings."""
     values = {setting.variable: getattr(settings, name) for name, setting in SETTINGS.items()}
-    return {
+    trusted = {TRUST_FOLDER.variable: "on"} if trusts_any_folder() else {}
+    return trusted | {
         variable: " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
         for variable, value in values.items()
         if value is not None

@@ -19,6 +19,7 @@ from runlore.schemas.hosts import has_port
 from runlore.schemas.settings import Settings
 from runlore.store.access import check_readable
 from runlore.store.folder import DataDir
+from runlore.store.ownership import require_shared_folder
 from runlore.store.private_files import write_struct
 from runlore.store.records import DashboardStatus
 
@@ -35,6 +36,7 @@ def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
     """
     host, token = settings.dashboard_host, settings.dashboard_token
     check_binding(host, token)
+    require_shared_folder(settings.data_dir)
     check_readable(DataDir(settings.data_dir).projection)
     listening = _listen(host, settings.dashboard_port)
     port = listening.getsockname()[1]

@@ -126,8 +126,32 @@ def _switch(text: str) -> bool:
     return _SWITCH[text.lower()]
 
 
+TRUST_FOLDER = Setting(
+    "RUNLORE_TRUST_FOLDER",
+    "off",
+    _switch,
+    "on or off: use a data folder, and files in it, that other users own or may write; read from the environment alone",
+)
+"""Not among the others: whoever opens a file asks for it, and code does not switch it on for its users."""
+
+
+def trusts_any_folder() -> bool:
+    """Return whether RUNLORE_TRUST_FOLDER is on. Raises SettingsError."""
+    text = os.environ.get(TRUST_FOLDER.variable, "").strip() or TRUST_FOLDER.default
+    try:
+        return bool(TRUST_FOLDER.cast(text))
+    except ValueError as error:
+        raise SettingsError(f"{TRUST_FOLDER.variable}={text!r}: {error}") from error
+
+
 SETTINGS: dict[str, Setting] = {
     "data_dir": Setting("RUNLORE_DATA_DIR", ".runlore", user_path, "folder for outboxes, log, views and server"),
+    "share_with_group": Setting(
+        "RUNLORE_SHARE_WITH_GROUP",
+        "",
+        _optional,
+        "group whose members may read the log and the views, too",
+    ),
     "url": Setting("RUNLORE_URL", "", _urls, "NATS server(s), comma-separated; unset: the one `runlore up` started"),
     "credentials": Setting("RUNLORE_CREDENTIALS", "", _file, "NATS credentials file for RUNLORE_URL"),
     "nkey": Setting("RUNLORE_NKEY", "", _file, "file with the seed of a NATS nkey, in place of credentials"),
@@ -218,6 +242,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one process; `SETTINGS` describes each."""
 
     data_dir: Path
+    share_with_group: str | None
     url: str | None
     credentials: str | None
     nkey: str | None

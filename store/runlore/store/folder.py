@@ -31,6 +31,12 @@ from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.access import using
 
 _VIEW_NAME = re.compile(r"view-[0-9]{1,18}\.db")
+_PARTS = frozenset(
+    ("server.json", "up.lock", "checkpoint.key", "dashboard.json", "dashboard.token", "page-tokens.json", "nats",
+     "outbox", "reserve", "open", "projection", "restore", "projector.log")
+)  # fmt: skip
+_PREFIXES = (*(f".{name}." for name in _PARTS), "stream.before-restore-")
+"""Of files that are being written, and of backups."""
 _NAME_BYTES = 100
 """CURRENT is read no further: a name is far shorter, and whatever else lies there is quoted in an error."""
 
@@ -95,6 +101,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def verified(self) -> Path:
         return self.projection / "verified.json"
+
+    def is_part(self, name: str) -> bool:
+        """Return whether a name in the folder is one of ours."""
+        return name in _PARTS or name.startswith(_PREFIXES)
 
     def view(self, generation: int) -> Path:
         return self.projection / f"view-{generation:06d}.db"
