@@ -16,6 +16,7 @@ from privileges import STRANGER, as_stranger, commons, give_away
 
 import runlore.producer as producer
 from runlore.cli.app import app
+from runlore.cli.privacy_checks import check_privacy
 from runlore.cli.stack import EmbeddedStack, settings_environment
 from runlore.projector import rebuild_view
 from runlore.query import Client
@@ -35,7 +36,6 @@ from tests.query.views import client_of
 
 __all__ = ["commons"]
 
-SHARED_GROUP = 54321
 NOTE = NoteAdded((EntityRef("model", "m"),), "seen")
 PLANTED = Endpoint(url="nats://127.0.0.1:9", user="eve", password="eve", pid=1)
 
@@ -235,7 +235,7 @@ def test_another_user_reads_nothing_by_default(commons: Path) -> None:
             Client(folder).get("model:m@1")
 
 
-def named_group(number: int) -> str:
+def named_group() -> str:
     """A name for `grp.getgrnam`; the machine's own groups are left alone."""
     import grp
 
@@ -250,7 +250,7 @@ def test_the_members_of_a_group_read_what_is_shared_with_it_and_no_secret(common
 
     if os.geteuid() != 0:
         pytest.skip("only root becomes another user")
-    folder, group = commons / "data", named_group(SHARED_GROUP)
+    folder, group = commons / "data", named_group()
     data, number = DataDir(folder), grp.getgrnam(group).gr_gid
     client_of(folder, lambda log: log.log("model:m@1", {"a": 1}), archived=True).close()
     write_struct(data.endpoint, PLANTED)
@@ -285,3 +285,49 @@ def test_the_members_of_a_group_read_what_is_shared_with_it_and_no_secret(common
 def test_a_group_that_is_none_is_a_wrong_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="RUNLORE_SHARE_WITH_GROUP=no-such-group"):
         prepare_folder(read_settings(data_dir=tmp_path / "data", share_with_group="no-such-group"))
+
+
+def doctor(folder: Path) -> dict[str, tuple[str, str, str]]:
+    """Outcome, detail and advice of what doctor says of other users."""
+    found = check_privacy(DataDir(folder))
+    return {finding.check: (finding.outcome, finding.detail, finding.advice) for finding in found}
+
+
+def test_doctor_says_what_others_can_read_and_what_to_do(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    log_one(folder)
+    assert doctor(folder) == {"privacy": ("ok", "other users can neither read nor write anything", "")}
+    write_struct(DataDir(folder).endpoint, PLANTED)
+    DataDir(folder).endpoint.chmod(0o644)
+    assert set(doctor(folder)) == {"privacy"}  # nobody gets there
+    folder.chmod(0o755)
+    found = doctor(folder)
+    assert found["secret"][:2] == ("fail", f"other users can read {folder / 'server.json'}")
+    outcome, detail, advice = found["privacy"]
+    assert (outcome, str(folder) in detail) == ("warn", True)
+    assert f"chmod -R go-rwx {folder}, or start `runlore up`" in advice
+
+
+def test_doctor_says_what_others_can_write(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    log_one(folder)
+    folder.chmod(0o777)
+    outcome, detail, advice = doctor(folder)["privacy"]
+    assert (outcome, detail) == ("fail", f"other users can write {folder}")
+    assert "chmod -R go-w" in advice
+    done = CliRunner().invoke(app, ["doctor", "--data-dir", str(folder)])
+    assert "can be written by other users (mode 777)" in done.stdout
+
+
+def test_doctor_of_a_shared_folder_says_with_whom_and_still_sees_what_is_not_meant(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root knows a group that it can give the folder to")
+    folder, group = tmp_path / "data", named_group()
+    prepare_folder(read_settings(data_dir=folder, share_with_group=group))
+    assert doctor(folder) == {
+        "privacy": ("ok", f"members of group {group} can read the log and the views", "")
+    }  # fmt: skip
+    write_struct(DataDir(folder).endpoint, PLANTED)
+    DataDir(folder).endpoint.chmod(0o640)
+    os.chown(DataDir(folder).endpoint, -1, folder.stat().st_gid)
+    assert set(doctor(folder)) == {"secret", "privacy"}

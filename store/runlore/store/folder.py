@@ -63,6 +63,19 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.root / "dashboard.json"
 
     @property
+    def secrets(self) -> tuple[Path, ...]:
+        """Passwords, keys and tokens: never shared."""
+        return self.endpoint, self.checkpoint_key, self.dashboard_token, self.page_tokens
+
+    @property
+    def dashboard_token(self) -> Path:
+        return self.root / "dashboard.token"
+
+    @property
+    def page_tokens(self) -> Path:
+        return self.root / "page-tokens.json"
+
+    @property
     def nats(self) -> Path:
         return self.root / "nats"
 

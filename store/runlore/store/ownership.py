@@ -149,9 +149,18 @@ def in_group(group: int) -> bool:
 
 def others_may_write(status: os.stat_result) -> bool:
     """Return whether a user other than the owner and root may write. A group of the owner alone is no other user."""
-    if status.st_mode & stat.S_IWOTH:
+    return _others(status, stat.S_IWOTH, stat.S_IWGRP)
+
+
+def others_may_read(status: os.stat_result) -> bool:
+    """The same about reading."""
+    return _others(status, stat.S_IROTH, stat.S_IRGRP)
+
+
+def _others(status: os.stat_result, by_all: int, by_group: int) -> bool:
+    if status.st_mode & by_all:
         return True
-    return bool(status.st_mode & stat.S_IWGRP) and status.st_gid != 0 and not _has_only(status.st_gid, status.st_uid)
+    return bool(status.st_mode & by_group) and status.st_gid != 0 and not _has_only(status.st_gid, status.st_uid)
 
 
 def _require_own_file(path: Path, status: os.stat_result) -> None:
