@@ -27,7 +27,7 @@ from runlore.store.lock import FolderLock
 from runlore.store.ownership import make_private_file, open_private
 from runlore.store.private_files import write_struct
 from runlore.store.private_folder import prepare_folder
-from runlore.store.records import Endpoint
+from runlore.store.records import DashboardStatus, Endpoint
 from runlore.store.sqlite import sqlite
 from runlore.wire.connect import server_options
 from runlore.wire.destinations import server_key
@@ -331,3 +331,13 @@ def test_doctor_of_a_shared_folder_says_with_whom_and_still_sees_what_is_not_mea
     DataDir(folder).endpoint.chmod(0o640)
     os.chown(DataDir(folder).endpoint, -1, folder.stat().st_gid)
     assert set(doctor(folder)) == {"secret", "privacy"}
+
+
+def test_doctor_warns_of_a_page_that_every_user_of_the_machine_sees(tmp_path: Path) -> None:
+    data = DataDir(tmp_path / "data")
+    log_one(data.root)
+    write_struct(data.dashboard, DashboardStatus(os.getpid(), "http://127.0.0.1:1", open=True))
+    outcome, detail, advice = doctor(data.root)["page"]
+    assert (outcome, "http://127.0.0.1:1" in detail, "--no-token" in advice) == ("warn", True, True)
+    write_struct(data.dashboard, DashboardStatus(os.getpid(), "http://127.0.0.1:1"))
+    assert "page" not in doctor(data.root)

@@ -23,6 +23,9 @@ data_dir_option = click.option(
     help="Data folder (or, to read, one view file); else RUNLORE_DATA_DIR, else ./.runlore.",
 )
 project_option = click.option("--project", help="Project; else RUNLORE_PROJECT, else 'default'.")
+no_token_option = click.option(
+    "--no-token", is_flag=True, help="Let every user of this machine see the page; else RUNLORE_DASHBOARD_NO_TOKEN."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 

@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 from runlore.cli.finding import Finding
 from runlore.store.folder import DataDir
+from runlore.store.lock import is_running
 from runlore.store.ownership import others_may_read, others_may_write
+from runlore.store.private_files import read_struct
 from runlore.store.private_folder import is_shared
+from runlore.store.records import DashboardStatus
 
 LISTED = 3
 _PRIVATE_AGAIN = "or start `runlore up`, which makes them private"
@@ -39,9 +42,17 @@ def check_privacy(data: DataDir) -> Iterator[Finding]:
     if read:
         advice = f"chmod -R go-rwx {_common(data, read)}, {_PRIVATE_AGAIN}"
         yield Finding("privacy", "warn", f"other users can read {_listed(read)}", advice)
+    yield from _open_page(data)
     if not read and not written:
         group = f"members of {_group(data.projection)} can read the log and the views" if shared else ""
         yield Finding("privacy", "ok", group or "other users can neither read nor write anything")
+
+
+def _open_page(data: DataDir) -> Iterator[Finding]:
+    status = read_struct(data.dashboard, DashboardStatus)
+    if status is not None and status.open and status.http and is_running(status.pid):
+        detail = f"every user of this machine sees the page at {status.http}: it asks for no token"
+        yield Finding("page", "warn", detail, "start it without --no-token (RUNLORE_DASHBOARD_NO_TOKEN)")
 
 
 def _is_exposed(found: _Found, data: DataDir, shared: bool) -> bool:

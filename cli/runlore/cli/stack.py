@@ -20,6 +20,7 @@ from runlore.schemas.errors import RunloreError, ServerUnavailableError, Setting
 from runlore.schemas.settings import SETTINGS, TRUST_FOLDER, Settings, trusts_any_folder
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
+from runlore.store.page_tokens import page_link
 from runlore.store.private_files import read_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import DashboardStatus, ProjectorStatus
@@ -135,7 +136,7 @@ class EmbeddedStack:
         return status.http or None if status is not None and ours else None
 
     def wait_page(self, stop: Callable[[float], bool]) -> str | None:
-        """The address of the page, waited for a little; None without one, or when it does not start.
+        """A link that opens the page, waited for a little; None without one, or when it does not start.
 
         Raises SettingsError when its address cannot be had.
         """
@@ -144,7 +145,7 @@ class EmbeddedStack:
             if self._dashboard.exit_code() is not None or stop(_POLL_SECONDS):
                 break
         self._require_page_settings()
-        return self.page
+        return None if self.page is None else page_link(self.page, self.settings)
 
     def wait_ready(self, stop: Callable[[float], bool], seconds: float | None = READY_SECONDS) -> bool:
         """Wait until the projector says it is ready; False when `stop(seconds)` said to stop first.

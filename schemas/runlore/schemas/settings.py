@@ -225,11 +225,17 @@ SETTINGS: dict[str, Setting] = {
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
     "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "lag in events above which /readyz fails"),
-    "dashboard_host": Setting(
-        "RUNLORE_DASHBOARD_HOST", "127.0.0.1", str, "address of the page; any but loopback needs a token"
-    ),
+    "dashboard_host": Setting("RUNLORE_DASHBOARD_HOST", "127.0.0.1", str, "address of the page"),
     "dashboard_port": Setting("RUNLORE_DASHBOARD_PORT", "0", _count, "its port; 0: any free one"),
-    "dashboard_token": Setting("RUNLORE_DASHBOARD_TOKEN", "", _optional, "token that visitors of the page need"),
+    "dashboard_token": Setting(
+        "RUNLORE_DASHBOARD_TOKEN",
+        "",
+        _optional,
+        "token that opens the page; unset: the data folder's own",
+    ),
+    "dashboard_no_token": Setting(
+        "RUNLORE_DASHBOARD_NO_TOKEN", "off", _switch, "on or off: the page asks for no token; on loopback only"
+    ),
     "dashboard_hosts": Setting(
         "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "additional host names of the page, for example a proxy's"
     ),
@@ -273,6 +279,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_host: str
     dashboard_port: int
     dashboard_token: str | None
+    dashboard_no_token: bool
     dashboard_hosts: tuple[str, ...]
     replicas: int
     nats_server: str | None

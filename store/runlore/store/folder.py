@@ -4,6 +4,8 @@
 <data>/up.lock                     held by `runlore up`
 <data>/checkpoint.key              signs the log's checkpoints (mode 0600)
 <data>/dashboard.json              address of the page that `runlore up` runs
+<data>/dashboard.token             opens the page (mode 0600); page-tokens.json: hashes of tokens for projects
+<data>/page-sessions.json          sessions of the page that were ended before their time
 <data>/nats/                       the embedded server's files
 <data>/outbox/<producer>.outbox/   events not yet on the stream, one folder a producer (docs/outbox.md); beside it .lock
 <data>/outbox/damaged/             outboxes that were damaged, as they were found
@@ -32,9 +34,12 @@ from runlore.store.access import using
 
 _VIEW_NAME = re.compile(r"view-[0-9]{1,18}\.db")
 _PARTS = frozenset(
-    ("server.json", "up.lock", "checkpoint.key", "dashboard.json", "dashboard.token", "page-tokens.json", "nats",
-     "outbox", "reserve", "open", "projection", "restore", "projector.log")
-)  # fmt: skip
+    (
+        *("server.json", "up.lock", "checkpoint.key", "nats", "outbox", "reserve", "open", "projection", "restore"),
+        *("dashboard.json", "dashboard.token", "page-tokens.json", "page-tokens.lock", "page-sessions.json"),
+        "projector.log",
+    )
+)
 _PREFIXES = (*(f".{name}." for name in _PARTS), "stream.before-restore-")
 """Of files that are being written, and of backups."""
 _NAME_BYTES = 100
@@ -74,6 +79,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def page_tokens(self) -> Path:
         return self.root / "page-tokens.json"
+
+    @property
+    def page_sessions(self) -> Path:
+        return self.root / "page-sessions.json"
 
     @property
     def nats(self) -> Path:

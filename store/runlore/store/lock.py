@@ -17,6 +17,17 @@ from runlore.store.ownership import open_private, require_own_folder
 _PAUSE = 0.05
 
 
+def is_running(pid: int) -> bool:
+    """Return whether this machine has a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
 class FolderLock:
     """An advisory lock on a file that names its holder; released when the process ends.
 

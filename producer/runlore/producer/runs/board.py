@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 from runlore.producer.actor import this_process
 from runlore.store.access import make_folder
 from runlore.store.folder import DataDir
+from runlore.store.lock import is_running
 from runlore.store.ownership import private_opener
 from runlore.store.private_folder import claim_folder
 
@@ -108,15 +109,5 @@ def _remove_left(folder: Path) -> None:
     host = this_process().name.partition("/")[0]
     for path in folder.iterdir():
         parts = unquote(path.name).split("/")
-        if len(parts) == 3 and parts[0] == host and parts[1].isdecimal() and not _is_alive(int(parts[1])):
+        if len(parts) == 3 and parts[0] == host and parts[1].isdecimal() and not is_running(int(parts[1])):
             path.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
