@@ -25,6 +25,7 @@ from runlore.schemas.errors import FolderError, ServerUnavailableError, Settings
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
 from runlore.store.ownership import make_private_file, open_private
+from runlore.store.page_tokens import folder_token
 from runlore.store.private_files import write_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import DashboardStatus, Endpoint
@@ -273,6 +274,7 @@ def test_the_members_of_a_group_read_what_is_shared_with_it_and_no_secret(common
             assert not os.access(secret, os.R_OK, effective_ids=True)
         with pytest.raises(OutboxError, match="belongs to"):
             log_one(folder)
+        assert folder_token(data) != folder_token(data)  # for their own page: each process makes one
     with as_stranger(), pytest.raises(FolderError, match=r"belongs to user 12346 .*RUNLORE_SHARE_WITH_GROUP"):
         Client(folder).get("model:m@1")
     writer.close()
