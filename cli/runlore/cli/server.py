@@ -12,10 +12,10 @@ from pathlib import Path
 
 from runlore.cli.nats_process import NatsProcess, quoted
 from runlore.schemas.errors import ServerUnavailableError, SettingsError
-from runlore.store.access import make_folder
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
-from runlore.store.private_files import read_struct, write_struct
+from runlore.store.private_files import read_trusted, write_struct
+from runlore.store.private_folder import claim_folder
 from runlore.store.records import Endpoint
 
 MIN_VERSION = (2, 14)
@@ -54,7 +54,7 @@ class EmbeddedServer:
         Raises FolderBusyError when another server holds the store, ServerUnavailableError when it
         does not start.
         """
-        make_folder(self._data.root)
+        claim_folder(self._data)
         self._lock.acquire(FOLLOW_SECONDS, _TWO_SERVERS)
         try:
             return self._start_locked()
@@ -63,7 +63,7 @@ class EmbeddedServer:
             raise
 
     def _start_locked(self) -> Endpoint:
-        before = read_struct(self._data.endpoint, Endpoint)
+        before = read_trusted(self._data.endpoint, Endpoint)
         # A password that starts with a digit would be read as a number by the server's configuration.
         password = before.password if before else f"rl{secrets.token_hex(16)}"
         port = int(before.url.rpartition(":")[2]) if before else -1

@@ -12,7 +12,6 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,10 +19,10 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.schemas.errors import AccessDeniedError, FolderError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.store.access import using
 from runlore.store.folder import DataDir
-from runlore.store.private_files import read_struct
+from runlore.store.private_files import read_trusted
 from runlore.store.records import Endpoint
+from runlore.wire.destinations import known_endpoint
 from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, unavailable
 from runlore.wire.private import before_signing_in, server_info
 from runlore.wire.sign_in import sign_in_options
@@ -82,28 +81,20 @@ def server_options(settings: Settings) -> dict[str, Any]:
     """
     if settings.url:
         options = sign_in_options(settings)
-        endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+        endpoint = known_endpoint(settings)
         named = options.keys() & {"user_credentials", "nkeys_seed_str", "user", "token"}
         if endpoint is not None and not named and list(map(_address, options["servers"])) == [_address(endpoint.url)]:
             options |= {"user": endpoint.user, "password": endpoint.password}
         return options
-    data = DataDir(settings.data_dir)
-    endpoint = read_struct(data.endpoint, Endpoint)
+    try:
+        endpoint = read_trusted(DataDir(settings.data_dir).endpoint, Endpoint)
+    except FolderError as error:
+        raise ServerUnavailableError(f"no server: {error}") from error
     if endpoint is None:
-        try:
-            _look_at(data.endpoint)
-        except FolderError as error:
-            raise ServerUnavailableError(f"no server: {error}") from error
         raise ServerUnavailableError(
             f"no server: RUNLORE_URL is not set and no `runlore up` serves {settings.data_dir}"
         )
     return {"servers": [endpoint.url], "user": endpoint.user, "password": endpoint.password}
-
-
-def _look_at(path: Path) -> None:
-    """Raises FolderError for a file that is there, and another user's."""
-    with using(path), contextlib.suppress(FileNotFoundError):
-        path.open().close()
 
 
 def _address(url: str) -> str:

@@ -14,6 +14,7 @@ from runlore.projector.views.search_index import sync_search
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
+from runlore.store.private_folder import make_shared_folder
 from runlore.store.view_migrations import create_indexes, drop_indexes, view_migrations
 from runlore.store.view_tables import HELPERS, INDEXES, TABLES
 
@@ -33,7 +34,7 @@ class View(ProjectionFile):
     @classmethod
     def create(cls, path: Path, epoch: str, bulk: bool = False) -> View:
         """Make an empty view. The file must not exist. `bulk`: to be filled at once, then `end_bulk`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_shared_folder(path.parent)
         if path.exists():
             raise CorruptLogError(f"{path} exists already; a view is never made over another")
         db = open_writer(path, bulk)
