@@ -33,7 +33,7 @@ from runlore.schemas.limits import MAX_PATHS, MAX_STEP_BYTES
 from runlore.schemas.names import check_label, check_name, check_text, exact_text
 from runlore.schemas.paths import PathParts, check_path
 from runlore.schemas.references import EntityRef, check_stage, checked
-from runlore.schemas.shape import check_counts, check_shape
+from runlore.schemas.shape import check_copied, check_counts, check_shape
 
 _REMEMBERED = 65_536
 _STATUSES: tuple[str, ...] = get_args(RunStatus)
@@ -83,10 +83,12 @@ def check_size(fact: AnyFact) -> None:
         check_shape(len(fact.targets), fact.metadata)
     elif isinstance(fact, MetadataRetracted):
         check_counts(len(fact.targets), len(fact.paths), "paths")
+        check_copied(len(fact.targets) * len(fact.paths), len(fact.reason))
     elif isinstance(fact, (RunStarted, StepStarted)):
         check_shape(1, fact.parameters)
     elif isinstance(fact, NoteAdded):
         check_counts(len(fact.targets), 1, "notes")
+        check_copied(len(fact.targets), len(fact.text))
 
 
 def exact_fact(fact: AnyFact) -> AnyFact:
