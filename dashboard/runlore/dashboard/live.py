@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from runlore.query import Client
 from runlore.query.activity import Touched, touched
 from runlore.schemas.errors import RunloreError
+from runlore.schemas.visible import visible_json
 from runlore.store.sqlite import sqlite
 
 POLL_SECONDS = 0.4
@@ -137,4 +138,5 @@ async def _end(queue: _Queue, ending: anyio.Event) -> None:
 
 
 def _message(news: News) -> ServerSentEvent:
-    return ServerSentEvent(msgspec.json.encode(news._asdict()).decode(), event="news", id=str(news.position))
+    data = visible_json(msgspec.json.encode(news._asdict())).decode()
+    return ServerSentEvent(data, event="news", id=str(news.position))

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from runlore.dashboard.texts import FOLDED, visible
+from runlore.dashboard.texts import FOLDED
 from runlore.query.plain import plain
 from runlore.schemas.errors import RunloreError
 from runlore.schemas.values import decode_value
+from runlore.schemas.visible import visible
 
 
 def json_text(value: Any, limit: int = FOLDED) -> str:
