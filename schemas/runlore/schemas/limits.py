@@ -41,6 +41,9 @@ MAX_EVENT_BYTES = 16_000_000
 MAX_COPIED_CHARACTERS = 250_000_000
 """Characters of texts and bytes that the view stores for one event: each of its entities gets a copy."""
 
+MAX_NUMBER = 2**53
+"""A producer's number of an event, and a process ID."""
+
 MAX_SET = 50_000
 """Elements of one set. Python's sets are slow for elements that are chosen to be so."""
 

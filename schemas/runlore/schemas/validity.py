@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from runlore.schemas.errors import ArgumentError, EventLimitError
 from runlore.schemas.events import (
+    Actor,
     AnyFact,
     ArtifactVersionConsumed,
     ArtifactVersionProduced,
@@ -29,7 +30,7 @@ from runlore.schemas.events import (
     StepFinished,
     StepStarted,
 )
-from runlore.schemas.limits import MAX_PATHS, MAX_STEP_BYTES
+from runlore.schemas.limits import MAX_NUMBER, MAX_PATHS, MAX_STEP_BYTES
 from runlore.schemas.names import check_label, check_name, check_text, exact_text
 from runlore.schemas.paths import PathParts, check_path
 from runlore.schemas.references import EntityRef, check_stage, checked
@@ -40,6 +41,7 @@ _STATUSES: tuple[str, ...] = get_args(RunStatus)
 
 _known_ref = lru_cache(maxsize=_REMEMBERED)(checked)
 _known_names: set[str] = set()
+_known_actors: set[Actor] = set()
 
 
 def check_event(event: Event) -> None:
@@ -64,6 +66,10 @@ def _check_envelope(event: Event) -> None:
         _learn("project", event.project)
     if event.producer_id not in known:
         _learn("producer", event.producer_id)
+    if event.actor not in _known_actors:
+        _learn_actor(event.actor)
+    if not 0 < event.producer_seq <= MAX_NUMBER:
+        raise ArgumentError(f"producer_seq must be from 1 to {MAX_NUMBER:,}, not {event.producer_seq:,}")
     if event.run is not None and event.run not in known:
         _learn("run", event.run)
     if event.step is not None and event.step not in known:
@@ -75,6 +81,16 @@ def _learn(what: str, name: str) -> None:
     if len(_known_names) >= _REMEMBERED:
         _known_names.clear()
     _known_names.add(name)
+
+
+def _learn_actor(actor: Actor) -> None:
+    for what, text in (("user", actor.user), ("host", actor.host), ("library", actor.library)):
+        check_label(what, text)
+    if not 0 <= actor.pid <= MAX_NUMBER:
+        raise ArgumentError(f"pid must be from 0 to {MAX_NUMBER:,}, not {actor.pid:,}")
+    if len(_known_actors) >= _REMEMBERED:
+        _known_actors.clear()
+    _known_actors.add(actor)
 
 
 def check_size(fact: AnyFact) -> None:
