@@ -12,6 +12,7 @@ import msgspec
 
 from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.hosts import parse_hosts
+from runlore.schemas.limits import MAX_EVENT_BYTES
 from runlore.schemas.names import check_name
 
 Mode = Literal["online", "offline", "disabled"]
@@ -72,6 +73,13 @@ def _count(text: str) -> int:
     if count < 0:
         raise ValueError("use a whole number, 0 or more")
     return count
+
+
+def _event_bytes(text: str) -> int:
+    size = _count(text)
+    if size > MAX_EVENT_BYTES:
+        raise ValueError(f"use at most {MAX_EVENT_BYTES}: no projector folds a larger event")
+    return size
 
 
 def _subject_prefix(text: str) -> str:
@@ -208,7 +216,7 @@ SETTINGS: dict[str, Setting] = {
         _switch,
         "on or off: each call waits until the disk has its event, which then survives a power cut",
     ),
-    "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
+    "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _event_bytes, "size limit of one event"),
     "record": Setting(
         "RUNLORE_RECORD",
         "numbers",
