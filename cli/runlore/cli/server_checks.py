@@ -15,7 +15,7 @@ from runlore.cli.finding import Finding
 from runlore.cli.stack import public_address
 from runlore.projector.archiving.holes import WHAT_TO_DO, find_holes
 from runlore.projector.surroundings import RESTART, write_error
-from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError
+from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerTooOldError
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 from runlore.store.folder import DataDir
@@ -42,8 +42,8 @@ def check_server(settings: Settings) -> Iterator[Finding]:
         info, findings = asyncio.run(_ask(settings, errors))
     except NotFoundError as error:
         yield Finding("stream", "warn", str(error), "start the projector")
-    except AccessDeniedError as error:
-        yield Finding("server", "fail", "; ".join([str(error), *errors]))  # it names the setting to mend
+    except (AccessDeniedError, ServerTooOldError) as error:
+        yield Finding("server", "fail", "; ".join([str(error), *errors]))  # it says what to mend
     except RunloreError as error:
         advice = "start `runlore up`" if not settings.url else "check RUNLORE_URL and the server's log"
         yield Finding("server", "fail", "; ".join([str(error), *errors]), advice)

@@ -162,10 +162,14 @@ class EmbeddedStack:
                 raise ServerUnavailableError(f"the projector is not ready after {seconds:g} s: `runlore doctor`")
             if waited > 2 and not told:
                 told = True
-                self._note(f"waiting for the projector and NATS at {self.address} ...")
+                self._note(f"waiting for the projector and NATS at {self.address} ...{self._reason()}")
             if stop(_POLL_SECONDS):
                 return False
         return True
+
+    def _reason(self) -> str:
+        status = self._status()
+        return "".join(f" {problem}" for problem in status.problems) if status is not None else ""
 
     def ready(self) -> bool:
         """Return whether the projector's /readyz says yes."""

@@ -22,7 +22,7 @@ from runlore.producer.sending.adopted import Adopted
 from runlore.producer.sending.confirm import Confirmer
 from runlore.producer.sending.relay_loop import RelayLoop
 from runlore.producer.sending.source import Source
-from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 
@@ -151,7 +151,9 @@ class Relay:
             except ServerUnavailableError as error:
                 self.reachable = False
                 failures += 1
-                if isinstance(error, AccessDeniedError):  # a server that is away is normal; this needs a person
+                if isinstance(
+                    error, (AccessDeniedError, ServerTooOldError)
+                ):  # a server that is away is normal; this needs a person
                     self._warn(f"{error}. Events wait in {self._data.outboxes}")
             except DeliveryError as error:
                 self._tell(error)

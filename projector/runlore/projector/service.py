@@ -148,6 +148,7 @@ class Projector:
                 if self.state.connects != before:
                     backoff.reset()
                 wait = backoff.wait()
+                self.state.problems["connection"] = f"no stream: {error}"
                 get_log().warning("no stream, trying again", reason=str(error), seconds=round(wait, 2))
                 await self._pause(wait)
 

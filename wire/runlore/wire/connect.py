@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas.errors import AccessDeniedError, FolderError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, FolderError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.store.access import using
 from runlore.store.folder import DataDir
@@ -26,6 +26,7 @@ from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
 from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, unavailable
 from runlore.wire.private import before_signing_in, server_info
+from runlore.wire.server_version import require_version
 from runlore.wire.sign_in import sign_in_options
 
 FIRST_RETRY_WAIT = 0.05
@@ -122,12 +123,11 @@ async def connect(
     """One connection attempt, each of whose steps may take `timeout` seconds.
 
     `on_error` hears what nats-py only reports asynchronously (permission violations, slow consumers).
-    Raises ServerUnavailableError with the reason, AccessDeniedError when it is about the user.
+    Raises ServerUnavailableError with the reason, AccessDeniedError when it is about the user, ServerTooOldError.
     """
     options = server_options(settings)
     connection = Connection(settings.jetstream_api)
-    if _wants_tls(options):
-        before_signing_in(connection, partial(_require_tls, connection))
+    before_signing_in(connection, partial(_check_server, connection, wants_tls=_wants_tls(options)))
     connected = False
     cause: Exception | None = None
 
@@ -174,6 +174,13 @@ def _wants_tls(options: dict[str, Any]) -> bool:
     return ("tls" in options or "tls" in schemes) and not schemes & {"ws", "wss"}
 
 
+def _check_server(connection: Connection, wants_tls: bool) -> None:
+    """Look at how a server introduces itself before it is told anything."""
+    if wants_tls:
+        _require_tls(connection)
+    require_version(str(server_info(connection).get("version", "")))
+
+
 def _require_tls(connection: Connection) -> None:
     """Raise AccessDeniedError where nats-py would sign in without TLS, because the server does not ask for it."""
     if not server_info(connection).get("tls_required"):
@@ -190,7 +197,7 @@ async def _give_up(connection: Connection) -> None:
 
 def _failure(connection: Connection, reason: Exception) -> ServerUnavailableError:
     """What to tell a person; the server's own words where it said any."""
-    if isinstance(reason, AccessDeniedError):
+    if isinstance(reason, (AccessDeniedError, ServerTooOldError)):
         return reason
     if isinstance(reason, ssl.SSLCertVerificationError):
         return AccessDeniedError(

@@ -89,6 +89,7 @@ class ArchiveStage:
         try:
             intake = self._intake = Intake(connection, await self._checked(connection))
             self._state.connected = True
+            self._state.problems.pop("connection", None)
             self._state.connects += 1
             get_log().info("reading the stream", position=self._state.archived)
             await self._read(connection, intake)
