@@ -96,5 +96,5 @@ def test_versions_are_compared_as_numbers() -> None:
     for accepted in ("2.14.0", "2.14.0-RC.1", "2.100.3", "3.0.0", ""):
         require_version(accepted)
     for refused in ("2.13.9", "2.9.25", "1.4.1"):
-        with pytest.raises(RunloreError, match="needs 2.14 or newer"):
+        with pytest.raises(RunloreError, match=r"needs 2\.14 or newer"):
             require_version(refused)
