@@ -17,6 +17,9 @@ from runlore.schemas.names import check_name
 Mode = Literal["online", "offline", "disabled"]
 Confirm = Literal["auto", "always", "never"]
 
+MAX_REPLICAS = 5
+"""Of a stream, for JetStream."""
+
 
 class Setting(NamedTuple):
     """One setting: its variable, default, cast and meaning."""
@@ -71,6 +74,14 @@ def _count(text: str) -> int:
     count = int(text)
     if count < 0:
         raise ValueError("use a whole number, 0 or more")
+    return count
+
+
+def _replicas(text: str) -> int | None:
+    if not text:
+        return None
+    if not 1 <= (count := int(text)) <= MAX_REPLICAS:
+        raise ValueError(f"use a whole number from 1 to {MAX_REPLICAS}")
     return count
 
 
@@ -209,7 +220,12 @@ SETTINGS: dict[str, Setting] = {
     "dashboard_hosts": Setting(
         "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "additional host names of the page, for example a proxy's"
     ),
-    "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
+    "replicas": Setting(
+        "RUNLORE_REPLICAS",
+        "",
+        _replicas,
+        "replicas that the stream is created with, and should have; unset: 1 when it is created",
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -249,7 +265,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_port: int
     dashboard_token: str | None
     dashboard_hosts: tuple[str, ...]
-    replicas: int
+    replicas: int | None
     nats_server: str | None
 
 

@@ -31,7 +31,8 @@ from runlore.store.records import ArchivedStream
 from runlore.wire.connect import connect
 from runlore.wire.destinations import server_key
 from runlore.wire.failures import NATS_ERRORS
-from runlore.wire.stream import StreamIdentity
+from runlore.wire.stream import StreamIdentity, StreamInfo
+from runlore.wire.stream_upkeep import upkeep
 
 WATCH_SECONDS = 1.0
 
@@ -110,6 +111,7 @@ class ArchiveStage:
             self._archive = await asyncio.to_thread(Archive.open, self._data.log, identity.epoch)
         archive = self._archive
         self._state.stream_last = identity.last_seq
+        self._look_after(info)
         self._say(archive)
         await check_stream(connection, identity, archive.epoch, archive.position, archive.last())
         if self._checkpoints is None:  # never before: a log that does not fit its stream is not signed
@@ -174,9 +176,20 @@ class ArchiveStage:
             self._bound_wal(self._archive)
             info = await require_stream(connection, epoch)
             self._state.stream_last = max(self._state.stream_last, info.last_seq)
+            self._look_after(info)
             self._sign()
             if before == self._state.archived < info.last_seq and await trailing_gap(connection, before):
                 raise ServerUnavailableError("the stream's last positions hold nothing: reading on after them")
+
+    def _look_after(self, info: StreamInfo) -> None:
+        """Say what an operator should do about the stream, once; health and doctor repeat it while it lasts."""
+        state = self._state
+        state.stream_bytes, state.stream_max_bytes = info.bytes, info.max_bytes
+        found = {one.check: str(one) for one in upkeep(info, self._settings.replicas)}
+        for check, text in found.items():
+            if check not in state.upkeep:
+                get_log().warning("the stream needs attention", what=text)
+        state.upkeep = found
 
     def _sign(self) -> None:
         if self._checkpoints is not None:
