@@ -1,10 +1,11 @@
 """The layout of a data folder.
 
-<data>/server.json                 address and secret of the embedded server (mode 0600)
+<data>/server.json                 address of the embedded server and secret of its producers (mode 0600)
 <data>/up.lock                     held by `runlore up`
 <data>/checkpoint.key              signs the log's checkpoints (mode 0600)
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/nats/                       the embedded server's files
+<data>/nats/service.json           secret of the projector and of commands (mode 0600)
 <data>/outbox/<producer>.outbox/   events not yet on the stream, one folder a producer (docs/outbox.md); beside it .lock
 <data>/outbox/damaged/             outboxes that were damaged, as they were found
 <data>/reserve                     disk space that is given up when the disk is full, so that outboxes can be emptied
@@ -59,6 +60,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def nats(self) -> Path:
         return self.root / "nats"
+
+    @property
+    def service(self) -> Path:
+        return self.nats / "service.json"
 
     @property
     def outboxes(self) -> Path:

@@ -7,8 +7,15 @@ import datetime as dt
 import msgspec
 
 
+class Login(msgspec.Struct, frozen=True):
+    """A user of the embedded server; the content of service.json."""
+
+    user: str
+    password: str
+
+
 class Endpoint(msgspec.Struct, frozen=True):
-    """Address and secret of the embedded server; the content of server.json."""
+    """Address of the embedded server and login of its producers; the content of server.json."""
 
     url: str
     user: str

@@ -10,7 +10,15 @@ from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
 from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError
-from runlore.wire.failures import NatsError, NatsTimeoutError, NoRespondersError, denies_publish, unavailable
+from runlore.wire.failures import (
+    INBOX_ADVICE,
+    NatsError,
+    NatsTimeoutError,
+    NoRespondersError,
+    denies_publish,
+    denies_subscription,
+    unavailable,
+)
 
 API_TIMEOUT = 5.0
 """Seconds to wait for one answer."""
@@ -69,8 +77,11 @@ async def request(
     try:
         while not asking.done() and not connection.is_closed:
             await asyncio.wait({asking}, timeout=_CLOSED_LOOK)
-            if (heard := connection.last_error) is not before and denies_publish(heard, subject):
+            heard = connection.last_error
+            if heard is not before and denies_publish(heard, subject):
                 raise AccessDeniedError(f"this user may not publish to {subject}")
+            if heard is not before and denies_subscription(heard):
+                raise AccessDeniedError(f"this user may not receive answers ({heard}): {INBOX_ADVICE}")
         if not asking.done():
             raise ServerUnavailableError(f"the connection to NATS closed while waiting for {subject}")
         return asking.result()

@@ -29,6 +29,12 @@ class NoAnswerError(SendError):
     """The connection is lost, or the server was silent: connect again and send the same again."""
 
 
+class NoInboxError(NoAnswerError):
+    """This user may not receive answers where they are asked for."""
+
+    worth_telling = True
+
+
 class NobodyError(SendError):
     """Nobody listens on the subject of a question."""
 

@@ -21,7 +21,7 @@ class Warnings:
 
     def __init__(self, waiting: str) -> None:
         self._waiting = waiting
-        self._said: set[str] = set()
+        self._told: set[str] = set()
         self._no_stream_since: float | None = None
         self._known = False
 
@@ -45,6 +45,6 @@ class Warnings:
 
     def say(self, text: str) -> None:
         """Say it if it was not said before."""
-        if text not in self._said and len(self._said) < MOST_WARNINGS:
-            self._said.add(text)
+        if text not in self._told and len(self._told) < MOST_WARNINGS:
+            self._told.add(text)
             logger.warning("runlore: %s", text)
