@@ -20,6 +20,7 @@ from runlore.schemas.errors import RunloreError, ServerUnavailableError, Setting
 from runlore.schemas.settings import SETTINGS, Settings
 from runlore.store.access import make_folder
 from runlore.store.folder import DataDir
+from runlore.store.folder_home import require_no_copy
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import read_struct
 from runlore.store.records import DashboardStatus, ProjectorStatus
@@ -80,6 +81,7 @@ class EmbeddedStack:
         return self
 
     def _start(self) -> None:
+        require_no_copy(self._data)
         self._wait_for_orphan()
         if self._server is not None:
             self._server.start()

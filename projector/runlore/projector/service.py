@@ -30,6 +30,7 @@ from runlore.schemas.errors import (
 )
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
+from runlore.store.folder_home import require_no_copy
 from runlore.store.private_files import PUBLIC, read_struct, write_struct
 from runlore.store.records import ProjectorStatus
 from runlore.wire.connect import Backoff
@@ -66,6 +67,7 @@ class Projector:
         with taken(self._data, self._wait, self._stop_asked) as ours, contextlib.ExitStack() as closing:
             if not ours:
                 return
+            require_no_copy(self._data)
             self.state.follow(read_struct(self._data.status, ProjectorStatus))
             health = self._health()
             health.start()

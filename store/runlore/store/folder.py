@@ -1,6 +1,7 @@
 """The layout of a data folder.
 
 <data>/server.json                 address of the embedded server and secret of its producers (mode 0600)
+<data>/folder.json                 where this folder was when it was used last: a copy finds the original there
 <data>/up.lock                     held by `runlore up`
 <data>/checkpoint.key              signs the log's checkpoints (mode 0600)
 <data>/dashboard.json              address of the page that `runlore up` runs
@@ -18,6 +19,7 @@
 <data>/projection/rebuild.lock     held by a rebuild
 <data>/projection/status.json      the projector's last status
 <data>/projection/stream.json      which stream log.db is a copy of, and on which server
+<data>/projection/restored.json    that log.db is a backup, and up to where (`runlore operator restore`)
 <data>/projection/verified.json    the last result of `runlore audit verify`
 """
 
@@ -48,6 +50,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def checkpoint_key(self) -> Path:
         return self.root / "checkpoint.key"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "folder.json"
 
     @property
     def up_lock(self) -> Path:
@@ -96,6 +102,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def archived_stream(self) -> Path:
         return self.projection / "stream.json"
+
+    @property
+    def restored(self) -> Path:
+        return self.projection / "restored.json"
 
     @property
     def verified(self) -> Path:

@@ -65,6 +65,16 @@ class ArchivedStream(msgspec.Struct, frozen=True):
     """As `destinations.server_key` names it."""
 
 
+class RestoredLog(msgspec.Struct, frozen=True):
+    """A log.db that was put back from a backup, with a stream that was written from it; the content of restored.json."""
+
+    position: int
+    leaves: int
+    """Of the audit tree then: any larger tree may have been signed before."""
+    public_key: str
+    """Of the key that may have signed one, hexadecimal: it signs no more."""
+
+
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
     """Last result of `runlore audit verify`; the content of verified.json. Not evidence: a file like any other."""
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 from typing import Any, get_args
 
 import click
 from nats.aio.client import Client as NatsConnection
 
+from runlore.cli.operating.backup import take_backup
+from runlore.cli.operating.restore_backup import restore_backup
 from runlore.cli.operating.roles import require_distinct
 from runlore.cli.operating.server_text import Node, accounts_text, config_text
 from runlore.cli.operating.stream_text import Format, stream_text
-from runlore.cli.options import settings_for
-from runlore.cli.output import note, print_exact
+from runlore.cli.options import POSITION, data_dir_option, settings_for
+from runlore.cli.output import note, note_count, print_exact, print_line
 from runlore.cli.remote_stream import ask
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.names import check_name
@@ -29,6 +32,8 @@ def operator() -> None:
       runlore operator config --project vision --project speech > nats-server.conf
       runlore operator stream --format nack --replicas 3
       runlore operator permissions --project vision
+      runlore operator backup /backup/monday
+      runlore operator restore /backup/monday
     """
 
 
@@ -107,3 +112,46 @@ async def _make(connection: NatsConnection, wanted: dict[str, Any]) -> str:
         return f"the stream {wanted['name']} was made"
     require_no_drift(info)
     return f"the stream {wanted['name']} is there already: {info.messages:,} events"
+
+
+@operator.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@data_dir_option
+def backup(folder: Path, data_dir: Path | None) -> None:
+    """Back up log, view and signing key into FOLDER, while everything runs.
+
+    The stream is in it: log.db holds each of its messages. manifest.json, with a checksum of each file, is
+    written last: without it a backup is not complete. FOLDER holds the signing key: keep it as you keep that.
+    """
+    made = take_backup(settings_for(data_dir), folder)
+    print_line(f"{folder} has everything up to event {made.position:,}, {made.leaves:,} leaves, root {made.root}")
+    if made.stream is None:
+        note("no server answered, so it is not known whether the stream has later events")
+
+
+@operator.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--skip-to", type=POSITION, default=0, help="Highest event number ever given away, if known.")
+@data_dir_option
+def restore(folder: Path, skip_to: int, data_dir: Path | None) -> None:
+    """Restore a backup into the data folder, and the stream from it if that has lost something.
+
+    Stop everything on the folder first. A stream that still has later events keeps them, and the projector
+    archives them again. Nothing is deleted: what was there is kept beside. Then start the projector and the
+    producers: they send what they still keep.
+    """
+
+    def progress(what: str, at: int, of: int) -> None:
+        note_count(what, at, of) if of else note(what)
+
+    done = restore_backup(settings_for(data_dir), folder, skip_to, progress)
+    print_line(f"log.db has everything up to event {done.manifest.position:,}.")
+    if done.plan.whole:
+        print_line(f"The stream is whole: it has events up to {done.plan.stream_last:,}, and keeps them.")
+    else:
+        print_line(f"The stream was written from it; its next event gets number {done.plan.last + 1:,}.")
+        print_line(
+            "Nothing more is signed with the old key: see the section on disaster recovery in docs/operations.md."
+        )
+    for kept in filter(None, (done.kept, done.kept_projection)):
+        print_line(f"What was there is kept in {kept}.")

@@ -27,7 +27,7 @@ from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.private_files import read_struct, write_struct
-from runlore.store.records import ArchivedStream
+from runlore.store.records import ArchivedStream, RestoredLog
 from runlore.wire.connect import connect
 from runlore.wire.destinations import server_key
 from runlore.wire.failures import NATS_ERRORS
@@ -115,7 +115,11 @@ class ArchiveStage:
         self._say(archive)
         await check_stream(connection, identity, archive.epoch, archive.position, archive.last())
         if self._checkpoints is None:  # never before: a log that does not fit its stream is not signed
-            self._checkpoints = CheckpointWriter(archive, self._data.checkpoint_key)
+            restored = read_struct(self._data.restored, RestoredLog)
+            self._checkpoints = CheckpointWriter(archive, self._data.checkpoint_key, restored)
+            if self._checkpoints.held is not None:
+                get_log().error("checkpoints are not signed", reason=self._checkpoints.held)
+                self._state.problems["signing"] = self._checkpoints.held
         self._tell_relays(archive.epoch)
         await ArchiveService(archive, info).start(connection)
         self._archived()
