@@ -18,6 +18,9 @@ from runlore.schemas.names import check_name
 Mode = Literal["online", "offline", "disabled"]
 Confirm = Literal["auto", "always", "never"]
 
+MAX_REPLICAS = 5
+"""Of a stream, for JetStream."""
+
 
 class Setting(NamedTuple):
     """One setting: its variable, default, cast and meaning."""
@@ -80,6 +83,14 @@ def _event_bytes(text: str) -> int:
     if size > MAX_EVENT_BYTES:
         raise ValueError(f"use at most {MAX_EVENT_BYTES}: no projector folds a larger event")
     return size
+
+
+def _replicas(text: str) -> int | None:
+    if not text:
+        return None
+    if not 1 <= (count := int(text)) <= MAX_REPLICAS:
+        raise ValueError(f"use a whole number from 1 to {MAX_REPLICAS}")
+    return count
 
 
 def _subject_prefix(text: str) -> str:
@@ -247,7 +258,12 @@ SETTINGS: dict[str, Setting] = {
     "dashboard_hosts": Setting(
         "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "additional host names of the page, for example a proxy's"
     ),
-    "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
+    "replicas": Setting(
+        "RUNLORE_REPLICAS",
+        "",
+        _replicas,
+        "replicas that the stream is created with, and should have; unset: 1 when it is created",
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -289,7 +305,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_token: str | None
     dashboard_no_token: bool
     dashboard_hosts: tuple[str, ...]
-    replicas: int
+    replicas: int | None
     nats_server: str | None
 
 
