@@ -10,7 +10,7 @@ from typing import Any, cast
 from runlore.query import entity_rows
 from runlore.query.entity import Entity
 from runlore.query.entity_rows import EntityRow
-from runlore.query.entries import MissingKeyError
+from runlore.query.entries import MissingKeyError, plain_values
 from runlore.query.history import was_logged
 from runlore.query.scope import Scope
 from runlore.query.view.leaves import Cells, field_of_many, step_keys
@@ -191,7 +191,8 @@ class PipelineRun(_Ran, kind="run"):
     @property
     def metadata(self) -> dict[str, Any]:
         """Plain values by key: its own, and those of its steps as ``step::key``."""
-        return {key: entry.value for key, entry in self._entries().items()}
+        with self.scope.reader.read():
+            return plain_values(self.scope.reader, self._numbered_parts(), self.moment)
 
     def parts(self) -> list[tuple[str, Entity]]:
         return [("", self), *((f"{name}::", step) for name, step in self.steps.items())]

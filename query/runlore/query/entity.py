@@ -85,11 +85,7 @@ class Entity:
     def _entries(self) -> dict[str, Entry]:
         """The entries of each part, the first of a key."""
         with self.scope.reader.read():
-            found: dict[str, Entry] = {}
-            for prefix, part in self.parts():
-                own = entries(self.scope.reader, part.entity_id, self.moment, prefix)
-                found |= {key: entry for key, entry in own.items() if key not in found}
-        return found
+            return entries(self.scope.reader, self._numbered_parts(), self.moment)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -105,13 +101,7 @@ class Entity:
     def cells(self) -> Cells:
         """Type and cell of each live leaf as they are stored, by path, for comparing without decoding."""
         with self.scope.reader.read():
-            found, taken = Cells(), set[str]()
-            for prefix, part in self.parts():
-                own = cells(self.scope.reader, part.entity_id, self.moment, prefix)
-                keys = {path: parse_path(path)[0] for path in own}
-                found |= {path: cell for path, cell in own.items() if keys[path] not in taken}
-                taken.update(keys.values())
-        return found
+            return cells(self.scope.reader, self._numbered_parts(), self.moment)
 
     def parameter_cells(self) -> Cells:
         """Of a run or step its parameters as they are stored, by path: ``parameters.lr``."""
@@ -123,12 +113,7 @@ class Entity:
         `ended`: also paths that have no value now, with how they ended (``removed``, ``retracted``) and why.
         """
         with self.scope.reader.read():
-            found, taken = list[Entry](), set[str]()
-            for prefix, part in self.parts():
-                own = blame(self.scope.reader, part.entity_id, self.moment, ended, prefix)
-                found += [entry for entry in own if entry.key not in taken]
-                taken.update(entry.key for entry in own if not entry.ended)
-            return History(found, self.position)
+            return History(blame(self.scope.reader, self._numbered_parts(), self.moment, ended), self.position)
 
     def parts(self) -> list[tuple[str, Entity]]:
         """The entities whose leaves it shows as its own, and the prefix of their keys: a run has its steps'.
@@ -136,6 +121,9 @@ class Entity:
         Of several that hold a key of one name, prefix included, the first counts: its own goes before a step's.
         """
         return [("", self)]
+
+    def _numbered_parts(self) -> list[tuple[str, int]]:
+        return [(prefix, part.entity_id) for prefix, part in self.parts()]
 
     # -- the past ------------------------------------------------------------------------------------
 
@@ -194,7 +182,7 @@ class Entity:
         """Return whether it has the key itself, or the key that a path begins with, at its moment."""
         wanted = {parse_path(key)[0], key}  # a key may hold dots itself, such as train.loss
         with self.scope.reader.read():
-            own = cells(self.scope.reader, self.entity_id, self.moment)
+            own = cells(self.scope.reader, [("", self.entity_id)], self.moment)
         return any(parse_path(path)[0] in wanted for path in own)
 
     def field_history(self, name: str) -> History:

@@ -11,7 +11,7 @@ import msgspec
 from runlore.query.time.moment import Moment
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
-from runlore.query.view.leaves import Leaf, assemble, leaves, prefixed, rows_at
+from runlore.query.view.leaves import Leaf, Parts, StoredRow, assemble, live_leaves, prefixed, rows_of_parts
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
 from runlore.schemas.paths import format_path, parse_path
@@ -91,35 +91,50 @@ class MissingKeyError(NotFoundError, KeyError):
     __str__ = Exception.__str__
 
 
-def entries(reader: ViewReader, entity_id: int, moment: Moment, prefix: str = "") -> dict[str, Entry]:
-    """One entry a key. A group's entry has the position of its newest leaf."""
+def entries(reader: ViewReader, parts: Parts, moment: Moment) -> dict[str, Entry]:
+    """One entry a key, that of the first part which has it. A group's entry has the position of its newest leaf."""
     with reader.read():
-        found = leaves(reader, entity_id, "metadata", moment)
-        by_key: dict[str, list[Leaf]] = {}
-        for leaf in found:
-            by_key.setdefault(leaf.parts[0], []).append(leaf)
-        by_position = envelopes(reader, (leaf.position for leaf in found))
+        groups = _groups(reader, parts, moment)
+        newest = {key: max(leaf.position for leaf in group) for key, (_, group) in groups.items()}
+        by_position = envelopes(reader, newest.values())
     made: dict[str, Entry] = {}
-    for key, group in by_key.items():
-        newest = max(leaf.position for leaf in group)
+    for shown, (key, group) in groups.items():
         kind = group[0].type if len(group[0].parts) == 1 else GROUP
         value = assemble(group)[key]
-        made[prefix + key] = Entry(
-            value=value, type=kind, key=prefix + key, path=format_path((key,)), **by_position[newest]
-        )
+        made[shown] = Entry(value=value, type=kind, key=shown, path=format_path((key,)), **by_position[newest[shown]])
     return made
 
 
-def blame(reader: ViewReader, entity_id: int, moment: Moment, ended: bool, prefix: str = "") -> list[Entry]:
-    """The entry that last set each leaf; `ended`: also of leaves that no longer hold."""
-    with reader.read():
-        rows = [row for row in rows_at(reader, entity_id, "metadata", moment) if ended or row[3] not in ENDED]
-        by_position = envelopes(reader, (row[2] for row in rows))
-    found: list[Entry] = []
-    for _, path, position, kind, cell in rows:
-        key = parse_path(path)[0]
-        found.append(entry_of(prefix + key, prefixed(path, prefix), kind, value_of(kind, cell), by_position[position]))
+def plain_values(reader: ViewReader, parts: Parts, moment: Moment) -> dict[str, Any]:
+    """The value of each key, as `entries` have it."""
+    return {shown: assemble(group)[key] for shown, (key, group) in _groups(reader, parts, moment).items()}
+
+
+def _groups(reader: ViewReader, parts: Parts, moment: Moment) -> dict[str, tuple[str, list[Leaf]]]:
+    """The live leaves of each key as it is shown, and the key itself."""
+    found: dict[str, tuple[str, list[Leaf]]] = {}
+    for prefix, rows in rows_of_parts(reader, parts, moment):
+        own: dict[str, tuple[str, list[Leaf]]] = {}
+        for leaf in live_leaves(rows):
+            key = leaf.parts[0]
+            own.setdefault(prefix + key, (key, []))[1].append(leaf)
+        found |= {shown: group for shown, group in own.items() if shown not in found}
     return found
+
+
+def blame(reader: ViewReader, parts: Parts, moment: Moment, ended: bool) -> list[Entry]:
+    """The entry that last set each leaf, of the first part that holds its key; `ended`: also of leaves that do not."""
+    with reader.read():
+        found, taken = list[tuple[str, str, StoredRow]](), set[str]()
+        for prefix, rows in rows_of_parts(reader, parts, moment):
+            own = [(prefix, prefix + parse_path(row[1])[0], row) for row in rows if ended or row[3] not in ENDED]
+            found += [item for item in own if item[1] not in taken]
+            taken.update(key for _, key, row in own if row[3] not in ENDED)
+        by_position = envelopes(reader, (row[2] for _, _, row in found))
+    return [
+        entry_of(key, prefixed(path, prefix), kind, value_of(kind, cell), by_position[position])
+        for prefix, key, (_, path, position, kind, cell) in found
+    ]
 
 
 def value_of(kind: str, cell: Any) -> Any:
