@@ -305,10 +305,13 @@ def test_doctor_says_what_others_can_read_and_what_to_do(tmp_path: Path) -> None
     assert doctor(folder) == {"privacy": ("ok", "other users can neither read nor write anything", "")}
     write_struct(DataDir(folder).endpoint, PLANTED)
     DataDir(folder).endpoint.chmod(0o644)
-    assert set(doctor(folder)) == {"privacy"}  # nobody gets there
+    found = doctor(folder)
+    secret = folder / "server.json"
+    assert found["privacy"][0] == "ok"  # nobody gets there, now
+    assert found["secret"][:2] == ("fail", f"the modes of {secret} let other users in")
+    assert found["secret"][2].startswith(f"chmod 600 {secret};")
     folder.chmod(0o755)
     found = doctor(folder)
-    assert found["secret"][:2] == ("fail", f"other users can read {folder / 'server.json'}")
     outcome, detail, advice = found["privacy"]
     assert (outcome, str(folder) in detail) == ("warn", True)
     assert f"chmod -R go-rwx {folder}, or start `runlore up`" in advice
