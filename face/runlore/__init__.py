@@ -23,11 +23,11 @@ _NAMES = {
     "runlore.query": ("Client",),
     "runlore.schemas": (
         "AccessDeniedError", "AmbiguousError", "ArgumentError", "CorruptLogError", "DType", "EntityRef",
-        "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
+        "EventCostError", "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
         "FolderError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError", "MissingContextError",
         "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError", "Path",
-        "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerUnavailableError", "SettingsError",
-        "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
+        "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError", "ServerUnavailableError",
+        "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
     ),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

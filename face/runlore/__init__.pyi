@@ -29,6 +29,7 @@ from runlore.schemas import ArgumentError as ArgumentError
 from runlore.schemas import CorruptLogError as CorruptLogError
 from runlore.schemas import DType as DType
 from runlore.schemas import EntityRef as EntityRef
+from runlore.schemas import EventCostError as EventCostError
 from runlore.schemas import EventDecodeError as EventDecodeError
 from runlore.schemas import EventLimitError as EventLimitError
 from runlore.schemas import EventTooLargeError as EventTooLargeError
@@ -48,6 +49,7 @@ from runlore.schemas import Path as Path
 from runlore.schemas import QueryTimeoutError as QueryTimeoutError
 from runlore.schemas import ReceiptTimeoutError as ReceiptTimeoutError
 from runlore.schemas import RunloreError as RunloreError
+from runlore.schemas import ServerTooOldError as ServerTooOldError
 from runlore.schemas import ServerUnavailableError as ServerUnavailableError
 from runlore.schemas import SettingsError as SettingsError
 from runlore.schemas import StorageSize as StorageSize

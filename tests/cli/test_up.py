@@ -23,6 +23,7 @@ from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint, ProjectorStatus
 from runlore.wire.connect import connect
+from tests.open_servers import service_login
 from tests.patience import PATIENCE
 
 
@@ -102,13 +103,12 @@ def test_what_was_logged_before_up_arrives_with_it(tmp_path: Path) -> None:
 
 
 def test_with_a_url_up_starts_no_server(tmp_path: Path) -> None:
-    with running_up(tmp_path / "server") as (_, _announced):
-        server = read_struct(DataDir(tmp_path / "server").endpoint, Endpoint)
-        assert server is not None
-        url = server.url.replace("nats://", f"nats://{server.user}:{server.password}@")
-        with running_up(tmp_path / "data", RUNLORE_URL=url) as (second, announced):
-            assert readyz(announced["http"])
-            assert not any("nats-server" in child.name() for child in descendants(second))
+    with (
+        running_up(tmp_path / "server"),
+        running_up(tmp_path / "data", **service_login(DataDir(tmp_path / "server"))) as (second, announced),
+    ):
+        assert readyz(announced["http"])
+        assert not any("nats-server" in child.name() for child in descendants(second))
 
 
 def test_up_makes_no_stream_beside_a_log_with_events_and_no_outbox_is_emptied(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from runlore.cli.file_checks import check_clock, check_disk, check_files, check_
 from runlore.cli.finding import Finding
 from runlore.cli.outbox_checks import check_outboxes
 from runlore.cli.privacy_checks import check_privacy
-from runlore.cli.server import MIN_VERSION, find_program, server_version
+from runlore.cli.server import find_program, server_version
 from runlore.cli.server_checks import check_server
 from runlore.cli.stack import readyz
 from runlore.schemas.errors import FolderError, RunloreError
@@ -22,6 +22,7 @@ from runlore.store.ownership import require_shared_folder
 from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 from runlore.store.sqlite import sqlite
+from runlore.wire.server_version import MIN_VERSION, shown_version
 
 __all__ = ["Finding", "check_up"]
 
@@ -69,11 +70,11 @@ def _versions(settings: Settings) -> Iterator[Finding]:
     except RunloreError as error:
         yield Finding("nats-server", "fail", str(error))
         return
-    shown, wanted = ".".join(map(str, found)), ".".join(map(str, MIN_VERSION))
+    shown = shown_version(found)
     if found >= MIN_VERSION:
         yield Finding("nats-server", "ok", shown)
     else:
-        yield Finding("nats-server", "fail", f"{shown} is too old", f"install {wanted} or newer")
+        yield Finding("nats-server", "fail", f"{shown} is too old", f"install {shown_version(MIN_VERSION)} or newer")
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:

@@ -63,15 +63,15 @@ class RemoteStream:
         return old
 
     async def _put(self, connection: NatsConnection, new: Path, old: Path, plan: RestorePlan) -> None:
-        replicas = self._settings.replicas
+        config = stream_config(plan.epoch, self._settings.replicas or 1)
         with contextlib.suppress(NotFoundError):
             info = await stream_info(connection)
-            replicas = int(info.config["num_replicas"])
+            config |= {kept: info.config[kept] for kept in ("num_replicas", "max_bytes")}
             await _require_rights(connection)
             await _hold(connection, info.config, plan.stream_last)
             await _save(connection, old)
             await api(connection, f"STREAM.DELETE.{STREAM_NAME}")
-        await _load(connection, new, stream_config(plan.epoch, replicas))
+        await _load(connection, new, config)
 
 
 async def _hold(connection: NatsConnection, config: dict[str, Any], last: int) -> None:

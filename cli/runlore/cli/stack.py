@@ -19,6 +19,7 @@ from runlore.producer import OutboxKeeper
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
 from runlore.schemas.settings import SETTINGS, TRUST_FOLDER, Settings, trusts_any_folder
 from runlore.store.folder import DataDir
+from runlore.store.folder_home import require_no_copy
 from runlore.store.lock import FolderLock
 from runlore.store.page_tokens import page_link
 from runlore.store.private_files import read_struct
@@ -81,6 +82,7 @@ class EmbeddedStack:
         return self
 
     def _start(self) -> None:
+        require_no_copy(self._data)
         self._wait_for_orphan()
         if self._server is not None:
             self._server.start()
@@ -163,10 +165,14 @@ class EmbeddedStack:
                 raise ServerUnavailableError(f"the projector is not ready after {seconds:g} s: `runlore doctor`")
             if waited > 2 and not told:
                 told = True
-                self._note(f"waiting for the projector and NATS at {self.address} ...")
+                self._note(f"waiting for the projector and NATS at {self.address} ...{self._reason()}")
             if stop(_POLL_SECONDS):
                 return False
         return True
+
+    def _reason(self) -> str:
+        status = self._status()
+        return "".join(f" {problem}" for problem in status.problems) if status is not None else ""
 
     def ready(self) -> bool:
         """Return whether the projector's /readyz says yes."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from runlore.dashboard.app import create_app
+from runlore.dashboard.connections import BoundedProtocol
 from runlore.dashboard.safety import check_binding, is_loopback
 from runlore.query import Client
 from runlore.schemas.errors import SettingsError
@@ -51,8 +52,9 @@ def run_dashboard(settings: Settings, ready: Callable[[str, str | None], None]) 
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=STOP_SECONDS,
-        # Pure Python parts need less memory, and building a page takes far longer than parsing a request.
-        http="h11",
+        # Pure Python parts (h11) need less memory, and building a page takes far longer than parsing a request.
+        http=BoundedProtocol,
+        ws="none",
         loop="asyncio",
     )
     server = uvicorn.Server(config)

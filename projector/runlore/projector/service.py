@@ -30,6 +30,7 @@ from runlore.schemas.errors import (
 )
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
+from runlore.store.folder_home import require_no_copy
 from runlore.store.private_files import read_struct, write_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import ProjectorStatus
@@ -68,6 +69,7 @@ class Projector:
         with taken(self._data, self._wait, self._stop_asked) as ours, contextlib.ExitStack() as closing:
             if not ours:
                 return
+            require_no_copy(self._data)
             self.state.follow(read_struct(self._data.status, ProjectorStatus))
             health = self._health()
             health.start()
@@ -150,6 +152,7 @@ class Projector:
                 if self.state.connects != before:
                     backoff.reset()
                 wait = backoff.wait()
+                self.state.problems["connection"] = f"no stream: {error}"
                 get_log().warning("no stream, trying again", reason=str(error), seconds=round(wait, 2))
                 await self._pause(wait)
 

@@ -31,9 +31,6 @@ def quarantined(scope: Scope, most: int) -> int:
 
 def producers(scope: Scope) -> list[dict[str, Any]]:
     """See `Client.producers`."""
-    rows = scope.reader.rows(
-        "SELECT producer, last_position, highest_seq, highest_seq - seen, late FROM producers"
-        " ORDER BY last_position DESC"
-    )
-    names = ("producer", "last_position", "highest_seq", "missing", "late")
+    names = ("project", "producer", "last_position", "highest_seq", "missing", "late", "implausible")
+    rows = scope.reader.rows(f"SELECT {', '.join(names)} FROM producers ORDER BY last_position DESC")
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -303,7 +303,7 @@ class Client:
         return quarantined(self.scope, most)
 
     def producers(self) -> list[dict[str, Any]]:
-        """Return every producer, and how many of its events are missing or came late."""
+        """Return every producer, and how many of its events are missing or came late, or claim implausible numbers."""
         return producers(self.scope)
 
     def logged_event(self, position: int) -> evidence.LoggedEvent:

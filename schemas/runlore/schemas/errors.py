@@ -11,12 +11,14 @@ RunloreError
 ├── MissingContextError      (ValueError)      a call that does not say what it is about
 ├── SettingsError            (ValueError)      a RUNLORE_* variable that makes no sense
 ├── EventDecodeError         (ValueError)      bytes that are not an event this version knows
+│   └── EventCostError     (EventLimitError)   bytes that are not decoded: they are beyond a limit
 ├── OutboxError              (OSError)         the local outbox cannot be opened or written
 ├── FolderError              (OSError)         a data folder that this user may not use, or that is none
 ├── ReceiptTimeoutError      (TimeoutError)    no acknowledgement, or not folded, in time
 ├── QueryTimeoutError        (TimeoutError)    a read took longer than it may
 ├── ServerUnavailableError   (ConnectionError) no NATS server answers
-│   └── AccessDeniedError                      the NATS server does not let this user in, or do this
+│   ├── AccessDeniedError                      the NATS server does not let this user in, or do this
+│   └── ServerTooOldError                      the NATS server's version is too old
 ├── NotFoundError            (LookupError)     no such entity, version, key, run or view
 │   └── AmbiguousError                         a prefix or name that fits several
 ├── NotSentError                               the receipt's event will never have a position
@@ -136,6 +138,10 @@ class EventDecodeError(RunloreError, ValueError):
     """Bytes that are not an event this version of Runlore knows."""
 
 
+class EventCostError(EventDecodeError, EventLimitError):
+    """Bytes that would cost more to decode than a limit of docs/events.md allows."""
+
+
 class OutboxError(RunloreError, OSError):
     """The local outbox cannot be opened or written: the event is not stored."""
 
@@ -158,6 +164,10 @@ class ServerUnavailableError(RunloreError, ConnectionError):
 
 class AccessDeniedError(ServerUnavailableError):
     """The NATS server refuses this user: wrong or missing credentials, or a subject it may not use."""
+
+
+class ServerTooOldError(ServerUnavailableError):
+    """The NATS server is older than what Runlore relies on. Nothing was sent to it."""
 
 
 class StreamDriftError(RunloreError):

@@ -12,10 +12,14 @@ import msgspec
 
 from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.hosts import parse_hosts
+from runlore.schemas.limits import MAX_EVENT_BYTES
 from runlore.schemas.names import check_name
 
 Mode = Literal["online", "offline", "disabled"]
 Confirm = Literal["auto", "always", "never"]
+
+MAX_REPLICAS = 5
+"""Of a stream, for JetStream."""
 
 
 class Setting(NamedTuple):
@@ -71,6 +75,21 @@ def _count(text: str) -> int:
     count = int(text)
     if count < 0:
         raise ValueError("use a whole number, 0 or more")
+    return count
+
+
+def _event_bytes(text: str) -> int:
+    size = _count(text)
+    if size > MAX_EVENT_BYTES:
+        raise ValueError(f"use at most {MAX_EVENT_BYTES}: no projector folds a larger event")
+    return size
+
+
+def _replicas(text: str) -> int | None:
+    if not text:
+        return None
+    if not 1 <= (count := int(text)) <= MAX_REPLICAS:
+        raise ValueError(f"use a whole number from 1 to {MAX_REPLICAS}")
     return count
 
 
@@ -208,7 +227,7 @@ SETTINGS: dict[str, Setting] = {
         _switch,
         "on or off: each call waits until the disk has its event, which then survives a power cut",
     ),
-    "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
+    "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _event_bytes, "size limit of one event"),
     "record": Setting(
         "RUNLORE_RECORD",
         "numbers",
@@ -239,7 +258,12 @@ SETTINGS: dict[str, Setting] = {
     "dashboard_hosts": Setting(
         "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "additional host names of the page, for example a proxy's"
     ),
-    "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
+    "replicas": Setting(
+        "RUNLORE_REPLICAS",
+        "",
+        _replicas,
+        "replicas that the stream is created with, and should have; unset: 1 when it is created",
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -281,7 +305,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_token: str | None
     dashboard_no_token: bool
     dashboard_hosts: tuple[str, ...]
-    replicas: int
+    replicas: int | None
     nats_server: str | None
 
 

@@ -136,12 +136,17 @@ CREATE TABLE actors (
 
 CREATE TABLE producers (
     producer_id INTEGER PRIMARY KEY,
-    producer TEXT NOT NULL UNIQUE,   -- the producer's own ID
+    project TEXT NOT NULL,           -- the same ID in another project is another producer
+    producer TEXT NOT NULL,          -- the producer's own ID
     first_position INTEGER NOT NULL,
     last_position INTEGER NOT NULL,
-    highest_seq INTEGER NOT NULL,
-    seen INTEGER NOT NULL,           -- events received; highest_seq - seen are missing
-    late INTEGER NOT NULL            -- events that came after a higher sequence number
+    highest_seq INTEGER NOT NULL,    -- of its plausible numbers
+    seen INTEGER NOT NULL,           -- events received, repeated and implausible numbers included
+    late INTEGER NOT NULL,           -- events that came after a higher sequence number
+    missing INTEGER NOT NULL,        -- numbers up to the highest that never came
+    implausible INTEGER NOT NULL,    -- events with a number far beyond the highest: counted for nothing else
+    ranges TEXT NOT NULL,            -- the numbers that came: first and last of each range
+    UNIQUE (project, producer)
 ) STRICT;
 
 CREATE TABLE stretches (stretch INTEGER PRIMARY KEY) STRICT;        -- those of history and mentions

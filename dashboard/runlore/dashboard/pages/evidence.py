@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from runlore.dashboard.raw import dump, json_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.shared_log import audit_state, logged_event
-from runlore.dashboard.texts import shortened, visible
+from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit
 from runlore.query.activity import Activity, project_activity
 from runlore.query.evidence import AuditState
@@ -17,6 +17,7 @@ from runlore.query.records import logged_record
 from runlore.query.time.moment import NO_END
 from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.events import event_type
+from runlore.schemas.visible import visible
 
 DUMPED = 4096
 """Maximum number of bytes of an event on its page; all of them can be downloaded."""

@@ -10,8 +10,9 @@ from runlore.dashboard import shared_log
 from runlore.dashboard.activity import page_of_log
 from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
-from runlore.dashboard.texts import shortened, visible
+from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit
+from runlore.schemas.visible import visible
 from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 

@@ -34,7 +34,7 @@ _INSERTS = {
     "events_of_steps": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 }
 _LEAF = "entity_id, path_id, position, type, value"
-_UPSERT_PRODUCER = "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?)"
+_UPSERT_PRODUCER = "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 CHUNK = 500
 """Leaf rows in one statement: a fifth cheaper than one by one, and one release of the interpreter lock for all."""
