@@ -87,6 +87,8 @@ def test_everything_that_the_stack_writes_is_private(tmp_path: Path) -> None:
             own.emit_nowait(NOTE).wait(PATIENCE)
         rebuild_view(DataDir(settings.data_dir))
         assert (settings.data_dir / "nats" / "store").is_dir()
+        names = [path.name for path in settings.data_dir.iterdir()]
+        assert [name for name in names if not DataDir(settings.data_dir).is_part(name)] == []
         assert modes(settings.data_dir) == {}
     assert modes(settings.data_dir) == {}
 
