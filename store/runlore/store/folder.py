@@ -38,12 +38,28 @@ from runlore.store.access import using
 _VIEW_NAME = re.compile(r"view-[0-9]{1,18}\.db")
 _PARTS = frozenset(
     (
-        *("server.json", "up.lock", "checkpoint.key", "nats", "outbox", "reserve", "open", "projection", "restore"),
+        *(
+            "server.json",
+            "folder.json",
+            "up.lock",
+            "checkpoint.key",
+            "nats",
+            "outbox",
+            "reserve",
+            "open",
+            "projection",
+            "restore",
+        ),
         *("dashboard.json", "dashboard.token", "page-tokens.json", "page-tokens.lock", "page-sessions.json"),
         "projector.log",
     )
 )
-_PREFIXES = (*(f".{name}." for name in _PARTS), "stream.before-restore-")
+_PREFIXES = (
+    *(f".{name}." for name in _PARTS),
+    "stream.before-restore-",
+    "projection.",
+    "checkpoint.key.before-restore-",
+)
 """Of files that are being written, and of backups."""
 _NAME_BYTES = 100
 """CURRENT is read no further: a name is far shorter, and whatever else lies there is quoted in an error."""
@@ -77,7 +93,7 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def secrets(self) -> tuple[Path, ...]:
         """Passwords, keys and tokens: never shared."""
-        return self.endpoint, self.checkpoint_key, self.dashboard_token, self.page_tokens
+        return self.endpoint, self.service, self.checkpoint_key, self.dashboard_token, self.page_tokens
 
     @property
     def dashboard_token(self) -> Path:

@@ -104,7 +104,10 @@ def server_options(settings: Settings, role: Role = "service") -> dict[str, Any]
 def _login(settings: Settings, endpoint: Endpoint, role: Role) -> dict[str, Any]:
     """The user of a role on the embedded server, and the inbox that only this user may read."""
     # An older `runlore up` had one user for all, and no inbox of its own for it.
-    service = read_trusted(DataDir(settings.data_dir).service, Login)
+    try:
+        service = read_trusted(DataDir(settings.data_dir).service, Login)
+    except FolderError as error:
+        raise ServerUnavailableError(f"no server: {error}") from error
     if service is None:
         return {"user": endpoint.user, "password": endpoint.password}
     login = service if role == "service" else Login(endpoint.user, endpoint.password)
