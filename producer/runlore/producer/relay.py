@@ -221,18 +221,31 @@ class Relay:
                 self._warn("the stream lost events after it had acknowledged them; they are sent again")
 
     async def _send_some(self, delivery: Delivery) -> bool:
-        """One batch of the own outbox, and one of each adopted; whether there was any."""
-        sent = False
-        if self._own is not None and self._last_seq() > self._own.after:
-            try:
-                sent = await self._send_batch(delivery, self._own)
-            except DamagedError as error:
-                self._lose_own(error)
-        for source in list(self._adopted.sources):
-            if self._stopping:
+        """One batch of the own outbox, and one of each adopted; whether there was any.
+
+        Raises DeliveryError: when the server refused rows of one, after the others had their turn.
+        """
+        sent, refused = False, None
+        for source in [*([self._own] if self._own else []), *self._adopted.sources]:
+            if self._stopping and source is not self._own:
                 break
-            sent = await self._send_adopted(delivery, source) or sent
+            send = self._send_own if source is self._own else self._send_adopted
+            try:
+                sent = await send(delivery, source) or sent
+            except DeliveryError as error:
+                if not error.refused:
+                    raise
+                refused = refused or error
+        if refused is not None:
+            raise refused
         return sent
+
+    async def _send_own(self, delivery: Delivery, own: Source) -> bool:
+        try:
+            return self._last_seq() > own.after and await self._send_batch(delivery, own)
+        except DamagedError as error:
+            self._lose_own(error)
+            return False
 
     def _lose_own(self, error: DamagedError) -> None:
         """The own outbox is damaged: as an orphan it is set aside, and its process opens another one."""
