@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from outbox_tools import replace, row
 
 from runlore.producer.outboxes.rows import DamagedError, Row
 from runlore.producer.outboxes.segment import Segment
-from runlore.producer.outboxes.segment_format import Info, salvage
+from runlore.producer.outboxes.segment_format import Info, read_header, salvage
 from runlore.producer.outboxes.segments import Segments, segment_path
 from runlore.schemas import OutboxError
 
@@ -82,3 +84,24 @@ def test_a_segment_logged_as_a_value_is_not_taken_for_records(tmp_path: Path) ->
     data = bytearray(segment_path(folder, 1).read_bytes())
     data[100] ^= 1
     assert [one.seq for one in salvage(bytes(data), "producer-2", 1)] == [2]
+
+
+def test_a_segment_that_is_made_while_it_is_read_is_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = segment_path(tmp_path, 1)
+    path.write_bytes(bytes(64 * 1024))  # allocated, and nothing written yet
+    made: list[Segment] = []
+
+    def read_and_make(data: Any, size: int) -> Any:
+        header = read_header(data, size)
+        if not made:
+            made.append(Segment.create(path, Info("p", 1, 0.0), 1, 256 * 1024, sync=False))
+            made[0].append(1, "runlore.x", b"x" * 100_000)
+        return header
+
+    monkeypatch.setattr("runlore.producer.outboxes.segments.read_header", read_and_make)
+    segments = Segments(tmp_path)
+    assert [one.seq for one in segments.rows(0)] == [1]
+    segments.close()
+    made[0].release()

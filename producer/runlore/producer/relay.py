@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.005
 """How often the relay looks for new events while there were some lately."""
-LINGER_SECONDS = 1.0
-"""After this long without events it parks, and the next emit wakes it."""
+LINGER_SECONDS = 0.1
+"""After this long without events it parks, and the next emit wakes it, which costs that call about 50 µs. With 1 s, a
+process that logs twice a second polled all the time, for 3.3 % of a core instead of 0.8 %."""
 ADOPT_SECONDS = 5.0
 FIRST_ADOPT_SECONDS = 1.0
 """A process that ends sooner has no time for what others left."""
@@ -222,18 +223,31 @@ class Relay:
                 self._warnings.say("the stream lost events after it had acknowledged them; they are sent again")
 
     async def _send_some(self, delivery: Delivery) -> bool:
-        """One batch of the own outbox, and one of each adopted; whether there was any."""
-        sent = False
-        if self._own is not None and self._last_seq() > self._own.after:
-            try:
-                sent = await self._send_batch(delivery, self._own)
-            except DamagedError as error:
-                self._lose_own(error)
-        for source in list(self._adopted.sources):
-            if self._stopping:
+        """One batch of the own outbox, and one of each adopted; whether there was any.
+
+        Raises DeliveryError: when the server refused rows of one, after the others had their turn.
+        """
+        sent, refused = False, None
+        for source in [*([self._own] if self._own else []), *self._adopted.sources]:
+            if self._stopping and source is not self._own:
                 break
-            sent = await self._send_adopted(delivery, source) or sent
+            send = self._send_own if source is self._own else self._send_adopted
+            try:
+                sent = await send(delivery, source) or sent
+            except DeliveryError as error:
+                if not error.refused:
+                    raise
+                refused = refused or error
+        if refused is not None:
+            raise refused
         return sent
+
+    async def _send_own(self, delivery: Delivery, own: Source) -> bool:
+        try:
+            return self._last_seq() > own.after and await self._send_batch(delivery, own)
+        except DamagedError as error:
+            self._lose_own(error)
+            return False
 
     def _lose_own(self, error: DamagedError) -> None:
         """The own outbox is damaged: as an orphan it is set aside, and its process opens another one."""

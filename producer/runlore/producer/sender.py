@@ -7,48 +7,47 @@ consecutive positions. Imports nats-py: only the relay's thread imports this mod
 from __future__ import annotations
 
 import asyncio
-import re
+import time
 from collections.abc import Sequence
-from typing import Any
 
 from nats.aio.client import Client as NatsConnection
-from nats.aio.msg import Msg
 
 from runlore.producer.outboxes.rows import Row
 from runlore.producer.sending.acks import (
     Ack,
-    ForbiddenError,
     NoAnswerError,
     NobodyError,
-    NoInboxError,
     RefusedError,
-    SendError,
     WrongStreamError,
     nobody_listens,
-    read_ack,
 )
-from runlore.producer.sending.known_stream import KnownStream
+from runlore.producer.sending.inbox import Inbox
 from runlore.producer.sending.message import HEADER_ROOM, batch_headers, broken, commands, header_bytes, row_headers
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.wire.api import api_subject
-from runlore.wire.failures import INBOX_ADVICE, NATS_ERRORS
+from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.private import send_block
 
 ACK_SECONDS = 5.0
-"""After this long without an answer the connection is given up and the same rows are sent again."""
+"""After this long without an acknowledgement the server is asked whether it is busy, dead, or has lost it."""
+BUSY_SECONDS = 120.0
+"""How long it may be busy. A server that syncs each of 1,000 small batches acknowledges the first with the last, after
+12 s; sending them again would only add to it."""
+LOST_SECONDS = 0.5
+"""How long an acknowledgement may come after the answer to a later question."""
 SLICE = 250
 """Messages prepared at a stretch and written to the socket together. An emitting step waits for each stretch once,
 about 0.6 ms: one call in 250. With 32 one call in 32 waited 0.1 ms, and each wait may cost it its processor too."""
 
 ASK_SECONDS = 5.0
 """How long a question to the server or the archive waits, unless it says otherwise."""
-REFUSAL_SECONDS = 0.25
-"""How long a refusal waits for an acknowledgement beside it, where streams of our name are in several domains."""
 EXPECTED_STREAM = {"Nats-Expected-Stream": STREAM_NAME}
 """Has any other stream refuse the message, and the batch that it is in."""
-
-_FORBIDDEN = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
+ONLY_IF_STORED = {"Nats-Expected-Last-Msg-Id": "none"}
+"""Has the stream refuse an event that it does not have; it looks for duplicates first."""
+PROBES = 100
+"""Events asked for at once."""
 
 
 class Sender:
@@ -57,100 +56,27 @@ class Sender:
     def __init__(self, cloudevents: bool) -> None:
         self._cloudevents = cloudevents
         self._connection: NatsConnection | None = None
-        self._inbox = ""
-        self._number = 0
-        self._answer: asyncio.Future[Ack] | None = None
-        self._asked: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
-        """Open questions by the last token of their inbox: the subject asked, and the answer to come."""
-        self._others = ""
-        """Another stream that has answered in place of ours."""
-        self.trouble: SendError | None = None
-        self.stream: KnownStream | None = None
-        """The stream whose acknowledgements count, told by its JetStream domain; None: not known."""
+        self.inbox = Inbox()
 
     async def open(self, connection: NatsConnection) -> None:
-        """Use this connection, whose callbacks are `on_error` and `on_closed`."""
+        """Use this connection, whose callbacks are those of `inbox`."""
         self._connection = connection
-        self._inbox = connection.new_inbox()
-        await connection.subscribe(f"{self._inbox}.*", cb=self._on_answer)  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
-
-    async def _on_answer(self, message: Msg) -> None:
-        token = message.subject.rpartition(".")[2]
-        if token in self._asked:
-            _settle(self._asked[token][1], message)
-        # Late answers to what was given up carry an older number.
-        elif token == str(self._number) and self._answer is not None:
-            self._on_ack(message, self._answer)
-
-    def _on_ack(self, message: Msg, answer: asyncio.Future[Ack]) -> None:
-        """Only our stream's answer counts; that of another is kept for the time-out's message."""
-        try:
-            ack = read_ack(message)
-        except RefusedError as error:
-            if error.stream not in ("", STREAM_NAME):
-                self._others = error.stream
-            elif self.stream is not None and self.stream.domain is not None:
-                # A refusal does not say from which domain it comes.
-                asyncio.get_running_loop().call_later(REFUSAL_SECONDS, _settle, answer, error)
-            else:
-                _settle(answer, error)
-        except SendError as error:
-            _settle(answer, error)
-        else:
-            if ack.stream != STREAM_NAME or (self.stream is not None and ack.domain != self.stream.domain):
-                self._others = ack.source
-            else:
-                _settle(answer, ack)
-
-    async def on_error(self, error: Exception) -> None:
-        """nats-py's error callback: permission violations arrive here only."""
-        found = _FORBIDDEN.search(str(error).lower())
-        if found and found[1] == "publish":
-            self._forbid(ForbiddenError(found[2]))
-        elif found:
-            self._fail(NoInboxError(f"this user may not subscribe to {found[2]}, where answers arrive: {INBOX_ADVICE}"))
-
-    def _forbid(self, error: ForbiddenError) -> None:
-        asked = [answer for subject, answer in self._asked.values() if subject.lower() == error.subject]
-        for answer in asked:
-            _settle(answer, error)
-        if not asked:
-            self._fail(error)
-
-    async def on_closed(self) -> None:
-        """nats-py's closed callback."""
-        self.trouble = NoAnswerError("the connection to the server was lost")
-        self._fail(self.trouble)
-
-    def _fail(self, error: SendError) -> None:
-        for _, asked in self._asked.values() if isinstance(error, NoAnswerError) else ():
-            _settle(asked, error)
-        if self._answer and not self._answer.done():
-            self._answer.set_exception(error)
-        elif isinstance(error, NoAnswerError):
-            self.trouble = error
+        await self.inbox.open(connection)
 
     async def ask(self, subject: str, payload: bytes = b"", seconds: float = ASK_SECONDS) -> bytes:
         """The answer to a question, beside events on their way.
 
         Raises NobodyError, ForbiddenError, NoAnswerError when the connection is lost, TimeoutError.
         """
-        if self.trouble is not None:
-            raise self.trouble
         assert self._connection
-        token = f"q{new_id()}"
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        answer.add_done_callback(_heed)
-        self._asked[token] = subject, answer
+        answer, reply = self.inbox.expect_answer(subject)
         try:
-            await self._connection.publish(subject, payload, f"{self._inbox}.{token}")
+            await self._connection.publish(subject, payload, reply)
             message = await asyncio.wait_for(answer, seconds)
         except TimeoutError:
             raise
         except NATS_ERRORS as error:
             raise _no_answer(error) from error
-        finally:
-            del self._asked[token]
         if nobody_listens(message):
             raise NobodyError(f"nobody answers on {subject}")
         return message.data
@@ -180,80 +106,120 @@ class Sender:
     async def send_batch(self, rows: Sequence[Row]) -> int:
         """Store all rows at consecutive positions; returns the last one's. Raises SendError."""
         batch = new_id()
-        answer, reply = self._ask()
+        answer, reply = self.inbox.expect_ack()
         for start in range(0, len(rows), SLICE):
-            await self._publish_slice(batch, rows, start, reply)
+            await self._publish_slice(batch, rows, start, answer, reply)
             await asyncio.sleep(0)  # nats-py writes, and the poll of the socket lets a waiting step have the lock
-        ack = await self._hear(answer)
+        ack = await self._hear(answer, rows[-1])
         if ack.count != len(rows):
             raise NoAnswerError(f"{len(rows)} events were sent and {ack.count} acknowledged")
         return ack.seq
 
-    async def _publish_slice(self, batch: str, rows: Sequence[Row], start: int, reply: str) -> None:
+    async def _publish_slice(
+        self, batch: str, rows: Sequence[Row], start: int, answer: asyncio.Future[Ack], reply: str
+    ) -> None:
         assert self._connection
-        self._check()
+        _check(answer)
         end = min(start + SLICE, len(rows))
         last = end == len(rows)
         # connection.publish() costs 12 µs a message, which an emitting step would feel; this way it is 2 µs.
         block = commands(rows[start : end - 1], batch, start + 1, self._cloudevents)
         await send_block(self._connection, block)
         # The last row goes the public way, which also writes to the socket.
-        headers = row_headers(rows[end - 1], self._cloudevents) | batch_headers(batch, end, last)
+        headers = batch_headers(batch, end, last)
         if last:
             headers |= EXPECTED_STREAM  # one message of a batch is enough
+        _check(answer)
         await self._publish(rows[end - 1], reply if last else "", headers)
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
-        answer, reply = self._ask()
-        await self._publish(row, reply, row_headers(row, self._cloudevents) | EXPECTED_STREAM)
-        return await self._hear(answer)
+        answer, reply = self.inbox.expect_ack()
+        await self._publish(row, reply, EXPECTED_STREAM)
+        return await self._hear(answer, row)
 
-    def _ask(self) -> tuple[asyncio.Future[Ack], str]:
-        if self.trouble is not None:
-            raise self.trouble
-        self._number += 1
-        self._answer = asyncio.get_running_loop().create_future()
-        self._answer.add_done_callback(_heed)
-        return self._answer, f"{self._inbox}.{self._number}"
+    async def find_stored(self, rows: Sequence[Row]) -> list[int] | int:
+        """Positions of the rows at the front that the stream has already, by their IDs, or the number of rows at the
+        front that it does not have. Stores nothing. Raises SendError.
+        """
+        found: list[int] = []
+        missing = 0
+        for start in range(0, len(rows), PROBES):
+            asked = rows[start : start + PROBES]
+            for row, answer in zip(asked, await self._ask_for(asked), strict=True):
+                try:
+                    position = (await self._hear(answer, row)).seq
+                except RefusedError as error:
+                    if not error.not_stored:
+                        raise
+                    if found:
+                        return found
+                    missing += 1
+                else:
+                    if missing:
+                        return missing
+                    found.append(position)
+        return found or missing
+
+    async def _ask_for(self, rows: Sequence[Row]) -> list[asyncio.Future[Ack]]:
+        answers: list[asyncio.Future[Ack]] = []
+        for row in rows:
+            answer, reply = self.inbox.expect_ack()
+            answers.append(answer)
+            await self._publish(row, reply, EXPECTED_STREAM | ONLY_IF_STORED)
+        return answers
 
     async def _publish(self, row: Row, reply: str, headers: dict[str, str]) -> None:
         assert self._connection
-        self._check()
+        headers = row_headers(row, self._cloudevents) | headers
         try:
             await self._connection.publish(row.subject, row.payload, reply, headers)
         except NATS_ERRORS as error:
             raise _no_answer(error) from error
 
-    def _check(self) -> None:
-        if self._answer is not None and self._answer.done():
-            self._answer.result()  # raises what the callbacks heard meanwhile
-
-    async def _hear(self, answer: asyncio.Future[Ack]) -> Ack:
-        try:
-            return await asyncio.wait_for(answer, ACK_SECONDS)
-        except TimeoutError:
-            if self._others:
+    async def _hear(self, answer: asyncio.Future[Ack], row: Row) -> Ack:
+        """The acknowledgement of what ends with this row, or the refusal. Raises SendError."""
+        await asyncio.wait({answer}, timeout=ACK_SECONDS)
+        if not answer.done():
+            if self.inbox.others:
                 raise WrongStreamError(
-                    f"the stream {self._others} answers for {STREAM_NAME}, which has not acknowledged an event"
-                ) from None
-            raise NoAnswerError(f"no acknowledgement within {ACK_SECONDS:g} s") from None
+                    f"the stream {self.inbox.others} answers for {STREAM_NAME}, which has not acknowledged an event"
+                )
+            await self._wait_for_busy_server(answer, row)
+        return answer.result()
+
+    async def _wait_for_busy_server(self, answer: asyncio.Future[Ack], row: Row) -> None:
+        """Wait on while the server lives and has not come to a question that was asked later."""
+        assert self._connection
+        deadline = time.monotonic() + BUSY_SECONDS
+        while time.monotonic() < deadline:
+            (question,) = await self._ask_for([row])
+            try:
+                await self._connection.flush(timeout=ACK_SECONDS)  # type: ignore[arg-type]  # annotated int; a float works
+            except NATS_ERRORS as error:
+                raise NoAnswerError(f"no answer within {2 * ACK_SECONDS:g} s") from error
+            left = max(0.0, deadline - time.monotonic())
+            await asyncio.wait({answer, question}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            came_to_it = question.done() and not _is_busy(question)
+            await asyncio.wait({answer}, timeout=LOST_SECONDS if came_to_it else min(left, ACK_SECONDS))
+            if answer.done():
+                return
+            if came_to_it:
+                raise NoAnswerError("an acknowledgement was lost")
+        raise NoAnswerError(f"the server was busy for {BUSY_SECONDS:g} s")
+
+
+def _is_busy(question: asyncio.Future[Ack]) -> bool:
+    """Whether the server refused to look at it now."""
+    error = question.exception()
+    return isinstance(error, RefusedError) and error.busy
+
+
+def _check(answer: asyncio.Future[Ack]) -> None:
+    """Raises what the callbacks heard meanwhile."""
+    if answer.done():
+        answer.result()
 
 
 def _no_answer(error: Exception) -> NoAnswerError:
     return NoAnswerError(str(error) or type(error).__name__)
-
-
-def _settle(answer: asyncio.Future[Any], outcome: object) -> None:
-    if answer.done():
-        return
-    if isinstance(outcome, SendError):
-        answer.set_exception(outcome)
-    else:
-        answer.set_result(outcome)
-
-
-def _heed(answer: asyncio.Future[Any]) -> None:
-    """Take note of an error even when sending failed first; asyncio would complain that nobody did."""
-    if not answer.cancelled():
-        answer.exception()

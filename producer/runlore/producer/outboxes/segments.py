@@ -8,6 +8,7 @@ import os
 import sys
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
+from io import FileIO
 from pathlib import Path
 
 from runlore.producer.outboxes.ledger import Began, Destination
@@ -30,6 +31,13 @@ def segment_paths(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.suffix == _SUFFIX and path.stem.isdecimal())
     except FileNotFoundError:
         return []
+
+
+def _read_header(file: FileIO) -> Header | None:
+    head = file.read(_HEADER_BYTES)
+    header = read_header(head, os.fstat(file.fileno()).st_size)
+    file.seek(0)
+    return header
 
 
 class _Mapped:
@@ -111,10 +119,13 @@ class Segments:
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile
             path = segment_path(self._folder, first)
             with path.open("rb", buffering=0) as file:
-                head = file.read(_HEADER_BYTES)
-                header = read_header(head, os.fstat(file.fileno()).st_size)
-                if header is None and (data := head + file.read()).count(0) < len(data):
-                    raise DamagedError(f"{path.name} has no header")  # after a power cut
+                header = _read_header(file)
+                if header is None and (data := file.read()).count(0) < len(data):
+                    # After a power cut; or it was made while it was read, and then its header is there by now.
+                    file.seek(0)
+                    header = _read_header(file)
+                    if header is None:
+                        raise DamagedError(f"{path.name} has no header")
             if header is not None and header.first != first:
                 raise DamagedError(f"{path.name} begins with event {header.first}")
             return header

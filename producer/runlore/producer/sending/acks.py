@@ -15,7 +15,10 @@ from runlore.schemas.subjects import STREAM_NAME
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-_TOO_LARGE, _DUPLICATE_IN_BATCH = 10054, 10201
+_TOO_LARGE, _OTHER_LAST_ID = 10054, 10070
+_NO_BATCHES, _NO_BATCH_HEADERS, _INCOMPLETE_BATCH = 10174, 10177, 10176
+_BATCH_TOO_LARGE, _DUPLICATE_IN_BATCH = 10199, 10201
+_TOO_MANY_BATCHES, _TOO_MANY_REQUESTS = 10210, 10167
 
 
 class SendError(Exception):
@@ -66,6 +69,13 @@ class RefusedError(SendError):
         super().__init__(f"{description} (error {code})")
         self.permanent = code == _TOO_LARGE
         self.duplicate = code == _DUPLICATE_IN_BATCH
+        self.busy = code in (_TOO_MANY_BATCHES, _TOO_MANY_REQUESTS, _INCOMPLETE_BATCH)
+        """Too many batches are open, or too many messages wait. Only who asks for an answer is told: when a message
+        without is refused, the last one hears that the batch is incomplete; the same when a batch was open for long."""
+        self.no_batches = code in (_NO_BATCHES, _NO_BATCH_HEADERS)
+        self.batch_too_large = code == _BATCH_TOO_LARGE
+        self.not_stored = code == _OTHER_LAST_ID
+        """The answer to a question for an event that the stream does not have."""
         self.stream = stream
 
 
@@ -77,6 +87,8 @@ class DeliveryError(Exception):
         self.worth_telling = cause.worth_telling
         self.no_stream = isinstance(cause, NoStreamError)
         """Usual for a moment while a server starts, worth telling when it lasts."""
+        self.refused = isinstance(cause, RefusedError)
+        """The connection is fine, and the events of others may be."""
 
 
 class NotOursError(Exception):

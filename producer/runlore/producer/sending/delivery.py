@@ -1,7 +1,9 @@
 """Delivery: all of a batch of rows onto the stream, whatever the server says, in order.
 
     atomic batch ─ stored ─▶ next
-        ├ refused (a duplicate inside, batches unknown, …) ─▶ one row at a time until one is new, then a batch again
+        ├ a duplicate inside ─▶ ask for each row at the front whether it is stored, then a batch of the rest
+        ├ too many batches open ─▶ wait a random time, the same batch again
+        ├ refused for another reason ─▶ smaller batches, down to the row that is meant (pace.py)
         ├ forbidden subject, row too large ─▶ those rows become dead letters, the rest is sent again
         └ no answer, no stream ─▶ DeliveryError: the relay connects again and sends the same rows again
 
@@ -12,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ from runlore.producer.sending.acks import (
 from runlore.producer.sending.identity import identify
 from runlore.producer.sending.known_stream import KnownStream
 from runlore.producer.sending.message import broken
+from runlore.producer.sending.pace import Pace
 from runlore.producer.warn import warn_dead
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings
@@ -47,8 +49,6 @@ if TYPE_CHECKING:
     from runlore.producer.sending.source import Source
 
 CLOSE_SECONDS = 1.0
-SINGLES_SECONDS = 30.0
-"""How long batches are not tried after the server refused one for another reason than a duplicate."""
 
 
 class Delivery:
@@ -61,12 +61,12 @@ class Delivery:
         self._sender = Sender(settings.cloudevents)
         self._connection: NatsConnection | None = None
         self._forbidden: set[str] = set()
-        self._singles_until = 0.0
+        self._pace = Pace()
         self._highest = 0
         """The highest position that the stream has shown on this connection."""
 
     async def __aenter__(self) -> Delivery:
-        on_error, on_closed = self._sender.on_error, self._on_closed
+        on_error, on_closed = self._sender.inbox.on_error, self._on_closed
         self._connection = await connect(
             self._settings, "runlore producer", on_error, on_closed, timeout=self._connect_seconds, role="producer"
         )
@@ -74,7 +74,7 @@ class Delivery:
         return self
 
     async def _on_closed(self) -> None:
-        await self._sender.on_closed()
+        await self._sender.inbox.on_closed()
         self._on_lost()
 
     async def __aexit__(self, *_: Any) -> None:
@@ -90,7 +90,7 @@ class Delivery:
             raise DeliveryError(NoAnswerError("JetStream does not answer: busy, or without a leader")) from None
         except SendError as error:
             raise DeliveryError(error) from error
-        self._sender.stream = stream
+        self._sender.inbox.stream = stream
         if stream is not None:
             self._highest = stream.last_seq or 0
         return stream
@@ -114,48 +114,38 @@ class Delivery:
 
     def check(self) -> None:
         """Raises DeliveryError when the connection is lost."""
-        if self._sender.trouble is not None:
-            raise DeliveryError(self._sender.trouble)
+        if self._sender.inbox.trouble is not None:
+            raise DeliveryError(self._sender.inbox.trouble)
 
     async def deliver(self, source: Source, rows: list[Row]) -> None:
         """Store every row or make it a dead letter; then the rows leave the outbox. Raises DeliveryError."""
         last = rows[-1].seq
         rows = self._without_unsendable(source, rows)
-        alone = False
         while rows:
-            alone = alone or len(rows) == 1 or time.monotonic() < self._singles_until
+            count = self._pace.rows(len(rows))
             try:
-                if alone:
-                    alone = await self._send_one(source, rows[0])
-                    rows = rows[1:]
-                else:
-                    source.stored(rows, self._risen(await self._sender.send_batch(rows)))
-                    rows = []
+                await self._store(source, rows[:count])
+                rows = rows[count:]
             except ForbiddenError as error:
                 if source.destination.project not in (None, self._settings.project):
                     raise NotOursError(source.destination.project or "") from error
                 self._forbidden.add(error.subject)
                 rows = self._without_forbidden(source, rows)
             except RefusedError as error:
-                if alone:
-                    rows = self._refused(source, rows, error)
-                elif error.duplicate:
-                    alone = True  # what is stored already is at the front: pass it row by row
-                else:
-                    self._singles_until = time.monotonic() + SINGLES_SECONDS
+                rows = await self._refused(source, rows, count, error)
             except EventDecodeError:
                 rows = self._without_broken(source, rows)
             except (NoAnswerError, NoStreamError, WrongStreamError) as error:
                 raise DeliveryError(error) from error
         source.finish(last)
 
-    async def _send_one(self, source: Source, row: Row) -> bool:
-        """Store one row; whether the next one should go alone too, because this one was there already."""
-        ack = await self._sender.send_one(row)
-        if not ack.duplicate:
-            self._risen(ack.seq)
-        source.stored([row], ack.seq)
-        return ack.duplicate
+    async def _store(self, source: Source, rows: list[Row]) -> None:
+        if len(rows) == 1:
+            ack = await self._sender.send_one(rows[0])
+            source.stored(rows, ack.seq if ack.duplicate else self._risen(ack.seq))
+        else:
+            source.stored(rows, self._risen(await self._sender.send_batch(rows)))
+        self._pace.stored(len(rows))
 
     def _risen(self, position: int) -> int:
         """A new event's position. Raises NoAnswerError when the stream was made again beneath this connection."""
@@ -164,11 +154,36 @@ class Delivery:
         self._highest = position
         return position
 
-    def _refused(self, source: Source, rows: list[Row], error: RefusedError) -> list[Row]:
+    async def _refused(self, source: Source, rows: list[Row], count: int, error: RefusedError) -> list[Row]:
+        """What is left of the rows when the first `count` were refused."""
+        if error.duplicate:
+            return await self._without_stored(source, rows, count)
+        if count > 1 or error.busy:
+            await self._pace.refused(count, error)
+            return rows
         if not error.permanent:
             raise DeliveryError(error) from error
         _add_dead_letters(source, rows[:1], str(error))
         return rows[1:]
+
+    async def _without_stored(self, source: Source, rows: list[Row], count: int) -> list[Row]:
+        """The rows without those at the front that are stored already: their acknowledgement was lost.
+
+        That the batch has a duplicate proves nothing for its other rows, so the stream is asked for each.
+        """
+        try:
+            positions = await self._sender.find_stored(rows[:count])
+        except SendError as error:
+            if not isinstance(error, RefusedError) or not error.busy:
+                raise DeliveryError(error) from error
+            await self._pace.refused(count, error)
+            return rows
+        if isinstance(positions, int):
+            self._pace.limit_next(positions)  # the duplicate is behind them
+            return rows
+        for row, position in zip(rows, positions, strict=False):
+            source.stored([row], position)
+        return rows[len(positions) :]
 
     def _without_unsendable(self, source: Source, rows: list[Row]) -> list[Row]:
         safe = self._sender.safe_payload
