@@ -17,7 +17,7 @@ from runlore.projector.restoring.restore import RestorePlan
 from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import STREAM_NAME
-from runlore.wire.api import ApiError, api
+from runlore.wire.api import ApiError, api, listen
 from runlore.wire.connect import connect
 from runlore.wire.failures import NatsError, unavailable
 from runlore.wire.stream import stream_config, stream_info
@@ -106,7 +106,7 @@ async def _save(connection: NatsConnection, path: Path) -> None:
     async def take(message: Msg) -> None:
         chunks.put_nowait(message)
 
-    subscription = await connection.subscribe(inbox, cb=take)  # pyright: ignore[reportUnknownMemberType] -- Future without its type
+    subscription = await listen(connection, inbox, take)
     body = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": True}
     await api(connection, f"STREAM.SNAPSHOT.{STREAM_NAME}", body)
     with path.open("wb") as file:

@@ -31,7 +31,7 @@ from runlore.producer.sending.known_stream import KnownStream
 from runlore.producer.sending.message import HEADER_ROOM, batch_headers, broken, commands, header_bytes, row_headers
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
-from runlore.wire.api import api_subject
+from runlore.wire.api import api_subject, listen
 from runlore.wire.failures import INBOX_ADVICE, NATS_ERRORS
 from runlore.wire.private import send_block
 
@@ -69,10 +69,10 @@ class Sender:
         """The stream whose acknowledgements count, told by its JetStream domain; None: not known."""
 
     async def open(self, connection: NatsConnection) -> None:
-        """Use this connection, whose callbacks are `on_error` and `on_closed`."""
+        """Use this connection, whose callbacks are `on_error` and `on_closed`. Raises ServerUnavailableError."""
         self._connection = connection
         self._inbox = connection.new_inbox()
-        await connection.subscribe(f"{self._inbox}.*", cb=self._on_answer)  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
+        await listen(connection, f"{self._inbox}.*", self._on_answer)
 
     async def _on_answer(self, message: Msg) -> None:
         token = message.subject.rpartition(".")[2]
