@@ -23,7 +23,7 @@ _NAMES = {
     "runlore.query": ("Client",),
     "runlore.schemas": (
         "AccessDeniedError", "AmbiguousError", "ArgumentError", "CorruptLogError", "DType", "EntityRef",
-        "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
+        "EventCostError", "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
         "FolderError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError", "MissingContextError",
         "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError", "Path",
         "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError", "ServerUnavailableError",

@@ -29,6 +29,7 @@ from runlore.schemas import ArgumentError as ArgumentError
 from runlore.schemas import CorruptLogError as CorruptLogError
 from runlore.schemas import DType as DType
 from runlore.schemas import EntityRef as EntityRef
+from runlore.schemas import EventCostError as EventCostError
 from runlore.schemas import EventDecodeError as EventDecodeError
 from runlore.schemas import EventLimitError as EventLimitError
 from runlore.schemas import EventTooLargeError as EventTooLargeError

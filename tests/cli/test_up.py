@@ -5,7 +5,10 @@ import os
 import signal
 import socket
 import subprocess
+import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -21,6 +24,7 @@ from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint, ProjectorStatus
 from runlore.wire.connect import connect
 from tests.open_servers import service_login
+from tests.patience import PATIENCE
 
 
 def make_stream(settings: Settings) -> None:
@@ -40,6 +44,11 @@ def test_a_stopped_up_exits_with_0_and_leaves_no_process(tmp_path: Path, number:
         assert readyz(announced["http"])
         children = descendants(up)
         assert len(children) >= 2
+        link = announced["dashboard"]
+        assert run_cli("dashboard", "link", "--data-dir", str(tmp_path / "data")).stdout == f"{link}\n"
+        visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with visitor.open(link, timeout=PATIENCE) as page, urlopen(link.partition("?")[0], timeout=PATIENCE) as login:
+            assert (urlsplit(page.url).path, urlsplit(login.url).path) == ("/", "/login")
         up.send_signal(number)
         assert up.wait(90) == 0
         assert not [child for child in children if child.is_running()]

@@ -22,6 +22,7 @@ from runlore.query import Client
 from runlore.schemas.errors import QueryTimeoutError, SettingsError
 from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.settings import read_settings
+from runlore.schemas.visible import visible
 from runlore.store.sqlite import sqlite
 from tests.dashboard.conftest import web_over
 from tests.dashboard.demo_log import FORMULA, SCRIPT
@@ -277,7 +278,7 @@ def test_csv_holds_no_formula(hostile: TestClient) -> None:
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@x", "\t=1", " =1", "\ufeff=1", "\r=1"])
 def test_what_a_spreadsheet_would_run_gets_an_apostrophe(text: str) -> None:
-    assert inert(text) == "'" + text
+    assert inert(text) == "'" + visible(text, lines=True)
     assert inert("plain - text") == "plain - text"
 
 

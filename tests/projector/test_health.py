@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+from urllib.parse import urlsplit
 
 import pytest
 from nats_tools import made_events, publish_all, until
@@ -8,11 +11,12 @@ from service_tools import get, get_json, running, spawn, status
 
 from runlore.cli.server import EmbeddedServer
 from runlore.projector import state
-from runlore.projector.health import Health
+from runlore.projector.health import MAX_CONNECTIONS, Health
 from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas import Settings, read_settings
 from runlore.store.folder import DataDir
+from tests.patience import PATIENCE
 
 
 def test_a_running_projector_is_live_ready_and_measured(
@@ -79,3 +83,20 @@ def test_a_port_in_use_is_a_wrong_setting_and_the_folder_stays_free(settings: Se
     assert "RUNLORE_HTTP_PORT" in errors
     with running(settings) as service:
         until(lambda: service.state.connected)
+
+
+def test_half_open_connections_take_neither_threads_nor_the_answer(data: DataDir) -> None:
+    seen = ServiceState(connected=True, fold_running=True)
+    health = Health(read_settings(), seen, ProjectorMetrics(seen, data))
+    health.start()
+    before = threading.active_count()
+    address = urlsplit(health.url)
+    try:
+        with contextlib.ExitStack() as held:
+            for _ in range(3 * MAX_CONNECTIONS):
+                opened = held.enter_context(socket.create_connection((address.hostname, address.port), PATIENCE))
+                opened.sendall(b"GET /livez HTTP/1.1\r\nHost:")
+            assert get(f"{health.url}/livez")[0] == 200
+            until(lambda: threading.active_count() <= before + MAX_CONNECTIONS)
+    finally:
+        health.close()

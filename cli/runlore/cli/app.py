@@ -20,6 +20,7 @@ from runlore.schemas.errors import (
     StreamDriftError,
     StreamMismatchError,
 )
+from runlore.schemas.visible import visible
 from runlore.store.access import REFUSED, unusable
 
 COMMANDS = {
@@ -75,7 +76,7 @@ class Failure(click.ClickException):
     """An error of ours as click shows it: its sentence, and its exit code."""
 
     def __init__(self, error: RunloreError) -> None:
-        super().__init__(str(error))
+        super().__init__(visible(str(error), lines=True))
         self.exit_code: int = exit_code(error)  # type: ignore[misc]  # click declares a class variable
 
 
@@ -99,6 +100,9 @@ class Application(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:  # may quote an argument
+            vars(error)["message"] = visible(error.message, lines=True)
+            raise
         except RunloreError as error:
             raise Failure(error) from error
         except ModuleNotFoundError as error:

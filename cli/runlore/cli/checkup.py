@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import time
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from runlore.cli.file_checks import check_clock, check_disk, check_files, check_owner
 from runlore.cli.finding import Finding
 from runlore.cli.outbox_checks import check_outboxes
+from runlore.cli.privacy_checks import check_privacy
 from runlore.cli.server import find_program, server_version
 from runlore.cli.server_checks import check_server
 from runlore.cli.stack import readyz
@@ -18,6 +18,7 @@ from runlore.schemas.errors import FolderError, RunloreError
 from runlore.schemas.settings import Settings
 from runlore.store.access import check_readable, may
 from runlore.store.folder import DataDir
+from runlore.store.ownership import require_shared_folder
 from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 from runlore.store.sqlite import sqlite
@@ -39,6 +40,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     yield from _versions(settings)
     try:
         check_readable(settings.data_dir)
+        require_shared_folder(settings.data_dir)
     except FolderError as error:
         yield Finding("data folder", "fail", str(error))
         return  # everything else is in there
@@ -84,10 +86,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         yield Finding("data folder", "fail", f"{data.root} cannot be written", "set RUNLORE_DATA_DIR, or chown it")
         return
     yield Finding("data folder", "ok", str(data.root))
-    with contextlib.suppress(FileNotFoundError):
-        if data.endpoint.stat().st_mode & 0o077:
-            advice = f"chmod 600 {data.endpoint}"
-            yield Finding("secret", "fail", f"others can read {data.endpoint}", advice)
+    yield from check_privacy(data)
 
 
 def _projector(settings: Settings) -> Iterator[Finding]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from runlore.cli.output import printable
 from runlore.query.records import event_record
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
@@ -27,6 +26,7 @@ from runlore.schemas.events import (
 )
 from runlore.schemas.paths import format_path
 from runlore.schemas.references import EntityRef
+from runlore.schemas.visible import visible
 from runlore.store.cells import readable
 from runlore.store.log_rows import LogRow
 
@@ -37,10 +37,10 @@ def event_text(row: LogRow) -> str:
     try:
         event = decode_event(row.payload)
     except EventDecodeError as error:
-        return f"{start}  {row.subject}  cannot be decoded: {error}"
+        return visible(f"{start}  {row.subject}  cannot be decoded: {error}")
     duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
     who = f"{event.actor.user}@{event.actor.host}"
-    return f"{start}  {who}  {printable(_sentence(event))}{duplicate}"
+    return visible(f"{start}  {who}  {_sentence(event)}{duplicate}")
 
 
 def event_json(row: LogRow) -> dict[str, Any]:

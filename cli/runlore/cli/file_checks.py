@@ -90,8 +90,12 @@ def check_files(data: DataDir) -> Iterator[Finding]:
         "events have the ID of an earlier one and other content", "`runlore audit verify` names the first",
     )  # fmt: skip
     yield from _count(
-        "missing events", view, "SELECT coalesce(sum(highest_seq - seen), 0) FROM producers",
+        "missing events", view, "SELECT coalesce(sum(missing), 0) FROM producers",
         "events that producers numbered have not arrived", "drain the outboxes of their machines",
+    )  # fmt: skip
+    yield from _count(
+        "producer numbers", view, "SELECT coalesce(sum(implausible), 0) FROM producers",
+        "events claim a number far beyond their producer's", "another program uses its ID: /quarantine names it",
     )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""All that commands print: data on stdout, notes on stderr, colours and frames on a terminal only."""
+"""All that commands print: data on stdout, notes on stderr, colours and frames on a terminal only.
+
+Whatever comes here may hold texts of others: nothing but `print_exact` passes a control character on.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,24 @@ from typing import Any
 import click
 import msgspec
 
+from runlore.schemas.visible import visible, visible_json
+
 
 def print_json(value: Any) -> None:
     """One JSON document, or one line of a stream of them, on stdout."""
-    click.echo(msgspec.json.encode(value).decode())
+    click.echo(visible_json(msgspec.json.encode(value)).decode())
 
 
-def print_line(text: str = "") -> None:
-    """One line on stdout."""
-    click.echo(text)
+def print_line(text: str = "", indent: str = "", faint: str = "") -> None:
+    """One line on stdout; `faint`: words before it, of less weight on a terminal."""
+    word = click.style(visible(faint), dim=True) + " " if faint else ""
+    click.echo(f"{indent}{word}{visible(text, lines=True)}")
 
 
 def print_lines(lines: Iterable[str], indent: str = "  ") -> None:
     """Indented lines on stdout, such as commands to try."""
     for line in lines:
-        click.echo(indent + line)
+        click.echo(indent + visible(line))
 
 
 def print_exact(text: str) -> None:
@@ -37,22 +43,12 @@ def print_pair(name: str, *values: str, width: int = 12, style: str | None = Non
     if style is not None and sys.stdout.isatty():
         shown = click.style(shown, fg=style)
     for number, value in enumerate(values):
-        click.echo(f"{' ' * width if number else shown}{value}")
-
-
-def dim(text: str) -> str:
-    """A text of less weight on a terminal."""
-    return click.style(text, dim=True)
-
-
-def printable(text: str) -> str:
-    """A text on one line, without the control characters of hostile or careless metadata."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+        click.echo(f"{' ' * width if number else shown}{visible(value, lines=True)}")
 
 
 def note(text: str) -> None:
     """A remark for the person at the keyboard, on stderr."""
-    click.echo(text, err=True)
+    click.echo(visible(text, lines=True), err=True)
 
 
 def note_count(what: str, done: int, total: int) -> None:
@@ -65,20 +61,20 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: st
     """Rows on stdout: a table on a terminal; elsewhere tab-separated lines below a line `# title`."""
     if not sys.stdout.isatty():
         if title:
-            click.echo(f"# {_one_line(title)}")
+            click.echo(f"# {visible(title)}")
         for row in (columns, *rows):
-            click.echo("\t".join(_one_line(cell) for cell in row))
+            click.echo("\t".join(map(visible, row)))
         return
     # rich takes 60 ms to import: only who looks at a table pays for it.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    # Text is shown as it is; rich reads a str as markup.
+    heading = None if title is None else Text(visible(title), style="table.title")
+    table = Table(title=heading, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(Text(visible(column)))
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     Console().print(table)
-
-
-def _one_line(cell: str) -> str:
-    return cell.replace("\t", " ").replace("\n", " ")

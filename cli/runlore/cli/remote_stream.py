@@ -17,6 +17,7 @@ from runlore.projector.restoring.restore import RestorePlan
 from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import STREAM_NAME
+from runlore.store.ownership import write_to
 from runlore.wire.api import ApiError, api, listen
 from runlore.wire.connect import connect
 from runlore.wire.failures import NatsError, unavailable
@@ -109,7 +110,7 @@ async def _save(connection: NatsConnection, path: Path) -> None:
     subscription = await listen(connection, inbox, take)
     body = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": True}
     await api(connection, f"STREAM.SNAPSHOT.{STREAM_NAME}", body)
-    with path.open("wb") as file:
+    with write_to(path) as file:
         while (chunk := await asyncio.wait_for(chunks.get(), CHUNK_SECONDS)).data:
             file.write(chunk.data)
             if chunk.reply:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, cast
 
-from runlore.cli.output import print_table, printable
+from runlore.cli.output import print_table
 from runlore.query import Entity, Entry, PipelineRun, StepRun
 from runlore.schemas.special import StorageSize
+from runlore.schemas.visible import visible
 from runlore.store.cells import readable
 
 
@@ -15,7 +16,7 @@ def text(value: Any) -> str:
     """A value on one line; sizes with their exact number."""
     if isinstance(value, StorageSize):
         return f"{value.human()} ({int(value):,} bytes)" if abs(value) >= 1000 else value.human()
-    return printable(readable(value))
+    return visible(readable(value))
 
 
 def when(moment: dt.datetime | None) -> str:

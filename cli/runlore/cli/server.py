@@ -12,10 +12,10 @@ from pathlib import Path
 
 from runlore.cli.nats_process import NatsProcess, quoted
 from runlore.schemas.errors import ServerUnavailableError, SettingsError
-from runlore.store.access import make_folder
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
-from runlore.store.private_files import read_struct, write_struct
+from runlore.store.private_files import read_trusted, write_struct
+from runlore.store.private_folder import claim_folder
 from runlore.store.records import Endpoint, Login
 from runlore.wire.server_version import MIN_VERSION, parse_version, shown_version
 
@@ -53,7 +53,7 @@ class EmbeddedServer:
         Raises FolderBusyError when another server holds the store, ServerUnavailableError when it
         does not start.
         """
-        make_folder(self._data.root)
+        claim_folder(self._data)
         self._lock.acquire(FOLLOW_SECONDS, _TWO_SERVERS)
         try:
             return self._start_locked()
@@ -62,9 +62,9 @@ class EmbeddedServer:
             raise
 
     def _start_locked(self) -> Endpoint:
-        before = read_struct(self._data.endpoint, Endpoint)
+        before = read_trusted(self._data.endpoint, Endpoint)
         password = before.password if before and before.user == PRODUCER else _new_password()
-        service = read_struct(self._data.service, Login) or Login(SERVICE, _new_password())
+        service = read_trusted(self._data.service, Login) or Login(SERVICE, _new_password())
         logins = {"RUNLORE_NATS_PASSWORD": service.password, "RUNLORE_NATS_PRODUCER_PASSWORD": password}
         port = int(before.url.rpartition(":")[2]) if before else -1
         try:

@@ -25,11 +25,10 @@ from runlore.schemas.errors import (
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 from runlore.store.folder import DataDir
-from runlore.store.private_files import read_struct
-from runlore.store.records import Endpoint
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.api import api, request
 from runlore.wire.connect import connect
+from runlore.wire.destinations import known_endpoint
 from runlore.wire.failures import NatsError, NoRespondersError
 from runlore.wire.stream import StreamInfo, stream_drift, stream_info
 from runlore.wire.stream_upkeep import upkeep
@@ -152,7 +151,7 @@ async def _holes(connection: NatsConnection, data: DataDir) -> list[Finding]:
 
 
 def _storing(settings: Settings) -> Iterator[Finding]:
-    endpoint = None if settings.url else read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+    endpoint = None if settings.url else known_endpoint(settings)
     if endpoint is None or not endpoint.monitor:
         return
     try:

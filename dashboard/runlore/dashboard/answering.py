@@ -14,7 +14,6 @@ from starlette.responses import Response
 from runlore.dashboard.links import address
 from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.rendering import render, render_bare
-from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import MissingEntityError, NotYetCreatedError, Visit
 from runlore.query import Client
 from runlore.query.page.counts import KindCounts
@@ -27,6 +26,7 @@ from runlore.schemas.errors import (
     QueryTimeoutError,
     RunloreError,
 )
+from runlore.schemas.visible import visible, visible_json
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class JSONBody(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return msgspec.json.encode(content)
+        return visible_json(msgspec.json.encode(content))
 
 
 def answer_with(

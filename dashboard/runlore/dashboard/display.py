@@ -11,8 +11,9 @@ from typing import Any, cast
 import msgspec
 
 from runlore.dashboard.links import linkable
-from runlore.dashboard.texts import FOLDED, PREVIEW, counted, shortened, visible
+from runlore.dashboard.texts import FOLDED, PREVIEW, counted, shortened
 from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.schemas.visible import visible
 from runlore.store.cells import readable
 
 MAX_ITEMS = 200

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from runlore.dashboard.display import Shown, duration, show
-from runlore.dashboard.texts import short_reference, visible
+from runlore.dashboard.texts import short_reference
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
+from runlore.schemas.visible import visible
 
 
 class FieldCell(NamedTuple):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -13,10 +13,14 @@ import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
+from runlore.dashboard.access import Access, access_of
+from runlore.dashboard.connections import RETRY_SECONDS
 from runlore.query import Client
 from runlore.query.activity import Touched, touched
 from runlore.schemas.errors import RunloreError
+from runlore.schemas.visible import visible_json
 from runlore.store.sqlite import sqlite
 
 POLL_SECONDS = 0.4
@@ -24,7 +28,10 @@ POLL_SECONDS = 0.4
 PING_SECONDS = 15
 END_SECONDS = 1.0
 """Time for a listener to read the end of its stream; less than the server waits for connections."""
+SEND_SECONDS = 30
+"""Time for a listener to take a message; then its connection ends."""
 MAX_LISTENERS = 50
+"""Live pages at once. More are refused, and ask again."""
 MAX_NAMED = 200
 """Maximum number of entities and projects in one message; with more, all pages reload."""
 
@@ -54,6 +61,7 @@ class LiveFeed:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._listeners: set[_Queue] = set()
+        self._accepted = 0
         self._seen: int | None = None
         self._last = News(0, None, [], [], all=False)
 
@@ -70,25 +78,48 @@ class LiveFeed:
 
     async def answer(self, request: Request) -> Response:
         """Serve /live."""
-        if len(self._listeners) >= MAX_LISTENERS:
-            return PlainTextResponse("too many live connections: reload the page instead", 503)
-        ending = anyio.Event()
-        return EventSourceResponse(
-            self._messages(ending), ping=PING_SECONDS, shutdown_event=ending, shutdown_grace_period=END_SECONDS
+        if self._accepted >= MAX_LISTENERS:
+            retry = {"Retry-After": str(RETRY_SECONDS)}
+            return PlainTextResponse("too many live connections: reload the page instead", 503, retry)
+        self._accepted += 1  # at once: its stream begins only when the answer does
+        ending, access = anyio.Event(), access_of(request)
+        return _Accepted(
+            self._left,
+            self._messages(ending, access),
+            ping=PING_SECONDS,
+            shutdown_event=ending,
+            shutdown_grace_period=END_SECONDS,
+            send_timeout=SEND_SECONDS,
         )
 
-    async def _messages(self, ending: anyio.Event) -> AsyncGenerator[ServerSentEvent]:
-        """Yield the messages of one listener until the server stops; a stream cut off instead would be an error."""
+    def _left(self) -> None:
+        self._accepted -= 1
+
+    async def _messages(self, ending: anyio.Event, access: Access) -> AsyncGenerator[ServerSentEvent]:
+        """Yield the messages of one listener until the server stops or the listener may hear no more.
+
+        A stream cut off instead would be an error.
+        """
         queue: _Queue = asyncio.Queue(maxsize=20)
         last = asyncio.create_task(_end(queue, ending))
         self._listeners.add(queue)
         try:
             yield _message(self._last._replace(references=[], projects=[], all=False))
-            while (news := await queue.get()) is not None:
-                yield _message(news)
+            while (news := await queue.get()) is not None and access.holds():
+                if (seen := self._seen_by(access, news)) is not None:
+                    yield _message(seen)
         finally:
             self._listeners.discard(queue)
             last.cancel()
+
+    def _seen_by(self, access: Access, news: News) -> News | None:
+        """Return the part of a message that a visitor sees; None if all of it is about projects that he does not."""
+        if access.whole:
+            return news
+        references = news.references if access.sees(self._client.project) else []
+        seen = news._replace(references=references, projects=access.seen(news.projects))
+        hidden = (news.references or news.projects) and not (seen.references or seen.projects or seen.all)
+        return None if hidden else seen
 
     async def _poll(self) -> None:
         while True:
@@ -131,10 +162,25 @@ class LiveFeed:
                 queue.put_nowait(news)
 
 
+class _Accepted(EventSourceResponse):
+    """A stream that says when it is over, begun or not."""
+
+    def __init__(self, left: Callable[[], None], *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._left = left
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._left()
+
+
 async def _end(queue: _Queue, ending: anyio.Event) -> None:
     await ending.wait()
     await queue.put(None)
 
 
 def _message(news: News) -> ServerSentEvent:
-    return ServerSentEvent(msgspec.json.encode(news._asdict()).decode(), event="news", id=str(news.position))
+    data = visible_json(msgspec.json.encode(news._asdict())).decode()
+    return ServerSentEvent(data, event="news", id=str(news.position))

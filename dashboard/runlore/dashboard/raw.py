@@ -6,9 +6,11 @@ from typing import Any
 
 import msgspec
 
-from runlore.dashboard.texts import FOLDED, visible
+from runlore.dashboard.texts import FOLDED
 from runlore.query.plain import plain
-from runlore.schemas.errors import InvalidReferenceError
+from runlore.schemas.errors import RunloreError
+from runlore.schemas.values import decode_value
+from runlore.schemas.visible import visible
 
 
 def json_text(value: Any, limit: int = FOLDED) -> str:
@@ -21,8 +23,8 @@ def json_text(value: Any, limit: int = FOLDED) -> str:
 def message_pack_text(payload: bytes) -> str | None:
     """Return MessagePack as JSON, None for bytes that are not MessagePack."""
     try:
-        return json_text(msgspec.msgpack.decode(payload))
-    except (msgspec.MsgspecError, InvalidReferenceError, TypeError, RecursionError):
+        return json_text(decode_value(payload))
+    except (RunloreError, ValueError, TypeError, ArithmeticError, RecursionError):
         return None
 
 

@@ -13,9 +13,11 @@ from runlore.dashboard.display import duration, number_text, show
 from runlore.dashboard.drawing import spark_points
 from runlore.dashboard.frame import bare_header, frame_of, utc_text
 from runlore.dashboard.links import ParamValue, address
-from runlore.dashboard.texts import counted, plural, short_reference, shortened, visible
+from runlore.dashboard.texts import counted, plural, short_reference, shortened
+from runlore.dashboard.visible_html import visible_html
 from runlore.dashboard.visit import Visit
 from runlore.schemas.paths import format_path
+from runlore.schemas.visible import visible
 
 
 def age(when: dt.datetime | None, until: dt.datetime | None = None) -> str:
@@ -101,10 +103,10 @@ def render(visit: Visit, template: str, status: int = 200, **values: Any) -> HTM
         "entity": None,
         "follows": "",
     }
-    return HTMLResponse(_TEMPLATES.get_template(template).render({**page, **values}), status)
+    return HTMLResponse(visible_html(_TEMPLATES.get_template(template).render({**page, **values})), status)
 
 
 def render_bare(template: str, code: int = 200, /, **values: Any) -> HTMLResponse:
     """Return a page that needs no view: an error before there is one, or the login."""
     page = {"url": plain_link, "header": bare_header()}
-    return HTMLResponse(_TEMPLATES.get_template(template).render({**page, **values}), code)
+    return HTMLResponse(visible_html(_TEMPLATES.get_template(template).render({**page, **values})), code)

@@ -1,28 +1,13 @@
-"""Texts for pages: harmless, short, and counted."""
+"""Texts for pages: short and counted."""
 
 from __future__ import annotations
 
-import unicodedata
+from runlore.schemas.visible import visible
 
 PREVIEW = 160
 """Characters of a text shown before it is unfolded."""
 FOLDED = 20_000
 """Maximum number of characters in an unfolded text; the JSON has the rest."""
-
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
-
-def visible(text: str, lines: bool = False) -> str:
-    """Return a text with control, bidi and other invisible characters escaped; `lines` keeps line ends and tabs."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_seen(char, lines) for char in text)
-
-
-def _seen(char: str, lines: bool) -> str:
-    if unicodedata.category(char) not in _UNSEEN or (lines and char in "\n\t"):
-        return char
-    return char.encode("unicode_escape").decode() if char.isascii() else f"\\u{ord(char):04x}"
 
 
 def shortened(text: str, limit: int = PREVIEW) -> str:

@@ -13,6 +13,9 @@ from runlore.schemas.events import Actor
 from runlore.schemas.names import check_text
 from runlore.schemas.references import EntityRef
 
+_LONGEST_USER = 1000
+"""Characters: the environment may hold any text."""
+
 
 def this_actor() -> Actor:
     """The actor of this process."""
@@ -25,7 +28,7 @@ def _actor(pid: int) -> Actor:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())  # a container's user without a passwd entry
-    user = check_text("user", user)  # from the environment, where it need not be valid Unicode
+    user = check_text("user", user)[:_LONGEST_USER]  # from the environment, where it need not be valid Unicode
     return Actor(user=user, host=socket.gethostname(), pid=pid, library=library_version())
 
 

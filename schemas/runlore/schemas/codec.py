@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
-from runlore.schemas.errors import EventDecodeError
+from runlore.schemas.cost import TOO_DEEP, check_values
+from runlore.schemas.errors import EventCostError, EventDecodeError
 from runlore.schemas.events import SCHEMA_VERSION, Event
 from runlore.schemas.extensions import unpack_extension
+from runlore.schemas.limits import MAX_EVENT_BYTES, SCANNED_BYTES
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns an event of schema n, as plain maps, into schema n + 1. Pure."""
@@ -52,9 +54,12 @@ _BROKEN = (msgspec.MsgspecError, RecursionError, ValueError, TypeError, Arithmet
 def decode_event(payload: bytes, upcasters: Mapping[int, Upcaster] = UPCASTERS) -> Event:
     """The event in `payload`, its values unpacked, upcast to the current schema.
 
-    Raises EventDecodeError when the bytes are broken or of a schema this version does not know.
+    Raises EventDecodeError when the bytes are broken or of a schema this version does not know, EventCostError when
+    they are beyond a limit of `limits`.
     """
     try:
+        if len(payload) > SCANNED_BYTES:
+            _check_payload(payload)
         event = _decode_event(payload)
     except _BROKEN as error:
         return _decode_other(payload, upcasters, error)
@@ -63,20 +68,38 @@ def decode_event(payload: bytes, upcasters: Mapping[int, Upcaster] = UPCASTERS) 
     return _decode_other(payload, upcasters, None)
 
 
+def _check_payload(payload: bytes) -> None:
+    if len(payload) > MAX_EVENT_BYTES:
+        raise EventCostError(f"an event of {len(payload):,} bytes; at most {MAX_EVENT_BYTES:,} are decoded")
+    check_values(payload)
+
+
 def _decode_other(payload: bytes, upcasters: Mapping[int, Upcaster], error: Exception | None) -> Event:
     try:
         schema = _decode_schema(payload).schema
-        if schema == SCHEMA_VERSION and error is not None:
-            raise EventDecodeError(f"not an event: {error}") from error
         if schema > SCHEMA_VERSION:
             raise EventDecodeError(
                 f"event schema {schema} is newer than {SCHEMA_VERSION}: upgrade runlore, rebuild the view"
             )
+        if error is not None and (schema == SCHEMA_VERSION or _cost(error)):
+            raise _refusal(error) from error
         return _upcast(_decode_plain(payload), schema, upcasters)
     except EventDecodeError:
         raise
     except _BROKEN as broken:
-        raise EventDecodeError(f"not an event: {broken}") from broken
+        raise _refusal(broken) from broken
+
+
+def _cost(error: BaseException) -> EventCostError | None:
+    """The limit that an error is about, if any. msgspec wraps what an extension raises."""
+    if isinstance(error, RecursionError):
+        return EventCostError(TOO_DEEP)
+    found = error if isinstance(error, EventCostError) else error.__cause__
+    return EventCostError(str(found)) if isinstance(found, EventCostError) else None
+
+
+def _refusal(error: Exception) -> EventDecodeError:
+    return _cost(error) or EventDecodeError(f"not an event: {error}")
 
 
 def _upcast(event: dict[str, Any], schema: int, upcasters: Mapping[int, Upcaster]) -> Event:

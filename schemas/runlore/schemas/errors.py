@@ -11,6 +11,7 @@ RunloreError
 ├── MissingContextError      (ValueError)      a call that does not say what it is about
 ├── SettingsError            (ValueError)      a RUNLORE_* variable that makes no sense
 ├── EventDecodeError         (ValueError)      bytes that are not an event this version knows
+│   └── EventCostError     (EventLimitError)   bytes that are not decoded: they are beyond a limit
 ├── OutboxError              (OSError)         the local outbox cannot be opened or written
 ├── FolderError              (OSError)         a data folder that this user may not use, or that is none
 ├── ReceiptTimeoutError      (TimeoutError)    no acknowledgement, or not folded, in time
@@ -135,6 +136,10 @@ class SettingsError(RunloreError, ValueError):
 
 class EventDecodeError(RunloreError, ValueError):
     """Bytes that are not an event this version of Runlore knows."""
+
+
+class EventCostError(EventDecodeError, EventLimitError):
+    """Bytes that would cost more to decode than a limit of docs/events.md allows."""
 
 
 class OutboxError(RunloreError, OSError):

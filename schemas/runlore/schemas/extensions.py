@@ -13,7 +13,13 @@ from typing import Any
 
 import msgspec
 
+from runlore.schemas.cost import check_number, check_set, check_values, nested
+from runlore.schemas.errors import EventCostError
+from runlore.schemas.limits import MAX_DECIMAL_CHARACTERS, MAX_EVENT_BYTES, SCANNED_BYTES
 from runlore.schemas.special import DType, Path, StorageSize, Uri
+
+_LONGEST_TIME = 64
+"""Bytes of a date or datetime: ISO 8601 has fewer."""
 
 
 def unpack_extension(code: int, data: memoryview) -> Any:
@@ -24,8 +30,43 @@ def unpack_extension(code: int, data: memoryview) -> Any:
     return unpacker(bytes(data))
 
 
-decode_plain: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ext_hook=unpack_extension).decode
-"""Stored bytes of one value, or of a collection of values, as Python's types."""
+_decode = msgspec.msgpack.Decoder(ext_hook=unpack_extension).decode
+_decode_items = msgspec.msgpack.Decoder(list[Any], ext_hook=unpack_extension).decode
+_decode_span = msgspec.msgpack.Decoder(tuple[int, int, int]).decode
+
+
+def decode_plain(data: bytes) -> Any:
+    """Return stored bytes of one value, or of a collection of values, as Python's types.
+
+    Raises EventCostError beyond a limit of `limits`, else what `codec` calls broken bytes.
+    """
+    if len(data) > SCANNED_BYTES:
+        if len(data) > MAX_EVENT_BYTES:
+            raise EventCostError(f"{len(data):,} bytes; at most {MAX_EVENT_BYTES:,} are decoded")
+        check_values(data)
+    return _decode(data)
+
+
+def _set_items(data: bytes) -> list[Any]:
+    items = nested(_decode_items, data)
+    check_set(items)
+    return items
+
+
+def _integer(data: bytes) -> int:
+    check_number(len(data))
+    return int.from_bytes(data, "big", signed=True)
+
+
+def _decimal(data: bytes) -> decimal.Decimal:
+    check_number(len(data), MAX_DECIMAL_CHARACTERS)
+    return decimal.Decimal(data.decode())
+
+
+def _time(data: bytes) -> str:
+    if len(data) > _LONGEST_TIME:
+        raise ValueError("a time of more characters than any has")
+    return data.decode()
 
 
 _FRACTION_OF_OFFSET = re.compile(r"(.+)([+-])(\d\d):(\d\d):(\d\d)\.(\d{6})\Z")
@@ -47,18 +88,18 @@ def _text(data: bytes) -> str:
 
 
 _UNPACKERS: dict[int, Callable[[bytes], Any]] = {
-    1: lambda data: int.from_bytes(data, "big", signed=True),
-    2: lambda data: tuple(decode_plain(data)),
-    3: lambda data: set(decode_plain(data)),
-    4: lambda data: frozenset(decode_plain(data)),
-    5: lambda data: read_datetime(data.decode()),
-    6: lambda data: dt.date.fromisoformat(data.decode()),
-    7: lambda data: dt.timedelta(*decode_plain(data)),
-    8: lambda data: decimal.Decimal(data.decode()),
+    1: _integer,
+    2: lambda data: tuple(nested(_decode_items, data)),
+    3: lambda data: set(_set_items(data)),
+    4: lambda data: frozenset(_set_items(data)),
+    5: lambda data: read_datetime(_time(data)),
+    6: lambda data: dt.date.fromisoformat(_time(data)),
+    7: lambda data: dt.timedelta(*_decode_span(data)),
+    8: _decimal,
     9: lambda data: uuid.UUID(bytes=data),
     10: lambda data: Uri(_text(data)),
     11: lambda data: Path(_text(data)),
     12: lambda data: DType(_text(data)),
-    13: lambda data: StorageSize(int.from_bytes(data, "big", signed=True)),
+    13: lambda data: StorageSize(_integer(data)),
     14: _text,
 }

@@ -35,5 +35,29 @@ MAX_ROWS = 1_000_000
 MAX_PATH_CHARACTERS = 50_000_000
 """Characters of all leaves' paths of one event: a long group key counts once for each of its leaves."""
 
+MAX_EVENT_BYTES = 16_000_000
+"""Encoded bytes of one event, whatever ``RUNLORE_MAX_EVENT_BYTES`` says: the bound of its texts and elements."""
+
+MAX_COPIED_CHARACTERS = 250_000_000
+"""Characters of texts and bytes that the view stores for one event: each of its entities gets a copy."""
+
+MAX_NUMBER = 2**53
+"""A producer's number of an event, and a process ID."""
+
+MAX_SET = 50_000
+"""Elements of one set. Python's sets are slow for elements that are chosen to be so."""
+
+MAX_EQUAL_HASHES = 16
+"""Elements of one set with the same hash: each is compared with all of them."""
+
+MAX_NUMBER_BYTES = 8_192
+"""Bytes of an integer beyond 64 bits: about 19,700 digits."""
+
+MAX_DECIMAL_CHARACTERS = 20_000
+"""Characters of a Decimal's text."""
+
+SCANNED_BYTES = 1_000
+"""Encoded bytes above which the keys of a value are looked at before it is decoded: fewer cannot be slow."""
+
 COUNTED_BYTES = 10_000
 """An event of fewer encoded bytes has no room to exceed the counts above, so the producer does not count."""

@@ -12,6 +12,7 @@ import msgspec
 
 from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.hosts import parse_hosts
+from runlore.schemas.limits import MAX_EVENT_BYTES
 from runlore.schemas.names import check_name
 
 Mode = Literal["online", "offline", "disabled"]
@@ -77,6 +78,13 @@ def _count(text: str) -> int:
     return count
 
 
+def _event_bytes(text: str) -> int:
+    size = _count(text)
+    if size > MAX_EVENT_BYTES:
+        raise ValueError(f"use at most {MAX_EVENT_BYTES}: no projector folds a larger event")
+    return size
+
+
 def _replicas(text: str) -> int | None:
     if not text:
         return None
@@ -137,8 +145,32 @@ def _switch(text: str) -> bool:
     return _SWITCH[text.lower()]
 
 
+TRUST_FOLDER = Setting(
+    "RUNLORE_TRUST_FOLDER",
+    "off",
+    _switch,
+    "on or off: use a data folder, and files in it, that other users own or may write; read from the environment alone",
+)
+"""Not among the others: whoever opens a file asks for it, and code does not switch it on for its users."""
+
+
+def trusts_any_folder() -> bool:
+    """Return whether RUNLORE_TRUST_FOLDER is on. Raises SettingsError."""
+    text = os.environ.get(TRUST_FOLDER.variable, "").strip() or TRUST_FOLDER.default
+    try:
+        return bool(TRUST_FOLDER.cast(text))
+    except ValueError as error:
+        raise SettingsError(f"{TRUST_FOLDER.variable}={text!r}: {error}") from error
+
+
 SETTINGS: dict[str, Setting] = {
     "data_dir": Setting("RUNLORE_DATA_DIR", ".runlore", user_path, "folder for outboxes, log, views and server"),
+    "share_with_group": Setting(
+        "RUNLORE_SHARE_WITH_GROUP",
+        "",
+        _optional,
+        "group whose members may read the log and the views, too",
+    ),
     "url": Setting("RUNLORE_URL", "", _urls, "NATS server(s), comma-separated; unset: the one `runlore up` started"),
     "credentials": Setting("RUNLORE_CREDENTIALS", "", _file, "NATS credentials file for RUNLORE_URL"),
     "nkey": Setting("RUNLORE_NKEY", "", _file, "file with the seed of a NATS nkey, in place of credentials"),
@@ -195,7 +227,7 @@ SETTINGS: dict[str, Setting] = {
         _switch,
         "on or off: each call waits until the disk has its event, which then survives a power cut",
     ),
-    "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _count, "size limit of one event"),
+    "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _event_bytes, "size limit of one event"),
     "record": Setting(
         "RUNLORE_RECORD",
         "numbers",
@@ -212,11 +244,17 @@ SETTINGS: dict[str, Setting] = {
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
     "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "lag in events above which /readyz fails"),
-    "dashboard_host": Setting(
-        "RUNLORE_DASHBOARD_HOST", "127.0.0.1", str, "address of the page; any but loopback needs a token"
-    ),
+    "dashboard_host": Setting("RUNLORE_DASHBOARD_HOST", "127.0.0.1", str, "address of the page"),
     "dashboard_port": Setting("RUNLORE_DASHBOARD_PORT", "0", _count, "its port; 0: any free one"),
-    "dashboard_token": Setting("RUNLORE_DASHBOARD_TOKEN", "", _optional, "token that visitors of the page need"),
+    "dashboard_token": Setting(
+        "RUNLORE_DASHBOARD_TOKEN",
+        "",
+        _optional,
+        "token that opens the page; unset: the data folder's own",
+    ),
+    "dashboard_no_token": Setting(
+        "RUNLORE_DASHBOARD_NO_TOKEN", "off", _switch, "on or off: the page asks for no token; on loopback only"
+    ),
     "dashboard_hosts": Setting(
         "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "additional host names of the page, for example a proxy's"
     ),
@@ -234,6 +272,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one process; `SETTINGS` describes each."""
 
     data_dir: Path
+    share_with_group: str | None
     url: str | None
     credentials: str | None
     nkey: str | None
@@ -264,6 +303,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_host: str
     dashboard_port: int
     dashboard_token: str | None
+    dashboard_no_token: bool
     dashboard_hosts: tuple[str, ...]
     replicas: int | None
     nats_server: str | None

@@ -10,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.msgpack import Ext
+
+from runlore.schemas.cost import TOO_DEEP
 from runlore.schemas.errors import EventLimitError
 from runlore.schemas.keys import key_text
-from runlore.schemas.limits import MAX_DEPTH, MAX_LEAVES, MAX_PATH_CHARACTERS, MAX_ROWS, MAX_TARGETS
+from runlore.schemas.limits import (
+    MAX_COPIED_CHARACTERS,
+    MAX_DEPTH,
+    MAX_LEAVES,
+    MAX_PATH_CHARACTERS,
+    MAX_ROWS,
+    MAX_TARGETS,
+)
 from runlore.schemas.refusal import UnsupportedError
 
 _CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
@@ -20,6 +30,8 @@ _MAX_KNOWN, _MAX_KNOWN_LENGTH = 50_000, 200
 _known: set[str] = set()
 """Keys that were found right: the same ones come again and again."""
 
+_FEW_TARGETS = 10
+"""Up to here an event's own size bounds what is stored of it well enough."""
 _FEW_LEAVES = 50
 """Up to here an event's own size bounds that of its paths well enough."""
 
@@ -31,6 +43,8 @@ def check_shape(targets: int, metadata: dict[str, Any]) -> None:
     except UnsupportedError as error:
         raise EventLimitError(str(error)) from None
     check_counts(targets, leaves, "values")
+    if targets > _FEW_TARGETS:
+        check_copied(targets, sum(map(_characters, metadata.values())))
     if leaves > MAX_LEAVES:
         raise EventLimitError(f"{leaves:,} values; one event has at most {MAX_LEAVES:,}: split the call")
     if leaves > _FEW_LEAVES and (size := _path_characters(metadata, 0)) > MAX_PATH_CHARACTERS:
@@ -48,6 +62,27 @@ def check_counts(targets: int, parts: int, what: str) -> None:
         raise EventLimitError(
             f"{parts:,} {what} for each of {targets:,} entities; together at most {MAX_ROWS:,}: split the call"
         )
+
+
+def check_copied(times: int, characters: int) -> None:
+    """Raise EventLimitError if the view would store too much of one event, which it does `times` over."""
+    if times * characters > MAX_COPIED_CHARACTERS:
+        raise EventLimitError(
+            f"{characters:,} characters for each of {times:,} entities or paths; together at most "
+            f"{MAX_COPIED_CHARACTERS:,}: split the call"
+        )
+
+
+def _characters(value: Any) -> int:
+    """Characters of the texts and bytes in a value; of an extension its bytes."""
+    kind = type(value)
+    if kind is dict:
+        return sum(map(_characters, value.values()))
+    if kind in _CONTAINERS:
+        return sum(map(_characters, value))
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    return len(value.data) if kind is Ext else 8
 
 
 def _leaves(group: dict[str, Any], depth: int) -> int:
@@ -80,10 +115,12 @@ def _check_nested(items: Iterable[Any], depth: int) -> None:
 
 
 def _too_deep() -> UnsupportedError:
-    return UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
+    return UnsupportedError(TOO_DEEP)
 
 
 def _check_keys(group: dict[str, Any]) -> None:
+    if any(type(key) is not str for key in group):  # of another program: `pack_metadata` gives exact texts
+        raise UnsupportedError("a dict with keys that are no text")
     texts = list(map(key_text, group))
     if len(_known) + len(texts) > _MAX_KNOWN:
         _known.clear()

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from runlore.schemas.errors import ArgumentError, EventLimitError
 from runlore.schemas.events import (
+    Actor,
     AnyFact,
     ArtifactVersionConsumed,
     ArtifactVersionProduced,
@@ -29,17 +30,18 @@ from runlore.schemas.events import (
     StepFinished,
     StepStarted,
 )
-from runlore.schemas.limits import MAX_PATHS, MAX_STEP_BYTES
+from runlore.schemas.limits import MAX_NUMBER, MAX_PATHS, MAX_STEP_BYTES
 from runlore.schemas.names import check_label, check_name, check_text, exact_text
 from runlore.schemas.paths import PathParts, check_path
 from runlore.schemas.references import EntityRef, check_stage, checked
-from runlore.schemas.shape import check_counts, check_shape
+from runlore.schemas.shape import check_copied, check_counts, check_shape
 
 _REMEMBERED = 65_536
 _STATUSES: tuple[str, ...] = get_args(RunStatus)
 
 _known_ref = lru_cache(maxsize=_REMEMBERED)(checked)
 _known_names: set[str] = set()
+_known_actors: set[Actor] = set()
 
 
 def check_event(event: Event) -> None:
@@ -64,6 +66,10 @@ def _check_envelope(event: Event) -> None:
         _learn("project", event.project)
     if event.producer_id not in known:
         _learn("producer", event.producer_id)
+    if event.actor not in _known_actors:
+        _learn_actor(event.actor)
+    if not 0 < event.producer_seq <= MAX_NUMBER:
+        raise ArgumentError(f"producer_seq must be from 1 to {MAX_NUMBER:,}, not {event.producer_seq:,}")
     if event.run is not None and event.run not in known:
         _learn("run", event.run)
     if event.step is not None and event.step not in known:
@@ -77,16 +83,28 @@ def _learn(what: str, name: str) -> None:
     _known_names.add(name)
 
 
+def _learn_actor(actor: Actor) -> None:
+    for what, text in (("user", actor.user), ("host", actor.host), ("library", actor.library)):
+        check_label(what, text)
+    if not 0 <= actor.pid <= MAX_NUMBER:
+        raise ArgumentError(f"pid must be from 0 to {MAX_NUMBER:,}, not {actor.pid:,}")
+    if len(_known_actors) >= _REMEMBERED:
+        _known_actors.clear()
+    _known_actors.add(actor)
+
+
 def check_size(fact: AnyFact) -> None:
     """Raise EventLimitError where a fact with packed or decoded values is about too much at once."""
     if isinstance(fact, MetadataLogged):
         check_shape(len(fact.targets), fact.metadata)
     elif isinstance(fact, MetadataRetracted):
         check_counts(len(fact.targets), len(fact.paths), "paths")
+        check_copied(len(fact.targets) * len(fact.paths), len(fact.reason))
     elif isinstance(fact, (RunStarted, StepStarted)):
         check_shape(1, fact.parameters)
     elif isinstance(fact, NoteAdded):
         check_counts(len(fact.targets), 1, "notes")
+        check_copied(len(fact.targets), len(fact.text))
 
 
 def exact_fact(fact: AnyFact) -> AnyFact:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -24,10 +25,11 @@ import msgspec
 from msgspec.msgpack import Ext
 
 from runlore.schemas.coerce import coerce
-from runlore.schemas.errors import MetadataTypeError
+from runlore.schemas.cost import TOO_DEEP, check_number
+from runlore.schemas.errors import EventCostError, MetadataTypeError
 from runlore.schemas.extensions import decode_plain, unpack_extension
 from runlore.schemas.keys import KNOWN_KEYS, key_text
-from runlore.schemas.limits import MAX_DEPTH
+from runlore.schemas.limits import MAX_DECIMAL_CHARACTERS, MAX_DEPTH
 from runlore.schemas.paths import PathParts, format_path
 from runlore.schemas.refusal import UnsupportedError, guarded
 from runlore.schemas.special import DType, Path, StorageSize, Uri
@@ -80,7 +82,7 @@ def _pack(value: Any, depth: int) -> Any:
 
 def _check_depth(depth: int) -> None:
     if depth <= 0:
-        raise UnsupportedError(f"nested deeper than {MAX_DEPTH} levels")
+        raise UnsupportedError(TOO_DEEP)
 
 
 def _pack_str(value: str, depth: int) -> Any:
@@ -96,7 +98,22 @@ def _pack_int(value: int, depth: int) -> Any:
 
 
 def _int_bytes(value: int) -> bytes:
+    _within(check_number, value.bit_length() // 8 + 1)
     return value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+
+
+def _pack_decimal(value: decimal.Decimal, depth: int) -> Ext:
+    text = str(value).encode()
+    _within(check_number, len(text), MAX_DECIMAL_CHARACTERS)
+    return Ext(8, text)
+
+
+def _within(check: Callable[..., None], *given: Any) -> None:
+    """Apply a check of the decoder's, so that what is packed can be read back."""
+    try:
+        check(*given)
+    except EventCostError as error:
+        raise UnsupportedError(str(error)) from None
 
 
 def _pack_items(group: dict[Any, Any], depth: int) -> dict[str, Any]:
@@ -135,19 +152,40 @@ def _pack_tuple(value: tuple[Any, ...], depth: int) -> Ext:
     return Ext(2, _encode(_pack_list(value, depth)))
 
 
+class _Packing(threading.local):
+    inside = False
+    """Inside a set, which is checked as a whole: checking each set in it again would take depth times as long."""
+
+
+_packing = _Packing()
+
+
 def _pack_set(code: int) -> Callable[[Any, int], Ext]:
     def pack_set(value: set[Any] | frozenset[Any], depth: int) -> Ext:
         _check_depth(depth)
         # Sorted by their bytes, so that equal sets have equal bytes in every process.
-        raws = sorted({_encode(_pack(item, depth - 1)) for item in value})
-        data = _encode([msgspec.Raw(raw) for raw in raws])
+        outer, _packing.inside = _packing.inside, True
         try:
-            unpack_extension(code, memoryview(data))
-        except TypeError:
-            raise UnsupportedError("a set whose elements become lists, dicts or sets cannot be read back") from None
+            raws = sorted({_encode(_pack(item, depth - 1)) for item in value})
+        finally:
+            _packing.inside = outer
+        data = _encode([msgspec.Raw(raw) for raw in raws])
+        if not outer:
+            _check_readable(code, data)
         return Ext(code, data)
 
     return pack_set
+
+
+def _check_readable(code: int, data: bytes) -> None:
+    """Raise UnsupportedError where a set, with the sets in it, cannot be read back."""
+    try:
+        _within(unpack_extension, code, memoryview(data))
+    except (TypeError, msgspec.ValidationError) as error:  # msgspec wraps what an element of it raises
+        cost = error.__cause__
+        if isinstance(cost, EventCostError):
+            raise UnsupportedError(str(cost)) from None
+        raise UnsupportedError("a set whose elements become lists, dicts or sets cannot be read back") from None
 
 
 def _pack_text(code: int) -> Callable[[str, int], Ext]:
@@ -170,7 +208,7 @@ _PACKERS: dict[type, Callable[[Any, int], Any]] = {
     dt.datetime: lambda value, depth: Ext(5, guarded(dt.datetime.isoformat, value).encode()),
     dt.date: lambda value, depth: Ext(6, value.isoformat().encode()),
     dt.timedelta: _pack_timedelta,
-    decimal.Decimal: lambda value, depth: Ext(8, str(value).encode()),
+    decimal.Decimal: _pack_decimal,
     uuid.UUID: lambda value, depth: Ext(9, value.bytes),
     Uri: _pack_text(10),
     Path: _pack_text(11),

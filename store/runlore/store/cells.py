@@ -161,11 +161,16 @@ def readable(value: Any) -> str:
             opening, closing = "[]" if isinstance(value, list) else "()"
             return opening + ", ".join(map(readable, value)) + closing
         case set() | frozenset():
-            return "{" + ", ".join(readable(item) for item in sorted(value, key=encode_value)) + "}"
+            # By the texts, which are made once: by the elements' bytes each level would pack all levels below it again.
+            return "{" + ", ".join(sorted(map(readable, value), key=_by_length)) + "}"
         case dt.datetime() | dt.date():
             return value.isoformat()
         case _:
             return str(value)
+
+
+def _by_length(text: str) -> tuple[int, str]:
+    return len(text), text
 
 
 def nearest_float(number: int | float | decimal.Decimal) -> float:

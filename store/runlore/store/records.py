@@ -33,6 +33,8 @@ class DashboardStatus(msgspec.Struct, frozen=True):
     """Its address; empty while there is none."""
     stopped: str | None = None
     """Reason it could not start."""
+    open: bool = False
+    """True if it asks for no token."""
 
 
 class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):

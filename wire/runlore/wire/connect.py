@@ -12,7 +12,6 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -20,10 +19,10 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.schemas.errors import AccessDeniedError, FolderError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.store.access import using
 from runlore.store.folder import DataDir
-from runlore.store.private_files import read_struct
+from runlore.store.private_files import read_trusted
 from runlore.store.records import Endpoint, Login
+from runlore.wire.destinations import known_endpoint
 from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, unavailable
 from runlore.wire.private import before_signing_in, server_info
 from runlore.wire.server_version import require_version
@@ -86,18 +85,16 @@ def server_options(settings: Settings, role: Role = "service") -> dict[str, Any]
     """
     if settings.url:
         options = sign_in_options(settings)
-        endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+        endpoint = known_endpoint(settings)
         named = options.keys() & {"user_credentials", "nkeys_seed_str", "user", "token"}
         if endpoint is not None and not named and list(map(_address, options["servers"])) == [_address(endpoint.url)]:
             options |= _login(settings, endpoint, role)
         return options
-    data = DataDir(settings.data_dir)
-    endpoint = read_struct(data.endpoint, Endpoint)
+    try:
+        endpoint = read_trusted(DataDir(settings.data_dir).endpoint, Endpoint)
+    except FolderError as error:
+        raise ServerUnavailableError(f"no server: {error}") from error
     if endpoint is None:
-        try:
-            _look_at(data.endpoint)
-        except FolderError as error:
-            raise ServerUnavailableError(f"no server: {error}") from error
         raise ServerUnavailableError(
             f"no server: RUNLORE_URL is not set and no `runlore up` serves {settings.data_dir}"
         )
@@ -107,17 +104,11 @@ def server_options(settings: Settings, role: Role = "service") -> dict[str, Any]
 def _login(settings: Settings, endpoint: Endpoint, role: Role) -> dict[str, Any]:
     """The user of a role on the embedded server, and the inbox that only this user may read."""
     # An older `runlore up` had one user for all, and no inbox of its own for it.
-    service = read_struct(DataDir(settings.data_dir).service, Login)
+    service = read_trusted(DataDir(settings.data_dir).service, Login)
     if service is None:
         return {"user": endpoint.user, "password": endpoint.password}
     login = service if role == "service" else Login(endpoint.user, endpoint.password)
     return {"user": login.user, "password": login.password, "inbox_prefix": f"_INBOX_{login.user}"}
-
-
-def _look_at(path: Path) -> None:
-    """Raises FolderError for a file that is there, and another user's."""
-    with using(path), contextlib.suppress(FileNotFoundError):
-        path.open().close()
 
 
 def _address(url: str) -> str:

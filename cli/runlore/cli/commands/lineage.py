@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from runlore.cli.options import COUNT, POSITION, REFERENCE, data_dir_option, json_option, project_option
-from runlore.cli.output import dim, note, print_json, print_line
+from runlore.cli.output import note, print_json, print_line
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
 from runlore.cli.render import text
 from runlore.query import Entity, Lineage
@@ -64,7 +64,6 @@ def lineage(
 
 def _print_tree(found: Lineage[Entity]) -> None:
     for level, word, entity, again in found.tree():
-        shown = f"{dim(word)} {text(entity.reference)}" if word else text(entity.reference)
-        print_line("  " * level + shown + (" (above)" if again else ""))
+        print_line(text(entity.reference) + (" (above)" if again else ""), "  " * level, word)
     if found.cut:
         note(f"only the nearest {len(found.nodes)} entities are shown: see --max-nodes")

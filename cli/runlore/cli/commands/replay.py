@@ -24,6 +24,7 @@ from runlore.query import Client
 from runlore.schemas.errors import MomentError, NotFoundError
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
+from runlore.schemas.visible import visible_json
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import LogRow
 
@@ -136,7 +137,7 @@ def _write_events(
             wanted = next(only, None)
         event: dict[str, Any] = event_json(row)
         if project is None or event.get("project") == project:
-            file.write(msgspec.json.encode(event) + b"\n")
+            file.write(visible_json(msgspec.json.encode(event)) + b"\n")
             written += 1
     return written
 

@@ -20,6 +20,7 @@ from runlore.query.compare.comparison import ComparisonRow, best_columns
 from runlore.query.numbers import is_number
 from runlore.query.plain import plain
 from runlore.query.time.moment import NO_END, NOW, utc
+from runlore.schemas.visible import visible
 from runlore.store.cells import readable
 
 CELLS = 1500
@@ -240,4 +241,5 @@ def cell(value: Any) -> str:
 def inert(text: str) -> str:
     """Return text that a spreadsheet does not run: an apostrophe precedes anything that looks like a formula."""
     bare = text.lstrip(" \u00a0\ufeff")
-    return "'" + text if bare.startswith(FORMULA) or text.startswith(FORMULA) else text
+    runs = bare.startswith(FORMULA) or text.startswith(FORMULA)
+    return ("'" if runs else "") + visible(text, lines=True)

@@ -15,7 +15,6 @@ from runlore.dashboard.fields import FieldCell, field_cell, fields_of
 from runlore.dashboard.graphs import neighbours
 from runlore.dashboard.python_text import python_text
 from runlore.dashboard.rendering import render
-from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry, PipelineRun
 from runlore.query.compare.diff import Difference
@@ -23,6 +22,7 @@ from runlore.query.page.sparklines import sparklines
 from runlore.query.plain import plain
 from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.paths import parse_path
+from runlore.schemas.visible import visible, visible_json
 
 MAX_LINES = 2000
 """Maximum number of values on the page; the API has all of them."""
@@ -190,4 +190,4 @@ def copy_text(visit: Visit) -> Response:
 
 
 def _json_lines(value: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(plain(value))).decode()
+    return visible_json(msgspec.json.format(msgspec.json.encode(plain(value)))).decode()

@@ -9,13 +9,14 @@ from starlette.responses import Response
 from runlore.dashboard.display import Shown, show
 from runlore.dashboard.drawing import broken_line
 from runlore.dashboard.rendering import render
-from runlore.dashboard.texts import counted, shortened, visible
+from runlore.dashboard.texts import counted, shortened
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity, Entry
 from runlore.query.numbers import difference
 from runlore.query.page.sketch import Sketch, sketch
 from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.values import encode_value
+from runlore.schemas.visible import visible
 from runlore.store.cells import nearest_float
 
 ROWS = 100

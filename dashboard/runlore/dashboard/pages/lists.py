@@ -11,13 +11,13 @@ from starlette.responses import Response
 from runlore.dashboard.display import Shown, show
 from runlore.dashboard.fields import FieldCell, field_cell, fields_of
 from runlore.dashboard.rendering import render
-from runlore.dashboard.texts import visible
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
 from runlore.query.find.checks import ENTITY_FIELDS, ONLY_FIELDS
 from runlore.schemas.errors import ArgumentError, FilterError, InvalidReferenceError
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef, checked
+from runlore.schemas.visible import visible
 from runlore.store.cells import from_cell
 
 ROWS = 50

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
+from runlore.dashboard import shared_log
 from runlore.dashboard.activity import page_of_log
 from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
-from runlore.dashboard.texts import shortened, visible
+from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit
+from runlore.schemas.visible import visible
 from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 
@@ -61,9 +63,9 @@ def quarantine(visit: Visit) -> Response:
     return render(
         visit,
         "quarantine.html",
-        events=[_quarantined(row) for row in visit.now.quarantine(QUARANTINED)],
-        producers=visit.now.producers()[:QUARANTINED],
-        projector=read_struct(data.status, ProjectorStatus) if data else None,
+        events=[_quarantined(row) for row in shared_log.quarantine(visit, QUARANTINED, now=True)],
+        producers=shared_log.producers(visit)[:QUARANTINED],
+        projector=shared_log.projector_status(visit, read_struct(data.status, ProjectorStatus) if data else None),
         follows="*",
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import html
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from html import escape
 from importlib.resources import files
 from string import Template
 from typing import Any, cast
@@ -19,6 +19,7 @@ from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import Event, event_type
 from runlore.schemas.references import EntityRef
+from runlore.schemas.visible import visible
 from runlore.store.audit.checkpoint import Checkpoint
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.proof import ProvenEvent
@@ -41,12 +42,12 @@ def html_report(bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None
     about = ", ".join(bundle.about)
     count = len(bundle.events)
     return page.substitute(
-        title=escape(f"Audit report: {about}"),
-        about="".join(f"<li>{escape(ref)}</li>" for ref in bundle.about),
+        title=_shown(f"Audit report: {about}"),
+        about="".join(f"<li>{_shown(ref)}</li>" for ref in bundle.about),
         count=f"{count:,} event{'s' if count != 1 else ''}",
         summary=_rows(_summary(bundle, checkpoint, since, verifier)),
         events="\n".join(_event(event, coder) for event in bundle.events),
-        vkey=escape(verifier.vkey),
+        vkey=_shown(verifier.vkey),
     )
 
 
@@ -67,8 +68,8 @@ def _summary(
 def _event(event: ProvenEvent, coder: LeafCoder) -> str:
     kind, who, rows = _told(event)
     return _EVENT.substitute(
-        type=escape(kind.replace("_", " ")),
-        who=escape(who),
+        type=_shown(kind.replace("_", " ")),
+        who=_shown(who),
         time=_time(event.recorded_ns),
         position=f"{event.position:,}",
         rows=_rows(rows),
@@ -126,7 +127,12 @@ def _text(value: Any, joint: str = ", ") -> str:
 
 
 def _rows(rows: Iterable[tuple[str, str]], kind: str = "value") -> str:
-    return "".join(_ROW.substitute(name=escape(name), kind=kind, value=escape(value)) for name, value in rows)
+    return "".join(_ROW.substitute(name=_shown(name), kind=kind, value=_shown(value)) for name, value in rows)
+
+
+def _shown(text: str) -> str:
+    """A text of the log in a page: escaped, and without characters that hide or turn others."""
+    return html.escape(visible(text, lines=True))
 
 
 def _time(ns: int) -> str:

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from runlore.projector.fold.pending import Pending, SqlRow, next_id
+from runlore.projector.fold.producer_count import ProducerCount
 from runlore.projector.fold.projection import Reads, Recorded
 from runlore.schemas.events import Actor, event_type
 
 _TABLES = ("events", "events_of_runs", "events_of_steps")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
-
-
-class ProducerCount:
-    """Progress of one producer, by its own sequence numbers."""
-
-    __slots__ = ("first_position", "highest_seq", "last_position", "late", "name", "producer_id", "seen")
-
-    def __init__(self, producer_id: int, name: str, first: int, last: int, highest: int, seen: int, late: int):
-        self.producer_id, self.name = producer_id, name
-        self.first_position, self.last_position = first, last
-        self.highest_seq, self.seen, self.late = highest, seen, late
-
-    def count(self, seq: int, position: int) -> None:
-        self.last_position = position
-        self.seen += 1
-        if seq > self.highest_seq:
-            self.highest_seq = seq
-        else:
-            self.late += 1
-
-    def row(self) -> tuple[Any, ...]:
-        return (
-            self.producer_id, self.name, self.first_position, self.last_position, self.highest_seq,
-            self.seen, self.late,
-        )  # fmt: skip
 
 
 class EventRows:
@@ -49,10 +24,15 @@ class EventRows:
     def forget_all(self) -> None:
         """Empty the caches, including rows that are not written yet."""
         self._actors: dict[Actor, int] = {}
-        self._producers: dict[str, ProducerCount] = {}
-        self._touched: set[str] = set()
+        self._producers: dict[tuple[str, str], ProducerCount] = {}
+        self._touched: set[tuple[str, str]] = set()
         self._next_actor = next_id(self._reads, "actors", "actor_id")
         self._next_producer = next_id(self._reads, "producers", "producer_id")
+
+    @property
+    def cached(self) -> int:
+        """Rows in the caches: anyone may make many, by a new name with each event."""
+        return len(self._actors) + len(self._producers)
 
     def take_touched(self) -> list[SqlRow]:
         """Return the new rows of the producers with events since the last call."""
@@ -64,7 +44,7 @@ class EventRows:
         """One event, and the entities of the run and step it came from."""
         event = at.event
         place = () if run_id is None else (run_id,) if step_id is None else (run_id, step_id)
-        producer = self._producer(event.producer_id, at.position)
+        producer = self._producer((event.project, event.producer_id), at.position)
         producer.count(event.producer_seq, at.position)
         self._pending.rows[_TABLES[len(place)]].append(
             (
@@ -89,16 +69,17 @@ class EventRows:
             self._actors[actor] = found
         return found
 
-    def _producer(self, name: str, position: int) -> ProducerCount:
-        """A producer's numbers; the caller counts on it, and it is written with the batch."""
+    def _producer(self, name: tuple[str, str], position: int) -> ProducerCount:
+        """The numbers of a producer of a project; the caller counts on it, and it is written with the batch."""
         self._touched.add(name)
         found = self._producers.get(name)
         if found is None:
-            row = self._reads.execute("SELECT * FROM producers WHERE producer = ?", (name,)).fetchone()
+            sql = "SELECT * FROM producers WHERE project = ? AND producer = ?"
+            row = self._reads.execute(sql, name).fetchone()
             if row is not None:
-                found = ProducerCount(*row)
+                found = ProducerCount.from_row(row)
             else:
-                found = ProducerCount(self._next_producer, name, position, position, 0, 0, 0)
+                found = ProducerCount(self._next_producer, *name, position)
                 self._next_producer += 1
             self._producers[name] = found
         return found

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from runlore.projector.database import DataErrors, MachineErrors
 from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.codec import decode_event
-from runlore.schemas.errors import CorruptLogError, EventDecodeError, RunloreError
+from runlore.schemas.errors import CorruptLogError, EventDecodeError, EventLimitError, RunloreError
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 from runlore.schemas.validity import check_event
@@ -134,7 +134,8 @@ class Fold:
         try:
             event = decode_event(row.payload)
         except EventDecodeError as error:
-            return None, "decode", str(error)
+            # Some limits are found while decoding and some after it: the same reason is the same row.
+            return None, "fold" if isinstance(error, EventLimitError) else "decode", str(error)
         if event.id != row.event_id:
             return None, "decode", f"header Nats-Msg-Id is {row.event_id!r}, the event's ID {event.id!r}"
         prefix = self._prefixes.get(event.project)

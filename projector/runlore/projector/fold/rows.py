@@ -73,6 +73,8 @@ class ViewRows:
 
     def trim(self) -> None:
         """Between batches: empty the caches when they have grown large."""
+        if self.events.cached > MAX_CACHED_ENTITIES:
+            self.events.forget_all()
         if len(self._entities) > MAX_CACHED_ENTITIES or len(self._path_ids) + len(self._group_ids) > MAX_CACHED_PATHS:
             self._forget_all()
             self.events.forget_all()
