@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from nats_tools import made_events, publish_all, until
+from nats_tools import made_events, open_server, publish_all, until
 from service_tools import (
     Running,
     archive_some,
@@ -188,3 +190,22 @@ def test_a_damaged_log_ends_it_with_code_4(settings: Settings, data: DataDir, se
     process = spawn(settings)
     process.communicate(timeout=90)
     assert process.returncode == 4
+
+
+def test_a_connection_that_ends_while_the_log_is_opened_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Archive.open
+    with open_server(tmp_path) as (server, settings):
+
+        def while_the_server_goes(path: Path, epoch: str) -> Archive:
+            server.kill()
+            time.sleep(0.3)  # the loop hears of it meanwhile
+            return opened(path, epoch)
+
+        monkeypatch.setattr(Archive, "open", while_the_server_goes)
+        with running(settings) as service:
+            until(lambda: service.state.disconnects or service.error)
+            server.start()
+            until(lambda: service.state.connected or service.error)
+            assert service.error is None

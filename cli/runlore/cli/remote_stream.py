@@ -18,7 +18,7 @@ from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreErro
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.ownership import write_to
-from runlore.wire.api import ApiError, api
+from runlore.wire.api import ApiError, api, listen
 from runlore.wire.connect import connect
 from runlore.wire.failures import NatsError, unavailable
 from runlore.wire.stream import stream_config, stream_info
@@ -107,7 +107,7 @@ async def _save(connection: NatsConnection, path: Path) -> None:
     async def take(message: Msg) -> None:
         chunks.put_nowait(message)
 
-    subscription = await connection.subscribe(inbox, cb=take)  # pyright: ignore[reportUnknownMemberType] -- Future without its type
+    subscription = await listen(connection, inbox, take)
     body = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": True}
     await api(connection, f"STREAM.SNAPSHOT.{STREAM_NAME}", body)
     with write_to(path) as file:

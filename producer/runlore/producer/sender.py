@@ -59,7 +59,7 @@ class Sender:
         self.inbox = Inbox()
 
     async def open(self, connection: NatsConnection) -> None:
-        """Use this connection, whose callbacks are those of `inbox`."""
+        """Use this connection, whose callbacks are those of `inbox`. Raises ServerUnavailableError."""
         self._connection = connection
         await self.inbox.open(connection)
 

@@ -1,9 +1,9 @@
 """Whether a data folder is a copy of another one that is still there.
 
-`folder.json` says where a folder was when it was used last: path, device and inode. A folder that is moved, restored, or
-mounted elsewhere is found somewhere else, and writes its new place into the file. A copy finds that the place in the file
-is still another folder, with that device and inode. Copies on another machine, and those whose original is gone, are not
-noticed: they look like a move.
+`folder.json` says where a folder was when it was used last: path, device and inode. A folder that is moved, restored,
+or mounted elsewhere is found somewhere else, and writes its new place into the file. A copy finds that the place in the
+file is still another folder, with that device and inode. Copies on another machine, and those whose original is gone,
+are not noticed: they look like a move.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ class Home(msgspec.Struct, frozen=True):
 def require_no_copy(data: DataDir) -> None:
     """Record where the folder is. Raises FolderError when it is a copy of one that is still there."""
     here, before = _home(data.root), read_struct(data.home, Home)
-    if before is not None and (before.device, before.inode) != (here.device, here.inode) and _is_there(before):
+    elsewhere = before is not None and (before.device, before.inode) != (here.device, here.inode)
+    if before is not None and elsewhere and _is_there(before):
         raise FolderError(
-            f"{data.root} is a copy of {before.path}, which is still there: both would give the same numbers to "
-            f"different events and sign them with one key. Use {before.path}; `runlore operator backup` makes a copy "
-            f"that can be restored. If this one is to go on alone, remove {data.home}, and never use the other one again"
+            f"{data.root} is a copy of {before.path}, which is still there: both would give the same numbers to"
+            f" different events and sign them with one key. Use {before.path}; `runlore operator backup` makes a copy "
+            f"that can be restored. If this one is to go on alone, remove {data.home}, and never use the other again"
         )
     if before != here:
         write_struct(data.home, here)

@@ -68,7 +68,7 @@ class ArchivedStream(msgspec.Struct, frozen=True):
 
 
 class RestoredLog(msgspec.Struct, frozen=True):
-    """A log.db that was put back from a backup, with a stream that was written from it; the content of restored.json."""
+    """A log.db from a backup, with a stream that was written from it; the content of restored.json."""
 
     position: int
     leaves: int

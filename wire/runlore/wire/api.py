@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError
 from runlore.wire.failures import (
@@ -64,6 +66,14 @@ async def api(connection: NatsConnection, name: str, body: dict[str, Any] | None
     except NatsError as error:
         raise unavailable(error, "the connection to NATS is gone") from error
     return _checked(name, msgspec.json.decode(answer.data))
+
+
+async def listen(connection: NatsConnection, subject: str, take: Callable[[Msg], Awaitable[None]]) -> Subscription:
+    """Have `take` called with each message on a subject. Raises ServerUnavailableError when the connection is gone."""
+    try:
+        return await connection.subscribe(subject, cb=take)  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
+    except NatsError as error:
+        raise unavailable(error, "the connection to NATS is gone") from error
 
 
 async def request(

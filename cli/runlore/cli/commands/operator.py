@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from pathlib import Path
 from typing import Any, get_args
@@ -73,8 +74,14 @@ def config(
     cluster_listen: str,
     routes: tuple[str, ...],
 ) -> None:
-    """Print the configuration of a nats-server, with an account for each project."""
-    node = Node(name, listen, store, cluster, cluster_listen, routes)
+    """Print the configuration of a nats-server, with an account for each project.
+
+    With --cluster it holds the password of the routes between the servers, from RUNLORE_ROUTE_PASSWORD.
+    """
+    password = os.environ.get("RUNLORE_ROUTE_PASSWORD", "")
+    if cluster is not None and not password:
+        raise click.UsageError("set RUNLORE_ROUTE_PASSWORD, by which the servers of the cluster know each other")
+    node = Node(name, listen, store, cluster, cluster_listen, routes, password)
     print_exact(config_text(node, accounts_text(projects, restore)))
 
 

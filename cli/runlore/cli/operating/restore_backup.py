@@ -1,8 +1,8 @@
 """`runlore operator restore`: a backup as a data folder again, and the stream whole.
 
 Nothing is deleted: a projection that is there is kept beside the restored one. A stream that is there keeps every
-event; one that is gone is written from log.db, and then nothing more is signed with the old key: after the backup it may
-have signed a tree of the same size and other events.
+event. One that is gone is written from log.db; then nothing more is signed with the old key, which may have signed a
+tree of the same size and other events after the backup.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Restored(NamedTuple):
 def restore_backup(settings: Settings, source: Path, skip_to: int, progress: Progress) -> Restored:
     """Restore a backup into the data folder, and the stream from it where that has lost something.
 
-    Raises NotFoundError, CorruptLogError for a backup that is not whole, StreamMismatchError when the folder's own log is
-    newer, FolderBusyError while anything runs on it.
+    Raises NotFoundError, CorruptLogError for a backup that is not whole, StreamMismatchError when the folder's own log
+    is newer, FolderBusyError while anything runs on it.
     """
     manifest = read_manifest(source)
     data = DataDir(settings.data_dir)

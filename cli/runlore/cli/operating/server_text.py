@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
 from runlore.cli.operating.roles import (
     ACCOUNT,
@@ -34,6 +35,8 @@ class Node(NamedTuple):
     cluster: str | None = None
     cluster_listen: str = ""
     routes: Sequence[str] = ()
+    route_password: str = ""
+    """What the servers of the cluster know each other by."""
 
 
 def accounts_text(projects: Sequence[str], restore: bool) -> str:
@@ -66,13 +69,15 @@ def config_text(node: Node, accounts: str) -> str:
 
 
 def _cluster(node: Node) -> list[str]:
-    routes = ", ".join(_quoted(f"nats-route://{route}") for route in node.routes)
+    login = f"route:{quote(node.route_password, safe='')}"
+    routes = ", ".join(_quoted(f"nats-route://{login}@{route}") for route in node.routes)
     return [
         "cluster {",
         f"  name: {_quoted(node.cluster or '')}",
         f"  listen: {_quoted(node.cluster_listen)}",
-        "  # Whoever may open a route reads and writes everything.",
-        "  authorization { user: route, password: $RUNLORE_ROUTE_PASSWORD }",
+        "  # Whoever may open a route reads and writes everything: keep this file to yourself. nats-server replaces no",
+        "  # variable within the address of a route, so the password is in it.",
+        f"  authorization {{ user: route, password: {_quoted(node.route_password)} }}",
         f"  routes: [{routes}]",
         "}",
     ]

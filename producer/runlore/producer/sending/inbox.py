@@ -23,6 +23,7 @@ from runlore.producer.sending.acks import (
 )
 from runlore.producer.sending.known_stream import KnownStream
 from runlore.schemas.subjects import STREAM_NAME
+from runlore.wire.api import listen
 from runlore.wire.failures import INBOX_ADVICE
 
 REFUSAL_SECONDS = 0.25
@@ -48,9 +49,9 @@ class Inbox:
         """The stream whose acknowledgements count, told by its JetStream domain; None: not known."""
 
     async def open(self, connection: NatsConnection) -> None:
-        """Receive what comes on this connection, whose callbacks are `on_error` and `on_closed`."""
+        """Receive what comes on this connection, whose callbacks are `on_error` and `on_closed`. Raises ServerUnavailableError."""
         self._subject = connection.new_inbox()
-        await connection.subscribe(f"{self._subject}.*", cb=self._on_answer)  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
+        await listen(connection, f"{self._subject}.*", self._on_answer)
 
     def expect_ack(self) -> tuple[asyncio.Future[Ack], str]:
         """An acknowledgement to come, and its subject. Raises SendError when the connection is lost."""

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 
 from runlore.projector.archiving.archive import Archive
 from runlore.schemas.subjects import ARCHIVE_SUBJECT
+from runlore.wire.api import listen
 from runlore.wire.archived import ArchiveAnswer, ArchiveQuestion, Fate
 from runlore.wire.failures import NatsError
 from runlore.wire.stream import StreamInfo
@@ -31,9 +32,9 @@ class ArchiveService:
         self._archive, self._info = archive, info
 
     async def start(self, connection: NatsConnection) -> None:
-        """Answer from now on, until the connection closes."""
+        """Answer from now on, until the connection closes. Raises ServerUnavailableError when it has."""
         for subject in (ARCHIVE_SUBJECT, f"{ARCHIVE_SUBJECT}.{self._archive.epoch}"):
-            await connection.subscribe(subject, cb=self._on_question)  # pyright: ignore[reportUnknownMemberType] -- nats-py leaves a Future open
+            await listen(connection, subject, self._on_question)
 
     async def _on_question(self, message: Msg) -> None:
         try:

@@ -62,8 +62,8 @@ class CheckpointWriter:
         if restored is None or self._signer is None or self._signer.verifier.public.hex() != restored.public_key:
             return None
         return (
-            f"nothing is signed: log.db was restored from a backup that ends at event {restored.position:,}, and its key "
-            "may have signed later events, which are lost. With this key there could be two signed trees of one size; "
+            f"nothing is signed: log.db was restored from a backup that ends at event {restored.position:,}, and its "
+            "key may have signed later events, which are lost. With it there could be two signed trees of one size; "
             f"move {self._key} away, keeping it for auditors, run `runlore audit key --new`, and hand out the new key"
         )
 
