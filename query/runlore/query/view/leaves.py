@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 
 from runlore.query.time.moment import NOW, Moment
+from runlore.query.view.budget import read_cell
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.store.cells import ENDED, from_cell
@@ -79,8 +80,9 @@ def contradicted(live: Iterable[tuple[int, PathParts]]) -> set[PathParts]:
 
 def leaves(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> list[Leaf]:
     """The live leaves of an entity, in the order their paths were first seen."""
+    read = from_cell if scope == "field" else read_cell  # fields are read to be used, and few
     return [
-        Leaf(path_id, parse_path(path), position, kind, from_cell(kind, cell))
+        Leaf(path_id, parse_path(path), position, kind, read(kind, cell))
         for path_id, path, position, kind, cell in rows_at(reader, entity_id, scope, moment)
         if kind not in ENDED
     ]
@@ -96,7 +98,7 @@ def field_of_many(reader: ViewReader, ids: Sequence[int], name: str, moment: Mom
         f" WHERE m.entity_id = n.entity_id AND m.path_id = n.path_id AND {seen})",
         (str(list(ids)), name, format_path((name,)), *values),
     )
-    return {entity_id: from_cell(kind, cell) for entity_id, kind, cell in rows if kind not in ENDED}
+    return {entity_id: read_cell(kind, cell) for entity_id, kind, cell in rows if kind not in ENDED}
 
 
 def cells(reader: ViewReader, entity_id: int, moment: Moment, prefix: str = "") -> Cells:
