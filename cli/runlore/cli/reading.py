@@ -17,6 +17,7 @@ from runlore.query.find import ast, literals
 from runlore.query.find.parse import Filters, parse
 from runlore.query.time.moment import Clock
 from runlore.query.time.parse import read_when
+from runlore.query.view.budget import TERMINAL_BYTES, decoding_at_most
 from runlore.schemas.errors import MomentError
 from runlore.schemas.references import EntityRef
 
@@ -73,11 +74,18 @@ def clock_of_context() -> Clock:
     return cast(Clock, click.get_current_context().meta.get(_CLOCK, "recorded"))
 
 
-def open_client(data_dir: Path | None, project: str | None, as_of: When | None = None) -> Client:
+def open_client(
+    data_dir: Path | None, project: str | None, as_of: When | None = None, *, exact: bool = False
+) -> Client:
     """Return the client of a read command, with a note up to which event it reads, on a terminal or with `--as-of`.
+
+    `exact`: with every value whole; else, without `--json`, the largest are named by their size.
 
     Raises NotFoundError when there is no view yet, MomentError for a position by the producers' clocks.
     """
+    context = click.get_current_context()
+    if not (exact or context.params.get("as_json")):
+        context.with_resource(decoding_at_most(TERMINAL_BYTES))
     client = Client(data_dir, project, as_of, clock_of_context())
     if as_of is not None or sys.stdout.isatty():
         told = f", of what had occurred by {as_of}" if client.scope.moment.occurred_us is not None else ""

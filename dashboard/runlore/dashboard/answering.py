@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from runlore.dashboard.rendering import render, render_bare
 from runlore.dashboard.visit import MissingEntityError, NotYetCreatedError, Visit
 from runlore.query import Client
 from runlore.query.page.counts import KindCounts
+from runlore.query.view.budget import PAGE_BYTES, decoding_at_most
 from runlore.schemas.errors import (
     AmbiguousError,
     ArgumentError,
@@ -60,13 +62,18 @@ def answer_with(
     metrics: Metrics,
     path: str,
     counts: KindCounts,
+    exact: bool = False,
 ) -> Callable[[Request], Response]:
-    """Return an endpoint (run in a thread) that builds its answer inside one read, or an error page."""
+    """Return an endpoint (run in a thread) that builds its answer inside one read, or an error page.
+
+    `exact`: the answer has every value whole; else the largest are named by their size.
+    """
 
     def endpoint(request: Request) -> Response:
         started = time.perf_counter()
         try:
-            with client.scope.reader.within(seconds):
+            budget = nullcontext() if exact else decoding_at_most(PAGE_BYTES, seconds / 2)
+            with budget, client.scope.reader.within(seconds):
                 answer = _answer(Visit(request, client, counts), build)
         except RunloreError as error:
             answer = _failure(request, error)

@@ -48,7 +48,9 @@ def create_app(
     live, counts = LiveFeed(client), KindCounts()
 
     def page(path: str, build: Callable[[Visit], Response]) -> BaseRoute:
-        return Route(path, answer_with(client, build, seconds, metrics, path, counts), methods=["GET"])
+        return Route(
+            path, answer_with(client, build, seconds, metrics, path, counts, path not in pages.SHOWN), methods=["GET"]
+        )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:

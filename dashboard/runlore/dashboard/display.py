@@ -10,8 +10,10 @@ from typing import Any, cast
 
 import msgspec
 
-from runlore.dashboard.links import linkable
+from runlore.dashboard.links import address, linkable
 from runlore.dashboard.texts import FOLDED, PREVIEW, counted, shortened
+from runlore.query import Entry
+from runlore.query.view.budget import Unread
 from runlore.schemas.special import DType, Path, StorageSize, Uri
 from runlore.schemas.visible import visible
 from runlore.store.cells import readable
@@ -61,6 +63,8 @@ def show(value: Any, depth: int = 0) -> Shown:
             return Shown(css="number", text=duration(value.total_seconds()), title=str(value))
         case bytes():
             return Shown(css="code", text=shortened(value[:PREVIEW].hex()), title=f"{len(value):,} bytes")
+        case Unread():
+            return unread(value)
         case dict():
             known = cast("dict[str, Any]", value)
             return _tree(known.items(), len(known), "keys", depth)
@@ -70,6 +74,18 @@ def show(value: Any, depth: int = 0) -> Shown:
             return Shown(css="number", text=shortened(str(value)))
         case _:
             return Shown(css="plain", text=shortened(readable(value)))
+
+
+def unread(value: Unread, href: str | None = None) -> Shown:
+    """Return a value that the page does not decode: its type and size, with a link to where it is whole."""
+    return Shown(css="plain", text=str(value), title="the JSON of the key has it", href=href)
+
+
+def show_entry(entry: Entry) -> Shown:
+    """Return how to show the value of an entry."""
+    if isinstance(entry.value, Unread):
+        return unread(entry.value, address("/payload", {}, {"position": entry.position}))
+    return show(entry.value)
 
 
 def number_text(value: float) -> str:

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from runlore.query.time.moment import Moment
+from runlore.query.view.budget import read_cell
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
 from runlore.query.view.leaves import Leaf, Parts, StoredRow, assemble, live_leaves, prefixed, rows_of_parts
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
 from runlore.schemas.paths import format_path, parse_path
-from runlore.store.cells import ENDED, from_cell
+from runlore.store.cells import ENDED
 
 GROUP = "dict"
 
@@ -139,7 +140,7 @@ def blame(reader: ViewReader, parts: Parts, moment: Moment, ended: bool) -> list
 
 def value_of(kind: str, cell: Any) -> Any:
     """Return the value of a row, or the given reason where it ended."""
-    return cell if kind in ENDED else from_cell(kind, cell)
+    return cell if kind in ENDED else read_cell(kind, cell)
 
 
 def entry_of(key: str, path: str, kind: str, value: Any, envelope: Envelope, **more: Any) -> Entry:

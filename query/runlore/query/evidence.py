@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from runlore.query.scope import Scope
+from runlore.query.view.budget import allowed
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
 from runlore.schemas.events import Event
@@ -23,6 +24,8 @@ from runlore.store.records import LastVerify
 from runlore.store.sqlite import log_error, open_raw_reader, sqlite
 
 MAX_GAPS = 100
+_EVENT_COST = 4
+"""A byte of an event takes as long to decode and show as this number of bytes of JSON."""
 
 _ROW = "SELECT event_id, recorded_ns, subject, headers, payload, duplicate_of FROM log WHERE position = ?"
 _GAP = "SELECT first, last, reason FROM gaps WHERE first <= ? AND last >= ?"
@@ -184,6 +187,8 @@ def _absent(log: sqlite.Connection, position: int) -> str:
 
 
 def _decoded(payload: bytes) -> tuple[Event | None, str | None]:
+    if not allowed(len(payload) * _EVENT_COST):
+        return None, f"its {len(payload):,} bytes are too many to be decoded for a page: download them"
     try:
         return decode_event(payload), None
     except EventDecodeError as error:

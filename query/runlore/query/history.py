@@ -14,13 +14,14 @@ from runlore.query.entries import GROUP, Entry, entry_of, value_of
 from runlore.query.frames import frame
 from runlore.query.notebook import html_table
 from runlore.query.time.moment import Moment, Range, micros_of
+from runlore.query.view.budget import read_cell
 from runlore.query.view.connection import ViewReader
 from runlore.query.view.events import Envelope, envelopes
 from runlore.query.view.leaves import Leaf, assemble, contradicted
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.store import stretches
-from runlore.store.cells import ENDED, from_cell
+from runlore.store.cells import ENDED
 
 _MOST_LISTED = 10
 """Entries that `repr` shows one by one."""
@@ -246,7 +247,7 @@ def _after(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts],
         if kind in ENDED:
             live.pop(path_id, None)
         else:
-            live[path_id] = Leaf(path_id, paths[path_id][len(parts) - 1 :], position, kind, from_cell(kind, cell))
+            live[path_id] = Leaf(path_id, paths[path_id][len(parts) - 1 :], position, kind, read_cell(kind, cell))
     position = changes[-1][0]
     if not live:
         reasons = [cell for at, _, kind, cell in changes if kind == "retracted" and at == position]

@@ -17,8 +17,9 @@ import msgspec
 from runlore.query.entity import Entity, entities_of
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, check_limit
+from runlore.query.view.budget import read_cell
 from runlore.schemas.errors import ArgumentError, LatestOnlyError
-from runlore.store.cells import ENDED, ENDED_SQL, SHORT_CELL, from_cell, readable
+from runlore.store.cells import ENDED, ENDED_SQL, SHORT_CELL, readable
 from runlore.store.grams import gram_phrase
 from runlore.store.kinds import is_instance
 
@@ -155,7 +156,7 @@ def _other_keys(scope: Scope, words: list[str], wanted: dict[str, Any], limit: i
     for path_id, path in _paths(scope, tokens, parts):
         values = {**wanted, "path_id": path_id, "texts": _NO_OTHERS, "limit": limit - len(found)}
         for entity_id, type_, cell in _read(scope, _OTHERS, values):
-            found.append((entity_id, "metadata", path, readable(from_cell(type_, cell))[:SNIPPET_CHARACTERS], 0.0))
+            found.append((entity_id, "metadata", path, readable(read_cell(type_, cell))[:SNIPPET_CHARACTERS], 0.0))
         if len(found) >= limit:
             break
     return found

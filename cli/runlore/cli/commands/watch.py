@@ -62,7 +62,7 @@ def watch(
     kept = None if state is None else StateFile(state)
     if what is not None and is_filter(what):
         note_zone(what)
-    with open_client(data_dir, project) as client:
+    with open_client(data_dir, project, exact=True) as client:  # --exec gets the values
         start = None if kept is None else kept.read()
         feed = client.watch(what, key=key, kind=kind, since=since if start is None else start).feed
         if kept is not None and start is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -14,9 +15,10 @@ from runlore.dashboard.activity import page_of_log
 from runlore.dashboard.answering import JSONBody
 from runlore.dashboard.api import types
 from runlore.dashboard.api.making import audit_out, entry_out, logged_event_out, value_out
+from runlore.dashboard.api.parameters import DEPTH, EVERYWHERE, REPEATED, ROWS, Bounds, check
 from runlore.dashboard.comparing import comparison_of
 from runlore.dashboard.pages.compare import column_title
-from runlore.dashboard.visit import Visit
+from runlore.dashboard.visit import MAX_PAGE, Visit
 from runlore.query.numbers import Number
 from runlore.query.page.sketch import sketch
 from runlore.query.records import activity_record, differences_record, entity_record, whole_record
@@ -24,6 +26,9 @@ from runlore.query.time.moment import NO_END, Moment
 from runlore.schemas.errors import ArgumentError
 
 REF, PATH, LIMIT, POINTS, BEFORE, AT, POSITION = "ref", "path", "limit", "points", "before", "at", "position"
+
+MAX_NUMBERS = 100_000
+NUMBERS, EVENTS, HITS = Bounds(5000, MAX_NUMBERS), Bounds(40, MAX_PAGE), Bounds(50, MAX_PAGE)
 
 
 class Endpoint(NamedTuple):
@@ -34,12 +39,29 @@ class Endpoint(NamedTuple):
     type: type[msgspec.Struct]
     params: tuple[str, ...]
     required: tuple[str, ...] = ()
+    bounds: Mapping[str, Bounds] = MappingProxyType({})
+    """Where they are others than those of `PARAMETERS`."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All parameters."""
+        return (*self.params, *EVERYWHERE)
+
+    def repeats(self, name: str) -> bool:
+        """Return whether a parameter may be given several times."""
+        return self.path == "/compare" and name in REPEATED
 
     def answer(self, visit: Visit) -> Response:
-        """Return the answer to a visit. Raises ArgumentError for a missing parameter."""
+        """Return the answer to a visit. Raises ArgumentError for parameters that the description does not allow."""
         for name in self.required:
             if not visit.text(name):
                 raise ArgumentError(f"missing parameter: {name}")
+        for name in self.known:
+            given = visit.params.getlist(name)
+            if len(given) > 1 and not self.repeats(name):
+                raise ArgumentError(f"{name} is given {len(given)} times: once is allowed")
+            for text in filter(None, map(str.strip, given)):
+                check(name, text, self.bounds)
         return JSONBody(self.read(visit))
 
 
@@ -61,7 +83,7 @@ def entities(visit: Visit) -> types.EntityPage:
         visit.text("where") or None,
         order_by=visit.text("order_by") or None,
         descending=visit.text("desc") == "1",
-        limit=visit.number(LIMIT, 100),
+        limit=visit.number(LIMIT, *ROWS),
         after=visit.text("after") or None,
     )
     rows = msgspec.convert([entity_record(entity) for entity in found], list[types.EntityRow])
@@ -82,7 +104,7 @@ def blame(visit: Visit) -> types.BlamePage:
 
 def history(visit: Visit) -> types.HistoryPage:
     """The history of a key or group, newest first."""
-    limit = visit.number(LIMIT, 100)
+    limit = visit.number(LIMIT, *ROWS)
     found = visit.entity().history(
         visit.params[PATH], limit + 1, before=visit.position_before(), newest_first=True
     )  # fmt: skip
@@ -93,7 +115,7 @@ def history(visit: Visit) -> types.HistoryPage:
 def series(visit: Visit) -> types.SeriesOut:
     """The latest numbers of a key, or with `points` its whole history for a chart."""
     if visit.text(POINTS):
-        drawn = sketch(visit.entity(), visit.params[PATH], visit.number(POINTS, 1, 100_000))
+        drawn = sketch(visit.entity(), visit.params[PATH], visit.number(POINTS, 1, MAX_NUMBERS))
         return types.SeriesOut(
             drawn.path,
             [point.position for point in drawn.points],
@@ -103,7 +125,7 @@ def series(visit: Visit) -> types.SeriesOut:
             [point.type for point in drawn.points],
             drawn.total,
         )
-    found = visit.entity().series(visit.params[PATH], visit.number(LIMIT, 5000, 100_000))
+    found = visit.entity().series(visit.params[PATH], visit.number(LIMIT, *NUMBERS))
     values = [_finite(value) for value in found.values]
     return types.SeriesOut(found.path, found.positions, found.times, values)
 
@@ -139,7 +161,7 @@ def compare(visit: Visit) -> types.ComparisonOut:
 
 def trail(visit: Visit) -> types.Trail:
     """Events of an entity or of the project, newest first."""
-    found, more = page_of_log(visit, visit.number(LIMIT, 40))
+    found, more = page_of_log(visit, visit.number(LIMIT, *EVENTS))
     return types.Trail(
         msgspec.convert([activity_record(item) for item in found], list[types.EventOut]), more, visit.position
     )
@@ -147,19 +169,17 @@ def trail(visit: Visit) -> types.Trail:
 
 def lineage(visit: Visit) -> types.LineageOut:
     """The sources of an entity (`direction=upstream`, the default), or its results (`downstream`)."""
-    found, depth = visit.entity(), visit.number("depth", 10, 50)
+    found, depth = visit.entity(), visit.number("depth", *DEPTH)
     direction = visit.text("direction") or "upstream"
-    if direction not in ("upstream", "downstream"):
-        raise ArgumentError(f"direction must be upstream or downstream, not {direction[:40]!r}")
     graph = found.upstream(depth) if direction == "upstream" else found.downstream(depth)
     return msgspec.convert(graph.to_dict(), types.LineageOut)
 
 
 def search(visit: Visit) -> types.Hits:
     """Names, keys and values that contain the words, in the latest state."""
-    hits = visit.now.search(visit.text("q")[:1000], visit.text("kind") or None, visit.number(LIMIT, 50))
-    found = [types.HitOut(hit.entity.reference, hit.scope, hit.path, hit.snippet, hit.score) for hit in hits]
-    return types.Hits(found, hits.position)
+    hits = visit.now.search(visit.text("q"), visit.text("kind") or None, visit.number(LIMIT, *HITS))
+    found = [{**msgspec.structs.asdict(hit), "reference": hit.entity.reference} for hit in hits]
+    return types.Hits(msgspec.convert(found, list[types.HitOut]), hits.position)
 
 
 def event(visit: Visit) -> types.LoggedEventOut:
@@ -180,7 +200,7 @@ class QuarantinePage(msgspec.Struct, frozen=True):
 
 def quarantine(visit: Visit) -> QuarantinePage:
     """Events that could not be decoded or applied to the view, newest first."""
-    rows = shared_log.quarantine(visit, visit.number(LIMIT, 100))
+    rows = shared_log.quarantine(visit, visit.number(LIMIT, *ROWS))
     return QuarantinePage([types.Quarantined(**row) for row in rows])
 
 
@@ -199,12 +219,12 @@ ENDPOINTS = (
     Endpoint("/entity", entity, types.EntityOut, (REF,), (REF,)),
     Endpoint("/blame", blame, types.BlamePage, (REF,), (REF,)),
     Endpoint("/history", history, types.HistoryPage, (REF, PATH, LIMIT, BEFORE), (REF, PATH)),
-    Endpoint("/series", series, types.SeriesOut, (REF, PATH, LIMIT, POINTS), (REF, PATH)),
+    Endpoint("/series", series, types.SeriesOut, (REF, PATH, LIMIT, POINTS), (REF, PATH), {LIMIT: NUMBERS}),
     Endpoint("/diff", diff, types.DifferencesOut, (REF, "other", "since", "all"), (REF,)),
     Endpoint("/compare", compare, types.ComparisonOut, (REF, AT, "best"), (REF,)),
-    Endpoint("/trail", trail, types.Trail, (REF, LIMIT, BEFORE)),
+    Endpoint("/trail", trail, types.Trail, (REF, LIMIT, BEFORE), (), {LIMIT: EVENTS}),
     Endpoint("/lineage", lineage, types.LineageOut, (REF, "direction", "depth"), (REF,)),
-    Endpoint("/search", search, types.Hits, ("q", "kind", LIMIT), ("q",)),
+    Endpoint("/search", search, types.Hits, ("q", "kind", LIMIT), ("q",), {LIMIT: HITS}),
     Endpoint("/event", event, types.LoggedEventOut, (POSITION,), (POSITION,)),
     Endpoint("/audit", audit, types.AuditOut, ()),
     Endpoint("/quarantine", quarantine, QuarantinePage, (LIMIT,)),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from runlore.query.compare.diff import ChangeKind
 from runlore.query.evidence import Gap
+from runlore.query.view.links import Relation
 from runlore.store.records import LastVerify
 
 
@@ -133,7 +135,7 @@ class DifferenceOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One path at two moments or of two entities; the type of an absent value is null."""
 
     path: str
-    change: str
+    change: ChangeKind
     before: Any
     after: Any
     delta: Any
@@ -203,7 +205,7 @@ class LineageEdge(msgspec.Struct, frozen=True):
     """`source` produced, consumed, made, used or ran `target`."""
 
     source: str
-    relation: str
+    relation: Relation
     target: str
     position: int
 
@@ -212,7 +214,7 @@ class LineageOut(msgspec.Struct, frozen=True):
     """References of entities, and the links between them."""
 
     root: str
-    direction: str
+    direction: Literal["upstream", "downstream"]
     nodes: list[str]
     edges: list[LineageEdge]
     cut: bool
@@ -222,7 +224,7 @@ class HitOut(msgspec.Struct, frozen=True):
     """One name, key or value that contains the words."""
 
     reference: str
-    scope: str
+    scope: Literal["name", "metadata", "field"]
     path: str | None
     snippet: str
     score: float
@@ -241,7 +243,7 @@ class Quarantined(msgspec.Struct, frozen=True):
     position: int
     event_id: str | None
     subject: str
-    stage: str
+    stage: Literal["decode", "fold", "conflict"]
     error: str
     payload: bytes
 

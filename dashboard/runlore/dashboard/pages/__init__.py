@@ -17,6 +17,9 @@ from runlore.dashboard.pages.search import search
 from runlore.dashboard.pages.trail import quarantine, trail
 from runlore.dashboard.visit import Visit
 
+SHOWN = frozenset({"/", "/list", "/entity", "/history", "/compare", "/lineage", "/trail", "/search", "/event"})
+"""Pages for people, which do not decode the largest values. All else, the API included, is exact."""
+
 PAGES: dict[str, Callable[[Visit], Response]] = {
     "/": home,
     "/list": entities,

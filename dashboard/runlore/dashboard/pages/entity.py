@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from starlette.responses import PlainTextResponse, Response
 
-from runlore.dashboard.display import Shown, show
+from runlore.dashboard.display import Shown, show, show_entry
 from runlore.dashboard.drawing import bars
 from runlore.dashboard.fields import FieldCell, field_cell, fields_of
 from runlore.dashboard.graphs import neighbours
@@ -122,7 +122,7 @@ def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: list[st
         group = names[0] if len(names) > 1 else None
         title = (f"{prefix.removesuffix('::')} › " if prefix else "") + (group or "")
         labels = [visible(name) for name in (names[1:] if group else names)]
-        line = CardLine(labels, show(entry.value), entry, small.get(entry.path))
+        line = CardLine(labels, show_entry(entry), entry, small.get(entry.path))
         made.setdefault((title, parts[0] if group else None), []).append(line)
     # Ungrouped keys first, each part in the order of the log.
     return [

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 
 from starlette.responses import Response
 
-from runlore.dashboard.display import Shown, show
+from runlore.dashboard.display import Shown, show, show_entry
 from runlore.dashboard.drawing import broken_line
 from runlore.dashboard.rendering import render
 from runlore.dashboard.texts import counted, shortened
@@ -88,7 +88,7 @@ def _row(entry: Entry) -> HistoryRow:
     exact, _ = difference(entry.previous, entry.value)
     delta = None if exact is None else nearest_float(exact)
     change = f"{delta:+.4g}" if delta else _changed_keys(entry)
-    return HistoryRow(entry, None if entry.ended else show(entry.value), change)
+    return HistoryRow(entry, None if entry.ended else show_entry(entry), change)
 
 
 def _changed_keys(entry: Entry) -> str:

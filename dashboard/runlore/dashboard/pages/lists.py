@@ -14,11 +14,11 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
 from runlore.query.find.checks import ENTITY_FIELDS, ONLY_FIELDS
+from runlore.query.view.budget import read_cell
 from runlore.schemas.errors import ArgumentError, FilterError, InvalidReferenceError
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef, checked
 from runlore.schemas.visible import visible
-from runlore.store.cells import from_cell
 
 ROWS = 50
 MAX_COLUMNS = 24
@@ -182,4 +182,4 @@ def _column(visit: Visit, title: str, key: str | None, numeric: bool = False) ->
 
 
 def _shown(cell: tuple[str, Any] | None) -> Shown | None:
-    return None if cell is None else show(from_cell(*cell))
+    return None if cell is None else show(read_cell(*cell))

@@ -49,7 +49,7 @@ class Inbox:
         """The stream whose acknowledgements count, told by its JetStream domain; None: not known."""
 
     async def open(self, connection: NatsConnection) -> None:
-        """Receive what comes on this connection, whose callbacks are `on_error` and `on_closed`. Raises ServerUnavailableError."""
+        """Receive what comes on this connection; its callbacks are ours. Raises ServerUnavailableError."""
         self._subject = connection.new_inbox()
         await listen(connection, f"{self._subject}.*", self._on_answer)
 

@@ -9,10 +9,11 @@ from runlore.query.entity import Entity
 from runlore.query.frames import frame
 from runlore.query.notebook import html_table
 from runlore.query.numbers import is_number
+from runlore.query.view.budget import read_cell
 from runlore.query.view.leaves import Cells
 from runlore.schemas.errors import ArgumentError
 from runlore.schemas.paths import parse_path
-from runlore.store.cells import from_cell, readable
+from runlore.store.cells import readable
 
 Best = Literal["max", "min"]
 _MOST_NAMED = 3
@@ -107,7 +108,7 @@ def _table(columns: list[Cells]) -> dict[str, list[tuple[str, Any] | None]]:
 
 
 def _row(path: str, cells: list[tuple[str, Any] | None], best: Best | None) -> ComparisonRow:
-    values = tuple(None if cell is None else from_cell(*cell) for cell in cells)
+    values = tuple(None if cell is None else read_cell(*cell) for cell in cells)
     present = tuple(cell is not None for cell in cells)
     # As stored, with the type: NaN equals itself here, True is not 1, and ["1"] is not [1].
     differs = len(set(cells)) > 1

@@ -23,6 +23,8 @@ COMPARE: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 _NOTHING = object()
+_LARGE = 10_000
+"""Bytes or characters of a cell."""
 
 
 def register(connection: sqlite.Connection) -> None:
@@ -88,8 +90,13 @@ def _is_nan(item: Any) -> bool:
     return item.is_nan() if isinstance(item, decimal.Decimal) else bool(item != item)
 
 
-@functools.lru_cache(2000)
 def _part(kind: str, cell: Any, path: str) -> tuple[str | None, Any]:
+    # A cache keeps its cells in memory, and one may have megabytes: of those only the last ones.
+    large = isinstance(cell, (str, bytes)) and len(cell) > _LARGE
+    return (_part_of_large if large else _part_of_small)(kind, cell, path)
+
+
+def _find_part(kind: str, cell: Any, path: str) -> tuple[str | None, Any]:
     """Type and cell of what a stored dict holds at a path (a JSON list), both None where it holds nothing."""
     value: Any = from_cell(kind, cell) if kind == "dict" else None
     parts: list[str] = json.loads(path)
@@ -102,6 +109,10 @@ def _part(kind: str, cell: Any, path: str) -> tuple[str | None, Any]:
             return to_cell(found[whole])[:2]  # a parameter that holds dots
         value = found.get(part, _NOTHING)
     return (None, None) if value is _NOTHING else to_cell(value)[:2]
+
+
+_part_of_small = functools.lru_cache(2000)(_find_part)
+_part_of_large = functools.lru_cache(4)(_find_part)
 
 
 def _part_type(kind: str, cell: Any, path: str) -> str | None:

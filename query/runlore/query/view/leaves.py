@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from runlore.query.time.moment import NOW, Moment
+from runlore.query.view.budget import read_cell
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.store import stretches
@@ -113,13 +114,14 @@ def contradicted(live: Iterable[tuple[int, PathParts]]) -> set[PathParts]:
 
 def leaves(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> list[Leaf]:
     """The live leaves of an entity, in the order their paths were first seen."""
-    return live_leaves(rows_at(reader, entity_id, scope, moment))
+    # Fields are read to be used, and few.
+    return live_leaves(rows_at(reader, entity_id, scope, moment), from_cell if scope == "field" else read_cell)
 
 
-def live_leaves(rows: Iterable[StoredRow]) -> list[Leaf]:
+def live_leaves(rows: Iterable[StoredRow], read: Callable[[str, Any], Any] = read_cell) -> list[Leaf]:
     """The leaves of rows that have not ended."""
     return [
-        Leaf(path_id, parse_path(path), position, kind, from_cell(kind, cell))
+        Leaf(path_id, parse_path(path), position, kind, read(kind, cell))
         for path_id, path, position, kind, cell in rows
         if kind not in ENDED
     ]
@@ -138,7 +140,7 @@ def field_of_many(reader: ViewReader, ids: Sequence[int], name: str, moment: Mom
         )
         field = (name, format_path((name,)))
         rows = reader.rows(sql, (*field, *values, str(list(ids)), *field))
-    return {entity_id: from_cell(kind, cell) for entity_id, kind, cell in rows if kind not in ENDED}
+    return {entity_id: read_cell(kind, cell) for entity_id, kind, cell in rows if kind not in ENDED}
 
 
 def cells(reader: ViewReader, parts: Parts, moment: Moment) -> Cells:

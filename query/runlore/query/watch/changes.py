@@ -12,12 +12,13 @@ from runlore.query.entity import entities_of
 from runlore.query.entries import Entry
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment
+from runlore.query.view.budget import read_cell
 from runlore.query.view.events import Envelope, envelopes
 from runlore.query.watch.selection import Place, Selection, Selectors
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
 from runlore.store import stretches
-from runlore.store.cells import ENDED, from_cell
+from runlore.store.cells import ENDED
 
 PAGE_CHANGES = 500
 PAGE_POSITIONS = 10_000
@@ -154,12 +155,12 @@ def _change(project: str, row: ChangeRow, parts: PathParts, envelope: Envelope) 
     ended = row.type in ENDED
     known = row.previous_type is not None and row.previous_type not in ENDED
     entry = Entry(
-        value=None if ended else from_cell(row.type, row.value),
+        value=None if ended else read_cell(row.type, row.value),
         type=row.type,
         key=parts[0],
         path=format_path(parts),
         reason=row.value if row.type == "retracted" else None,
-        previous=from_cell(row.previous_type or "", row.previous) if known else None,
+        previous=read_cell(row.previous_type or "", row.previous) if known else None,
         previous_type=row.previous_type,
         **envelope,
     )
