@@ -76,7 +76,8 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
     def _replace_another(self) -> bool:
-        others = [one for one in self.connections if isinstance(one, BoundedProtocol) and one is not self]
+        connections: set[object] = self.connections
+        others = [one for one in connections if isinstance(one, BoundedProtocol) and one is not self]
         idle = [one for one in others if one.waits] or [one for one in others if one.stalls]
         if not idle:
             return False

@@ -166,7 +166,7 @@ class _Accepted(EventSourceResponse):
     """A stream that says when it is over, begun or not."""
 
     def __init__(self, left: Callable[[], None], *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, **options)  # pyright: ignore[reportUnknownMemberType] -- sse-starlette leaves a dict open
         self._left = left
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -134,7 +134,7 @@ async def connect(
     (permission violations, slow consumers). Raises ServerUnavailableError with the reason, AccessDeniedError when it is
     about the user, ServerTooOldError.
     """
-    options = {"inbox_prefix": settings.inbox_prefix} | server_options(settings, role)
+    options: dict[str, Any] = {"inbox_prefix": settings.inbox_prefix} | server_options(settings, role)
     connection = Connection(settings.jetstream_api)
     before_signing_in(connection, partial(_check_server, connection, wants_tls=_wants_tls(options)))
     connected = False

@@ -263,7 +263,7 @@ def _info(answer: dict[str, Any]) -> StreamInfo:
     field: Callable[[str], int] = answer["state"].__getitem__
     config = answer["config"]
     numbers = field("first_seq"), field("last_seq"), field("messages"), field("bytes")
-    cluster = answer.get("cluster") or {}
+    cluster: dict[str, Any] = answer.get("cluster") or {}
     clustered = cluster if cluster.get("name") else None  # a single server names itself the leader, and no cluster
     return StreamInfo(config, *numbers, config["num_replicas"], answer.get("domain"), clustered)
 

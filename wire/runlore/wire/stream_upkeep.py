@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.wire.stream import StreamInfo
@@ -46,7 +46,7 @@ def _counted(replicas: int) -> str:
 
 
 def _away(info: StreamInfo) -> Upkeep | None:
-    others = (info.cluster or {}).get("replicas") or []
+    others: list[dict[str, Any]] = (info.cluster or {}).get("replicas") or []
     away = [str(one["name"]) for one in others if one.get("offline")]
     if not away:
         return None
