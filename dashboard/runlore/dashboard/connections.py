@@ -76,8 +76,8 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
     def _replace_another(self) -> bool:
-        connections: set[object] = self.connections
-        others = [one for one in connections if isinstance(one, BoundedProtocol) and one is not self]
+        # Not isinstance: pyright knows no type parameters of what that finds.
+        others = [one for one in self.connections if type(one) is BoundedProtocol and one is not self]
         idle = [one for one in others if one.waits] or [one for one in others if one.stalls]
         if not idle:
             return False
