@@ -9,7 +9,10 @@ RUN python -m venv /opt/runlore \
     && /opt/runlore/bin/pip install --no-cache-dir --no-index -f /wheels '.[projector,cli,dashboard,examples]'
 
 FROM python:3.11-slim
-RUN useradd --create-home --uid 10001 runlore \
+# `page` is another user: in the group that the projector shares log and views with, and not the owner of its key.
+RUN groupadd --gid 10010 readers \
+    && useradd --create-home --uid 10001 --groups readers runlore \
+    && useradd --create-home --uid 10002 --groups readers page \
     && install --directory --owner runlore --group runlore --mode 0700 /data
 COPY --from=build /opt/runlore /opt/runlore
 COPY examples /opt/runlore/examples

@@ -17,6 +17,7 @@ NAMES = (
     "past",
     "find",
     "rebuild",
+    "live_fold",
     "audit",
     "pages",
     "smooth",

@@ -174,7 +174,7 @@ def _index(path: Path) -> None:
 
 
 def serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    environ = {**os.environ, "RUNLORE_DATA_DIR": str(folder)}
+    environ = {**os.environ, "RUNLORE_DATA_DIR": str(folder), "RUNLORE_DASHBOARD_NO_TOKEN": "on"}
     process = subprocess.Popen([sys.executable, "-m", "runlore.dashboard"], env=environ)
     while True:
         status = read_struct(DataDir(folder).dashboard, DashboardStatus)

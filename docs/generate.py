@@ -14,6 +14,7 @@ from runlore.schemas import limits as limits_module
 from runlore.schemas import values as values_module
 from runlore.schemas.events import Actor, Event, fact_tag, fact_types
 from runlore.schemas.references import EntityRef
+from runlore.schemas.settings import TRUST_FOLDER
 
 HERE = Path(__file__).parent
 
@@ -78,7 +79,7 @@ def _field_notes(struct: type[msgspec.Struct]) -> dict[str, str]:
 def settings_table() -> str:
     """The table of settings that docs/operations.md holds."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    rows += [f"| `{s.variable}` | `{s.default}` | {s.help} |" for s in SETTINGS.values()]
+    rows += [f"| `{s.variable}` | `{s.default}` | {s.help} |" for s in (*SETTINGS.values(), TRUST_FOLDER)]
     return "\n".join(rows)
 
 

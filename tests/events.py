@@ -22,13 +22,22 @@ EPOCH = "test-epoch"
 class LogBuilder:
     """Collects facts as consecutive log rows, one second apart."""
 
-    def __init__(self, project: str = "default") -> None:
-        self.project = project
+    def __init__(self, project: str = "default", first: int = 1) -> None:
+        self.project, self.first = project, first
         self.rows: list[LogRow] = []
         self._producer = new_id()
 
+    @property
+    def next(self) -> int:
+        """The position of the next row."""
+        return self.first + len(self.rows)
+
+    def take(self, other: LogBuilder) -> None:
+        """Become a log that was built elsewhere."""
+        self.first, self.rows = other.first, other.rows
+
     def add(self, fact: Fact, run: str | None = None, step: str | None = None, **changes: Any) -> LogRow:
-        position = len(self.rows) + 1
+        position = self.next
         when = START + dt.timedelta(seconds=position)
         fields: dict[str, Any] = {
             "id": new_id(),
@@ -46,7 +55,7 @@ class LogBuilder:
         return self.add_raw(encode_event(event), event.id)
 
     def add_raw(self, payload: bytes, event_id: str | None, duplicate_of: int | None = None) -> LogRow:
-        position = len(self.rows) + 1
+        position = self.next
         recorded = int((START.timestamp() + position) * 1e9)
         subject = f"runlore.{subject_token(self.project)}.test"
         row = LogRow(position, event_id, recorded, subject, payload, duplicate_of)

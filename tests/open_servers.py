@@ -15,6 +15,9 @@ from patience import PATIENCE, until
 
 from runlore.cli.server import find_program
 from runlore.schemas import Settings, read_settings
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint, Login
 
 
 async def js(connection: NatsConnection, request: str, body: Any = None) -> dict[str, Any]:
@@ -22,6 +25,15 @@ async def js(connection: NatsConnection, request: str, body: Any = None) -> dict
     sent = json.dumps(body).encode() if body else b""
     answer = await connection.request(f"$JS.API.{request}", sent, timeout=PATIENCE)
     return json.loads(answer.data)
+
+
+def service_login(data: DataDir) -> dict[str, str]:
+    """Variables with which another folder uses this folder's embedded server, as its projector does."""
+    endpoint, login = read_struct(data.endpoint, Endpoint), read_struct(data.service, Login)
+    assert endpoint
+    assert login
+    url = endpoint.url.replace("nats://", f"nats://{login.user}:{login.password}@")
+    return {"RUNLORE_URL": url, "RUNLORE_INBOX_PREFIX": f"_INBOX_{login.user}"}
 
 
 class OpenServer:

@@ -22,7 +22,13 @@ from runlore.query import Client
 from tests.patience import until
 
 ROOT = Path(__file__).parent.parent
-SECRETS = {"RUNLORE_NATS_PASSWORD": "secretofthetest", "RUNLORE_DASHBOARD_TOKEN": "tokenofthetest"}
+SECRETS = {
+    "RUNLORE_NATS_PASSWORD": "secretofthetest",
+    "RUNLORE_NATS_PRODUCER_PASSWORD": "anotherofthetest",
+    "RUNLORE_DASHBOARD_TOKEN": "tokenofthetest",
+}
+GROUP = "RUNLORE_SHARE_WITH_GROUP"
+"""Not of this machine: the image has the group."""
 
 Service = dict[str, Any]
 
@@ -47,13 +53,18 @@ class Host:
 
     def __init__(self, folder: Path) -> None:
         (folder / "nats").mkdir()
-        self._paths = {"/nats/store": str(folder / "nats" / "store"), "/data": str(folder / "data")}
+        self._folder = folder
+        self._paths = {"/nats/store": str(folder / "nats" / "store")}
         self._ports = {port: str(free_port()) for port in ("4222", "8222", "8080", "8081")}
 
     def environ(self, service: Service) -> dict[str, str]:
         variables: dict[str, str] = service["environment"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNLORE_")}
-        return {**kept, **{name: self.local(value) for name, value in variables.items()}}
+        # /data is the service's volume: another folder for each.
+        volumes = [volume.partition(":")[0] for volume in service["volumes"] if ":/data" in volume]
+        paths = {"/data": str(self._folder / volumes[0])} if volumes else {}
+        local = {name: paths.get(value) or self.local(value) for name, value in variables.items() if name != GROUP}
+        return {**kept, **local}
 
     def local(self, text: str) -> str:
         if text in self._paths or text in self._ports:
@@ -142,6 +153,7 @@ def test_the_example_producers_metadata_arrives_and_the_page_shows_it(
             with process(host, services["producer"]) as producer:
                 assert producer.wait(90) == 0
             with Client(host.environ(services["projector"])["RUNLORE_DATA_DIR"]) as client:
+                until(lambda: client.position > 0)
                 assert client.get_model_version("quickstart").metadata["customer"] == "acme"
             for name in ("localhost", "127.0.0.1"):
                 assert "acme" in page(host.port("8081"), "/entity?ref=model:quickstart", name)
@@ -169,6 +181,22 @@ def test_nothing_is_published_beyond_this_machine(services: dict[str, Service]) 
     published = [port for service in services.values() for port in service.get("ports", ())]
     assert len(published) == 3
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+
+
+def test_page_and_producer_can_neither_read_the_signing_key_nor_write_the_log(services: dict[str, Service]) -> None:
+    projector, page, producer = (services[name] for name in ("projector", "dashboard", "producer"))
+    assert projector["volumes"] == ["data:/data"]
+    assert page["volumes"] == ["data:/data:ro"]
+    assert producer["volumes"] == ["steps:/data"]
+    # The key is its owner's alone, and the page is another user.
+    image = (ROOT / "Dockerfile").read_text()
+    assert (page["user"], "user" in projector) == ("page", False)
+    assert {"runlore", "page"} <= set(re.findall(r"useradd .*--groups readers (\w+)", image))
+    assert projector["environment"][GROUP] == "readers"
+    # Nor can the producer read it from NATS, or the page reach NATS at all.
+    assert "//producer:" in producer["environment"]["RUNLORE_URL"]
+    assert SECRETS["RUNLORE_NATS_PASSWORD"] not in str(producer) + str(page)
+    assert "RUNLORE_URL" not in page["environment"]
 
 
 def test_every_service_has_a_health_check_or_ends_by_itself(services: dict[str, Service]) -> None:

@@ -26,8 +26,8 @@ _NAMES = {
         "EventCostError", "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
         "FolderError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError", "MissingContextError",
         "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError", "Path",
-        "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerUnavailableError", "SettingsError",
-        "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
+        "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError", "ServerUnavailableError",
+        "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
     ),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

@@ -49,6 +49,7 @@ from runlore.schemas import Path as Path
 from runlore.schemas import QueryTimeoutError as QueryTimeoutError
 from runlore.schemas import ReceiptTimeoutError as ReceiptTimeoutError
 from runlore.schemas import RunloreError as RunloreError
+from runlore.schemas import ServerTooOldError as ServerTooOldError
 from runlore.schemas import ServerUnavailableError as ServerUnavailableError
 from runlore.schemas import SettingsError as SettingsError
 from runlore.schemas import StorageSize as StorageSize

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,3 +46,29 @@ def give_away(folder: Path) -> None:
         pytest.skip("only root gives folders to others")
     for path in (folder, *folder.rglob("*")):
         os.chown(path, STRANGER, STRANGER)
+
+
+@contextmanager
+def as_stranger(*groups: int) -> Iterator[None]:
+    """As another user of this machine, in these groups; only root can become one."""
+    if os.geteuid() != 0:
+        pytest.skip("only root becomes another user")
+    before = os.getgroups()
+    os.setgroups(groups)
+    os.setegid(STRANGER)
+    os.seteuid(STRANGER)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
+
+
+@pytest.fixture
+def commons() -> Iterator[Path]:
+    """A folder like /tmp: everybody may look into it and make files there."""
+    folder = Path(tempfile.mkdtemp(prefix="runlore-commons-"))
+    folder.chmod(0o1777)
+    yield folder
+    shutil.rmtree(folder)

@@ -45,7 +45,8 @@ def test_the_demo_reports_and_serves_what_it_logged_until_told_to_stop_and_keeps
     (folder,) = tmp_path.glob("runlore-demo-*")
     assert [word for word in REPORTED if word not in printed] == []
     page = printed.split("Open the page:")[1].split()[0]
-    with urllib.request.urlopen(page, timeout=90) as answer:
+    visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())  # the link signs in
+    with visitor.open(page, timeout=90) as answer:
         assert b"digits_classifier" in answer.read()
     assert f"export RUNLORE_DATA_DIR={folder}" in printed
     for command in TO_TRY:

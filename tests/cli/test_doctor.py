@@ -160,7 +160,7 @@ def test_a_server_that_takes_events_is_well_and_nothing_is_stored_for_asking(
     with_nats(settings, lambda connection: ensure_stream(connection, settings))
     findings = found(check_server(settings))
     assert {check: finding.outcome for check, finding in findings.items()} == {
-        "server": "ok", "stream": "ok", "publish": "ok", "storing": "ok",
+        "server": "ok", "stream": "ok", "replicas": "ok", "publish": "ok", "storing": "ok",
     }  # fmt: skip
     assert "0 events" in findings["stream"].detail
     assert found(check_server(settings))["stream"].detail == findings["stream"].detail

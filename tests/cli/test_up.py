@@ -5,7 +5,10 @@ import os
 import signal
 import socket
 import subprocess
+import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import psutil
 import pytest
@@ -20,6 +23,8 @@ from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint, ProjectorStatus
 from runlore.wire.connect import connect
+from tests.open_servers import service_login
+from tests.patience import PATIENCE
 
 
 def make_stream(settings: Settings) -> None:
@@ -39,6 +44,11 @@ def test_a_stopped_up_exits_with_0_and_leaves_no_process(tmp_path: Path, number:
         assert readyz(announced["http"])
         children = descendants(up)
         assert len(children) >= 2
+        link = announced["dashboard"]
+        assert run_cli("dashboard", "link", "--data-dir", str(tmp_path / "data")).stdout == f"{link}\n"
+        visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with visitor.open(link, timeout=PATIENCE) as page, urlopen(link.partition("?")[0], timeout=PATIENCE) as login:
+            assert (urlsplit(page.url).path, urlsplit(login.url).path) == ("/", "/login")
         up.send_signal(number)
         assert up.wait(90) == 0
         assert not [child for child in children if child.is_running()]
@@ -93,13 +103,12 @@ def test_what_was_logged_before_up_arrives_with_it(tmp_path: Path) -> None:
 
 
 def test_with_a_url_up_starts_no_server(tmp_path: Path) -> None:
-    with running_up(tmp_path / "server") as (_, _announced):
-        server = read_struct(DataDir(tmp_path / "server").endpoint, Endpoint)
-        assert server is not None
-        url = server.url.replace("nats://", f"nats://{server.user}:{server.password}@")
-        with running_up(tmp_path / "data", RUNLORE_URL=url) as (second, announced):
-            assert readyz(announced["http"])
-            assert not any("nats-server" in child.name() for child in descendants(second))
+    with (
+        running_up(tmp_path / "server"),
+        running_up(tmp_path / "data", **service_login(DataDir(tmp_path / "server"))) as (second, announced),
+    ):
+        assert readyz(announced["http"])
+        assert not any("nats-server" in child.name() for child in descendants(second))
 
 
 def test_up_makes_no_stream_beside_a_log_with_events_and_no_outbox_is_emptied(tmp_path: Path) -> None:

@@ -56,7 +56,12 @@ class Server:
         self._start(0)
 
     def _start(self, port: int) -> None:
-        environ = {**os.environ, "RUNLORE_DATA_DIR": str(self.folder), "RUNLORE_DASHBOARD_PORT": str(port)}
+        environ = {
+            **os.environ,
+            "RUNLORE_DATA_DIR": str(self.folder),
+            "RUNLORE_DASHBOARD_PORT": str(port),
+            "RUNLORE_DASHBOARD_NO_TOKEN": "on",
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "runlore.dashboard"], env=environ, stderr=subprocess.PIPE, text=True
         )

@@ -10,6 +10,7 @@ import pytest
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 
+from runlore.dashboard.access import Access, give_access
 from runlore.dashboard.live import LiveFeed, News
 from runlore.schemas import StepStarted
 from runlore.schemas.errors import QueryTimeoutError
@@ -30,7 +31,9 @@ def test_the_looks_go_on_after_an_error(tmp_path: Path, monkeypatch: pytest.Monk
         return News(7, None, ["model:churn@1"], [], all=False)
 
     async def first() -> bytes:
-        answer = await live.answer(Request({"type": "http", "method": "GET", "path": "/live", "headers": []}))
+        request = Request({"type": "http", "method": "GET", "path": "/live", "headers": []})
+        give_access(request.scope, Access())
+        answer = await live.answer(request)
         assert isinstance(answer, EventSourceResponse)
         messages: list[bytes] = []
         async with live.running():

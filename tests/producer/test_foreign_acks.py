@@ -85,7 +85,7 @@ def test_a_stream_of_our_name_that_runlore_did_not_make_gets_nothing(
 def test_a_server_without_a_stream_is_told_once_when_it_lasts(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runlore.producer.relay.NO_STREAM_SECONDS", 0.5)
+    monkeypatch.setattr("runlore.producer.sending.warnings.FIRST_NO_STREAM_SECONDS", 0.5)
     with open_server(tmp_path) as (_, settings), Producer(settings) as producer:
         receipt = producer.emit_nowait(fact(n=1))
         until(lambda: warnings(caplog, "the server has no stream RUNLORE"))

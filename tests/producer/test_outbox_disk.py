@@ -14,8 +14,7 @@ from runlore.cli.server import EmbeddedServer
 from runlore.producer import Producer, drain, outbox_status
 from runlore.schemas import EntityRef, MetadataLogged, OutboxError, read_settings
 from runlore.store.folder import DataDir
-from runlore.store.private_files import read_struct
-from runlore.store.records import Endpoint
+from tests.open_servers import service_login
 from tests.small_disk import fill_with_zeros, small_disk
 
 
@@ -33,10 +32,8 @@ def server(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     data = DataDir(tmp_path / "server")
     server = EmbeddedServer(data)
     server.start()
-    endpoint = read_struct(data.endpoint, Endpoint)
-    assert endpoint
-    address = endpoint.url.partition("://")[2]
-    monkeypatch.setenv("RUNLORE_URL", f"nats://{endpoint.user}:{endpoint.password}@{address}")
+    for name, value in service_login(data).items():
+        monkeypatch.setenv(name, value)
     make_stream(read_settings())
     yield server
     server.close()

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from log_tools import logged, make_stream, outbox_files, run_python, script, start_python
+from open_servers import service_login
 
 from runlore.cli.server import EmbeddedServer
 from runlore.producer import FlushReport, Producer, drain
@@ -65,7 +66,10 @@ def slow_to_accept(data: DataDir, seconds: float) -> Iterator[str]:
 
     threading.Thread(target=accept, daemon=True).start()
     try:
-        yield f"nats://{endpoint.user}:{endpoint.password}@127.0.0.1:{door.getsockname()[1]}"
+        login = service_login(data)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RUNLORE_INBOX_PREFIX", login["RUNLORE_INBOX_PREFIX"])
+            yield login["RUNLORE_URL"].replace(f":{port}", f":{door.getsockname()[1]}")
     finally:
         door.close()
 

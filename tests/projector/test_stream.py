@@ -71,7 +71,6 @@ def test_there_is_nothing_to_describe_before_the_stream_is_made(settings: Settin
         ("discard", "old"),
         ("discard_new_per_subject", True),
         ("max_msgs", 1000),
-        ("max_bytes", 10**9),
         ("max_age", 86_400 * SECOND),
         ("max_msg_size", 1000),
         ("max_msgs_per_subject", 1),

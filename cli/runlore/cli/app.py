@@ -49,6 +49,7 @@ COMMANDS = {
     "audit": "audit:audit",
     "outbox": "outbox:outbox",
     "stream": "stream:stream",
+    "operator": "operator:operator",
     "doctor": "doctor:doctor",
 }
 """Commands in the order of `--help`, each as module:attribute below `runlore.cli.commands`."""

@@ -109,7 +109,7 @@ def remember(data: DataDir, report: VerifyReport, own_key: bool) -> None:
         problems=[f"{_where(problem)}: {problem.what}" for problem in report.problems],
     )
     try:
-        write_struct(data.verified, found)
+        write_struct(data.verified, found, shared=True)
     except OSError as error:
         note(f"the page will not show this result: {error}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import time
@@ -11,16 +10,19 @@ from collections.abc import Iterator
 from runlore.cli.file_checks import check_clock, check_disk, check_files, check_owner
 from runlore.cli.finding import Finding
 from runlore.cli.outbox_checks import check_outboxes
-from runlore.cli.server import MIN_VERSION, find_program, server_version
+from runlore.cli.privacy_checks import check_privacy
+from runlore.cli.server import find_program, server_version
 from runlore.cli.server_checks import check_server
 from runlore.cli.stack import readyz
 from runlore.schemas.errors import FolderError, RunloreError
 from runlore.schemas.settings import Settings
 from runlore.store.access import check_readable, may
 from runlore.store.folder import DataDir
+from runlore.store.ownership import require_shared_folder
 from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 from runlore.store.sqlite import sqlite
+from runlore.wire.server_version import MIN_VERSION, shown_version
 
 __all__ = ["Finding", "check_up"]
 
@@ -38,6 +40,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     yield from _versions(settings)
     try:
         check_readable(settings.data_dir)
+        require_shared_folder(settings.data_dir)
     except FolderError as error:
         yield Finding("data folder", "fail", str(error))
         return  # everything else is in there
@@ -67,11 +70,11 @@ def _versions(settings: Settings) -> Iterator[Finding]:
     except RunloreError as error:
         yield Finding("nats-server", "fail", str(error))
         return
-    shown, wanted = ".".join(map(str, found)), ".".join(map(str, MIN_VERSION))
+    shown = shown_version(found)
     if found >= MIN_VERSION:
         yield Finding("nats-server", "ok", shown)
     else:
-        yield Finding("nats-server", "fail", f"{shown} is too old", f"install {wanted} or newer")
+        yield Finding("nats-server", "fail", f"{shown} is too old", f"install {shown_version(MIN_VERSION)} or newer")
 
 
 def _folders(settings: Settings) -> Iterator[Finding]:
@@ -83,10 +86,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         yield Finding("data folder", "fail", f"{data.root} cannot be written", "set RUNLORE_DATA_DIR, or chown it")
         return
     yield Finding("data folder", "ok", str(data.root))
-    with contextlib.suppress(FileNotFoundError):
-        if data.endpoint.stat().st_mode & 0o077:
-            advice = f"chmod 600 {data.endpoint}"
-            yield Finding("secret", "fail", f"others can read {data.endpoint}", advice)
+    yield from check_privacy(data)
 
 
 def _projector(settings: Settings) -> Iterator[Finding]:

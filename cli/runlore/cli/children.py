@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from runlore.store.ownership import write_to
 from runlore.wire.connect import Backoff
 
 STEADY_SECONDS = 10.0
@@ -52,7 +53,7 @@ class Child:
         if self._log is None:
             self._spawn(None)
             return
-        with self._log.open("ab") as log:
+        with write_to(self._log, "ab") as log:
             self._spawn(log)
 
     def _spawn(self, log: IO[bytes] | None) -> None:

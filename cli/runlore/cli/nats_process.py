@@ -13,6 +13,7 @@ from pathlib import Path
 
 from runlore.cli.children import die_with_parent, end_process
 from runlore.schemas.errors import ServerUnavailableError
+from runlore.store.ownership import write_to
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -41,7 +42,7 @@ class NatsProcess:
         # A killed server leaves its ports file, so each start gets a fresh folder.
         run = Path(tempfile.mkdtemp(prefix="run-", dir=self._folder))
         try:
-            with self._log.open("ab") as log:
+            with write_to(self._log, "ab") as log:
                 self._process = subprocess.Popen(  # noqa: S603 -- the program is the installed nats-server
                     [self._program, "-c", str(config), "--ports_file_dir", str(run), "--http_port", "-1"],
                     stdin=subprocess.DEVNULL,
@@ -50,6 +51,7 @@ class NatsProcess:
                     start_new_session=True,  # Ctrl-C reaches us first: we stop things in order
                     preexec_fn=die_with_parent,
                     pass_fds=tuple(descriptors),
+                    umask=0o077,
                     env={**os.environ, **variables},
                 )
                 return self._wait_for_ports(self._process, run)

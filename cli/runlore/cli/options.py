@@ -11,6 +11,7 @@ import click
 from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings, read_settings
+from runlore.store.ownership import require_shared_folder
 
 MAX_NUMBER = 2**62
 """For counts and positions on the command line: what SQLite can hold, and reckon with."""
@@ -22,6 +23,9 @@ data_dir_option = click.option(
     help="Data folder (or, to read, one view file); else RUNLORE_DATA_DIR, else ./.runlore.",
 )
 project_option = click.option("--project", help="Project; else RUNLORE_PROJECT, else 'default'.")
+no_token_option = click.option(
+    "--no-token", is_flag=True, help="Let every user of this machine see the page; else RUNLORE_DASHBOARD_NO_TOKEN."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
@@ -73,8 +77,9 @@ def require_new(path: Path, force: bool) -> None:
 
 
 def settings_for(data_dir: Path | None = None, project: str | None = None, **overrides: Any) -> Settings:
-    """The settings of a command: its options, else the environment. Raises SettingsError."""
+    """The settings of a command: its options, else the environment. Raises SettingsError, FolderError."""
     settings = read_settings(data_dir=data_dir, project=project, **overrides)
+    require_shared_folder(settings.data_dir)
     if settings.data_dir.is_file():
         raise SettingsError(f"{settings.data_dir} is a file: this command needs a data folder")
     return settings

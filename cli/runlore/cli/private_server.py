@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 
 from runlore.cli.nats_process import NatsProcess, quoted
 from runlore.schemas.settings import Settings
+from runlore.store.ownership import private_opener
 
 STREAMS = Path("jetstream") / "$G" / "streams"
 """The folder in which a server keeps the streams of its default account, below its store."""
@@ -39,8 +39,7 @@ class PrivateServer:
     def __enter__(self) -> Settings:
         secret = f"rl{secrets.token_hex(16)}"
         config = self._folder / "server.conf"
-        descriptor = os.open(config, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with open(config, "w", opener=private_opener) as file:
             file.write(_CONFIG.format(secret=secret, store=quoted(self.store)))
         address = self._process.start(config, {})["nats"].replace("nats://", f"nats://runlore:{secret}@")
         return msgspec.structs.replace(self._settings, url=address, credentials=None)

@@ -17,6 +17,7 @@ from runlore.projector.restoring.restore import RestorePlan
 from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import STREAM_NAME
+from runlore.store.ownership import write_to
 from runlore.wire.api import ApiError, api
 from runlore.wire.connect import connect
 from runlore.wire.failures import NatsError, unavailable
@@ -62,15 +63,15 @@ class RemoteStream:
         return old
 
     async def _put(self, connection: NatsConnection, new: Path, old: Path, plan: RestorePlan) -> None:
-        replicas = self._settings.replicas
+        config = stream_config(plan.epoch, self._settings.replicas or 1)
         with contextlib.suppress(NotFoundError):
             info = await stream_info(connection)
-            replicas = int(info.config["num_replicas"])
+            config |= {kept: info.config[kept] for kept in ("num_replicas", "max_bytes")}
             await _require_rights(connection)
             await _hold(connection, info.config, plan.stream_last)
             await _save(connection, old)
             await api(connection, f"STREAM.DELETE.{STREAM_NAME}")
-        await _load(connection, new, stream_config(plan.epoch, replicas))
+        await _load(connection, new, config)
 
 
 async def _hold(connection: NatsConnection, config: dict[str, Any], last: int) -> None:
@@ -109,7 +110,7 @@ async def _save(connection: NatsConnection, path: Path) -> None:
     subscription = await connection.subscribe(inbox, cb=take)  # pyright: ignore[reportUnknownMemberType] -- Future without its type
     body = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": True}
     await api(connection, f"STREAM.SNAPSHOT.{STREAM_NAME}", body)
-    with path.open("wb") as file:
+    with write_to(path) as file:
         while (chunk := await asyncio.wait_for(chunks.get(), CHUNK_SECONDS)).data:
             file.write(chunk.data)
             if chunk.reply:

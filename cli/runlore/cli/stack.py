@@ -17,11 +17,13 @@ from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.producer import OutboxKeeper
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
-from runlore.schemas.settings import SETTINGS, Settings
-from runlore.store.access import make_folder
+from runlore.schemas.settings import SETTINGS, TRUST_FOLDER, Settings, trusts_any_folder
 from runlore.store.folder import DataDir
+from runlore.store.folder_home import require_no_copy
 from runlore.store.lock import FolderLock
+from runlore.store.page_tokens import page_link
 from runlore.store.private_files import read_struct
+from runlore.store.private_folder import prepare_folder
 from runlore.store.records import DashboardStatus, ProjectorStatus
 from runlore.wire.connect import connect, server_options
 from runlore.wire.sign_in import addresses
@@ -70,7 +72,7 @@ class EmbeddedStack:
         self._noted = ""
 
     def __enter__(self) -> EmbeddedStack:
-        make_folder(self._data.root)
+        prepare_folder(self.settings)
         self._lock.acquire()
         try:
             self._start()
@@ -80,6 +82,7 @@ class EmbeddedStack:
         return self
 
     def _start(self) -> None:
+        require_no_copy(self._data)
         self._wait_for_orphan()
         if self._server is not None:
             self._server.start()
@@ -135,7 +138,7 @@ class EmbeddedStack:
         return status.http or None if status is not None and ours else None
 
     def wait_page(self, stop: Callable[[float], bool]) -> str | None:
-        """The address of the page, waited for a little; None without one, or when it does not start.
+        """A link that opens the page, waited for a little; None without one, or when it does not start.
 
         Raises SettingsError when its address cannot be had.
         """
@@ -144,7 +147,7 @@ class EmbeddedStack:
             if self._dashboard.exit_code() is not None or stop(_POLL_SECONDS):
                 break
         self._require_page_settings()
-        return self.page
+        return None if self.page is None else page_link(self.page, self.settings)
 
     def wait_ready(self, stop: Callable[[float], bool], seconds: float | None = READY_SECONDS) -> bool:
         """Wait until the projector says it is ready; False when `stop(seconds)` said to stop first.
@@ -162,10 +165,14 @@ class EmbeddedStack:
                 raise ServerUnavailableError(f"the projector is not ready after {seconds:g} s: `runlore doctor`")
             if waited > 2 and not told:
                 told = True
-                self._note(f"waiting for the projector and NATS at {self.address} ...")
+                self._note(f"waiting for the projector and NATS at {self.address} ...{self._reason()}")
             if stop(_POLL_SECONDS):
                 return False
         return True
+
+    def _reason(self) -> str:
+        status = self._status()
+        return "".join(f" {problem}" for problem in status.problems) if status is not None else ""
 
     def ready(self) -> bool:
         """Return whether the projector's /readyz says yes."""
@@ -266,7 +273,8 @@ def public_address(settings: Settings) -> str:
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The RUNLORE_* variables from which a child reads the same settings."""
     values = {setting.variable: getattr(settings, name) for name, setting in SETTINGS.items()}
-    return {
+    trusted = {TRUST_FOLDER.variable: "on"} if trusts_any_folder() else {}
+    return trusted | {
         variable: " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
         for variable, value in values.items()
         if value is not None

@@ -15,7 +15,7 @@ def main() -> int:
     settings = read_settings()
     data = DataDir(settings.data_dir)
     try:
-        run_dashboard(settings, lambda url: write_address(data, url))
+        run_dashboard(settings, lambda url, token: write_address(data, url, token))
     except RunloreError as error:
         write_failure(data, str(error))
         return 2 if isinstance(error, SettingsError) else 1

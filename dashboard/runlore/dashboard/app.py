@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from runlore.dashboard import bundle, health, pages
 from runlore.dashboard.answering import ANSWER_SECONDS, JSONBody, answer_with, error_page
 from runlore.dashboard.api import API
+from runlore.dashboard.doorkeeper import Doorkeeper
 from runlore.dashboard.live import LiveFeed
 from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.safety import Guard
@@ -37,9 +38,12 @@ def create_app(
 ) -> Starlette:
     """Return the dashboard over a client's view.
 
-    `hosts`: allowed Host headers, with the port. `token`: what visitors must sign in with, None for open access.
+    `hosts`: allowed Host headers, with the port. `token`: shows all projects, None for open access; the tokens for some
+    projects are those of the data folder.
     `seconds`: time limit for the reads of one answer.
     """
+    reader = client.scope.reader
+    door = None if token is None else Doorkeeper(token, reader.data)
     metrics = Metrics(client)
     live, counts = LiveFeed(client), KindCounts()
 
@@ -73,7 +77,7 @@ def create_app(
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ],
         middleware=[
-            Middleware(Guard, hosts=frozenset(host.lower() for host in hosts), token=token),
+            Middleware(Guard, hosts=frozenset(host.lower() for host in hosts), door=door, name=str(reader.path)),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
         exception_handlers={404: not_found, 405: not_found},

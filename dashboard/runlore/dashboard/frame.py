@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runlore.dashboard.links import address
+from runlore.dashboard.shared_log import count_quarantined
 from runlore.dashboard.texts import counted
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
-from runlore.query.activity import projects
 from runlore.query.page.timeline import Stops, stops
 
 KINDS = (("run", "Runs"), ("model", "Models"), ("artifact", "Artifacts"), ("step", "Steps"))
@@ -39,6 +39,8 @@ class Header(NamedTuple):
     """Parameters that a search keeps."""
     projects: list[str]
     project: str
+    signed_in: bool
+    """True if the visitor can sign out."""
 
 
 class Slider(NamedTuple):
@@ -104,12 +106,12 @@ class Frame(NamedTuple):
 
 def frame_of(visit: Visit, entity: Entity | None, kind: str | None) -> Frame:
     """Return the frame of a page about an entity, about a kind, or about the whole project."""
-    project, quarantined = visit.client.project, visit.client.quarantined(MANY)
+    project, quarantined = visit.client.project, count_quarantined(visit, MANY)
     return Frame(
         header=_header(visit, kind),
         moment=_moment_form(visit, _stops(visit, entity)),
         banner=_banner(visit, entity, kind),
-        project=project if project != visit.home_project else None,
+        project=project if project != visit.server_project else None,
         position=visit.position,
         head=visit.head,
         printed=_printed(visit),
@@ -125,7 +127,7 @@ def bare_header() -> Header:
         NavigationItem("Compare", "/compare"),
         NavigationItem("Events", "/trail"),
     ]
-    return Header("/", navigation, "", [], [], "")
+    return Header("/", navigation, "", [], [], "", signed_in=False)
 
 
 def lag_text(lag: int | None) -> str:
@@ -147,7 +149,7 @@ def _header(visit: Visit, kind: str | None) -> Header:
         NavigationItem("Compare", visit.url("/compare"), path == "/compare"),
         NavigationItem("Events", visit.url("/trail"), kind is None and path in EVENT_PAGES),
     ]
-    known = projects(visit.now.scope)
+    known = visit.projects
     return Header(
         visit.url("/"),
         navigation,
@@ -155,6 +157,7 @@ def _header(visit: Visit, kind: str | None) -> Header:
         [*visit.kept_for("/search").items()],
         known if len(known) > 1 else [],
         visit.client.project,
+        visit.access.session,
     )
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from runlore.dashboard.access import Access, access_of
 from runlore.dashboard.connections import RETRY_SECONDS
 from runlore.query import Client
 from runlore.query.activity import Touched, touched
@@ -81,10 +82,10 @@ class LiveFeed:
             retry = {"Retry-After": str(RETRY_SECONDS)}
             return PlainTextResponse("too many live connections: reload the page instead", 503, retry)
         self._accepted += 1  # at once: its stream begins only when the answer does
-        ending = anyio.Event()
+        ending, access = anyio.Event(), access_of(request)
         return _Accepted(
             self._left,
-            self._messages(ending),
+            self._messages(ending, access),
             ping=PING_SECONDS,
             shutdown_event=ending,
             shutdown_grace_period=END_SECONDS,
@@ -94,18 +95,31 @@ class LiveFeed:
     def _left(self) -> None:
         self._accepted -= 1
 
-    async def _messages(self, ending: anyio.Event) -> AsyncGenerator[ServerSentEvent]:
-        """Yield the messages of one listener until the server stops; a stream cut off instead would be an error."""
+    async def _messages(self, ending: anyio.Event, access: Access) -> AsyncGenerator[ServerSentEvent]:
+        """Yield the messages of one listener until the server stops or the listener may hear no more.
+
+        A stream cut off instead would be an error.
+        """
         queue: _Queue = asyncio.Queue(maxsize=20)
         last = asyncio.create_task(_end(queue, ending))
         self._listeners.add(queue)
         try:
             yield _message(self._last._replace(references=[], projects=[], all=False))
-            while (news := await queue.get()) is not None:
-                yield _message(news)
+            while (news := await queue.get()) is not None and access.holds():
+                if (seen := self._seen_by(access, news)) is not None:
+                    yield _message(seen)
         finally:
             self._listeners.discard(queue)
             last.cancel()
+
+    def _seen_by(self, access: Access, news: News) -> News | None:
+        """Return the part of a message that a visitor sees; None if all of it is about projects that he does not."""
+        if access.whole:
+            return news
+        references = news.references if access.sees(self._client.project) else []
+        seen = news._replace(references=references, projects=access.seen(news.projects))
+        hidden = (news.references or news.projects) and not (seen.references or seen.projects or seen.all)
+        return None if hidden else seen
 
     async def _poll(self) -> None:
         while True:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import ipaddress
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runlore.dashboard.access import Access, give_access
+from runlore.dashboard.doorkeeper import Doorkeeper, TooManyAttemptsError
 from runlore.dashboard.rendering import render_bare
 from runlore.schemas.errors import SettingsError
 
-COOKIE = "runlore_dashboard"
 MAX_LOGIN_BYTES = 4096
 OPEN_PATHS = ("/livez", "/readyz", "/login", "/static/")
 """Paths served without a token: they reveal no data."""
 
 UNAUTHORIZED = "missing or wrong token: send Authorization: Bearer TOKEN"
+TOO_MANY = "too many wrong tokens were tried: wait a little, then try again\n"
+NOT_WHOLE = "this token shows some projects, and this address is about all of them\n"
 UNKNOWN_NAME = (
     "Unknown Host header. If the name is yours (for example that of a reverse proxy), add it to"
     " RUNLORE_DASHBOARD_HOSTS or pass it with --allow-host, exactly as in the header.\n"
@@ -54,17 +56,19 @@ def check_binding(host: str, token: str | None) -> None:
     """Raise SettingsError for an address that is open to the network without a token."""
     if not is_loopback(host) and not token:
         raise SettingsError(
-            f"RUNLORE_DASHBOARD_HOST={host} is not loopback: also set RUNLORE_DASHBOARD_TOKEN (or --token-file)"
+            f"RUNLORE_DASHBOARD_HOST={host} is not loopback, where the page needs a token: leave out --no-token "
+            "(RUNLORE_DASHBOARD_NO_TOKEN)"
         )
 
 
 class Guard:
     """ASGI middleware. `hosts`: exact names in the Host header, with their ports; empty: the port is not known yet."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str], token: str | None) -> None:
-        self._app, self._hosts, self._token = app, hosts, token
-        # The cookie holds a hash: it cannot be used as the token elsewhere.
-        self._ticket = None if token is None else hashlib.sha256(b"runlore dashboard\0" + token.encode()).hexdigest()
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], door: Doorkeeper | None, name: str = "") -> None:
+        """`door`: None for a page that asks for no token. `name`: of the page, which tells its cookie from others'."""
+        self._app, self._hosts, self._door = app, hosts, door
+        # Browsers send a cookie to every port of a host: two pages must not end each other's sessions.
+        self._cookie = f"runlore_{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,46 +93,98 @@ class Guard:
         if host.lower() not in self._hosts:
             # DNS rebinding: another site whose name points at this address must not read the pages.
             return PlainTextResponse(UNKNOWN_NAME, 421)
-        path = request.url.path
-        if path == "/login" and self._ticket is not None:
-            return await self._login(request)
+        path, door = request.url.path, self._door
+        if door is not None and path in ("/login", "/logout"):
+            return await self._at_the_door(request, door, path)
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("read-only: use GET or HEAD", 405, {"Allow": "GET, HEAD"})
-        if self._ticket is None or path.startswith(OPEN_PATHS) or self._knows(request):
+        if door is None or path.startswith(OPEN_PATHS):
+            give_access(request.scope, Access())
             return None
-        if path.startswith(("/api/", "/live", "/metrics")):
+        try:
+            return await self._unknown(request, door)
+        except TooManyAttemptsError:
+            return PlainTextResponse(TOO_MANY, 429, {"Retry-After": "10"})
+
+    async def _unknown(self, request: Request, door: Doorkeeper) -> Response | None:
+        """Return the answer to who may not come in, or not in here; None to let a request pass."""
+        path, program = request.url.path, request.url.path.startswith(("/api/", "/live", "/metrics"))
+        if not program and "token" in request.query_params:
+            return await self._follow_link(request, door)
+        access = await self._access(request, door)
+        if access is not None and path == "/metrics" and not access.whole:
+            return PlainTextResponse(NOT_WHOLE, 403)
+        if access is not None:
+            give_access(request.scope, access)
+            return None
+        if program:
             return PlainTextResponse(UNAUTHORIZED, 401, {"WWW-Authenticate": "Bearer"})
-        wanted = path + (f"?{request.url.query}" if request.url.query else "")
-        return RedirectResponse(f"/login?next={quote(wanted, safe='')}", 303)
+        return RedirectResponse(f"/login?next={quote(_wanted(request), safe='')}", 303)
 
-    def _knows(self, request: Request) -> bool:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._right(given.strip()):
-            return True
+    async def _access(self, request: Request, door: Doorkeeper) -> Access | None:
         # Parsed leniently: other servers of this host share its cookies, and some are malformed.
-        return _same(request.cookies.get(COOKIE, ""), self._ticket or "")
+        cookie = request.cookies.get(self._cookie, "")
+        if cookie and (entry := door.entry_of_session(cookie)) is not None:
+            return door.access(entry, cookie)
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and (entry := await door.entry_of(given.strip(), _address(request))) is not None:
+            return door.access(entry)
+        return None
 
-    def _right(self, token: str) -> bool:
-        return _same(token, self._token or "")
+    async def _follow_link(self, request: Request, door: Doorkeeper) -> Response:
+        """Sign in with the token of a link, and go on at the address without it, which may be kept and shown."""
+        entry = await door.entry_of(request.query_params["token"], _address(request))
+        target = _own_path(_wanted(request))
+        if entry is None:
+            return render_bare("login.html", 403, next=target, wrong=True)
+        return self._signed_in(request, target, door.begin(entry))
 
-    async def _login(self, request: Request) -> Response:
+    async def _at_the_door(self, request: Request, door: Doorkeeper, path: str) -> Response:
         target = _own_path(request.query_params.get("next", "/"))
-        if request.method in ("GET", "HEAD"):
+        if path == "/login" and request.method in ("GET", "HEAD"):
             return render_bare("login.html", next=target, wrong=False)
         if request.method != "POST":
-            return PlainTextResponse("use GET, HEAD or POST", 405, {"Allow": "GET, HEAD, POST"})
+            allowed = "GET, HEAD, POST" if path == "/login" else "POST"
+            return PlainTextResponse(f"use {allowed}", 405, {"Allow": allowed})
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return PlainTextResponse("sent by another site", 403)  # which would sign its visitor in as somebody else
+        if path == "/logout":
+            await door.end(request.cookies.get(self._cookie, ""))
+            answer = RedirectResponse("/login", 303)
+            answer.delete_cookie(self._cookie, path="/", httponly=True, samesite="strict", secure=_over_tls(request))
+            return answer
         body = b""
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_LOGIN_BYTES:
                 return PlainTextResponse("request too large", 413)
         fields = parse_qs(body.decode("latin-1"), encoding="utf-8", errors="replace")
-        if not self._right(fields.get("token", [""])[0]):
+        try:
+            entry = await door.entry_of(fields.get("token", [""])[0], _address(request))
+        except TooManyAttemptsError:
+            return PlainTextResponse(TOO_MANY, 429, {"Retry-After": "10"})
+        if entry is None:
             return render_bare("login.html", 403, next=target, wrong=True)
+        return self._signed_in(request, target, door.begin(entry))
+
+    def _signed_in(self, request: Request, target: str, cookie: str) -> Response:
         answer = RedirectResponse(target, 303)
-        assert self._ticket is not None
-        answer.set_cookie(COOKIE, self._ticket, httponly=True, samesite="strict", secure=_over_tls(request), path="/")
+        answer.set_cookie(
+            self._cookie, cookie, httponly=True, samesite="strict", secure=_over_tls(request), path="/"
+        )  # fmt: skip
         return answer
+
+
+def _wanted(request: Request) -> str:
+    """Return the address of a request, without a token."""
+    if "token" not in request.query_params:
+        return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    kept = urlencode([(name, value) for name, value in request.query_params.multi_items() if name != "token"], safe=":")
+    return request.url.path + (f"?{kept}" if kept else "")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def _over_tls(request: Request) -> bool:
@@ -138,10 +194,6 @@ def _over_tls(request: Request) -> bool:
     """
     protocol = request.headers.get("x-forwarded-proto", "").partition(",")[0]  # by the proxy next to the visitor
     return "https" in (request.url.scheme, protocol.strip().lower())
-
-
-def _same(given: str, right: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), right.encode())
 
 
 def _own_path(target: str) -> str:

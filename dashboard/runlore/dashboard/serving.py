@@ -20,6 +20,8 @@ from runlore.schemas.hosts import has_port
 from runlore.schemas.settings import Settings
 from runlore.store.access import check_readable
 from runlore.store.folder import DataDir
+from runlore.store.ownership import require_shared_folder
+from runlore.store.page_tokens import folder_token
 from runlore.store.private_files import write_struct
 from runlore.store.records import DashboardStatus
 
@@ -28,15 +30,17 @@ STOP_SECONDS = 2
 ANY = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
 
 
-def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `ready` is called with the address once the server listens.
+def run_dashboard(settings: Settings, ready: Callable[[str, str | None], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `ready` is called with address and token (None: open) once the server listens.
 
     Raises SettingsError for an address that cannot be bound, or that is open to the network without a token, and
     FolderError for a data folder that this user may not read.
     """
-    host, token = settings.dashboard_host, settings.dashboard_token
+    data, host = DataDir(settings.data_dir), settings.dashboard_host
+    require_shared_folder(data.root)
+    check_readable(data.projection)
+    token = None if settings.dashboard_no_token else settings.dashboard_token or folder_token(data)
     check_binding(host, token)
-    check_readable(DataDir(settings.data_dir).projection)
     listening = _listen(host, settings.dashboard_port)
     port = listening.getsockname()[1]
     url = f"http://{_bracketed(host)}:{port}"
@@ -56,7 +60,7 @@ def run_dashboard(settings: Settings, ready: Callable[[str], None]) -> None:
     server = uvicorn.Server(config)
     try:
         with _ended_by_signals(server):
-            ready(url)
+            ready(url, token)
             server.run(sockets=[listening])
     finally:
         listening.close()
@@ -85,9 +89,9 @@ def _ended_by_signals(server: uvicorn.Server) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def write_address(data: DataDir, url: str) -> None:
-    """Write the address to the data folder, where `runlore up` finds it."""
-    write_struct(data.dashboard, DashboardStatus(os.getpid(), url))
+def write_address(data: DataDir, url: str, token: str | None) -> None:
+    """Write the address to the data folder, where `runlore up` finds it; never the token."""
+    write_struct(data.dashboard, DashboardStatus(os.getpid(), url, open=token is None))
 
 
 def write_failure(data: DataDir, reason: str) -> None:

@@ -11,6 +11,7 @@ from typing import cast
 
 from starlette.requests import Request
 
+from runlore.dashboard.access import Access, access_of
 from runlore.dashboard.links import ParamValue, address
 from runlore.query import Client, Entity
 from runlore.query.activity import projects, recorded_at
@@ -39,16 +40,23 @@ class Visit:
     def __init__(self, request: Request, base: Client, counts: KindCounts) -> None:
         self._counts = counts
         self.request, self.params = request, request.query_params
-        self.now = _client(base, self.params.get("project") or base.project, NOW)
-        self.home_project = base.project
-        if self.now.project != base.project and self.now.project not in (known := projects(self.now.scope)):
-            raise NotFoundError(f"no project {self.now.project!r}; projects: {', '.join(known[:20])}")
+        self.access = access_of(request)
+        self.server_project = base.project
+        self.home_project = home_project(self.access, base.project)
+        self.now = _client(base, self.params.get("project") or self.home_project, NOW)
+        if self.now.project != self.home_project and self.now.project not in self.projects:
+            raise NotFoundError(f"no project {self.now.project!r}; projects: {', '.join(self.projects[:20])}")
         self.as_of = self.params.get("as_of", "").strip()
         self.clock: Clock = check_clock(cast(Clock, self.text("clock") or "recorded"))
         moment = self.now.moment_of(self.as_of, self.clock) if self.as_of else NOW
         self.client = _client(base, self.now.project, moment)
         self.head = self.now.position
         self.position = min(self.head, moment.position)
+
+    @functools.cached_property
+    def projects(self) -> list[str]:
+        """The projects of the log that this visitor sees."""
+        return self.access.seen(projects(self.now.scope))
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -174,6 +182,11 @@ class Visit:
             return None  # it existed under another name: no version had the stage then
         first = first_version(self.now.scope, ref.kind, ref.name) if ref.version in (None, "latest") else None
         return NotYetCreatedError(ref, entity, entity.created_position if first is None else first)
+
+
+def home_project(access: Access, project: str) -> str:
+    """Return the project that a visitor sees who names none: the page's own, or the first of those he sees."""
+    return project if access.projects is None or access.sees(project) else access.projects[0]
 
 
 def _resolved(ref: EntityRef, client: Client) -> Entity:

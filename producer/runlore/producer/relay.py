@@ -18,11 +18,12 @@ from runlore.producer.outboxes.claims import Claims, Expected
 from runlore.producer.outboxes.gates import IMPORT_GATE
 from runlore.producer.outboxes.rows import DamagedError
 from runlore.producer.sending.acks import DeliveryError, NotOursError, WrongStreamError
-from runlore.producer.sending.adopted import Adopted
+from runlore.producer.sending.adopted import FEW_SECONDS, REST_SECONDS, Adopted
 from runlore.producer.sending.confirm import Confirmer
 from runlore.producer.sending.relay_loop import RelayLoop
 from runlore.producer.sending.source import Source
-from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
+from runlore.producer.sending.warnings import Warnings
+from runlore.schemas.errors import AccessDeniedError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 
@@ -36,8 +37,6 @@ LINGER_SECONDS = 1.0
 ADOPT_SECONDS = 5.0
 FIRST_ADOPT_SECONDS = 1.0
 """A process that ends sooner has no time for what others left."""
-NO_STREAM_SECONDS = 5.0
-"""A server without a stream for so long is told to a person; one that just starts has none for a moment."""
 
 logger = logging.getLogger("runlore")
 
@@ -50,12 +49,11 @@ class Relay:
         self._data = DataDir(settings.data_dir)
         self._own = own
         self._last_seq = last_seq
-        self._adopted = Adopted(settings, self._warn)
+        self._warnings = Warnings(f"Events wait in {self._data.outboxes}")
+        self._adopted = Adopted(settings, self._warnings.say)
         self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
         self._stopping = self._retiring = False
         self._connecting = False
-        self._no_stream_since: float | None = None
-        self._warned: set[str] = set()
         self._loop = RelayLoop()
         self._signal = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="runlore-relay", daemon=True)
@@ -151,10 +149,12 @@ class Relay:
             except ServerUnavailableError as error:
                 self.reachable = False
                 failures += 1
-                if isinstance(error, AccessDeniedError):  # a server that is away is normal; this needs a person
-                    self._warn(f"{error}. Events wait in {self._data.outboxes}")
+                if isinstance(
+                    error, (AccessDeniedError, ServerTooOldError)
+                ):  # a server that is away is normal; this needs a person
+                    self._warnings.say_waiting(error)
             except DeliveryError as error:
-                self._tell(error)
+                self._warnings.refused(error)
             except Exception:  # the supervised boundary: the outbox keeps the events whatever it was
                 self.reachable = False
                 logger.warning("the relay of runlore failed and tries again; nothing is lost", exc_info=True)
@@ -165,7 +165,8 @@ class Relay:
         """What may be sent over this connection. Raises DeliveryError when the own outbox may not."""
         expected = Expected.read(self._data)
         stream = await delivery.identify()
-        self._no_stream_since = None
+        if stream is not None:
+            self._warnings.stream_known()
         try:
             claims = Claims(self._settings, stream, expected, any_project=self._own is None)
             if self._own is not None:
@@ -218,7 +219,7 @@ class Relay:
     def _resend_lost(self) -> None:
         for source in self._sources():
             if source.resend():
-                self._warn("the stream lost events after it had acknowledged them; they are sent again")
+                self._warnings.say("the stream lost events after it had acknowledged them; they are sent again")
 
     async def _send_some(self, delivery: Delivery) -> bool:
         """One batch of the own outbox, and one of each adopted; whether there was any."""
@@ -259,9 +260,19 @@ class Relay:
             try:
                 await delivery.deliver(source, rows)
             except NotOursError as error:
-                self._warn(f"{error}: they wait in {source.outbox.path}")
-                self._adopted.release_for_now(source)
+                self._leave(source, str(error), REST_SECONDS)
+            except DeliveryError as error:
+                if source is self._own or not error.no_stream:  # the own one's project is that of all it adopts
+                    raise
+                known = await delivery.identify() is not None  # then it is about this project, and lasts
+                why = f"events of the project {source.destination.project} cannot be sent ({error})"
+                self._leave(source, why, REST_SECONDS if known else FEW_SECONDS)
         return bool(rows)
+
+    def _leave(self, source: Source, why: str, seconds: float) -> None:
+        """Leave one adopted outbox for a while: others must not wait for it."""
+        self._warnings.say(f"{why}: they wait in {source.outbox.path}")
+        self._adopted.release_for_now(source, seconds)
 
     async def _park(self) -> None:
         self.parked = True
@@ -279,17 +290,3 @@ class Relay:
 
     def _wake_from_loop(self) -> None:
         self._signal.set()
-
-    def _tell(self, error: DeliveryError) -> None:
-        if not error.no_stream:
-            self._no_stream_since = None
-        elif self._no_stream_since is None:
-            self._no_stream_since = time.monotonic()
-        since = self._no_stream_since
-        if error.worth_telling or (since is not None and time.monotonic() - since > NO_STREAM_SECONDS):
-            self._warn(f"{error}. Events wait in {self._data.outboxes}")
-
-    def _warn(self, text: str) -> None:
-        if text not in self._warned and len(self._warned) < 100:
-            self._warned.add(text)
-            logger.warning("runlore: %s", text)

@@ -20,6 +20,7 @@ from runlore.producer.sending.acks import (
     ForbiddenError,
     NoAnswerError,
     NobodyError,
+    NoInboxError,
     RefusedError,
     SendError,
     WrongStreamError,
@@ -31,7 +32,7 @@ from runlore.producer.sending.message import HEADER_ROOM, batch_headers, broken,
 from runlore.schemas.ids import new_id
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.wire.api import api_subject
-from runlore.wire.failures import NATS_ERRORS
+from runlore.wire.failures import INBOX_ADVICE, NATS_ERRORS
 from runlore.wire.private import send_block
 
 ACK_SECONDS = 5.0
@@ -107,7 +108,7 @@ class Sender:
         if found and found[1] == "publish":
             self._forbid(ForbiddenError(found[2]))
         elif found:
-            self._fail(NoAnswerError(f"may not subscribe to {found[2]}: acknowledgements cannot be received"))
+            self._fail(NoInboxError(f"this user may not subscribe to {found[2]}, where answers arrive: {INBOX_ADVICE}"))
 
     def _forbid(self, error: ForbiddenError) -> None:
         asked = [answer for subject, answer in self._asked.values() if subject.lower() == error.subject]

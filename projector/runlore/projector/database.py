@@ -10,6 +10,7 @@ from pathlib import Path
 
 from runlore.store.access import unusable, why_refused
 from runlore.store.database import Database
+from runlore.store.private_folder import make_shared_file
 from runlore.store.sqlite import is_refusal, sqlite
 
 CACHE_KIB = 65_536
@@ -46,6 +47,7 @@ def open_writer(path: Path, bulk: bool = False, page_bytes: int = 4096) -> Datab
     taken again from the hop before, because position and rows commit together. Raises FolderError where this user may
     not write.
     """
+    make_shared_file(path)
     with _refusals_named(path):
         return _open_writer(path, bulk, page_bytes)
 

@@ -88,7 +88,7 @@ class Health:
             "quarantined": state.quarantined,
             "conflicts": state.conflicts,
         }
-        problems = list(state.problems.values())
+        problems = state.all_problems
         return Answer(ready, _json({"ready": ready, **checks, **numbers, "problems": problems}))
 
 

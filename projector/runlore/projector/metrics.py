@@ -17,6 +17,8 @@ _GAUGES = {
     "connected": "1 while connected to NATS.",
     "fold_running": "1 while the fold stage runs.",
     "stream_last": "Last sequence of the stream, when last asked.",
+    "stream_bytes": "Bytes of the stream.",
+    "stream_max_bytes": "Bytes at which the stream refuses events; 0: no limit.",
     "archived": "Position of log.db.",
     "folded": "Position of the live view.",
     "lag": "Events of the stream that are not folded yet.",

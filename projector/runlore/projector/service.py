@@ -30,7 +30,9 @@ from runlore.schemas.errors import (
 )
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
-from runlore.store.private_files import PUBLIC, read_struct, write_struct
+from runlore.store.folder_home import require_no_copy
+from runlore.store.private_files import read_struct, write_struct
+from runlore.store.private_folder import prepare_folder
 from runlore.store.records import ProjectorStatus
 from runlore.wire.connect import Backoff
 
@@ -63,9 +65,11 @@ class Projector:
         StreamDriftError, CorruptLogError when going on could lose or mix history; errors of the machine (disk, lock,
         memory).
         """
+        prepare_folder(self._settings)
         with taken(self._data, self._wait, self._stop_asked) as ours, contextlib.ExitStack() as closing:
             if not ours:
                 return
+            require_no_copy(self._data)
             self.state.follow(read_struct(self._data.status, ProjectorStatus))
             health = self._health()
             health.start()
@@ -114,7 +118,7 @@ class Projector:
             self._fold.stop()
 
     def _write_status(self, http: str) -> None:
-        write_struct(self._data.status, self.state.status(http, self._stopped), PUBLIC)
+        write_struct(self._data.status, self.state.status(http, self._stopped), shared=True)
 
     async def _run(self, http: str) -> None:
         self._loop = asyncio.get_running_loop()
@@ -148,6 +152,7 @@ class Projector:
                 if self.state.connects != before:
                     backoff.reset()
                 wait = backoff.wait()
+                self.state.problems["connection"] = f"no stream: {error}"
                 get_log().warning("no stream, trying again", reason=str(error), seconds=round(wait, 2))
                 await self._pause(wait)
 

@@ -28,6 +28,9 @@ class ServiceState:
     storing: bool = True
     """True if the server stores events, as far as it can be asked."""
     stream_last: int = 0
+    stream_bytes: int = 0
+    stream_max_bytes: int = 0
+    """At which the stream refuses events; 0: no limit."""
     archived: int = 0
     known: int = 0
     """How far an earlier service had archived: log.db may be an older copy since."""
@@ -48,6 +51,13 @@ class ServiceState:
     """Consecutive restarts soon after a failure."""
     problems: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     """Problems with their remedies, by subject."""
+    upkeep: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """What to do about a stream that works, by check."""
+
+    @property
+    def all_problems(self) -> list[str]:
+        """Problems and upkeep, as a person should see them."""
+        return [*self.problems.values(), *self.upkeep.values()]
 
     @property
     def lag(self) -> int:

@@ -15,10 +15,11 @@ from runlore.query.time.moment import NO_END, utc
 from runlore.query.view.events import Envelope, envelopes
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef
+from runlore.store import stretches
 from runlore.store.kinds import is_instance
 
-_OF_ENTITY = """SELECT position, entity_id FROM mentions
-    WHERE entity_id = ? AND position < ? ORDER BY position DESC LIMIT ?"""
+_OF_ENTITY = f"""SELECT m.position, m.entity_id FROM {stretches.of_entity("?1")}
+    WHERE {stretches.upto("?2")} AND m.position < ?2 ORDER BY s.stretch DESC, m.position DESC LIMIT ?3"""
 # One mention more than wanted entities an event: the newest of the whole log, then those of the project.
 _OF_PROJECT = f"""SELECT m.position, m.entity_id FROM mentions m CROSS JOIN entities e USING (entity_id)
     WHERE m.position < ? AND e.project = ? AND {is_instance("e.")}
@@ -28,10 +29,10 @@ _AFTER = "SELECT entity_id FROM mentions WHERE position > ? ORDER BY position, e
 _WHOSE = """SELECT entity_id, project, reference, iif(kind = 'step', run, NULL) FROM entities
     WHERE entity_id IN (SELECT value FROM json_each(?))"""
 # Which leaves an event set: its entity's paths, and of each the one row at that position.
-_CHANGES = """SELECT p.scope, p.path, n.type, n.value FROM heads h
-    CROSS JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = ?
+_CHANGES = f"""SELECT p.scope, p.path, n.type, n.value FROM heads h
+    CROSS JOIN history n ON {stretches.at("?1", "h.entity_id", "h.path_id")}
     CROSS JOIN paths p ON p.path_id = h.path_id
-    WHERE h.entity_id = ? AND h.position >= ? ORDER BY h.path_id LIMIT ?"""
+    WHERE h.entity_id = ?2 AND h.position >= ?1 ORDER BY h.path_id LIMIT ?3"""
 _REFERENCES = "SELECT entity_id, reference FROM entities WHERE entity_id IN (SELECT value FROM json_each(?))"
 _TYPES = "SELECT position, type FROM events WHERE position IN (SELECT value FROM json_each(?))"
 
@@ -140,7 +141,7 @@ def _activities(scope: Scope, rows: Iterable[tuple[int, int]]) -> list[Activity]
 
 def _activity(scope: Scope, position: int, entity_id: int, envelope: Envelope, fact: str, reference: str) -> Activity:
     changes: dict[str, list[Entry]] = {"metadata": [], "field": []}
-    for part, path, kind, cell in scope.reader.rows(_CHANGES, (position, entity_id, position, MAX_CHANGES)):
+    for part, path, kind, cell in scope.reader.rows(_CHANGES, (position, entity_id, MAX_CHANGES)):
         changes[part].append(entry_of(parse_path(path)[0], path, kind, value_of(kind, cell), envelope))
     return Activity(
         reference=reference, type=fact, metadata=changes["metadata"], fields=changes["field"], **envelope

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NO_END, check_limit
 
 
-def quarantine(scope: Scope, limit: int) -> list[dict[str, Any]]:
+def quarantine(scope: Scope, limit: int, subjects: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """See `Client.quarantine`."""
     check_limit(limit)
     names = ("position", "event_id", "subject", "stage", "error", "payload")
-    query = f"SELECT {', '.join(names)} FROM quarantine WHERE position <= ? ORDER BY position DESC LIMIT ?"
-    rows = scope.reader.rows(query, (min(scope.moment.position, NO_END - 1), limit))
+    query = f"""SELECT {", ".join(names)} FROM quarantine WHERE position <= ? AND (? IS NULL OR EXISTS (
+        SELECT 1 FROM json_each(?) WHERE substr(subject, 1, length(value)) = value)) ORDER BY position DESC LIMIT ?"""
+    wanted = None if subjects is None else msgspec.json.encode(subjects).decode()
+    rows = scope.reader.rows(query, (min(scope.moment.position, NO_END - 1), wanted, wanted, limit))
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 

@@ -291,12 +291,12 @@ class Client:
 
     # -- what needs attention, evidence --------------------------------------------------------------
 
-    def quarantine(self, limit: int = 100) -> list[dict[str, Any]]:
+    def quarantine(self, limit: int = 100, subjects: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return events that could not be applied, newest first: position, event_id, subject, stage, error, payload.
 
-        With `as_of`, those up to that position.
+        With `as_of`, those up to that position. `subjects`: only those whose subject begins with one of these texts.
         """
-        return quarantine(self.scope, limit)
+        return quarantine(self.scope, limit, subjects)
 
     def quarantined(self, most: int = 1000) -> int:
         """Return the number of quarantined events, counted up to `most`; with `as_of`, up to that event."""

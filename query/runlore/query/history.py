@@ -20,6 +20,7 @@ from runlore.query.view.events import Envelope, envelopes
 from runlore.query.view.leaves import Leaf, assemble, contradicted
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, format_path, parse_path
+from runlore.store import stretches
 from runlore.store.cells import ENDED
 
 _MOST_LISTED = 10
@@ -31,8 +32,9 @@ COLUMNS = (
     "event_id", "reason",
 )  # fmt: skip
 
-LEAF_HISTORY = """SELECT position, type, value FROM history WHERE entity_id = ? AND path_id = ?
-    AND position BETWEEN ? AND ? ORDER BY position {order} LIMIT ?"""
+LEAF_HISTORY = f"""SELECT h.position, h.type, h.value FROM {stretches.of_leaf(":entity", ":path")}
+    WHERE {stretches.between(":first", ":last")} AND h.position BETWEEN :first AND :last
+    ORDER BY s.stretch {{order}}, h.position {{order}} LIMIT :limit"""
 _OLDEST, _NEWEST = LEAF_HISTORY.format(order="ASC"), LEAF_HISTORY.format(order="DESC")
 
 HistoryRow = tuple[int, int, str, Any]
@@ -173,10 +175,14 @@ def _rows(
     last = min(wanted.last, moment.position)
     sql = _OLDEST if wanted.oldest else _NEWEST
     limit = -1 if wanted.limit is None else wanted.limit
+
+    def bound(path_id: int, first: int, last: int, limit: int) -> dict[str, int]:
+        return {"entity": entity_id, "path": path_id, "first": first, "last": last, "limit": limit}
+
     rows = [
         (position, path_id, kind, cell)
         for path_id in ids
-        for position, kind, cell in reader.rows(sql, (entity_id, path_id, wanted.first, last, limit))
+        for position, kind, cell in reader.rows(sql, bound(path_id, wanted.first, last, limit))
     ]
     if moment.occurred_us is not None:
         seen = {p for p, envelope in envelopes(reader, (row[0] for row in rows)).items() if _occurred(envelope, moment)}
@@ -189,7 +195,7 @@ def _rows(
     before = [
         (position, path_id, kind, cell)
         for path_id in ids
-        for position, kind, cell in reader.rows(_NEWEST, (entity_id, path_id, 0, positions[0] - 1, 1))
+        for position, kind, cell in reader.rows(_NEWEST, bound(path_id, 0, positions[0] - 1, 1))
     ]
     return ([] if moment.occurred_us is not None else sorted(before, key=itemgetter(0, 1))), rows
 

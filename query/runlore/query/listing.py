@@ -9,8 +9,9 @@ from runlore.query.entities import PipelineRun, read_names
 from runlore.query.entity import Entity, entities_from_rows
 from runlore.query.entity_rows import COLUMNS
 from runlore.query.scope import Scope
-from runlore.query.time.moment import Moment, check_limit, checked_position
+from runlore.query.time.moment import NOW, Moment, check_limit, checked_position
 from runlore.schemas.names import exact_text
+from runlore.store import stretches
 from runlore.store.kinds import is_instance
 
 Before = Entity | int | None
@@ -51,14 +52,13 @@ def list_runs(scope: Scope, pipeline: str | None, status: str | None, limit: int
 
 def _field_is(field: str, wanted: str, moment: Moment) -> tuple[str, tuple[Any, ...]]:
     """SQL that holds where a text field of an entity has a value at a moment, and its values."""
-    seen, values = moment.event_condition("m.position")
-    return (
-        "EXISTS (SELECT 1 FROM history n WHERE n.entity_id = entities.entity_id AND n.type = 'str' AND n.value = ?"
-        " AND n.path_id = (SELECT path_id FROM paths WHERE scope = 'field' AND key = ?)"
-        " AND n.position = (SELECT max(m.position) FROM history m"
-        f" WHERE m.entity_id = n.entity_id AND m.path_id = n.path_id AND {seen}))",
-        (wanted, field, *values),
-    )
+    path = "(SELECT path_id FROM paths WHERE scope = 'field' AND key = ?)"
+    if moment == NOW:
+        last = "SELECT iif(h.type = 'str', h.value, NULL) FROM heads h WHERE h.entity_id = entities.entity_id"
+        return f"({last} AND h.path_id = {path}) = ?", (field, wanted)
+    seen, values = moment.row_condition("m")
+    last = stretches.newest("iif(m.type = 'str', m.value, NULL)", "entities.entity_id", path, seen)
+    return f"{last} = ?", (field, *values, wanted)
 
 
 def count_kinds(scope: Scope) -> dict[str, int]:

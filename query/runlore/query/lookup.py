@@ -10,11 +10,13 @@ from runlore.query.entity import Entity, entity_from_row
 from runlore.query.entity_rows import COLUMNS, EntityRow
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW
+from runlore.query.view import value_index
 from runlore.query.view.leaves import leaves
 from runlore.query.view.value_index import INDEXED, SHORT
 from runlore.schemas.errors import AmbiguousError, NotFoundError
 from runlore.schemas.names import check_version, exact_text
 from runlore.schemas.references import UNVERSIONED_KINDS, EntityRef, parse_ref
+from runlore.store import stretches
 from runlore.store.cells import ENDED_SQL
 
 
@@ -94,13 +96,15 @@ def _highest(scope: Scope, kind: str, name: str) -> Entity:
     As in the fold, one that a failed run left empty counts only where there is no other.
     """
     known, values = scope.moment.entity_condition()
-    seen, more = scope.moment.event_condition("h.position")
+    seen, more = scope.moment.row_condition("h")
+    left_empty = stretches.newest(
+        f"h.type NOT IN {ENDED_SQL}", "entities.entity_id",
+        "(SELECT path_id FROM paths WHERE scope = 'field' AND key = 'left_empty_by')", seen, "h",
+    )  # fmt: skip
     row = scope.reader.one(
         f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = ? AND run = '' AND name = ?"
-        f" AND version != '' AND {known} ORDER BY coalesce((SELECT h.type NOT IN {ENDED_SQL}"
-        " FROM history h WHERE h.entity_id = entities.entity_id AND h.path_id ="
-        " (SELECT path_id FROM paths WHERE scope = 'field' AND key = 'left_empty_by')"
-        f" AND {seen} ORDER BY h.position DESC LIMIT 1), 0), version_number DESC, entity_id DESC LIMIT 1",
+        f" AND version != '' AND {known} ORDER BY coalesce({left_empty}, 0), version_number DESC, entity_id DESC"
+        " LIMIT 1",
         (scope.project, kind, name, *values, *more),
     )
     if row is None:
@@ -139,17 +143,18 @@ def _last_of_pipeline(scope: Scope, name: str) -> EntityRow | None:
 def _runs_named(scope: Scope, name: str) -> list[EntityRow]:
     """Runs that go by a name at the moment: of those that ever had it, the ones whose last name it is."""
     known, values = scope.moment.entity_condition()
-    seen, more = scope.moment.event_condition("n.position")
+    seen, more = scope.moment.row_condition("n")
+    path = "(SELECT path_id FROM paths WHERE scope = 'field' AND key = 'name')"
     # The index on values holds short ones; who has a longer name is looked for among the runs.
-    short = len(name) <= INDEXED
-    tables = ("history h", "entities") if short else ("entities", "history h")
+    source, sought = "entities", tuple[str, ...]()
+    if len(name) <= INDEXED:
+        rows = value_index.of_history(path, f"h.value = ? AND {SHORT}")
+        source = f"(SELECT DISTINCT h.entity_id FROM {rows}) d CROSS JOIN entities ON entities.entity_id = d.entity_id"
+        sought = (name,)
+    last = stretches.newest("n.value", "entities.entity_id", path, seen, "n")
     return scope.reader.rows(
-        f"SELECT {COLUMNS} FROM {' CROSS JOIN '.join(tables)} WHERE h.entity_id = entities.entity_id"
-        " AND project = ? AND kind = 'run' AND h.value = ? AND h.path_id ="
-        " (SELECT path_id FROM paths WHERE scope = 'field' AND key = 'name')"
-        f" AND {SHORT if short else 1} AND {known} AND h.position = (SELECT max(n.position) FROM history n"
-        f" WHERE n.entity_id = h.entity_id AND n.path_id = h.path_id AND {seen}) LIMIT 6",
-        (scope.project, name, *values, *more),
+        f"SELECT {COLUMNS} FROM {source} WHERE project = ? AND kind = 'run' AND {known} AND {last} = ? LIMIT 6",
+        (*sought, scope.project, *values, *more, name),
     )
 
 

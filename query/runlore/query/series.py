@@ -12,15 +12,16 @@ from runlore.query.time.moment import Moment, Range, utc
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.errors import NotFoundError, RunloreError
 from runlore.schemas.paths import PathParts, format_path
+from runlore.store import stretches
 from runlore.store.cells import from_cell, nearest_float
 
 NUMERIC = ("int", "float", "decimal", "StorageSize")
 
 IS_NUMBER = f"h.type IN ({', '.join(repr(name) for name in NUMERIC)})"
 _SERIES = f"""SELECT h.position, e.recorded_us, e.occurred_us, h.type, h.value
-    FROM history h CROSS JOIN events e ON e.position = h.position
-    WHERE h.entity_id = ? AND h.path_id = ? AND h.position BETWEEN ? AND ?
-    AND {IS_NUMBER} ORDER BY h.position {{order}}"""
+    FROM {stretches.of_leaf(":entity", ":path")} CROSS JOIN events e ON e.position = h.position
+    WHERE {stretches.between(":first", ":last")} AND h.position BETWEEN :first AND :last
+    AND {IS_NUMBER} ORDER BY s.stretch {{order}}, h.position {{order}}"""
 
 
 class Series(NamedTuple):
@@ -75,9 +76,9 @@ def leaf_of(reader: ViewReader, entity_id: int, path: str | PathParts) -> tuple[
 
 def _rows(reader: ViewReader, leaf: tuple[int, int], wanted: Range, moment: Moment) -> list[tuple[Any, ...]]:
     sql = _SERIES.format(order="ASC" if wanted.oldest else "DESC")
-    values = (*leaf, wanted.first, min(wanted.last, moment.position))
+    values = {"entity": leaf[0], "path": leaf[1], "first": wanted.first, "last": min(wanted.last, moment.position)}
     if moment.occurred_us is None and wanted.occurred is None:
-        rows = reader.rows(f"{sql} LIMIT ?", (*values, -1 if wanted.limit is None else wanted.limit))
+        rows = reader.rows(f"{sql} LIMIT :limit", values | {"limit": -1 if wanted.limit is None else wanted.limit})
     else:
         known = [row for row in reader.rows(sql, values) if wanted.has(row[0], utc(row[2]))]
         seen = [row for row in known if moment.occurred_us is None or row[2] <= moment.occurred_us]

@@ -17,7 +17,8 @@ RunloreError
 ├── ReceiptTimeoutError      (TimeoutError)    no acknowledgement, or not folded, in time
 ├── QueryTimeoutError        (TimeoutError)    a read took longer than it may
 ├── ServerUnavailableError   (ConnectionError) no NATS server answers
-│   └── AccessDeniedError                      the NATS server does not let this user in, or do this
+│   ├── AccessDeniedError                      the NATS server does not let this user in, or do this
+│   └── ServerTooOldError                      the NATS server's version is too old
 ├── NotFoundError            (LookupError)     no such entity, version, key, run or view
 │   └── AmbiguousError                         a prefix or name that fits several
 ├── NotSentError                               the receipt's event will never have a position
@@ -163,6 +164,10 @@ class ServerUnavailableError(RunloreError, ConnectionError):
 
 class AccessDeniedError(ServerUnavailableError):
     """The NATS server refuses this user: wrong or missing credentials, or a subject it may not use."""
+
+
+class ServerTooOldError(ServerUnavailableError):
+    """The NATS server is older than what Runlore relies on. Nothing was sent to it."""
 
 
 class StreamDriftError(RunloreError):

@@ -18,6 +18,9 @@ from runlore.schemas.names import check_name
 Mode = Literal["online", "offline", "disabled"]
 Confirm = Literal["auto", "always", "never"]
 
+MAX_REPLICAS = 5
+"""Of a stream, for JetStream."""
+
 
 class Setting(NamedTuple):
     """One setting: its variable, default, cast and meaning."""
@@ -82,6 +85,14 @@ def _event_bytes(text: str) -> int:
     return size
 
 
+def _replicas(text: str) -> int | None:
+    if not text:
+        return None
+    if not 1 <= (count := int(text)) <= MAX_REPLICAS:
+        raise ValueError(f"use a whole number from 1 to {MAX_REPLICAS}")
+    return count
+
+
 def _subject_prefix(text: str) -> str:
     tokens = text.split(".")
     if not all(token and token.isascii() and token.isprintable() and not set(token) & set(" *>") for token in tokens):
@@ -134,8 +145,32 @@ def _switch(text: str) -> bool:
     return _SWITCH[text.lower()]
 
 
+TRUST_FOLDER = Setting(
+    "RUNLORE_TRUST_FOLDER",
+    "off",
+    _switch,
+    "on or off: use a data folder, and files in it, that other users own or may write; read from the environment alone",
+)
+"""Not among the others: whoever opens a file asks for it, and code does not switch it on for its users."""
+
+
+def trusts_any_folder() -> bool:
+    """Return whether RUNLORE_TRUST_FOLDER is on. Raises SettingsError."""
+    text = os.environ.get(TRUST_FOLDER.variable, "").strip() or TRUST_FOLDER.default
+    try:
+        return bool(TRUST_FOLDER.cast(text))
+    except ValueError as error:
+        raise SettingsError(f"{TRUST_FOLDER.variable}={text!r}: {error}") from error
+
+
 SETTINGS: dict[str, Setting] = {
     "data_dir": Setting("RUNLORE_DATA_DIR", ".runlore", user_path, "folder for outboxes, log, views and server"),
+    "share_with_group": Setting(
+        "RUNLORE_SHARE_WITH_GROUP",
+        "",
+        _optional,
+        "group whose members may read the log and the views, too",
+    ),
     "url": Setting("RUNLORE_URL", "", _urls, "NATS server(s), comma-separated; unset: the one `runlore up` started"),
     "credentials": Setting("RUNLORE_CREDENTIALS", "", _file, "NATS credentials file for RUNLORE_URL"),
     "nkey": Setting("RUNLORE_NKEY", "", _file, "file with the seed of a NATS nkey, in place of credentials"),
@@ -209,15 +244,26 @@ SETTINGS: dict[str, Setting] = {
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
     "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "lag in events above which /readyz fails"),
-    "dashboard_host": Setting(
-        "RUNLORE_DASHBOARD_HOST", "127.0.0.1", str, "address of the page; any but loopback needs a token"
-    ),
+    "dashboard_host": Setting("RUNLORE_DASHBOARD_HOST", "127.0.0.1", str, "address of the page"),
     "dashboard_port": Setting("RUNLORE_DASHBOARD_PORT", "0", _count, "its port; 0: any free one"),
-    "dashboard_token": Setting("RUNLORE_DASHBOARD_TOKEN", "", _optional, "token that visitors of the page need"),
+    "dashboard_token": Setting(
+        "RUNLORE_DASHBOARD_TOKEN",
+        "",
+        _optional,
+        "token that opens the page; unset: the data folder's own",
+    ),
+    "dashboard_no_token": Setting(
+        "RUNLORE_DASHBOARD_NO_TOKEN", "off", _switch, "on or off: the page asks for no token; on loopback only"
+    ),
     "dashboard_hosts": Setting(
         "RUNLORE_DASHBOARD_HOSTS", "", parse_hosts, "additional host names of the page, for example a proxy's"
     ),
-    "replicas": Setting("RUNLORE_REPLICAS", "1", _count, "stream replicas when the stream is created"),
+    "replicas": Setting(
+        "RUNLORE_REPLICAS",
+        "",
+        _replicas,
+        "replicas that the stream is created with, and should have; unset: 1 when it is created",
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -226,6 +272,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All settings of one process; `SETTINGS` describes each."""
 
     data_dir: Path
+    share_with_group: str | None
     url: str | None
     credentials: str | None
     nkey: str | None
@@ -256,8 +303,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_host: str
     dashboard_port: int
     dashboard_token: str | None
+    dashboard_no_token: bool
     dashboard_hosts: tuple[str, ...]
-    replicas: int
+    replicas: int | None
     nats_server: str | None
 
 

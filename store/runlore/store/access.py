@@ -42,9 +42,13 @@ def using(path: Path) -> Generator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for its owner alone, where there is none. Raises FolderError."""
+    """Make a folder, and those above it that are missing, for their owner alone. Raises FolderError."""
     with using(path):
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.is_dir():
+            return
+        if not path.parent.exists():
+            make_folder(path.parent)
+        path.mkdir(exist_ok=True, mode=0o700)
 
 
 def check_readable(path: Path) -> None:
@@ -63,14 +67,14 @@ def unusable(path: Path, error: OSError) -> FolderError:
             return FolderError(f"{found[0]} is a file, where a folder is needed: {_ELSEWHERE}")
         return FolderError(f"{path}: {os.strerror(error.errno or 0)}: {_ELSEWHERE}")
     if found is None:
-        return FolderError(f"{path} cannot be used by {_user(os.geteuid())}: {_ELSEWHERE}")
+        return FolderError(f"{path} cannot be used by {user_name(os.geteuid())}: {_ELSEWHERE}")
     place, status = found
     mode = f"mode {stat.S_IMODE(status.st_mode):o}"
     if status.st_uid == os.geteuid():
         return FolderError(f"{place} does not let its owner do this ({mode}): chmod u+rwX {place}, or {_ELSEWHERE}")
     return FolderError(
-        f"{place} belongs to {_user(status.st_uid)} ({mode}), and {_user(os.geteuid())} may not use it so: ask for "
-        f"access, or {_ELSEWHERE}"
+        f"{place} belongs to {user_name(status.st_uid)} ({mode}), and {user_name(os.geteuid())} may not use it so: "
+        f"ask for access, or {_ELSEWHERE}"
     )
 
 
@@ -97,7 +101,8 @@ def _nearest(path: Path) -> tuple[Path, os.stat_result] | None:
     return None
 
 
-def _user(number: int) -> str:
+def user_name(number: int) -> str:
+    """A user as a person knows them: by name where the system has one."""
     import pwd  # rarely needed: a step's import stays light
 
     try:

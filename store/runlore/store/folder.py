@@ -1,10 +1,14 @@
 """The layout of a data folder.
 
-<data>/server.json                 address and secret of the embedded server (mode 0600)
+<data>/server.json                 address of the embedded server and secret of its producers (mode 0600)
+<data>/folder.json                 where this folder was when it was used last: a copy finds the original there
 <data>/up.lock                     held by `runlore up`
 <data>/checkpoint.key              signs the log's checkpoints (mode 0600)
 <data>/dashboard.json              address of the page that `runlore up` runs
+<data>/dashboard.token             opens the page (mode 0600); page-tokens.json: hashes of tokens for projects
+<data>/page-sessions.json          sessions of the page that were ended before their time
 <data>/nats/                       the embedded server's files
+<data>/nats/service.json           secret of the projector and of commands (mode 0600)
 <data>/outbox/<producer>.outbox/   events not yet on the stream, one folder a producer (docs/outbox.md); beside it .lock
 <data>/outbox/damaged/             outboxes that were damaged, as they were found
 <data>/reserve                     disk space that is given up when the disk is full, so that outboxes can be emptied
@@ -17,6 +21,7 @@
 <data>/projection/rebuild.lock     held by a rebuild
 <data>/projection/status.json      the projector's last status
 <data>/projection/stream.json      which stream log.db is a copy of, and on which server
+<data>/projection/restored.json    that log.db is a backup, and up to where (`runlore operator restore`)
 <data>/projection/verified.json    the last result of `runlore audit verify`
 """
 
@@ -31,6 +36,15 @@ from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.access import using
 
 _VIEW_NAME = re.compile(r"view-[0-9]{1,18}\.db")
+_PARTS = frozenset(
+    (
+        *("server.json", "up.lock", "checkpoint.key", "nats", "outbox", "reserve", "open", "projection", "restore"),
+        *("dashboard.json", "dashboard.token", "page-tokens.json", "page-tokens.lock", "page-sessions.json"),
+        "projector.log",
+    )
+)
+_PREFIXES = (*(f".{name}." for name in _PARTS), "stream.before-restore-")
+"""Of files that are being written, and of backups."""
 _NAME_BYTES = 100
 """CURRENT is read no further: a name is far shorter, and whatever else lies there is quoted in an error."""
 
@@ -49,6 +63,10 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.root / "checkpoint.key"
 
     @property
+    def home(self) -> Path:
+        return self.root / "folder.json"
+
+    @property
     def up_lock(self) -> Path:
         return self.root / "up.lock"
 
@@ -57,8 +75,29 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.root / "dashboard.json"
 
     @property
+    def secrets(self) -> tuple[Path, ...]:
+        """Passwords, keys and tokens: never shared."""
+        return self.endpoint, self.checkpoint_key, self.dashboard_token, self.page_tokens
+
+    @property
+    def dashboard_token(self) -> Path:
+        return self.root / "dashboard.token"
+
+    @property
+    def page_tokens(self) -> Path:
+        return self.root / "page-tokens.json"
+
+    @property
+    def page_sessions(self) -> Path:
+        return self.root / "page-sessions.json"
+
+    @property
     def nats(self) -> Path:
         return self.root / "nats"
+
+    @property
+    def service(self) -> Path:
+        return self.nats / "service.json"
 
     @property
     def outboxes(self) -> Path:
@@ -93,8 +132,16 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.projection / "stream.json"
 
     @property
+    def restored(self) -> Path:
+        return self.projection / "restored.json"
+
+    @property
     def verified(self) -> Path:
         return self.projection / "verified.json"
+
+    def is_part(self, name: str) -> bool:
+        """Return whether a name in the folder is one of ours."""
+        return name in _PARTS or name.startswith(_PREFIXES)
 
     def view(self, generation: int) -> Path:
         return self.projection / f"view-{generation:06d}.db"

@@ -11,9 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from runlore.schemas.errors import FolderBusyError
-from runlore.store.access import using
+from runlore.store.access import make_folder
+from runlore.store.ownership import open_private, require_own_folder
 
 _PAUSE = 0.05
+
+
+def is_running(pid: int) -> bool:
+    """Return whether this machine has a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 class FolderLock:
@@ -29,9 +41,9 @@ class FolderLock:
 
     def try_acquire(self) -> bool:
         """Take the lock if nobody holds it. Raises FolderError where it cannot be made."""
-        with using(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        make_folder(self._path.parent)
+        require_own_folder(self._path.parent)
+        descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

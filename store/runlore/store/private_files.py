@@ -8,25 +8,24 @@ from typing import TypeVar
 
 import msgspec
 
-from runlore.store.access import using
-
-PRIVATE, PUBLIC = 0o600, 0o644
-"""Who may read a small file: its owner, or everybody whom the folder and the umask let, as they may read the views."""
+from runlore.store.ownership import PRIVATE, open_private, read_private, require_own_folder
+from runlore.store.private_folder import mode_in
 
 AnyStruct = TypeVar("AnyStruct", bound=msgspec.Struct)
 
 
-def write_struct(path: Path, value: msgspec.Struct, mode: int = PRIVATE) -> None:
-    """Replace a small JSON file whole and durably."""
-    write_private(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n", mode)
+def write_struct(path: Path, value: msgspec.Struct, shared: bool = False) -> None:
+    """Replace a small JSON file whole and durably. `shared`: for all who may read the folder, as the views are."""
+    write_private(path, msgspec.json.format(msgspec.json.encode(value)) + b"\n", shared)
 
 
-def write_private(path: Path, data: bytes, mode: int = PRIVATE) -> None:
+def write_private(path: Path, data: bytes, shared: bool = False) -> None:
     """Replace a small file whole: write beside it, fsync, rename, fsync the folder. Raises FolderError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with using(beside):
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with os.fdopen(descriptor, "wb") as file:
+        if shared and (mode := mode_in(path.parent)) != PRIVATE:
+            os.fchmod(descriptor, mode)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -47,4 +46,16 @@ def read_struct(path: Path, kind: type[AnyStruct]) -> AnyStruct | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, NotADirectoryError, PermissionError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def read_trusted(path: Path, kind: type[AnyStruct]) -> AnyStruct | None:
+    """The same for a file that says where to send events, or holds a secret: it must be this user's own.
+
+    Raises FolderError for one that is not, or that lies in a folder of another user.
+    """
+    require_own_folder(path.parent)
+    try:
+        return msgspec.json.decode(read_private(path), type=kind)
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
         return None

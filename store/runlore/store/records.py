@@ -7,8 +7,15 @@ import datetime as dt
 import msgspec
 
 
+class Login(msgspec.Struct, frozen=True):
+    """A user of the embedded server; the content of service.json."""
+
+    user: str
+    password: str
+
+
 class Endpoint(msgspec.Struct, frozen=True):
-    """Address and secret of the embedded server; the content of server.json."""
+    """Address of the embedded server and login of its producers; the content of server.json."""
 
     url: str
     user: str
@@ -26,6 +33,8 @@ class DashboardStatus(msgspec.Struct, frozen=True):
     """Its address; empty while there is none."""
     stopped: str | None = None
     """Reason it could not start."""
+    open: bool = False
+    """True if it asks for no token."""
 
 
 class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +65,16 @@ class ArchivedStream(msgspec.Struct, frozen=True):
     epoch: str
     server: str
     """As `destinations.server_key` names it."""
+
+
+class RestoredLog(msgspec.Struct, frozen=True):
+    """A log.db that was put back from a backup, with a stream that was written from it; the content of restored.json."""
+
+    position: int
+    leaves: int
+    """Of the audit tree then: any larger tree may have been signed before."""
+    public_key: str
+    """Of the key that may have signed one, hexadecimal: it signs no more."""
 
 
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ entity itself (a run's status, a model's stage), so that both have a past in the
 from __future__ import annotations
 
 from runlore.store.cells import ENDED_SQL, SHORT_CELL
+from runlore.store.stretches import HISTORY_STRETCH, VALUE_STRETCH
 
-VIEW_SCHEMA = 5
+VIEW_SCHEMA = 4
 """Version of these tables; the query library reads no other."""
 
 TABLES = (
@@ -24,7 +25,11 @@ TABLES = (
     "producers",
     "quarantine",
 )
-"""Every table that the fold writes; the canonical digest covers them all. The full-text index is none of them."""
+"""Every table that says what the log says; the canonical digest covers them all. What only helps to find rows (the
+stretches, the values and the texts of heads) is none of them."""
+
+HELPERS = ("stretches", "value_stretches", "head_values", "value_state", "search", "search_docs", "search_state")
+"""Tables that only help to find rows."""
 
 STATE_TABLES = """
 CREATE TABLE view_state (
@@ -72,14 +77,15 @@ CREATE TABLE paths (
     UNIQUE (scope, key, path)
 ) STRICT;
 
-CREATE TABLE history (
+CREATE TABLE history (               -- every row that there ever was; stretch by stretch, see stretches.py
+    stretch INTEGER NOT NULL,        -- of its position
     entity_id INTEGER NOT NULL,
     path_id INTEGER NOT NULL,
     position INTEGER NOT NULL,
     type TEXT NOT NULL,              -- a value's type, or how it ended: removed, retracted
     value ANY,
     text TEXT,                       -- readable form where value is a BLOB
-    PRIMARY KEY (entity_id, path_id, position)
+    PRIMARY KEY (stretch, entity_id, path_id, position)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE heads (                 -- the last row of history for each entity and path
@@ -143,6 +149,22 @@ CREATE TABLE producers (
     UNIQUE (project, producer)
 ) STRICT;
 
+CREATE TABLE stretches (stretch INTEGER PRIMARY KEY) STRICT;        -- those of history and mentions
+CREATE TABLE value_stretches (stretch INTEGER PRIMARY KEY) STRICT;  -- those of history_by_value
+
+CREATE TABLE head_values (           -- the values of heads that can be searched by value, as of value_state
+    entity_id INTEGER NOT NULL,
+    path_id INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    value ANY,                       -- NULL where it has ended or is long
+    PRIMARY KEY (entity_id, path_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE value_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL        -- head_values is complete up to here
+) STRICT;
+INSERT INTO value_state VALUES (1, 0);
+
 CREATE TABLE search_docs (           -- one document of the full-text index
     doc_id INTEGER PRIMARY KEY,      -- its rowid in search
     entity_id INTEGER NOT NULL,
@@ -160,9 +182,9 @@ INSERT INTO search_state VALUES (1, 0);
 INDEXES = {
     "entities_by_time": "entities (project, kind, created_position)",
     "links_by_target": "links (target_id, relation)",
-    "mentions_by_entity": "mentions (entity_id, position)",
-    "heads_by_value": f"heads (path_id, value, type) WHERE {SHORT_CELL}",
-    "history_by_value": f"history (path_id, value) WHERE {SHORT_CELL}",
+    "mentions_by_entity": f"mentions ({HISTORY_STRETCH}, entity_id)",
+    "heads_by_value": "head_values (path_id, value, type) WHERE value IS NOT NULL",
+    "history_by_value": f"history ({VALUE_STRETCH}, path_id, value) WHERE {SHORT_CELL}",
 }
 """Indexes that only readers need: a file that is filled in bulk gets them at the end, in one sort each."""
 

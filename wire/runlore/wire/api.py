@@ -10,12 +10,21 @@ from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
 from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError
-from runlore.wire.failures import NatsError, NatsTimeoutError, NoRespondersError, denies_publish, unavailable
+from runlore.wire.failures import (
+    INBOX_ADVICE,
+    NatsError,
+    NatsTimeoutError,
+    NoRespondersError,
+    denies_publish,
+    denies_subscription,
+    unavailable,
+)
 
 API_TIMEOUT = 5.0
 """Seconds to wait for one answer."""
 
 _CLOSED_LOOK = 0.25
+_IMPORT = "have the operator import the subjects that `runlore operator permissions` prints"
 _NO_JETSTREAM = frozenset({10039, 10076})
 
 
@@ -32,19 +41,20 @@ def api_subject(connection: NatsConnection, request: str) -> str:
     return f"{getattr(connection, 'jetstream_api', '$JS.API')}.{request}"
 
 
-async def api(connection: NatsConnection, request: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+async def api(connection: NatsConnection, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The answer to a request of JetStream's API, such as ``STREAM.INFO.<name>``.
 
     Raises ApiError when JetStream refuses, ServerUnavailableError when nobody answers, AccessDeniedError when this user
     may not ask.
     """
     payload = msgspec.json.encode(body) if body else b""
-    subject = api_subject(connection, request)
+    subject = api_subject(connection, name)
     try:
-        answer = await _answer(connection, subject, payload)
+        answer = await request(connection, subject, payload, API_TIMEOUT)
     except NoRespondersError:
         raise ServerUnavailableError(
-            "the NATS server has no JetStream (or it is not ready): enable `jetstream` in its configuration"
+            "the NATS server has no JetStream (or it is not ready), or this account does not import it: enable "
+            f"`jetstream` in its configuration, or {_IMPORT}"
         ) from None
     except NatsTimeoutError:
         raise ServerUnavailableError(
@@ -53,18 +63,25 @@ async def api(connection: NatsConnection, request: str, body: dict[str, Any] | N
         ) from None
     except NatsError as error:
         raise unavailable(error, "the connection to NATS is gone") from error
-    return _checked(request, msgspec.json.decode(answer.data))
+    return _checked(name, msgspec.json.decode(answer.data))
 
 
-async def _answer(connection: NatsConnection, subject: str, payload: bytes) -> Msg:
+async def request(
+    connection: NatsConnection, subject: str, payload: bytes, seconds: float, headers: dict[str, str] | None = None
+) -> Msg:
+    """One answer from anybody. Raises AccessDeniedError at once where this user may not ask, ServerUnavailableError
+    when the connection closes; a NatsError of nats-py when nobody answers."""
     # nats-py lets a request wait for its time-out even when the connection closes meanwhile, or the server refuses it.
     before = connection.last_error
-    asking = asyncio.ensure_future(connection.request(subject, payload, timeout=API_TIMEOUT))
+    asking = asyncio.ensure_future(connection.request(subject, payload, timeout=seconds, headers=headers))
     try:
         while not asking.done() and not connection.is_closed:
             await asyncio.wait({asking}, timeout=_CLOSED_LOOK)
-            if (heard := connection.last_error) is not before and denies_publish(heard, subject):
+            heard = connection.last_error
+            if heard is not before and denies_publish(heard, subject):
                 raise AccessDeniedError(f"this user may not publish to {subject}")
+            if heard is not before and denies_subscription(heard):
+                raise AccessDeniedError(f"this user may not receive answers ({heard}): {INBOX_ADVICE}")
         if not asking.done():
             raise ServerUnavailableError(f"the connection to NATS closed while waiting for {subject}")
         return asking.result()
@@ -79,5 +96,5 @@ def _checked(request: str, answer: dict[str, Any]) -> dict[str, Any]:
     err_code = int(error.get("err_code", 0))
     description = str(error.get("description", "no reason given"))
     if err_code in _NO_JETSTREAM:
-        raise ServerUnavailableError(f"JetStream is off for this account: {description}")
+        raise ServerUnavailableError(f"JetStream is off for this account ({description}): enable it, or {_IMPORT}")
     raise ApiError(request, int(error.get("code", 0)), err_code, description)

@@ -12,20 +12,20 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas.errors import AccessDeniedError, FolderError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, FolderError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.store.access import using
 from runlore.store.folder import DataDir
-from runlore.store.private_files import read_struct
-from runlore.store.records import Endpoint
+from runlore.store.private_files import read_trusted
+from runlore.store.records import Endpoint, Login
+from runlore.wire.destinations import known_endpoint
 from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, unavailable
 from runlore.wire.private import before_signing_in, server_info
+from runlore.wire.server_version import require_version
 from runlore.wire.sign_in import sign_in_options
 
 FIRST_RETRY_WAIT = 0.05
@@ -36,6 +36,9 @@ MOST_PATIENCE = 60.0
 GIVE_UP_SECONDS = 0.5
 """For the end of a connection that failed."""
 PENDING_BYTES = 64 * 1024 * 1024
+
+Role = Literal["service", "producer"]
+"""Who connects: the projector or a command, or somebody who only sends."""
 
 ErrorCallback = Callable[[Exception], Awaitable[None]]
 ClosedCallback = Callable[[], Awaitable[None]]
@@ -75,35 +78,37 @@ def patience(settings: Settings, failures: int) -> float:
     return min(MOST_PATIENCE, (3.0 if several else 20.0) * 2.0 ** min(failures, 5))
 
 
-def server_options(settings: Settings) -> dict[str, Any]:
+def server_options(settings: Settings, role: Role = "service") -> dict[str, Any]:
     """Return the server's address and login: RUNLORE_URL, or the embedded server of the data folder.
 
     Raises ServerUnavailableError when neither is known, AccessDeniedError for settings that nobody can sign in with.
     """
     if settings.url:
         options = sign_in_options(settings)
-        endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+        endpoint = known_endpoint(settings)
         named = options.keys() & {"user_credentials", "nkeys_seed_str", "user", "token"}
         if endpoint is not None and not named and list(map(_address, options["servers"])) == [_address(endpoint.url)]:
-            options |= {"user": endpoint.user, "password": endpoint.password}
+            options |= _login(settings, endpoint, role)
         return options
-    data = DataDir(settings.data_dir)
-    endpoint = read_struct(data.endpoint, Endpoint)
+    try:
+        endpoint = read_trusted(DataDir(settings.data_dir).endpoint, Endpoint)
+    except FolderError as error:
+        raise ServerUnavailableError(f"no server: {error}") from error
     if endpoint is None:
-        try:
-            _look_at(data.endpoint)
-        except FolderError as error:
-            raise ServerUnavailableError(f"no server: {error}") from error
         raise ServerUnavailableError(
             f"no server: RUNLORE_URL is not set and no `runlore up` serves {settings.data_dir}"
         )
-    return {"servers": [endpoint.url], "user": endpoint.user, "password": endpoint.password}
+    return {"servers": [endpoint.url], **_login(settings, endpoint, role)}
 
 
-def _look_at(path: Path) -> None:
-    """Raises FolderError for a file that is there, and another user's."""
-    with using(path), contextlib.suppress(FileNotFoundError):
-        path.open().close()
+def _login(settings: Settings, endpoint: Endpoint, role: Role) -> dict[str, Any]:
+    """The user of a role on the embedded server, and the inbox that only this user may read."""
+    # An older `runlore up` had one user for all, and no inbox of its own for it.
+    service = read_trusted(DataDir(settings.data_dir).service, Login)
+    if service is None:
+        return {"user": endpoint.user, "password": endpoint.password}
+    login = service if role == "service" else Login(endpoint.user, endpoint.password)
+    return {"user": login.user, "password": login.password, "inbox_prefix": f"_INBOX_{login.user}"}
 
 
 def _address(url: str) -> str:
@@ -118,16 +123,17 @@ async def connect(
     on_error: ErrorCallback,
     on_closed: ClosedCallback,
     timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109 -- nats-py's own, for each of its steps
+    role: Role = "service",
 ) -> Connection:
     """One connection attempt, each of whose steps may take `timeout` seconds.
 
-    `on_error` hears what nats-py only reports asynchronously (permission violations, slow consumers).
-    Raises ServerUnavailableError with the reason, AccessDeniedError when it is about the user.
+    `role`: whose login to use on the embedded server. `on_error` hears what nats-py only reports asynchronously
+    (permission violations, slow consumers). Raises ServerUnavailableError with the reason, AccessDeniedError when it is
+    about the user, ServerTooOldError.
     """
-    options = server_options(settings)
+    options = {"inbox_prefix": settings.inbox_prefix} | server_options(settings, role)
     connection = Connection(settings.jetstream_api)
-    if _wants_tls(options):
-        before_signing_in(connection, partial(_require_tls, connection))
+    before_signing_in(connection, partial(_check_server, connection, wants_tls=_wants_tls(options)))
     connected = False
     cause: Exception | None = None
 
@@ -146,7 +152,6 @@ async def connect(
         await connection.connect(
             **options,
             name=name,
-            inbox_prefix=settings.inbox_prefix,
             allow_reconnect=False,
             # Without these, the first attempt at a server that is down is repeated for two minutes.
             max_reconnect_attempts=1,
@@ -174,6 +179,13 @@ def _wants_tls(options: dict[str, Any]) -> bool:
     return ("tls" in options or "tls" in schemes) and not schemes & {"ws", "wss"}
 
 
+def _check_server(connection: Connection, wants_tls: bool) -> None:
+    """Look at how a server introduces itself before it is told anything."""
+    if wants_tls:
+        _require_tls(connection)
+    require_version(str(server_info(connection).get("version", "")))
+
+
 def _require_tls(connection: Connection) -> None:
     """Raise AccessDeniedError where nats-py would sign in without TLS, because the server does not ask for it."""
     if not server_info(connection).get("tls_required"):
@@ -190,7 +202,7 @@ async def _give_up(connection: Connection) -> None:
 
 def _failure(connection: Connection, reason: Exception) -> ServerUnavailableError:
     """What to tell a person; the server's own words where it said any."""
-    if isinstance(reason, AccessDeniedError):
+    if isinstance(reason, (AccessDeniedError, ServerTooOldError)):
         return reason
     if isinstance(reason, ssl.SSLCertVerificationError):
         return AccessDeniedError(

@@ -6,11 +6,13 @@ host:4222,other:4222     RUNLORE_URL without user, password and scheme
 
 from __future__ import annotations
 
+import contextlib
 from urllib.parse import urlsplit
 
+from runlore.schemas.errors import FolderError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
-from runlore.store.private_files import read_struct
+from runlore.store.private_files import read_trusted
 from runlore.store.records import Endpoint
 
 EMBEDDED = "embedded"
@@ -23,10 +25,17 @@ def server_key(settings: Settings) -> str:
     if settings.url is None:
         return EMBEDDED
     addresses = sorted({_address(url) for url in settings.url.split(",") if url.strip()})
-    endpoint = read_struct(DataDir(settings.data_dir).endpoint, Endpoint)
+    endpoint = known_endpoint(settings)
     if endpoint is not None and addresses == [_address(endpoint.url)]:
         return EMBEDDED
     return ",".join(addresses)
+
+
+def known_endpoint(settings: Settings) -> Endpoint | None:
+    """The embedded server of the data folder; None without one, or where another user may have written what it says."""
+    with contextlib.suppress(FolderError):
+        return read_trusted(DataDir(settings.data_dir).endpoint, Endpoint)
+    return None
 
 
 def same_server(one: str | None, other: str | None) -> bool:

@@ -19,6 +19,9 @@ NATS_ERRORS = (OSError, NatsError)
 _DENIED = re.compile(r"authorization|authentication|permissions violation", re.IGNORECASE)
 
 
+INBOX_ADVICE = "set RUNLORE_INBOX_PREFIX to the prefix of this user, such as _INBOX_projector"
+
+
 def is_denied(error: BaseException) -> bool:
     """Return whether the server refuses the user, as opposed to not answering."""
     return isinstance(error, nats.errors.AuthorizationError) or bool(_DENIED.search(str(error)))
@@ -32,6 +35,11 @@ def is_hang_up(error: BaseException) -> bool:
 def denies_publish(error: BaseException | None, subject: str) -> bool:
     """Return whether an error forbids publishing on a subject. The server writes it in lower case."""
     return error is not None and f'permissions violation for publish to "{subject.lower()}"' in str(error).lower()
+
+
+def denies_subscription(error: BaseException | None) -> bool:
+    """Return whether an error forbids receiving on a subject."""
+    return error is not None and "permissions violation for subscription" in str(error).lower()
 
 
 def unavailable(error: BaseException, what: str, advice: str = "") -> ServerUnavailableError:

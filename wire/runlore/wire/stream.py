@@ -19,7 +19,8 @@ from runlore.wire.api import ApiError, api
 VERSION_KEY = "runlore.version"
 DUPLICATE_WINDOW_NS = 120 * 10**9
 
-_NOT_FOUND, _NAME_IN_USE, _NO_MESSAGE, _NOT_CLUSTERED, _OVERLAP = 10059, 10058, 10037, 10074, 10065
+_NOT_FOUND, _NAME_IN_USE, _NO_MESSAGE, _OVERLAP, _LIMIT_REQUIRED = 10059, 10058, 10037, 10065, 10113
+_TOO_MANY_REPLICAS = frozenset({10005, 10052, 10074})
 
 _CONFIG: Mapping[str, Any] = {
     "subjects": [ALL_SUBJECTS],
@@ -27,7 +28,6 @@ _CONFIG: Mapping[str, Any] = {
     "retention": "limits",
     "discard": "new",
     "max_msgs": -1,
-    "max_bytes": -1,
     "max_age": 0,
     "max_msg_size": -1,
     "max_msgs_per_subject": -1,
@@ -36,7 +36,8 @@ _CONFIG: Mapping[str, Any] = {
     "allow_atomic": True,
     "compression": "none",
 }
-"""The configuration that the stream is created with and must keep."""
+"""The configuration that the stream is created with and must keep. `max_bytes` may be anything: with `discard: new` a
+full stream refuses events, which wait in their outboxes, and hosted accounts require a limit."""
 
 _ABSENT: Mapping[str, Any] = {
     "sealed": False,
@@ -54,7 +55,7 @@ _ABSENT: Mapping[str, Any] = {
 }
 """Settings that would delete, change or hide messages, or only pretend to store them, with their harmless value."""
 
-_UNLIMITED = frozenset({"max_msgs", "max_bytes", "max_msg_size", "max_msgs_per_subject"})
+_UNLIMITED = frozenset({"max_msgs", "max_msg_size", "max_msgs_per_subject"})
 
 
 class StreamIdentity(NamedTuple):
@@ -77,6 +78,13 @@ class StreamInfo(NamedTuple):
     replicas: int = 1
     domain: str | None = None
     """JetStream domain."""
+    cluster: Mapping[str, Any] | None = None
+    """Its leader and followers; None on a server that is in no cluster."""
+
+    @property
+    def max_bytes(self) -> int:
+        """Bytes at which it refuses events; 0: no limit of its own."""
+        return max(0, int(self.config.get("max_bytes", 0)))
 
     @property
     def epoch(self) -> str | None:
@@ -218,15 +226,21 @@ async def create_stream(connection: NatsConnection, config: dict[str, Any]) -> S
 
 
 async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
-    config = stream_config(str(uuid.uuid4()), settings.replicas)
+    config = stream_config(str(uuid.uuid4()), settings.replicas or 1)
     try:
         return await create_stream(connection, config)
     except ApiError as error:
         if error.err_code == _NAME_IN_USE:  # someone else made it meanwhile, with another epoch
             return await stream_info(connection)
-        if error.err_code == _NOT_CLUSTERED:
+        if error.err_code in _TOO_MANY_REPLICAS and settings.replicas not in (None, 1):
             raise SettingsError(
-                f"RUNLORE_REPLICAS={settings.replicas}: {error.description}; use 1, or a cluster"
+                f"RUNLORE_REPLICAS={settings.replicas} is more than this server or cluster has nodes with JetStream "
+                f"and room ({error.description}). The stream was not made; add nodes, or use a lower number"
+            ) from error
+        if error.err_code == _LIMIT_REQUIRED:
+            raise SettingsError(
+                f"this account wants a limit for the stream ({error.description}): make it with `runlore operator "
+                "stream --max-bytes <bytes> --create`"
             ) from error
         if error.err_code == _OVERLAP:
             raise await _taken(connection) from error
@@ -249,7 +263,9 @@ def _info(answer: dict[str, Any]) -> StreamInfo:
     field: Callable[[str], int] = answer["state"].__getitem__
     config = answer["config"]
     numbers = field("first_seq"), field("last_seq"), field("messages"), field("bytes")
-    return StreamInfo(config, *numbers, config["num_replicas"], answer.get("domain"))
+    cluster = answer.get("cluster") or {}
+    clustered = cluster if cluster.get("name") else None  # a single server names itself the leader, and no cluster
+    return StreamInfo(config, *numbers, config["num_replicas"], answer.get("domain"), clustered)
 
 
 def _drift_message(drift: list[Drift]) -> str:

@@ -8,8 +8,9 @@ import click
 import msgspec
 
 from runlore.cli.checkup import Finding, check_up
-from runlore.cli.options import data_dir_option, json_option, settings_for
+from runlore.cli.options import data_dir_option, json_option
 from runlore.cli.output import print_json, print_pair
+from runlore.schemas.settings import read_settings
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
@@ -24,7 +25,7 @@ def doctor(ctx: click.Context, data_dir: Path | None, as_json: bool) -> None:
     Each line says ok, warn or fail, and what to do. Exits with 1 when something fails.
     """
     findings: list[Finding] = []
-    for finding in check_up(settings_for(data_dir)):
+    for finding in check_up(read_settings(data_dir=data_dir)):
         findings.append(finding)
         if not as_json:
             _show(finding)

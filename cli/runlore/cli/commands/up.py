@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from runlore.cli.extras import require_projector
-from runlore.cli.options import data_dir_option, json_option, settings_for
+from runlore.cli.options import data_dir_option, json_option, no_token_option, settings_for
 from runlore.cli.output import note, print_json, print_line, print_lines, print_pair
 from runlore.cli.shell_hints import exports
 from runlore.cli.stack import EmbeddedStack
@@ -22,8 +22,9 @@ TO_TRY = ("runlore log model:churn accuracy=0.93 customer=acme --wait", "runlore
 @data_dir_option
 @click.option("--http-port", type=click.IntRange(0, 65535), help="Port of /readyz and /metrics; 0: any.")
 @click.option("--dashboard-port", type=click.IntRange(0, 65535), help="Port of the page; 0: any free one.")
+@no_token_option
 @json_option
-def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None, as_json: bool) -> None:
+def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None, no_token: bool, as_json: bool) -> None:
     """Start NATS, the projector and the web page, and stay until Ctrl-C.
 
     One folder, one `up`: a second one says who holds it. With RUNLORE_URL set, that NATS is used
@@ -35,7 +36,9 @@ def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None,
       runlore up --data-dir /srv/runlore --http-port 8222
     """
     require_projector("up")
-    settings = settings_for(data_dir, http_port=http_port, dashboard_port=dashboard_port)
+    settings = settings_for(
+        data_dir, http_port=http_port, dashboard_port=dashboard_port, dashboard_no_token=no_token or None
+    )
     # The page is an extra of its own: without it everything else works.
     page = find_spec("starlette") is not None
     with StopSignals() as stop, EmbeddedStack(settings, note, with_dashboard=page) as stack:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 from starlette.responses import Response
 
+from runlore.dashboard import shared_log
 from runlore.dashboard.activity import page_of_log
 from runlore.dashboard.answering import JSONBody
 from runlore.dashboard.api import types
@@ -18,7 +19,6 @@ from runlore.dashboard.api.parameters import DEPTH, EVERYWHERE, REPEATED, ROWS, 
 from runlore.dashboard.comparing import comparison_of
 from runlore.dashboard.pages.compare import column_title
 from runlore.dashboard.visit import MAX_PAGE, Visit
-from runlore.query.activity import projects
 from runlore.query.numbers import Number
 from runlore.query.page.sketch import sketch
 from runlore.query.records import activity_record, differences_record, entity_record, whole_record
@@ -68,9 +68,7 @@ class Endpoint(NamedTuple):
 def status(visit: Visit) -> types.Status:
     """Project, number of entities of each kind, last event, and how far the view is behind the stream."""
     client = visit.client
-    return types.Status(
-        client.project, projects(visit.now.scope), visit.kinds, visit.position, visit.now.lag, visit.recorded_at
-    )
+    return types.Status(client.project, visit.projects, visit.kinds, visit.position, visit.now.lag, visit.recorded_at)
 
 
 def moment(visit: Visit) -> types.MomentOut:
@@ -186,12 +184,12 @@ def search(visit: Visit) -> types.Hits:
 
 def event(visit: Visit) -> types.LoggedEventOut:
     """An archived event, raw and decoded, with its proof of inclusion."""
-    return logged_event_out(visit.client.logged_event(visit.number(POSITION, 0, NO_END)))
+    return logged_event_out(shared_log.logged_event(visit, visit.number(POSITION, 0, NO_END)))
 
 
 def audit(visit: Visit) -> types.AuditOut:
     """Archived and signed part of the log, and the result of the last `runlore audit verify`."""
-    return audit_out(visit.now.audit_state())
+    return audit_out(shared_log.audit_state(visit))
 
 
 class QuarantinePage(msgspec.Struct, frozen=True):
@@ -202,7 +200,7 @@ class QuarantinePage(msgspec.Struct, frozen=True):
 
 def quarantine(visit: Visit) -> QuarantinePage:
     """Events that could not be decoded or applied to the view, newest first."""
-    rows = visit.client.quarantine(visit.number(LIMIT, *ROWS))
+    rows = shared_log.quarantine(visit, visit.number(LIMIT, *ROWS))
     return QuarantinePage([types.Quarantined(**row) for row in rows])
 
 

@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from runlore.dashboard.raw import dump, json_text
 from runlore.dashboard.rendering import render
+from runlore.dashboard.shared_log import audit_state, logged_event
 from runlore.dashboard.texts import shortened
 from runlore.dashboard.visit import Visit
 from runlore.query.activity import Activity, project_activity
@@ -38,7 +39,7 @@ class ChangedEntity(NamedTuple):
 def event(visit: Visit) -> Response:
     """`/event?position=…`"""
     position = _position(visit)
-    found = visit.client.logged_event(position)
+    found = logged_event(visit, position)
     recent = project_activity(visit.client.scope, TOUCHED, position + 1)
     changed = [_changed(visit, item) for item in recent if item.position == position][:TOUCHED]
     return render(
@@ -67,7 +68,7 @@ def _changed(visit: Visit, item: Activity) -> ChangedEntity:
 
 def payload(visit: Visit) -> Response:
     """`/payload?position=…`: the archived bytes of an event, as a file."""
-    found = visit.client.logged_event(_position(visit))
+    found = logged_event(visit, _position(visit))
     return Response(
         found.payload,
         media_type="application/octet-stream",
@@ -80,7 +81,7 @@ def audit(visit: Visit) -> Response:
     state: AuditState | None = None
     absent = ""
     try:
-        state = visit.now.audit_state()
+        state = audit_state(visit)
     except NotFoundError as error:
         absent = str(error)
     verify = state.verify if state else None
@@ -98,7 +99,7 @@ def audit(visit: Visit) -> Response:
 
 def checkpoint(visit: Visit) -> Response:
     """`/checkpoint.txt`: the latest signed checkpoint, to be stored elsewhere."""
-    newest = visit.now.audit_state().checkpoint
+    newest = audit_state(visit).checkpoint
     if newest is None:
         raise NotFoundError("the log has no signed checkpoint yet; the projector signs one with the first event")
     return PlainTextResponse(

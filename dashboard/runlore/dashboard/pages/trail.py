@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
+from runlore.dashboard import shared_log
 from runlore.dashboard.activity import page_of_log
 from runlore.dashboard.raw import dump, message_pack_text
 from runlore.dashboard.rendering import render
@@ -62,9 +63,9 @@ def quarantine(visit: Visit) -> Response:
     return render(
         visit,
         "quarantine.html",
-        events=[_quarantined(row) for row in visit.now.quarantine(QUARANTINED)],
-        producers=visit.now.producers()[:QUARANTINED],
-        projector=read_struct(data.status, ProjectorStatus) if data else None,
+        events=[_quarantined(row) for row in shared_log.quarantine(visit, QUARANTINED, now=True)],
+        producers=shared_log.producers(visit)[:QUARANTINED],
+        projector=shared_log.projector_status(visit, read_struct(data.status, ProjectorStatus) if data else None),
         follows="*",
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 from runlore.producer.outboxes.gates import SQLITE_GATE
 from runlore.producer.outboxes.ledger import NOWHERE, Destination, Letter
 from runlore.producer.outboxes.rows import Row
+from runlore.store.ownership import make_private_file
 
 SUFFIXES = (".db", ".db-wal")
 """Of the files that hold events."""
@@ -28,6 +29,8 @@ def keep_copy(path: Path) -> Path:
         source, target = path.with_suffix(suffix), (folder / path.name).with_suffix(suffix)
         if source.exists():
             beside = target.with_name(f".{target.name}")
+            beside.unlink(missing_ok=True)
+            make_private_file(beside)
             shutil.copyfile(source, beside)
             beside.replace(target)
     return folder / path.name

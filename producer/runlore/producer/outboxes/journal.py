@@ -10,6 +10,7 @@ from pathlib import Path
 from struct import Struct
 
 from runlore.producer.outboxes.rows import is_full
+from runlore.store.ownership import open_private
 
 LONG_BYTES = 256 * 1024
 """A journal is rewritten, as its state alone, when it is longer, and twice as long as after the last time."""
@@ -72,7 +73,7 @@ class Journal:
 
     def _write(self, record: bytes) -> None:
         if self._descriptor is None:
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+            self._descriptor = open_private(self._path, os.O_WRONLY | os.O_CREAT)
             os.ftruncate(self._descriptor, self._size)  # what is behind was torn
         if os.pwrite(self._descriptor, record, self._size) < len(record):
             os.ftruncate(self._descriptor, self._size)
@@ -84,7 +85,7 @@ class Journal:
         data = b"".join(map(frame, bodies))
         self._short = max(self._size, len(data))
         try:
-            descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             with open(descriptor, "wb", buffering=0) as file:
                 whole = file.write(data) == len(data)
                 os.fsync(descriptor)

@@ -26,7 +26,9 @@ from runlore.producer.outboxes.segments import Segments, segment_path
 from runlore.schemas.errors import FolderError, OutboxError
 from runlore.schemas.ids import new_id
 from runlore.store.access import make_folder
+from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
+from runlore.store.private_folder import claim_folder
 
 ADOPTED = "an adopted outbox"
 """The purpose of the lock of one whose own process has ended."""
@@ -133,6 +135,7 @@ class Outbox:
         path = folder.absolute() / f"{producer_id}{SUFFIX}"
         lock = FolderLock(path.with_suffix(".lock"), "a producer")
         try:
+            claim_folder(DataDir(folder.parent))
             make_folder(folder)
             lock.acquire()
         except FolderError as error:

@@ -7,6 +7,8 @@ import errno
 import os
 from pathlib import Path
 
+from runlore.store.ownership import open_private
+
 MAX_BYTES = 2 * 1024 * 1024
 SHARE = 16
 """Denominator of the share of a small disk that is kept back."""
@@ -31,7 +33,7 @@ class Reserve:
             size = min(MAX_BYTES, disk.f_blocks * disk.f_frsize // SHARE)
             if _free(disk) < 2 * size:
                 return False
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+            descriptor = open_private(self.path, os.O_WRONLY | os.O_CREAT)
             try:
                 allocate(descriptor, size)
             finally:

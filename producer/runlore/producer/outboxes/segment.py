@@ -20,6 +20,7 @@ from runlore.producer.outboxes.segment_format import (
     seed_of,
     whole,
 )
+from runlore.store.ownership import open_private
 
 FIRST_BYTES = 256 * 1024
 MOST_BYTES = 4 * 1024 * 1024
@@ -44,7 +45,7 @@ class Segment:
     @classmethod
     def create(cls, path: Path, info: Info, first: int, size: int, sync: bool) -> Segment:
         """Allocate a segment of this size. Raises OSError, then nothing is left of it."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             allocate(descriptor, size)
             os.pwrite(descriptor, pack_header(info, first), 0)

@@ -16,7 +16,11 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from runlore.producer.actor import this_process
+from runlore.store.access import make_folder
 from runlore.store.folder import DataDir
+from runlore.store.lock import is_running
+from runlore.store.ownership import private_opener
+from runlore.store.private_folder import claim_folder
 
 SIZE = 1 << 16
 """Bytes of the file. What does not fit is unknown to workers: they believe their environment."""
@@ -68,10 +72,11 @@ def own_board(root: Path) -> Board | None:
     """A board for the workers of this process. None where the data folder cannot be written."""
     path = _path(root, this_process().name)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        claim_folder(DataDir(root))
+        make_folder(path.parent)
         _remove_left(path.parent)
         path.unlink(missing_ok=True)  # never cut short what a worker has mapped
-        with path.open("w+b") as file:
+        with open(path, "w+b", opener=private_opener) as file:
             file.write(bytes(SIZE))  # real blocks: on a full disk this fails here, and not at a write to memory
             file.flush()
             board = Board(mmap.mmap(file.fileno(), SIZE))
@@ -104,15 +109,5 @@ def _remove_left(folder: Path) -> None:
     host = this_process().name.partition("/")[0]
     for path in folder.iterdir():
         parts = unquote(path.name).split("/")
-        if len(parts) == 3 and parts[0] == host and parts[1].isdecimal() and not _is_alive(int(parts[1])):
+        if len(parts) == 3 and parts[0] == host and parts[1].isdecimal() and not is_running(int(parts[1])):
             path.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True

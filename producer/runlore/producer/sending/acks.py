@@ -29,6 +29,12 @@ class NoAnswerError(SendError):
     """The connection is lost, or the server was silent: connect again and send the same again."""
 
 
+class NoInboxError(NoAnswerError):
+    """This user may not receive answers where they are asked for."""
+
+    worth_telling = True
+
+
 class NobodyError(SendError):
     """Nobody listens on the subject of a question."""
 
@@ -108,7 +114,10 @@ _decode_ack = msgspec.json.Decoder(Ack).decode
 def read_ack(message: Msg) -> Ack:
     """The acknowledgement in an answer, whoever gave it. Raises NoStreamError, NoAnswerError or RefusedError."""
     if nobody_listens(message):
-        raise NoStreamError(f"no stream takes the events: {STREAM_NAME} does not exist yet, or has no leader")
+        raise NoStreamError(
+            f"no stream takes the events: {STREAM_NAME} does not exist yet or has no leader, or this NATS account does "
+            "not import the subjects of the project"
+        )
     try:
         ack = _decode_ack(message.data)
     except msgspec.MsgspecError as error:

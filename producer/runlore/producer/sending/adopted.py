@@ -18,7 +18,9 @@ LOOKS = 3
 FEW = 16
 """Where more than this are open, one that waits only for the archive is released after LOOKS unanswered questions."""
 REST_SECONDS = 30.0
-"""For how long, and one whose events belong elsewhere: open files are few."""
+"""For how long, and one whose events belong elsewhere or are refused: open files are few."""
+FEW_SECONDS = 2.0
+"""For how long one whose events nobody takes, where nobody tells whether there is a stream."""
 
 
 class Adopted:
@@ -95,9 +97,9 @@ class Adopted:
         elif source.looks >= LOOKS and len(self.sources) > FEW:
             self.release_for_now(source)
 
-    def release_for_now(self, source: Source) -> None:
+    def release_for_now(self, source: Source, seconds: float = REST_SECONDS) -> None:
         """Let go of an outbox that cannot be finished now."""
-        self._resting[source.outbox.path] = time.monotonic() + REST_SECONDS
+        self._resting[source.outbox.path] = time.monotonic() + seconds
         self._close(source)
 
     def close(self) -> None:

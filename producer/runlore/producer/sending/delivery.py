@@ -68,7 +68,7 @@ class Delivery:
     async def __aenter__(self) -> Delivery:
         on_error, on_closed = self._sender.on_error, self._on_closed
         self._connection = await connect(
-            self._settings, "runlore producer", on_error, on_closed, timeout=self._connect_seconds
+            self._settings, "runlore producer", on_error, on_closed, timeout=self._connect_seconds, role="producer"
         )
         await self._sender.open(self._connection)
         return self

@@ -23,6 +23,8 @@ ARCHIVE_SECONDS = 1.0
 """How long an archive may take to say which stream it has; a busy one only delays, it does not stop."""
 
 _NOT_FOUND = 10059
+_NO_JETSTREAM = frozenset({10039, 10076})
+"""For the account: it may import the subjects of a project all the same."""
 
 
 async def identify(sender: Sender) -> KnownStream | None:
@@ -34,6 +36,8 @@ async def identify(sender: Sender) -> KnownStream | None:
     try:
         info = msgspec.json.decode(await sender.ask_api(f"STREAM.INFO.{STREAM_NAME}"))
     except (ForbiddenError, NobodyError):
+        return await _from_archive(sender)
+    if info.get("error", {}).get("err_code") in _NO_JETSTREAM:
         return await _from_archive(sender)
     stream = _stream_in(info)
     if stream is not None:

@@ -18,6 +18,7 @@ from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow, Received
 from runlore.store.log_tables import log_migrations, require_known_tables
+from runlore.store.private_folder import make_shared_folder
 from runlore.store.sqlite import log_error, open_reader, sqlite
 from runlore.wire.archived import Fate, StoredRange
 
@@ -69,7 +70,7 @@ class Archive:
 
         An older log keeps its own epoch: compare. Raises CorruptLogError, NewerSchemaError, FolderError.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_shared_folder(path.parent)
         try:
             db = open_writer(path, page_bytes=PAGE_BYTES)
             require_known_tables(path, db.conn)

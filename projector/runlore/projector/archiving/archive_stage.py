@@ -27,11 +27,12 @@ from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.private_files import read_struct, write_struct
-from runlore.store.records import ArchivedStream
+from runlore.store.records import ArchivedStream, RestoredLog
 from runlore.wire.connect import connect
 from runlore.wire.destinations import server_key
 from runlore.wire.failures import NATS_ERRORS
-from runlore.wire.stream import StreamIdentity
+from runlore.wire.stream import StreamIdentity, StreamInfo
+from runlore.wire.stream_upkeep import upkeep
 
 WATCH_SECONDS = 1.0
 
@@ -89,6 +90,7 @@ class ArchiveStage:
         try:
             intake = self._intake = Intake(connection, await self._checked(connection))
             self._state.connected = True
+            self._state.problems.pop("connection", None)
             self._state.connects += 1
             get_log().info("reading the stream", position=self._state.archived)
             await self._read(connection, intake)
@@ -109,10 +111,15 @@ class ArchiveStage:
             self._archive = await asyncio.to_thread(Archive.open, self._data.log, identity.epoch)
         archive = self._archive
         self._state.stream_last = identity.last_seq
+        self._look_after(info)
         self._say(archive)
         await check_stream(connection, identity, archive.epoch, archive.position, archive.last())
         if self._checkpoints is None:  # never before: a log that does not fit its stream is not signed
-            self._checkpoints = CheckpointWriter(archive, self._data.checkpoint_key)
+            restored = read_struct(self._data.restored, RestoredLog)
+            self._checkpoints = CheckpointWriter(archive, self._data.checkpoint_key, restored)
+            if self._checkpoints.held is not None:
+                get_log().error("checkpoints are not signed", reason=self._checkpoints.held)
+                self._state.problems["signing"] = self._checkpoints.held
         self._tell_relays(archive.epoch)
         await ArchiveService(archive, info).start(connection)
         self._archived()
@@ -173,9 +180,20 @@ class ArchiveStage:
             self._bound_wal(self._archive)
             info = await require_stream(connection, epoch)
             self._state.stream_last = max(self._state.stream_last, info.last_seq)
+            self._look_after(info)
             self._sign()
             if before == self._state.archived < info.last_seq and await trailing_gap(connection, before):
                 raise ServerUnavailableError("the stream's last positions hold nothing: reading on after them")
+
+    def _look_after(self, info: StreamInfo) -> None:
+        """Say what an operator should do about the stream, once; health and doctor repeat it while it lasts."""
+        state = self._state
+        state.stream_bytes, state.stream_max_bytes = info.bytes, info.max_bytes
+        found = {one.check: str(one) for one in upkeep(info, self._settings.replicas)}
+        for check, text in found.items():
+            if check not in state.upkeep:
+                get_log().warning("the stream needs attention", what=text)
+        state.upkeep = found
 
     def _sign(self) -> None:
         if self._checkpoints is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from runlore.projector.database import empty_wal
 from runlore.schemas.errors import CorruptLogError, RunloreError
 from runlore.store.database import Database
+from runlore.store.private_folder import make_shared_file
 from runlore.store.sqlite import sqlite
 
 _AGAIN = "Nothing is lost; start the projector again"
@@ -25,6 +26,7 @@ def saved(path: Path, db: Database, misplaced: Sequence[Path], position: int) ->
         empty_wal(db)
         return RunloreError(f"{names} was removed or replaced while log.db was open. {_AGAIN}")
     copy = path.with_name(f"{path.name}.saved-{time.time_ns()}")
+    make_shared_file(copy)
     with contextlib.closing(sqlite.connect(str(copy))) as target:
         db.conn.backup(target)
     _sync(copy)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from runlore.schemas.errors import NotFoundError, SettingsError
-from runlore.store.access import using
+from runlore.store.ownership import read_private
 from runlore.store.private_files import write_private
 
 _ED25519 = b"\1"
@@ -92,8 +92,7 @@ class Signer:
 def load_signer(path: Path, name: str) -> Signer:
     """The key at `path`, to sign under `name`. Raises NotFoundError, SettingsError."""
     try:
-        with using(path):
-            key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(read_private(path), password=None)
     except FileNotFoundError:
         raise NotFoundError(f"no key at {path}: the projector makes it with its first checkpoint") from None
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is locked with a password

@@ -11,6 +11,7 @@ from runlore.schemas.errors import CorruptLogError
 from runlore.store.audit.checkpoint import Checkpoint
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.tree import Tree
+from runlore.store.records import RestoredLog
 
 CHECKPOINT_LEAVES = 1_000
 """New leaves that make a new checkpoint due, at most one a second: each waits for the disk."""
@@ -39,8 +40,10 @@ class CheckpointWriter:
     a size without one, never a size with two roots.
     """
 
-    def __init__(self, log: SignedLog, key: Path) -> None:
-        """Raises SettingsError where the key's file holds none, CorruptLogError where the key that signed is gone."""
+    def __init__(self, log: SignedLog, key: Path, restored: RestoredLog | None = None) -> None:
+        """`restored`: the log is a backup, whose key may have signed more than it holds.
+
+        Raises SettingsError where the key's file holds none, CorruptLogError where the key that signed is gone."""
         self._log, self._key = log, key
         # A key that cannot sign is reported at the start, not with the first event.
         self._signer: Signer | None = load_signer(key, log.coder.origin) if key.exists() else None
@@ -51,7 +54,18 @@ class CheckpointWriter:
                 "it is lost for good, `runlore audit key --new` makes another one: distribute its public key; auditors "
                 "also need the old one, for earlier checkpoints"
             )
+        self.held = self._held(restored)
+        """Why nothing is signed, if so."""
         self._signed = float("-inf")  # the first new leaf is signed at once
+
+    def _held(self, restored: RestoredLog | None) -> str | None:
+        if restored is None or self._signer is None or self._signer.verifier.public.hex() != restored.public_key:
+            return None
+        return (
+            f"nothing is signed: log.db was restored from a backup that ends at event {restored.position:,}, and its key "
+            "may have signed later events, which are lost. With this key there could be two signed trees of one size; "
+            f"move {self._key} away, keeping it for auditors, run `runlore audit key --new`, and hand out the new key"
+        )
 
     def sign_if_due(self) -> bool:
         """Sign when there is enough new, or something new for long enough; whether it did."""
@@ -62,7 +76,7 @@ class CheckpointWriter:
     def sign(self) -> bool:
         """Sign the tree as it stands, unless its size is signed already; whether it did."""
         tree = self._log.tree
-        if tree.size <= self._size:
+        if tree.size <= self._size or self.held is not None:
             return False
         origin = self._log.coder.origin
         if self._signer is None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
+from runlore.store import stretches
 from runlore.store.sqlite import open_reader
 
-_ABOUT = """
+_ABOUT = f"""
     SELECT created_position FROM entities WHERE entity_id = :id
-    UNION SELECT position FROM mentions WHERE entity_id = :id
+    UNION SELECT m.position FROM {stretches.of_entity(":id")}
     UNION SELECT position FROM links WHERE source_id = :id
 """
 

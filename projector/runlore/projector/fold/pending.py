@@ -7,12 +7,14 @@ NULL, and the rare rows that need them have separate statements.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from runlore.store.cells import Cell
 from runlore.store.sqlite import sqlite
+from runlore.store.stretches import HISTORY_BITS, VALUE_BITS
 
 PlainRow = tuple[int, int, int, str, Any]
 """Entity ID, path ID, position, type and value of a leaf whose cell needs no text beside it."""
@@ -31,11 +33,16 @@ _INSERTS = {
     "events_of_runs": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
     "events_of_steps": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 }
-_LEAF = "(entity_id, path_id, position, type, value)"
+_LEAF = "entity_id, path_id, position, type, value"
 _UPSERT_PRODUCER = "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 CHUNK = 500
 """Leaf rows in one statement: a fifth cheaper than one by one, and one release of the interpreter lock for all."""
+
+_PLAIN, _ODD = (1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 6)
+_HISTORY, _ODD_HISTORY = ("stretch", *_PLAIN), ("stretch", *_ODD)
+"""Columns of an insert: places in the row, and the stretch of its position."""
+_POSITION = 3
 
 
 class Taken(NamedTuple):
@@ -59,17 +66,21 @@ class Taken(NamedTuple):
         # By entity, path, position, which no two rows share: values are never compared.
         plain.sort()
         odd.sort()
-        _insert_many(connection, f"INSERT INTO history {_LEAF}", 5, plain)
-        _insert_many(connection, "INSERT INTO history", 6, odd)
+        _insert_many(connection, f"INSERT INTO history (stretch, {_LEAF})", plain, _HISTORY)
+        _insert_many(connection, f"INSERT INTO history (stretch, {_LEAF}, text)", odd, _ODD_HISTORY)
         heads: dict[tuple[int, int], PlainRow | OddRow] = {row[:2]: row for row in plain}  # the last one stays
         for row in odd:
             if (head := heads.get(row[:2])) is None or head[2] < row[2]:
                 heads[row[:2]] = row
-        _insert_many(connection, f"INSERT OR REPLACE INTO heads {_LEAF}", 5, [r for r in heads.values() if len(r) == 5])
-        _insert_many(connection, "INSERT OR REPLACE INTO heads", 6, [r for r in heads.values() if len(r) == 6])
-        mentions = {(row[2], row[0]) for row in itertools.chain(plain, odd)}
+        rows = list(heads.values())
+        _insert_many(connection, f"INSERT OR REPLACE INTO heads ({_LEAF})", [r for r in rows if len(r) == 5], _PLAIN)
+        _insert_many(connection, "INSERT OR REPLACE INTO heads", [r for r in rows if len(r) == 6], _ODD)
+        mentions = {(row[2], row[0]) for row in plain} | {(row[2], row[0]) for row in odd}
         mentions.update(self.links)
         connection.executemany("INSERT INTO mentions VALUES (?, ?)", sorted(mentions))
+        for table, bits in (("stretches", HISTORY_BITS), ("value_stretches", VALUE_BITS)):
+            new = sorted({position >> bits for position, _ in mentions})
+            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", [(stretch,) for stretch in new])
 
 
 class Pending:
@@ -109,16 +120,33 @@ class Pending:
         return taken
 
 
-def _insert_many(connection: sqlite.Connection, into: str, width: int, rows: Sequence[SqlRow]) -> None:
-    """Insert rows of `width` columns, many with each statement."""
-    one = f"({', '.join('?' * width)})"
+def _insert_many(
+    connection: sqlite.Connection, into: str, rows: Sequence[SqlRow], columns: Sequence[int | str]
+) -> None:
+    """Insert rows, many with each statement."""
+    width = max(place for place in columns if isinstance(place, int))
     whole = len(rows) // CHUNK * CHUNK
     if whole:
         values = list(itertools.chain.from_iterable(rows[:whole]))
         step = CHUNK * width
         chunks = [values[start : start + step] for start in range(0, len(values), step)]
-        connection.executemany(f"{into} VALUES {', '.join([one] * CHUNK)}", chunks)
-    connection.executemany(f"{into} VALUES {one}", rows[whole:])
+        connection.executemany(f"{into} VALUES {_values(columns, width, CHUNK)}", chunks)
+    connection.executemany(f"{into} VALUES {_values(columns, width, 1)}", rows[whole:])
+
+
+@functools.cache
+def _values(columns: Sequence[int | str], width: int, rows: int) -> str:
+    """Return the VALUES of several rows of `width` parameters each."""
+    # The stretch is SQLite's to compute: a value more to bind costs as much as one of the others.
+    return ", ".join(
+        "("
+        + ", ".join(
+            f"?{start + place}" if isinstance(place, int) else f"?{start + _POSITION} >> {HISTORY_BITS}"
+            for place in columns
+        )
+        + ")"
+        for start in range(0, rows * width, width)
+    )
 
 
 def next_id(connection: Any, table: str, column: str) -> int:

@@ -19,6 +19,7 @@ from types import TracebackType
 from runlore.projector.restoring.highway import HighwayHash64
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.log_rows import Received
+from runlore.store.ownership import write_to
 
 BLOCK_BYTES = 4 * 1024 * 1024
 """A block is closed above this size; the server's own are up to 8 MiB."""
@@ -42,7 +43,7 @@ class BlockWriter:
     def _open_block(self) -> None:
         self._index += 1
         self._hash = HighwayHash64(hashlib.sha256(f"{STREAM_NAME}-{self._index}".encode()).digest())
-        self._file = (self._folder / f"{self._index}.blk").open("xb")
+        self._file = write_to(self._folder / f"{self._index}.blk", "xb")
 
     def write(self, message: Received) -> None:
         """Add one message. Positions that are left out are deleted messages to the server."""

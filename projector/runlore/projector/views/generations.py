@@ -12,7 +12,9 @@ from pathlib import Path
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
-from runlore.store.private_files import PUBLIC, write_private
+from runlore.store.ownership import open_private
+from runlore.store.private_files import write_private
+from runlore.store.private_folder import make_shared_folder
 from runlore.store.sqlite import sqlite
 
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
@@ -28,7 +30,7 @@ def next_path(data: DataDir) -> Path:
 
 def make_current(data: DataDir, path: Path) -> None:
     """Make a view the live one: readers follow at their next read."""
-    write_private(data.current, f"{path.name}\n".encode(), PUBLIC)
+    write_private(data.current, f"{path.name}\n".encode(), shared=True)
 
 
 @contextmanager
@@ -37,8 +39,8 @@ def view_lock(data: DataDir) -> Generator[None]:
 
     The fold holds it for each batch, so the live view does not change while a rebuild holds it.
     """
-    data.projection.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(data.projection / "view.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    make_shared_folder(data.projection)
+    descriptor = open_private(data.projection / "view.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -12,6 +12,7 @@ from runlore.projector.fold import Fold, FoldResult, Projection
 from runlore.schemas.errors import CorruptLogError
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
+from runlore.store.private_folder import make_shared_folder
 from runlore.store.view_migrations import run_script
 from runlore.store.view_tables import STATE_TABLES, VIEW_SCHEMA
 
@@ -33,7 +34,7 @@ class ProjectionFile:
     @classmethod
     def open_or_make(cls, path: Path, epoch: str, projection: Projection) -> Self:
         """The file of a projection, made with its tables if absent. Raises CorruptLogError, sqlite.DatabaseError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_shared_folder(path.parent)
         if not path.exists():
             _make(path, epoch, projection)
         return cls(path, open_writer(path), projection)

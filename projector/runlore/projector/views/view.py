@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from runlore.projector.database import end_bulk, open_writer
-from runlore.projector.fold import ReadModel
+from runlore.projector.fold import FoldResult, ReadModel
+from runlore.projector.views.head_values import BEHIND, follow_heads
 from runlore.projector.views.projection_file import ProjectionFile, begin
 from runlore.projector.views.search_index import sync_search
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.database import Database
+from runlore.store.log_rows import LogRow
+from runlore.store.private_folder import make_shared_folder
 from runlore.store.view_migrations import create_indexes, drop_indexes, view_migrations
-from runlore.store.view_tables import INDEXES, TABLES
+from runlore.store.view_tables import HELPERS, INDEXES, TABLES
 
 SEARCH_POSITIONS = 20_000
 """Positions whose texts are indexed in one transaction: about a second of work at most."""
 
-_NEEDED = (*TABLES, "search", "search_docs", "search_state", *INDEXES)
+_NEEDED = (*TABLES, *HELPERS, *INDEXES)
 
 
 class View(ProjectionFile):
     """The one writing connection to a view, and its fold."""
 
-    def __init__(self, path: Path, db: Database) -> None:
+    def __init__(self, path: Path, db: Database, bulk: bool = False) -> None:
         super().__init__(path, db, ReadModel())
+        self._bulk = bulk
 
     @classmethod
     def create(cls, path: Path, epoch: str, bulk: bool = False) -> View:
         """Make an empty view. The file must not exist. `bulk`: to be filled at once, then `end_bulk`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_shared_folder(path.parent)
         if path.exists():
             raise CorruptLogError(f"{path} exists already; a view is never made over another")
         db = open_writer(path, bulk)
@@ -38,7 +43,7 @@ class View(ProjectionFile):
             if bulk:
                 drop_indexes(db)
             begin(db, epoch, ReadModel())
-        return cls(path, db)
+        return cls(path, db, bulk)
 
     @classmethod
     def open(cls, path: Path) -> View:
@@ -55,12 +60,27 @@ class View(ProjectionFile):
             unfit.pop_all()
         return view
 
+    def fold(self, rows: Sequence[LogRow]) -> FoldResult:
+        """Fold the rows that follow `position`; see `Fold.fold`."""
+        result = super().fold(rows)
+        if not self._bulk:
+            # Behind the batch, so that nobody waits for its events meanwhile.
+            self.follow_heads()
+        return result
+
     def sync_search(self, most: int | None = SEARCH_POSITIONS) -> bool:
         """Let the full-text index catch up, by `most` positions; whether it is complete now."""
         with self._db.atomic():
             return sync_search(self._db.conn, most)
 
+    def follow_heads(self, behind: int = BEHIND) -> None:
+        """Let the values that are searched follow, once they are `behind` positions or more."""
+        with self._db.atomic():
+            follow_heads(self._db.conn, behind)
+
     def end_bulk(self) -> None:
         """The file is filled: make it durable and fit for readers beside a writer."""
+        self.follow_heads(0)
         end_bulk(self._db, self.path, create_indexes)
+        self._bulk = False
         self.sync_search(None)

@@ -43,7 +43,8 @@ def _page(
     chosen = driver(search.where, search.snapshot, search.reader)
     source = "entities e"
     if chosen is not None:
-        union = " UNION ".join(chosen) or NOTHING
+        # One search may find an entity twice: as it was indexed, and as it is.
+        union = f"SELECT DISTINCT entity_id FROM ({' UNION ALL '.join(chosen) or NOTHING})"
         source = f"({union}) d CROSS JOIN entities e ON e.entity_id = d.entity_id"
     if by_creation:
         return search.by_creation(source, newest_first, after, limit)

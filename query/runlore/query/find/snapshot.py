@@ -13,6 +13,7 @@ from runlore.query.view.connection import ViewReader
 from runlore.query.view.leaves import step_keys
 from runlore.query.view.value_index import SHORT
 from runlore.schemas.paths import PathParts, format_path, parse_path
+from runlore.store import stretches
 from runlore.store.cells import ENDED_SQL
 
 OWN = "e.entity_id"
@@ -83,25 +84,23 @@ class Snapshot:
 
     def exists(self, place: KeyPaths, test: str, ever: bool = False) -> str:
         """Return whether a row `h` at the place passes a test; with `ever`, also one of the past."""
-        subject = self._subject(place)
         if len(place.paths) == 1:
-            path = self.bind(place.paths[0])
-            source, join = "", f"h.path_id = {path}"
-        else:
-            path = "p.value"
-            source, join = f"json_each({self.bind(str(list(place.paths)))}) p CROSS JOIN ", "h.path_id = p.value"
-        if self.as_of is None and not ever:
-            return f"EXISTS (SELECT 1 FROM {source}heads h WHERE h.entity_id = {subject} AND {join} AND {test})"
-        upto = f" AND h.position <= {self.at}" if self.at else ""
-        if not ever:
-            upto = f" AND h.position = {self._last(subject, path)}"
-        return f"EXISTS (SELECT 1 FROM {source}history h WHERE h.entity_id = {subject} AND {join}{upto} AND {test})"
+            return self._exists(place, self.bind(place.paths[0]), test, ever)
+        paths = f"json_each({self.bind(str(list(place.paths)))}) p"
+        return f"EXISTS (SELECT 1 FROM {paths} WHERE {self._exists(place, 'p.value', test, ever)})"
 
-    def _last(self, subject: str, path: str) -> str:
-        return (
-            f"(SELECT max(m.position) FROM history m WHERE m.entity_id = {subject} AND m.path_id = {path}"
-            f" AND m.position <= {self.at})"
-        )
+    def _exists(self, place: KeyPaths, path: str, test: str, ever: bool) -> str:
+        subject = self._subject(place)
+        if self.as_of is None and not ever:
+            return f"EXISTS (SELECT 1 FROM heads h WHERE h.entity_id = {subject} AND h.path_id = {path} AND {test})"
+        rows = f"{stretches.of_leaf(subject, path)} WHERE {self._seen()}"
+        if ever:
+            return f"EXISTS (SELECT 1 FROM {rows} AND {test})"
+        newest = f"SELECT h.type, h.value FROM {rows} ORDER BY s.stretch DESC, h.position DESC LIMIT 1"
+        return f"EXISTS (SELECT 1 FROM ({newest}) h WHERE {test})"
+
+    def _seen(self) -> str:
+        return f"{stretches.upto(self.at)} AND h.position <= {self.at}" if self.at else "1"
 
     def _subject(self, place: KeyPaths) -> str:
         if place.step is None:
@@ -134,10 +133,7 @@ class Snapshot:
         path = self.bind(path_id)
         if self.as_of is None:
             return f"(SELECT {live} FROM heads h WHERE h.entity_id = {subject} AND h.path_id = {path})"
-        return (
-            f"(SELECT {live} FROM history h WHERE h.entity_id = {subject} AND h.path_id = {path}"
-            f" AND h.position <= {self.at} ORDER BY h.position DESC LIMIT 1)"
-        )
+        return stretches.newest(live, subject, path, self._seen(), "h")
 
     def _field(self, subject: str, name: str) -> str:
         ids = self._ids("field", (name,), below=False)

@@ -8,6 +8,7 @@ from runlore.query.find import ast
 from runlore.query.find.checks import entity_field
 from runlore.query.find.conditions import drivers, row_sql
 from runlore.query.find.snapshot import KeyPaths, Snapshot
+from runlore.query.view import value_index
 
 PositionAt = Callable[[int], int]
 """The last position recorded at or before a time in microseconds."""
@@ -116,16 +117,17 @@ def range_searches(conditions: list[ast.Compare], snapshot: Snapshot) -> list[st
 
 
 def _search(place: KeyPaths, test: str, snapshot: Snapshot, ever: bool) -> str:
-    table = "heads" if snapshot.as_of is None and not ever else "history"
-    where = f"h.path_id = {snapshot.bind(place.paths[0])} AND {test}"
-    if table == "history" and snapshot.at:
-        where += f" AND h.position <= {snapshot.at}"
+    path = snapshot.bind(place.paths[0])
+    if snapshot.as_of is None and not ever:
+        found = value_index.of_heads(path, test)
+    else:
+        found = f"SELECT h.entity_id FROM {value_index.of_history(path, test, snapshot.at or None)}"
     if place.step is None:
-        return f"SELECT h.entity_id FROM {table} h WHERE {where}"
+        return found
     return (
-        f"SELECT r.entity_id FROM {table} h CROSS JOIN entities s ON s.entity_id = h.entity_id"
+        f"SELECT r.entity_id FROM ({found}) f CROSS JOIN entities s ON s.entity_id = f.entity_id"
         " CROSS JOIN entities r ON r.project = s.project AND r.kind = 'run' AND r.run = '' AND r.name = s.run"
-        f" AND r.version = '' WHERE {where} AND s.kind = 'step' AND s.name = {snapshot.bind(place.step)}"
+        f" AND r.version = '' WHERE s.kind = 'step' AND s.name = {snapshot.bind(place.step)}"
     )
 
 

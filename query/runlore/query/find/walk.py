@@ -8,7 +8,7 @@ from runlore.query.find.conditions import drivers
 from runlore.query.find.order import NUMERIC, FoundRow, odd_offset
 from runlore.query.find.snapshot import KeyPaths
 from runlore.query.find.statement import Search
-from runlore.query.view.value_index import SHORT
+from runlore.query.view.value_index import SHORT, SINCE, VALUED
 from runlore.store.cells import ENDED_SQL
 
 # What SQLite sorts in another way than `order.rank`: numbers stored as text, and times with an offset.
@@ -23,16 +23,22 @@ class KeyWalk:
 
     def __init__(self, search: Search, place: KeyPaths, key: ast.Key, where: ast.Expression | None) -> None:
         self._search, self._place = search, place
-        bind, snapshot = search.bind, search.snapshot
-        self._table = "heads" if snapshot.as_of is None else "history"
-        self._rows = f"h.path_id = {bind(place.paths[0])} AND {SHORT}"
-        if snapshot.at:
-            self._rows += f" AND h.position <= {snapshot.at}"
+        path = search.bind(place.paths[0])
+        # What the index holds of heads that are the same since, and the heads that are not.
+        entity = "CROSS JOIN entities e ON e.entity_id = h.entity_id"
+        head = f"SELECT n.position FROM heads n WHERE n.entity_id = h.entity_id AND n.path_id = {path}"
+        self._sources = (
+            f"head_values h {entity} WHERE h.path_id = {path} AND h.value IS NOT NULL AND ({head}) <= {VALUED}",
+            f"{SINCE} c CROSS JOIN heads h ON h.entity_id = c.entity_id AND h.path_id = {path} {entity}"
+            f" WHERE h.position > {VALUED} AND {SHORT}",
+        )
         self._bounds = self._own_bounds(key, where)
 
     @classmethod
     def of(cls, search: Search, key: ast.Key, where: ast.Expression | None, after: FoundRow | None) -> KeyWalk | None:
-        """The walk of a key, None when its order needs another way."""
+        """The walk of a key, None when its order needs another way: as of a moment no index has it."""
+        if search.snapshot.as_of is not None:
+            return None
         places = search.snapshot.places(key)
         if entity_field(key) is not None or len(places) != 1 or places[0].step is not None or not places[0].indexed:
             return None
@@ -41,8 +47,9 @@ class KeyWalk:
 
     def _is_odd(self) -> bool:
         return any(
-            self._search.rows(f"SELECT 1, 1 FROM {self._table} h WHERE {self._rows} AND {test} LIMIT 1")
+            self._search.rows(f"SELECT 1, 1 FROM {source} AND {test} LIMIT 1")
             for test in (_ODD, _ODD_NAMES)
+            for source in self._sources
         )
 
     def _own_bounds(self, key: ast.Key, where: ast.Expression | None) -> str:
@@ -67,21 +74,17 @@ class KeyWalk:
 
     def _with_value(self, descending: bool, after: FoundRow | None, limit: int) -> list[FoundRow]:
         bind, way = self._search.bind, " DESC" if descending else ""
-        place, current = "", ""
+        place = ""
         if after is not None:
             cells = f"{bind(after.value)}, {bind(after.type)}, {bind(after.entity_id)}"
             place = f" AND (h.value, h.type, h.entity_id) {'<' if descending else '>'} ({cells})"
-        if self._search.snapshot.at:
-            current = (
-                " AND h.position = (SELECT max(m.position) FROM history m WHERE m.entity_id = h.entity_id"
-                f" AND m.path_id = h.path_id AND m.position <= {self._search.snapshot.at})"
-            )
-        return self._search.rows(
-            f"SELECT e.entity_id, e.created_position, h.type, h.value FROM {self._table} h"
-            f" CROSS JOIN entities e ON e.entity_id = h.entity_id WHERE {self._rows}{self._bounds}{place}"
-            f" AND h.type NOT IN {ENDED_SQL}{current} AND {self._search.conditions}"
-            f" ORDER BY h.value{way}, h.type{way}, h.entity_id{way} LIMIT {bind(limit)}"
-        )
+        arms = [
+            f"SELECT h.entity_id, e.created_position, h.type, h.value FROM {source}{self._bounds}{place}"
+            f" AND h.type NOT IN {ENDED_SQL} AND {self._search.conditions}"
+            for source in self._sources
+        ]
+        # SQLite merges the two: each comes in this order, the first by its index, and is read as far as needed.
+        return self._search.rows(f"{' UNION ALL '.join(arms)} ORDER BY 4{way}, 3{way}, 1{way} LIMIT {bind(limit)}")
 
     def _without_value(self, after: FoundRow | None, limit: int) -> list[FoundRow]:
         _, value = self._search.snapshot.latest(self._place)

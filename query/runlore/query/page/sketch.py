@@ -10,12 +10,13 @@ from typing import NamedTuple
 from runlore.query.entity import Entity
 from runlore.query.series import IS_NUMBER, leaf_of, number_of
 from runlore.schemas.paths import PathParts, format_path
+from runlore.store import stretches
 from runlore.store.cells import ENDED
 
-_COUNTS = f"""SELECT count(*), coalesce(sum({IS_NUMBER}), 0) FROM history h
-    WHERE h.entity_id = ? AND h.path_id = ? AND {{seen}}"""
-_PAST = f"""SELECT h.position, h.type, CASE WHEN {IS_NUMBER} THEN h.value END FROM history h
-    WHERE h.entity_id = ? AND h.path_id = ? AND {{seen}} ORDER BY h.position"""
+_COUNTS = f"""SELECT count(*), coalesce(sum({IS_NUMBER}), 0) FROM {stretches.of_leaf("?", "?")}
+    WHERE {{seen}}"""
+_PAST = f"""SELECT h.position, h.type, CASE WHEN {IS_NUMBER} THEN h.value END
+    FROM {stretches.of_leaf("?", "?")} WHERE {{seen}} ORDER BY s.stretch, h.position"""
 _BEYOND = 2**1023
 _SketchRow = tuple[int, int, str, int | float | None]
 _TIMES = "SELECT position, {clock}_us FROM events WHERE position IN (SELECT value FROM json_each(?))"
@@ -59,7 +60,7 @@ def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
     Raises NotFoundError when the key was never a leaf here.
     """
     reader = entity.scope.reader
-    seen, bounds = entity.moment.event_condition("h.position")
+    seen, bounds = entity.moment.row_condition("h")
     with reader.read() as connection:
         holder, path = entity.holder(key)
         parts, leaf = leaf_of(reader, holder.entity_id, path)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from runlore.query.entity import Entity
-from runlore.query.series import NUMERIC
+from runlore.query.series import IS_NUMBER, NUMERIC
 from runlore.query.view.leaves import prefixed
+from runlore.store import stretches
 from runlore.store.cells import from_cell, nearest_float
 
 _LEAVES = f"""SELECT h.path_id, p.path FROM heads h CROSS JOIN paths p USING (path_id)
     WHERE h.entity_id = ? AND p.scope = 'metadata' AND h.type IN ({", ".join(repr(name) for name in NUMERIC)})
     ORDER BY h.path_id LIMIT ?"""
-_LAST = f"""SELECT type, value FROM history WHERE entity_id = ? AND path_id = ? AND position <= ?
-    AND type IN ({", ".join(repr(name) for name in NUMERIC)}) ORDER BY position DESC LIMIT ?"""
+_LAST = f"""SELECT h.type, h.value FROM {stretches.of_leaf("?1", "?2")}
+    WHERE {stretches.upto("?3")} AND h.position <= ?3 AND {IS_NUMBER}
+    ORDER BY s.stretch DESC, h.position DESC LIMIT ?4"""
 
 
 def sparklines(entity: Entity, points: int = 40, leaves: int = 200) -> dict[str, list[float]]:

@@ -6,19 +6,19 @@ from typing import NamedTuple
 
 from runlore.query.entity import Entity
 from runlore.query.time.moment import NO_END, NOW
+from runlore.store import stretches
 
-# One seek in the index for each entity.
-_UPTO = """SELECT max((SELECT max(position) FROM mentions WHERE entity_id = value AND position <= ?))
-    FROM json_each(?)"""
-_AFTER = """SELECT min((SELECT min(position) FROM mentions WHERE entity_id = value AND position > ?))
-    FROM json_each(?)"""
-_COUNT = "SELECT count(*) FROM mentions WHERE entity_id IN (SELECT value FROM json_each(?))"
-# Of each entity the first position and then every n-th: the index alone skips what lies between.
-_EVERY = """WITH RECURSIVE taken (entity, place) AS (
-    SELECT value, (SELECT min(position) FROM mentions WHERE entity_id = value) FROM json_each(:ids)
-    UNION ALL SELECT entity, (SELECT position FROM mentions WHERE entity_id = entity AND position > place
-        ORDER BY position LIMIT 1 OFFSET :every - 1) FROM taken WHERE place IS NOT NULL)
-SELECT DISTINCT place FROM taken WHERE place IS NOT NULL ORDER BY place"""
+_MENTIONS = stretches.of_entity("e.value")
+# The index on mentions answers both, stretch by stretch.
+_UPTO = f"""SELECT max((SELECT m.position FROM {_MENTIONS} WHERE {stretches.upto("?1")} AND m.position <= ?1
+    ORDER BY s.stretch DESC, m.position DESC LIMIT 1)) FROM json_each(?2) e"""
+_AFTER = f"""SELECT min((SELECT m.position FROM {_MENTIONS} WHERE {stretches.since("?1")} AND m.position > ?1
+    ORDER BY s.stretch, m.position LIMIT 1)) FROM json_each(?2) e"""
+_COUNT = f"SELECT count(*) FROM json_each(?) e CROSS JOIN {_MENTIONS}"
+# Of each entity the first position and then every n-th.
+_EVERY = f"""SELECT DISTINCT position FROM (
+    SELECT m.position, row_number() OVER (PARTITION BY e.value ORDER BY m.position) AS place
+    FROM json_each(:ids) e CROSS JOIN {_MENTIONS}) WHERE (place - 1) % :every = 0 ORDER BY position"""
 
 
 class Stops(NamedTuple):

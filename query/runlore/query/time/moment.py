@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from runlore.query.time.parse import LAST_POSITION, bounded_position, parse_when
 from runlore.schemas.errors import ArgumentError, MomentError
+from runlore.store import stretches
 
 AsOf = int | dt.datetime | str
 """A position, a time with a zone, or a text that `parse_when` understands."""
@@ -42,17 +43,20 @@ class Moment(NamedTuple):
         occurred = f"EXISTS (SELECT 1 FROM events o WHERE o.position = {column} AND o.occurred_us <= ?)"
         return f"({column} <= ? AND {occurred})", (self.position, self.occurred_us)
 
+    def row_condition(self, row: str) -> tuple[str, tuple[int, ...]]:
+        """SQL that holds where a row of history (see `runlore.store.stretches`) is seen, and its values."""
+        seen, values = self.event_condition(f"{row}.position")
+        return f"{stretches.upto('?')} AND {seen}", (self.position, *values)
+
     def entity_condition(self, entities: str = "entities") -> tuple[str, tuple[int, ...]]:
         """SQL that holds where an entity had been named, and its values; `entities` is the table's alias."""
         created, values = self.event_condition(f"{entities}.created_position")
         if self.occurred_us is None:
             return created, values
         # The event that made it in the log may have occurred after others about it: an outbox came late.
-        seen, more = self.event_condition("x.position")
-        return (
-            f"({created} OR EXISTS (SELECT 1 FROM mentions x WHERE x.entity_id = {entities}.entity_id AND {seen}))",
-            values + more,
-        )
+        seen, more = self.row_condition("x")
+        mentions = stretches.of_entity(f"{entities}.entity_id", "x")
+        return f"({created} OR EXISTS (SELECT 1 FROM {mentions} WHERE {seen}))", values + more
 
     def recorded(self, read: str) -> int:
         """The last position seen, for a read that goes by positions only.

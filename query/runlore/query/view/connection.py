@@ -21,6 +21,7 @@ from runlore.schemas.errors import (
 )
 from runlore.store.access import using
 from runlore.store.folder import DataDir
+from runlore.store.ownership import require_shared_folder
 from runlore.store.sqlite import is_damage, open_reader, sqlite
 from runlore.store.view_tables import VIEW_SCHEMA
 
@@ -183,6 +184,8 @@ class ViewReader:
             held = None
         if held is not None and held.depth:
             return held
+        if held is None and self._data is not None:
+            require_shared_folder(self._data.root)
         mark = self._mark()
         if held is None or held.mark != mark or not held.take():
             if held is not None:

@@ -11,6 +11,7 @@ from runlore.query.time.moment import NOW, Moment
 from runlore.query.view.budget import read_cell
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.paths import PathParts, format_path, parse_path
+from runlore.store import stretches
 from runlore.store.cells import ENDED, from_cell
 
 
@@ -27,20 +28,28 @@ class Leaf(msgspec.Struct, frozen=True):
 _HEADS = """SELECT h.path_id, p.path, h.position, h.type, h.value FROM heads h JOIN paths p USING (path_id)
     WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
 
-# For every path the entity ever had, the last row that may be seen: one seek a path. CROSS JOIN fixes the
-# order: SQLite would start from history and read the entity's whole past.
-_THEN = """SELECT n.path_id, p.path, n.position, n.type, n.value FROM heads h JOIN paths p USING (path_id)
-    CROSS JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = ({last})
-    WHERE h.entity_id = ? AND p.scope = ? ORDER BY h.path_id"""
+# For every path the entity ever had, the last row that may be seen. CROSS JOIN fixes the order: SQLite would start from
+# history and read the entity's whole past.
+_THEN = f"""SELECT l.path_id, l.path, n.position, n.type, n.value FROM (
+        SELECT h.entity_id, h.path_id, p.path, {{last}} AS last FROM heads h JOIN paths p USING (path_id)
+        WHERE h.entity_id = :entity AND p.scope = :scope) l
+    CROSS JOIN history n ON {stretches.at("l.last", "l.entity_id", "l.path_id")} ORDER BY l.path_id"""
+_LAST = stretches.newest("m.position", "h.entity_id", "h.path_id", "{seen}")
+# A head that was there already is the last row itself: most are, and need no search.
 _AS_OF = _THEN.format(
-    last="SELECT max(position) FROM history WHERE entity_id = h.entity_id AND path_id = h.path_id AND position <= ?"
+    last=f"iif(h.position <= :position, h.position, {_LAST})".format(
+        seen=f"{stretches.upto(':position')} AND m.position <= :position"
+    )
 )
 # Producers' clocks are in no order, so this one walks back from the newest entry to the first that had occurred.
 _OCCURRED = _THEN.format(
-    last="""SELECT b.position FROM history b CROSS JOIN events o ON o.position = b.position
-    WHERE b.entity_id = h.entity_id AND b.path_id = h.path_id AND b.position <= ? AND o.occurred_us <= ?
-    ORDER BY b.position DESC LIMIT 1"""
+    last=_LAST.format(
+        seen=f"{stretches.upto(':position')} AND m.position <= :position AND EXISTS"
+        " (SELECT 1 FROM events o WHERE o.position = m.position AND o.occurred_us <= :occurred)"
+    )
 )
+_FIELD_OF_MANY = """SELECT h.entity_id, h.type, h.value FROM json_each(?) e
+    CROSS JOIN heads h ON h.entity_id = e.value AND h.path_id = ?"""
 
 StoredRow = tuple[int, str, int, str, Any]
 """Path ID, path, position, type, cell."""
@@ -53,9 +62,10 @@ def rows_at(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> l
     if moment == NOW:
         rows = reader.rows(_HEADS, (entity_id, scope))
     elif moment.occurred_us is None:
-        rows = reader.rows(_AS_OF, (moment.position, entity_id, scope))
+        rows = reader.rows(_AS_OF, {"position": moment.position, "entity": entity_id, "scope": scope})
     else:
-        rows = reader.rows(_OCCURRED, (*moment, entity_id, scope))
+        bound = {"position": moment.position, "occurred": moment.occurred_us, "entity": entity_id, "scope": scope}
+        rows = reader.rows(_OCCURRED, bound)
         live = [(row[2], parse_path(row[1])) for row in rows if row[3] not in ENDED]
         lost = contradicted(live)
         rows = [row for row in rows if row[3] in ENDED or parse_path(row[1]) not in lost]
@@ -90,15 +100,21 @@ def leaves(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> li
 
 def field_of_many(reader: ViewReader, ids: Sequence[int], name: str, moment: Moment) -> dict[int, Any]:
     """One field of many entities by entity ID, in one statement; without those that have none at the moment."""
-    seen, values = moment.event_condition("m.position")
-    rows = reader.rows(
-        "SELECT n.entity_id, n.type, n.value FROM json_each(?) e CROSS JOIN history n ON n.entity_id = e.value"
-        " AND n.path_id = (SELECT path_id FROM paths WHERE scope = 'field' AND key = ? AND path = ?)"
-        " AND n.position = (SELECT max(m.position) FROM history m"
-        f" WHERE m.entity_id = n.entity_id AND m.path_id = n.path_id AND {seen})",
-        (str(list(ids)), name, format_path((name,)), *values),
-    )
-    return {entity_id: read_cell(kind, cell) for entity_id, kind, cell in rows if kind not in ENDED}
+    path = reader.one("SELECT path_id FROM paths WHERE scope = 'field' AND key = ? AND path = ?",
+                      (name, format_path((name,))))  # fmt: skip
+    if path is None:
+        return {}
+    if moment == NOW:
+        rows = reader.rows(_FIELD_OF_MANY, (str(list(ids)), *path))
+    else:
+        seen, values = moment.row_condition("m")
+        last = stretches.newest("m.position", "e.value", "?", seen)
+        sql = (
+            f"SELECT l.entity_id, n.type, n.value FROM (SELECT e.value AS entity_id, {last} AS last"
+            f" FROM json_each(?) e) l CROSS JOIN history n ON {stretches.at('l.last', 'l.entity_id', '?')}"
+        )
+        rows = reader.rows(sql, (*path, *values, str(list(ids)), *path))
+    return {entity_id: from_cell(kind, cell) for entity_id, kind, cell in rows if kind not in ENDED}
 
 
 def cells(reader: ViewReader, entity_id: int, moment: Moment, prefix: str = "") -> Cells:

@@ -17,6 +17,7 @@ from runlore.query.view.events import Envelope, envelopes
 from runlore.query.watch.selection import Place, Selection, Selectors
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
+from runlore.store import stretches
 from runlore.store.cells import ENDED
 
 PAGE_CHANGES = 500
@@ -67,20 +68,26 @@ class ChangeRow(NamedTuple):
 
 # Mentions give the order, so nothing is sorted: for each entity that an event changed, its paths, and of each path the
 # one row at that position. A path whose head is older has none.
-_PAGE = """
-SELECT m.position, m.entity_id, h.path_id, e.kind, e.run, e.name, e.version, p.scope, p.path,
-    n.type, n.value, b.type, b.value
-FROM mentions m
-CROSS JOIN entities e ON e.entity_id = m.entity_id
-CROSS JOIN heads h ON h.entity_id = m.entity_id AND h.position >= m.position {paths}
-CROSS JOIN history n ON n.entity_id = h.entity_id AND n.path_id = h.path_id AND n.position = m.position
-CROSS JOIN paths p ON p.path_id = h.path_id
-LEFT JOIN history b ON b.entity_id = h.entity_id AND b.path_id = h.path_id AND b.position = (
-    SELECT max(position) FROM history
-    WHERE entity_id = h.entity_id AND path_id = h.path_id AND position < m.position)
-WHERE m.position BETWEEN :position AND :upto
-AND (m.position, m.entity_id, h.path_id) > (:position, :entity, :path) AND {conditions}
-ORDER BY m.position, m.entity_id, h.path_id LIMIT :limit
+_BEFORE = stretches.newest(
+    "o.position", "h.entity_id", "h.path_id", f"{stretches.upto('m.position')} AND o.position < m.position", "o"
+)
+_PAGE = f"""
+SELECT c.position, c.entity_id, c.path_id, c.kind, c.run, c.name, c.version, c.scope, c.path,
+    c.type, c.value, b.type, b.value
+FROM (
+    SELECT m.position, m.entity_id, h.path_id, e.kind, e.run, e.name, e.version, p.scope, p.path,
+        n.type, n.value, {_BEFORE} AS before
+    FROM mentions m
+    CROSS JOIN entities e ON e.entity_id = m.entity_id
+    CROSS JOIN heads h ON h.entity_id = m.entity_id AND h.position >= m.position {{paths}}
+    CROSS JOIN history n ON {stretches.at("m.position", "h.entity_id", "h.path_id")}
+    CROSS JOIN paths p ON p.path_id = h.path_id
+    WHERE m.position BETWEEN :position AND :upto
+    AND (m.position, m.entity_id, h.path_id) > (:position, :entity, :path) AND {{conditions}}
+    ORDER BY m.position, m.entity_id, h.path_id LIMIT :limit
+) c
+LEFT JOIN history b ON {stretches.at("c.before", "c.entity_id", "c.path_id", "b")}
+ORDER BY c.position, c.entity_id, c.path_id
 """
 
 

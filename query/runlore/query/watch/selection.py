@@ -21,6 +21,7 @@ from runlore.query.view.leaves import step_keys
 from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.paths import PathParts, parse_path
 from runlore.schemas.references import EntityRef, parse_ref
+from runlore.store import stretches
 from runlore.store.cells import ENDED
 from runlore.store.kinds import is_instance
 
@@ -172,6 +173,12 @@ def _known_run(scope: Scope, ref: EntityRef) -> EntityRef:
         return ref  # a run that is still to come
 
 
+_FIELD = "(SELECT path_id FROM paths WHERE scope = 'field' AND key = :name)"
+_SELECTED = f"""SELECT n.type, n.value FROM {stretches.of_leaf(":entity", _FIELD, "n")}
+    WHERE {stretches.upto(":position")} AND n.position <= :position
+    ORDER BY s.stretch DESC, n.position DESC LIMIT 1"""
+
+
 class Selectors:
     """Return the version that a selector (``latest``, a stage) meant at a position; remembers the last answers."""
 
@@ -196,9 +203,5 @@ class Selectors:
         if row is None:
             return None
         name = "latest" if self._ref.version == "latest" else f"stage:{self._ref.version}"
-        found = self._reader.one(
-            "SELECT type, value FROM history WHERE entity_id = ? AND position <= ? AND path_id IN"
-            " (SELECT path_id FROM paths WHERE scope = 'field' AND key = ?) ORDER BY position DESC LIMIT 1",
-            (row[0], position, name),
-        )
+        found = self._reader.one(_SELECTED, {"entity": row[0], "position": position, "name": name})
         return None if found is None or found[0] in ENDED else str(found[1])

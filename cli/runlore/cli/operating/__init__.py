@@ -1,0 +1,1 @@
+"""What an operator of NATS needs: roles and their rights, server configuration, the stream, backups."""

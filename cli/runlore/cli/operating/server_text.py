@@ -1,0 +1,119 @@
+"""The configuration of a nats-server as text: accounts with their users, and the rest of a node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from runlore.cli.operating.roles import (
+    ACCOUNT,
+    ARCHIVE_SUBJECTS,
+    Role,
+    operator,
+    producer,
+    project_account,
+    project_subjects,
+    projector,
+    reader,
+    restorer,
+)
+
+_HEAD = """\
+# Accounts for Runlore: one with the stream, one for each project. nats-server reads the passwords from its environment;
+# begin each with a letter. Whoever signs in sets RUNLORE_INBOX_PREFIX to its own inbox:
+"""
+
+
+class Node(NamedTuple):
+    """One server, and the cluster it is in, if any."""
+
+    name: str
+    listen: str
+    store: str
+    cluster: str | None = None
+    cluster_listen: str = ""
+    routes: Sequence[str] = ()
+
+
+def accounts_text(projects: Sequence[str], restore: bool) -> str:
+    """The accounts of these projects and of Runlore. `restore`: with a user who may replace the stream."""
+    service = [projector(), reader(), operator(), *([restorer()] if restore else [])]
+    users = [*service, *map(producer, projects)]
+    notes = "".join(f"#   {role.user}: {role.inbox}  (password: ${role.password_variable})\n" for role in users)
+    accounts = [_runlore(service, projects), *map(_tenant, projects)]
+    return f"{_HEAD}{notes}accounts {{\n{''.join(accounts)}}}\n"
+
+
+def config_text(node: Node, accounts: str) -> str:
+    """The whole configuration of one server."""
+    lines = [
+        f"server_name: {_quoted(node.name)}",
+        f"listen: {_quoted(node.listen)}",
+        "# An event may have 1,000,000 bytes; headers and future fields need room above that.",
+        "max_payload: 2MB",
+        "# Passwords travel in plain text without it:",
+        '# tls { cert_file: "/etc/nats/server.pem", key_file: "/etc/nats/server.key", ca_file: "/etc/nats/ca.pem" }',
+        "jetstream {",
+        f"  store_dir: {_quoted(node.store)}",
+        "  # Acknowledge only what is on disk. The default acknowledges up to two minutes before fsync.",
+        "  sync_interval: always",
+        "}",
+    ]
+    if node.cluster is not None:
+        lines += _cluster(node)
+    return "\n".join(lines) + f"\n\n{accounts}"
+
+
+def _cluster(node: Node) -> list[str]:
+    routes = ", ".join(_quoted(f"nats-route://{route}") for route in node.routes)
+    return [
+        "cluster {",
+        f"  name: {_quoted(node.cluster or '')}",
+        f"  listen: {_quoted(node.cluster_listen)}",
+        "  # Whoever may open a route reads and writes everything.",
+        "  authorization { user: route, password: $RUNLORE_ROUTE_PASSWORD }",
+        f"  routes: [{routes}]",
+        "}",
+    ]
+
+
+def _runlore(service: Iterable[Role], projects: Sequence[str]) -> str:
+    tenants = _listed(map(project_account, projects))
+    exports = [_export(project_subjects(one), _listed([project_account(one)])) for one in projects]
+    exports += [_export(subject, tenants) for subject in ARCHIVE_SUBJECTS]
+    return _account(ACCOUNT, "jetstream: enabled", service, "exports", exports)
+
+
+def _export(subject: str, accounts: str) -> str:
+    return f"{{ service: {_quoted(subject)}, accounts: {accounts} }}"
+
+
+def _tenant(project: str) -> str:
+    subjects = (project_subjects(project), *ARCHIVE_SUBJECTS)
+    imports = [f"{{ service: {{ account: {ACCOUNT}, subject: {_quoted(subject)} }} }}" for subject in subjects]
+    return _account(project_account(project), "", [producer(project)], "imports", imports)
+
+
+def _account(name: str, first: str, users: Iterable[Role], shared: str, subjects: Iterable[str]) -> str:
+    lines = [f"  {_quoted(name)}: {{", *([f"    {first}"] if first else []), "    users: ["]
+    lines += [f"      {_user(role)}," for role in users]
+    lines += ["    ]", f"    {shared}: [", *(f"      {one}," for one in subjects), "    ]", "  }"]
+    return "\n".join(lines) + "\n"
+
+
+def _user(role: Role) -> str:
+    responds = ", allow_responses: true" if role.responds else ""
+    return (
+        f"{{ user: {_quoted(role.user)}, password: ${role.password_variable}, permissions: {{\n"
+        f"          publish: {_listed(role.publish)},\n"
+        f"          subscribe: {_listed(role.all_subscribe)}{responds} }} }}"
+    )
+
+
+def _listed(texts: Iterable[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)

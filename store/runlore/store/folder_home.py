@@ -1,0 +1,51 @@
+"""Whether a data folder is a copy of another one that is still there.
+
+`folder.json` says where a folder was when it was used last: path, device and inode. A folder that is moved, restored, or
+mounted elsewhere is found somewhere else, and writes its new place into the file. A copy finds that the place in the file
+is still another folder, with that device and inode. Copies on another machine, and those whose original is gone, are not
+noticed: they look like a move.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from runlore.schemas.errors import FolderError
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct, write_struct
+
+
+class Home(msgspec.Struct, frozen=True):
+    """Where a folder is; the content of folder.json."""
+
+    path: str
+    device: int
+    inode: int
+
+
+def require_no_copy(data: DataDir) -> None:
+    """Record where the folder is. Raises FolderError when it is a copy of one that is still there."""
+    here, before = _home(data.root), read_struct(data.home, Home)
+    if before is not None and (before.device, before.inode) != (here.device, here.inode) and _is_there(before):
+        raise FolderError(
+            f"{data.root} is a copy of {before.path}, which is still there: both would give the same numbers to "
+            f"different events and sign them with one key. Use {before.path}; `runlore operator backup` makes a copy "
+            f"that can be restored. If this one is to go on alone, remove {data.home}, and never use the other one again"
+        )
+    if before != here:
+        write_struct(data.home, here)
+
+
+def _home(root: Path) -> Home:
+    resolved = root.resolve()
+    status = resolved.stat()
+    return Home(str(resolved), status.st_dev, status.st_ino)
+
+
+def _is_there(home: Home) -> bool:
+    try:
+        return _home(Path(home.path)) == home
+    except OSError:
+        return False

@@ -1,0 +1,208 @@
+"""Each role on a real server that runs with what `runlore operator config` prints, against each subject of JetStream."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runlore.cli.operating.roles import Role, operator, producer, projector, reader, restorer
+from runlore.cli.server import PRODUCER, SERVICE, EmbeddedServer, find_program
+from runlore.cli.server_checks import check_server
+from runlore.producer import Producer
+from runlore.projector.archiving.copy_stream import copy_stream
+from runlore.query import Client
+from runlore.schemas import EntityRef, MetadataLogged, Settings, read_settings
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_struct
+from runlore.store.records import Endpoint
+from runlore.wire.connect import connect
+from tests.cli.stack_process import run_cli
+from tests.clusters import free_ports
+from tests.open_servers import service_login
+from tests.patience import until
+from tests.projector.service_tools import running
+
+API = (
+    "INFO", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "SERVER.REMOVE", "ACCOUNT.PURGE.RUNLORE",
+    *(f"STREAM.{request}.{stream}" for stream in ("RUNLORE", "OTHER") for request in (
+        "CREATE", "UPDATE", "INFO", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE", "SNAPSHOT", "RESTORE", "PEER.REMOVE",
+        "LEADER.STEPDOWN", "CANCEL_MOVE")),
+    *(f"CONSUMER.{request}.{stream}.c" for stream in ("RUNLORE", "OTHER") for request in (
+        "CREATE", "DURABLE.CREATE", "INFO", "DELETE", "MSG.NEXT", "LEADER.STEPDOWN", "PAUSE", "RESET", "UNPIN")),
+    "CONSUMER.CREATE.OTHER", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x", "CONSUMER.NAMES.RUNLORE",
+    "CONSUMER.LIST.RUNLORE", "DIRECT.GET.RUNLORE", "DIRECT.GET.RUNLORE.runlore.vision.x",
+)  # fmt: skip
+PUBLISH = (
+    *(f"$JS.API.{request}" for request in API),
+    "$JS.ACK.RUNLORE.c.1.1.1.1.1", "$SYS.REQ.SERVER.PING", "anything", "runlore_archive", "runlore_archive.epoch",
+    "runlore.vision.model.x", "runlore.speech.model.x", "_INBOX_projector.x", "_INBOX_producer-vision.x",
+)  # fmt: skip
+SUBSCRIBE = (
+    ">", "_INBOX.>", "runlore.>", "runlore.vision.>", "$JS.API.>", "$JS.ACK.>", "runlore_archive", "runlore_archive.*",
+    *(f"{role.inbox}.>" for role in (projector(), reader(), operator(), producer("vision"), producer("speech"))),
+    "_INBOX_runlore.>", "_INBOX_producer.>",
+)  # fmt: skip
+LAST = "nobody.may"
+READ = {"STREAM.INFO.RUNLORE", "STREAM.MSG.GET.RUNLORE", "CONSUMER.CREATE.RUNLORE.c", "CONSUMER.MSG.NEXT.RUNLORE.c"}
+ARCHIVE = {"runlore_archive", "runlore_archive.epoch"}
+
+
+def js(requests: set[str]) -> set[str]:
+    return {f"$JS.API.{request}" for request in requests}
+
+
+ROLES: list[tuple[Role, set[str], set[str]]] = [
+    (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", *js({"STREAM.INFO.RUNLORE"})}, set()),
+    (projector(), js(READ), {"runlore_archive", "runlore_archive.*"}),
+    (reader(), js(READ), set()),
+    (operator(), js(READ | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"}), set()),
+    (restorer(), js(READ | {f"STREAM.{one}.RUNLORE" for one in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE")}),
+     set()),
+]  # fmt: skip
+"""Each role, and all that it may publish on, and subscribe to beside its own inbox."""
+
+
+class Operated:
+    """A server whose configuration is what the command printed."""
+
+    def __init__(self, folder: Path) -> None:
+        (self.port,) = free_ports(1)
+        listen = ["--listen", f"127.0.0.1:{self.port}", "--store", str(folder / "store"), "--restore"]
+        printed = run_cli("operator", "config", "--project", "vision", "--project", "speech", *listen)
+        assert printed.returncode == 0, printed.stderr
+        (folder / "nats.conf").write_text(printed.stdout)
+        passwords = {name: f"pw-{name}" for name in re.findall(r"password: \$(\w+)", printed.stdout)}
+        command = [find_program(None), "-c", str(folder / "nats.conf")]
+        log = (folder / "server.log").open("wb")
+        self.process = subprocess.Popen(command, env={**os.environ, **passwords}, stdout=log, stderr=log)
+
+    def settings(self, role: Role, **more: Any) -> Settings:
+        login = f"{role.user.replace('%', '%25')}:pw-{role.password_variable}"
+        return read_settings(url=f"nats://{login}@127.0.0.1:{self.port}", inbox_prefix=role.inbox, **more)
+
+
+@pytest.fixture(scope="module")
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
+    server = Operated(tmp_path_factory.mktemp("operated"))
+    try:
+        until(lambda: not isinstance(attempt(server.settings(reader())), OSError))
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait()
+
+
+def attempt(settings: Settings) -> OSError | None:
+    try:
+        asyncio.run(denied(settings, [], []))
+    except OSError as error:
+        return error
+    return None
+
+
+async def denied(settings: Settings, publish: Sequence[str], subscribe: Sequence[str]) -> tuple[set[str], set[str]]:
+    """The subjects that the server refuses this user."""
+    errors: list[str] = []
+    last_heard = asyncio.Event()
+
+    async def hear(error: Exception) -> None:
+        errors.append(str(error))
+        if LAST in errors[-1]:
+            last_heard.set()
+
+    async def closed() -> None: ...
+
+    connection = await connect(settings, "test", hear, closed)
+    try:
+        inbox = connection.new_inbox()
+        for subject in subscribe:
+            await connection.subscribe(subject)
+        for subject in publish:
+            await connection.publish(subject, b"", reply=inbox)
+        await connection.publish(LAST, b"")  # nobody may: with its refusal all before it were heard
+        await last_heard.wait()
+    finally:
+        await connection.close()
+    found = [re.search(r'permissions violation for (\w+) to "([^"]+)"', error.lower()) for error in errors]
+    by_kind = {
+        kind: {match[2] for match in found if match and match[1] == kind} for kind in ("publish", "subscription")
+    }
+    return by_kind["publish"], by_kind["subscription"]
+
+
+def refused(settings: Settings) -> tuple[set[str], set[str]]:
+    publish, subscribe = asyncio.run(denied(settings, PUBLISH, SUBSCRIBE))
+    return (
+        {subject for subject in PUBLISH if subject.lower() in publish},
+        {subject for subject in SUBSCRIBE if subject.lower() in subscribe},
+    )
+
+
+@pytest.mark.parametrize(("role", "may_publish", "may_subscribe"), ROLES, ids=[role.user for role, *_ in ROLES])
+def test_a_role_may_use_its_subjects_and_no_other(
+    role: Role, may_publish: set[str], may_subscribe: set[str], operated: Operated
+) -> None:
+    publish, subscribe = refused(operated.settings(role))
+    assert set(PUBLISH) - publish == may_publish
+    assert set(SUBSCRIBE) - subscribe == {f"{role.inbox}.>"} & set(SUBSCRIBE) | may_subscribe
+
+
+def test_roles_work_together_and_two_projects_stay_apart(operated: Operated, tmp_path: Path) -> None:
+    variables = {"RUNLORE_URL": operated.settings(operator()).url or "", "RUNLORE_INBOX_PREFIX": operator().inbox}
+    for says in ("was made", "is there already"):
+        made = run_cli("operator", "stream", "--create", **variables)
+        assert (made.returncode, says in made.stderr) == (0, True), made.stderr
+    settings = operated.settings(projector(), data_dir=tmp_path / "projector")
+    with running(settings) as service:
+        until(lambda: service.state.connected)
+        for project in ("vision", "speech"):
+            steps = operated.settings(producer(project), data_dir=tmp_path / project, project=project)
+            with Producer(steps) as sender:
+                fact = MetadataLogged((EntityRef("model", "churn"),), {"of": project})
+                sent = [sender.emit_nowait(fact) for _ in range(40)]
+                assert sent[-1].wait(60) > 0
+            # Archived, too: the projector's answer came back into their account.
+            assert {one.check: one.outcome for one in check_server(steps)} == {
+                "server": "ok", "stream": "ok", "publish": "ok"}  # fmt: skip
+        service.folded(80)
+        found = {one.check: one for one in check_server(settings)}
+        assert (found["stream"].outcome, found["publish"].outcome, found["holes"].outcome) == ("ok", "warn", "ok")
+    for project in ("vision", "speech"):
+        with Client(settings.data_dir, project=project) as client:
+            assert client.get("model:churn").metadata == {"of": project}
+    assert copy_stream(operated.settings(reader()), tmp_path / "copy.db") == 80
+
+
+def test_a_user_without_the_prefix_of_its_inbox_is_told_which_setting_to_mend(operated: Operated) -> None:
+    settings = operated.settings(reader())
+    done = run_cli("replay", "--from", str(settings.url), "--as", "-")
+    assert (done.returncode, "RUNLORE_INBOX_PREFIX" in done.stderr) == (1, True), done.stderr
+
+
+EMBEDDED = {
+    SERVICE: (
+        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x",
+         *js(READ | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"})},
+        {"_INBOX_runlore.>", "runlore_archive", "runlore_archive.*"}),
+    PRODUCER: (
+        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", *js({"STREAM.INFO.RUNLORE"})},
+        {"_INBOX_producer.>"}),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("server")
+def test_the_embedded_server_has_roles_too(data: DataDir, server: EmbeddedServer) -> None:
+    endpoint = read_struct(data.endpoint, Endpoint)
+    assert endpoint
+    steps = endpoint.url.replace("nats://", f"nats://{endpoint.user}:{endpoint.password}@")
+    service = service_login(data)
+    for user, url in ((PRODUCER, steps), (SERVICE, service["RUNLORE_URL"])):
+        publish, subscribe = refused(read_settings(url=url, inbox_prefix=f"_INBOX_{user}"))
+        assert (set(PUBLISH) - publish, set(SUBSCRIBE) - subscribe) == EMBEDDED[user], user
