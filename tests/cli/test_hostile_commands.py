@@ -18,11 +18,17 @@ from runlore.cli.app import app
 from tests.hostile_log import ARTIFACT, MARKUP, MODEL, NAME, RUN, STEP, TEXT, acts, shown, write_hostile_texts
 from tests.query.views import client_of
 
-SERVICES = {("up",), ("demo",), ("dashboard",), ("projector",), ("stream", "restore")}
+SERVICES = {
+    ("up",),
+    ("demo",),
+    ("projector",),
+    ("stream", "restore"),
+    ("operator", "restore"),
+    ("dashboard", "link"),
+}
 """Commands that serve, or that need a server: they show no text of an event."""
 
 STOP = "kill -INT $PPID"
-LOGGING = ("log", "retract", "note", "stage")
 
 # One set of words or more for each command; {folder} is the data folder.
 WORDS: dict[tuple[str, ...], list[list[str]]] = {
@@ -54,6 +60,13 @@ WORDS: dict[tuple[str, ...], list[list[str]]] = {
     ("outbox", "status"): [[]],
     ("outbox", "drain"): [["--timeout", "0"]],
     ("doctor",): [[]],
+    ("dashboard", "token", "create"): [["--project", NAME]],
+    ("dashboard", "token", "list"): [[]],
+    ("dashboard", "token", "revoke"): [[NAME]],
+    ("operator", "backup"): [["{folder}-backup"], [f"{{folder}}/{NAME}/x"]],
+    ("operator", "config"): [["--project", NAME]],
+    ("operator", "permissions"): [["--project", NAME]],
+    ("operator", "stream"): [[]],
 }  # fmt: skip
 
 LARGE = re.compile(r"\x1b\[\d{0,2}(;\d{1,2})?m")

@@ -140,7 +140,7 @@ def field_of_many(reader: ViewReader, ids: Sequence[int], name: str, moment: Mom
         )
         field = (name, format_path((name,)))
         rows = reader.rows(sql, (*field, *values, str(list(ids)), *field))
-    return {entity_id: read_cell(kind, cell) for entity_id, kind, cell in rows if kind not in ENDED}
+    return {entity_id: from_cell(kind, cell) for entity_id, kind, cell in rows if kind not in ENDED}
 
 
 def cells(reader: ViewReader, parts: Parts, moment: Moment) -> Cells:
