@@ -77,7 +77,7 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def secrets(self) -> tuple[Path, ...]:
         """Passwords, keys and tokens: never shared."""
-        return self.endpoint, self.checkpoint_key, self.dashboard_token, self.page_tokens
+        return self.endpoint, self.service, self.checkpoint_key, self.dashboard_token, self.page_tokens
 
     @property
     def dashboard_token(self) -> Path:
