@@ -13,18 +13,20 @@ from typing import Any
 import pytest
 
 from runlore.cli.operating.roles import Role, operator, producer, projector, reader, restorer
+from runlore.cli.restoring import Restore
 from runlore.cli.server import PRODUCER, SERVICE, EmbeddedServer, find_program
 from runlore.cli.server_checks import check_server
 from runlore.producer import Producer
 from runlore.projector.archiving.copy_stream import copy_stream
 from runlore.query import Client
-from runlore.schemas import EntityRef, MetadataLogged, Settings, read_settings
+from runlore.schemas import AccessDeniedError, EntityRef, MetadataLogged, Settings, read_settings
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint
 from runlore.wire.connect import connect
 from tests.cli.stack_process import run_cli
 from tests.clusters import free_ports
+from tests.faults.streams import filled_log
 from tests.open_servers import service_login
 from tests.patience import until
 from tests.projector.service_tools import running
@@ -180,10 +182,32 @@ def test_roles_work_together_and_two_projects_stay_apart(operated: Operated, tmp
     assert copy_stream(operated.settings(reader()), tmp_path / "copy.db") == 80
 
 
-def test_a_user_without_the_prefix_of_its_inbox_is_told_which_setting_to_mend(operated: Operated) -> None:
+def test_a_user_without_the_prefix_of_its_inbox_is_told_which_setting_to_mend(
+    operated: Operated, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = operated.settings(producer("vision")).url
+    with Producer(read_settings(url=url, project="vision", flush_timeout=0.0)) as sender:
+        sender.emit_nowait(MetadataLogged((EntityRef("model", "churn"),), {"n": 1}))
+        until(lambda: "RUNLORE_INBOX_PREFIX" in caplog.text)
     settings = operated.settings(reader())
     done = run_cli("replay", "--from", str(settings.url), "--as", "-")
     assert (done.returncode, "RUNLORE_INBOX_PREFIX" in done.stderr) == (1, True), done.stderr
+
+
+def test_the_restorer_may_put_a_stream_in_the_place_of_a_damaged_one(operated: Operated, data: DataDir) -> None:
+    rows = filled_log(data)
+    with pytest.raises(AccessDeniedError, match="Nothing was changed"):
+        restore(operated.settings(reader()))
+    restore(operated.settings(restorer()))
+    copied = copy_stream(operated.settings(reader()), data.root / "copy.db")
+    assert copied >= rows[-1].position
+
+
+def restore(settings: Settings) -> None:
+    with Restore(settings, lambda what, at, of: None) as restoring:
+        plan = restoring.plan()
+        assert not plan.whole
+        restoring.apply(plan)
 
 
 EMBEDDED = {

@@ -82,8 +82,12 @@ def _wait_for(data: DataDir, info: StreamInfo) -> None:
 def _copy_view(data: DataDir, folder: Path) -> list[str]:
     try:
         view = data.current_view()
+    except NotFoundError:
+        return []
+    try:
         _copy_database(view, folder / view.name)
-    except (NotFoundError, sqlite.Error):  # it is made again from log.db
+    except sqlite.Error:  # another one has replaced it meanwhile; a view is made again from log.db
+        (folder / view.name).unlink()
         return []
     write_private(folder / CURRENT, f"{view.name}\n".encode())
     return [view.name, CURRENT]
