@@ -32,7 +32,7 @@ def main() -> int:
             return 2
     for name in chosen:
         module = importlib.import_module(f"benchmarks.{name}")
-        print(f"\n{name}: {module.__doc__.strip().splitlines()[0]}")
+        print(f"\n{name}: {(module.__doc__ or '').strip().splitlines()[0]}")
         started = time.perf_counter()
         module.main()
         print(f"  ({time.perf_counter() - started:.0f} s)")

@@ -55,11 +55,16 @@ def data_folder() -> Iterator[Path]:
             del os.environ["RUNLORE_DATA_DIR"]
 
 
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
 @contextmanager
 def running_stack() -> Iterator[Path]:
     """The embedded stack over a fresh data folder."""
     with data_folder() as folder, EmbeddedStack(read_settings(), lambda text: None) as stack:
-        assert stack.wait_ready(lambda seconds: bool(time.sleep(seconds)))
+        assert stack.wait_ready(_sleep)
         producer.configure()
         yield folder
 

@@ -1,9 +1,11 @@
-"""Blocking time of one log_* call with 5 values, durable outbox, while the relay sends."""
+"""Blocking time of one log_* call with 5 values, durable outbox, while the relay sends; a process's first calls too."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +18,18 @@ import runlore.producer as producer
 from benchmarks.common import figure, five_values, quantiles, running_stack
 
 CALLS = 20_000
+FIRST = 550
+"""Calls of a new process, during which its relay imports its client and connects."""
+
+_FIRST_CALLS = """
+import sys, time
+from pathlib import Path
+import runlore.producer as producer
+from benchmarks.emit import _bare, _log, _times
+with _bare(Path(sys.argv[1])) as bare:
+    call = bare if sys.argv[2] == "floor" else _log
+    print(*_times(call, 0.0, int(sys.argv[3])))
+"""
 
 
 @contextlib.contextmanager
@@ -91,6 +105,13 @@ def _compare(label: str, bare: list[float], ours: list[float], p50: str, p99: st
     figure("  ratio to the floor, p50", f"{found / floor:.2f}")
 
 
+def _first_calls(folder: Path, what: str) -> list[float]:
+    """Times of the first calls of a process, of three processes."""
+    command = [sys.executable, "-c", _FIRST_CALLS, str(folder), what, str(FIRST)]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
+    return [float(text) for run in runs for text in run.stdout.split()]
+
+
 def main() -> None:
     with running_stack() as folder, _bare(folder) as bare:
         producer.log_artifact_metadata(five_values(0), "bench", "1").wait(20)
@@ -101,6 +122,8 @@ def main() -> None:
             floor, ours = _times(bare, 0.001, 500), _times(_log, 0.001, 500)
         _compare("every millisecond beside a busy thread", floor, ours, "target 500 us", "target 1000 us")
         producer.flush(60)
+        floor, ours = _first_calls(folder, "floor"), _first_calls(folder, "log")
+        _compare(f"first {FIRST} calls of a process", floor, ours, "", "target 100 us")
         figure("floor: CPU of one row", f"{_cpu(bare, CALLS) * 1e6:.1f} us")
         figure("CPU of one log_artifact_metadata", f"{_cpu(_log, CALLS) * 1e6:.1f} us", "target 8 us")
         producer.flush(60)

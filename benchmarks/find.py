@@ -8,10 +8,9 @@ import time
 from typing import Any
 
 from benchmarks.common import data_folder, figure
-from benchmarks.folding import EPOCH, messages
+from benchmarks.folding import EPOCH, messages, new_view
 from runlore.projector.archiving.archive import Archive, ArchiveReader
 from runlore.projector.views.rebuild import fold_log
-from runlore.projector.views.view import View
 from runlore.query import Client
 from runlore.store.folder import DataDir
 
@@ -59,7 +58,7 @@ def _build(data: DataDir) -> None:
             batch = []
     archive.append(batch)
     archive.close()
-    view = View.open_or_create(data, EPOCH)
+    view = new_view(data)
     fold_log(ArchiveReader(data.log), view)
     view.close()
 

@@ -10,10 +10,13 @@ from typing import Any
 
 from benchmarks.common import five_values
 from runlore.projector.archiving.archive import Archive
+from runlore.projector.views.generations import make_current, next_path
+from runlore.projector.views.view import View
 from runlore.schemas import Actor, EntityRef, Event, Fact, MetadataLogged
 from runlore.schemas.codec import encode_event
 from runlore.schemas.ids import new_id
 from runlore.schemas.values import pack_metadata
+from runlore.store.folder import DataDir
 from runlore.store.log_rows import Received
 
 EPOCH = "benchmark"
@@ -43,7 +46,7 @@ def messages_of(facts: Iterable[Emission], start: int = 1) -> Iterator[Received]
             actor=actor,
             producer_id=producer_id,
             producer_seq=place + 1,
-            fact=fact,
+            fact=fact,  # type: ignore[arg-type]  # a fact of another class would be no benchmark
             run=where[0] if where else None,
             step=where[1] if len(where) > 1 else None,
         )
@@ -52,9 +55,23 @@ def messages_of(facts: Iterable[Emission], start: int = 1) -> Iterator[Received]
             event.id,
             time.time_ns(),
             f"runlore.default.artifact.data-{place % 1000}.1",
-            b"",
+            _headers(event.id, start + place),
             encode_event(event),
         )
+
+
+def new_view(data: DataDir) -> View:
+    """An empty view, live, as the projector makes the first one of a folder."""
+    view = View.create(next_path(data), EPOCH)
+    make_current(data, view.path)
+    return view
+
+
+def _headers(event_id: str, position: int) -> bytes:
+    """What the stream stores before an event of an atomic batch."""
+    batch = event_id[:36]
+    lines = f"Nats-Msg-Id: {event_id}\r\nNats-Batch-Id: {batch}\r\nNats-Batch-Sequence: {position % 1000 + 1}\r\n"
+    return f"NATS/1.0\r\n{lines}\r\n".encode()
 
 
 def write_log(path: Path, count: int, entities: int) -> None:

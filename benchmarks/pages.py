@@ -22,12 +22,11 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks.common import data_folder, figure, quantiles
-from benchmarks.folding import EPOCH, Emission, messages, messages_of, write_messages
+from benchmarks.folding import EPOCH, Emission, messages, messages_of, new_view, write_messages
 from runlore.projector.archiving.archive import Archive, ArchiveReader
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.views.rebuild import fold_log
 from runlore.projector.views.search_index import sync_search
-from runlore.projector.views.view import View
 from runlore.query import Client
 from runlore.schemas import EntityRef, MetadataLogged
 from runlore.schemas.events import (
@@ -151,7 +150,7 @@ def _build(data: DataDir) -> None:
     archive = Archive.open(data.log, EPOCH)
     CheckpointWriter(archive, data.checkpoint_key).sign()
     archive.close()
-    view = View.open_or_create(data, EPOCH)
+    view = new_view(data)
     with contextlib.closing(ArchiveReader(data.log)) as log:
         fold_log(log, view)
     view.close()

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import data_folder, figure, quantiles
-from benchmarks.folding import EPOCH, messages, write_log
+from benchmarks.folding import EPOCH, messages, new_view, write_log
 from runlore.projector.archiving.archive import Archive, ArchiveReader
 from runlore.projector.views.rebuild import fold_log
-from runlore.projector.views.view import View
 from runlore.query import Client
 from runlore.store.folder import DataDir
 
@@ -29,7 +28,7 @@ def _fill(data: DataDir) -> None:
     archive = Archive.open(data.log, EPOCH)
     archive.append(list(messages(LONG, 1, start=EVENTS + 1, values=lambda n: {"loss": 1 / n, "n": n})))
     archive.close()
-    view = View.open_or_create(data, EPOCH)
+    view = new_view(data)
     fold_log(ArchiveReader(data.log), view)
     view.close()
 
@@ -86,7 +85,7 @@ def _measure_comparison(folder: Path) -> None:
     archive = Archive.open(data.log, EPOCH)
     archive.append(list(messages(200, 200, values=lambda n: {f"key-{k}": n * k / 7 for k in range(500)})))
     archive.close()
-    view = View.open_or_create(data, EPOCH)
+    view = new_view(data)
     fold_log(ArchiveReader(data.log), view)
     view.close()
     with Client(folder) as client:

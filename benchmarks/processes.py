@@ -23,7 +23,12 @@ class Usage(NamedTuple):
     """Bytes of pages made dirty in files, mapped ones included: what goes to the device. 0 on tmpfs."""
 
     def since(self, before: Usage) -> Usage:
-        return Usage(*(now - then for now, then in zip(self, before, strict=True)))
+        return Usage(
+            self.cpu - before.cpu,
+            self.main_cpu - before.main_cpu,
+            self.calls - before.calls,
+            self.disk - before.disk,
+        )
 
 
 def usage(pid: int) -> Usage:
@@ -47,6 +52,15 @@ def children(pid: int) -> list[int]:
         for child in (task / "children").read_text().split():
             found += [int(child), *children(int(child))]
     return found
+
+
+def role(pid: int) -> str:
+    """What a process of the stack does."""
+    command = Path("/proc", str(pid), "cmdline").read_text().replace("\0", " ")
+    for name, sign in (("server", "nats-server"), ("fold", "fold_worker"), ("archive", "runlore.projector ")):
+        if sign in command:
+            return name
+    return "other"
 
 
 def wait_until_idle(pid: int, share: float = 0.03, most: float = 120.0) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import data_folder, figure, quantiles
-from benchmarks.folding import EPOCH, write_log
+from benchmarks.folding import new_view, write_log
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.views.rebuild import fold_log
-from runlore.projector.views.view import View
 from runlore.query import Client
 from runlore.store.folder import DataDir
 
@@ -28,7 +27,7 @@ def _median(work: Callable[[], Any], times: int) -> float:
 def _measure(folder: Path, events: int) -> tuple[float, float]:
     data = DataDir(folder)
     write_log(data.log, events, entities=1)
-    view = View.open_or_create(data, EPOCH)
+    view = new_view(data)
     fold_log(ArchiveReader(data.log), view)
     view.close()
     with Client(folder) as client:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.common import data_folder, figure
-from benchmarks.folding import EPOCH, Emission, messages_of, write_messages
+from benchmarks.folding import Emission, messages_of, new_view, write_messages
 from benchmarks.pages import CHROMIUM, ask, serve
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.views.rebuild import fold_log
-from runlore.projector.views.view import View
 from runlore.schemas import EntityRef, MetadataLogged
 from runlore.schemas.values import pack_metadata
 from runlore.store.folder import DataDir
@@ -78,7 +77,7 @@ def _emissions() -> Iterator[Emission]:
 
 def _build(data: DataDir) -> None:
     write_messages(data.log, messages_of(_emissions()))
-    view = View.open_or_create(data, EPOCH)
+    view = new_view(data)
     fold_log(ArchiveReader(data.log), view)
     view.close()
 
