@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 from starlette.requests import Request
 
 from runlore.dashboard.access import Access, give_access
-from runlore.dashboard.live import LiveFeed, News
+from runlore.dashboard.live import Accepted, LiveFeed, News
 from runlore.schemas import StepStarted
 from runlore.schemas.errors import QueryTimeoutError
 from runlore.store.folder import DataDir
@@ -34,10 +34,10 @@ def test_the_looks_go_on_after_an_error(tmp_path: Path, monkeypatch: pytest.Monk
         request = Request({"type": "http", "method": "GET", "path": "/live", "headers": []})
         give_access(request.scope, Access())
         answer = await live.answer(request)
-        assert isinstance(answer, EventSourceResponse)
+        assert isinstance(answer, Accepted)
         messages: list[bytes] = []
         async with live.running():
-            async for message in answer.body_iterator:
+            async for message in answer.stream.body_iterator:
                 messages.append(message.encode() if isinstance(message, ServerSentEvent) else b"")
                 if len(messages) == 2:
                     return messages[1]

@@ -43,6 +43,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lived(lives: Path, data: DataDir, tmp_path: Path) -> DataDir:
     """This test's own copies of them."""
     shutil.copytree(lives / "data", data.root)
+    data.home.unlink()  # a copy beside its original would be refused
     shutil.copytree(lives / "older", tmp_path / "older")
     return data
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -76,8 +76,8 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
     def _replace_another(self) -> bool:
-        # Not isinstance: pyright knows no type parameters of what that finds.
-        others = [one for one in self.connections if type(one) is BoundedProtocol and one is not self]
+        all_open = cast("set[BoundedProtocol]", self.connections)  # there are no others: WebSockets are off
+        others = [one for one in all_open if one is not self]
         idle = [one for one in others if one.waits] or [one for one in others if one.stalls]
         if not idle:
             return False

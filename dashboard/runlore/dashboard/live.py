@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -83,14 +83,14 @@ class LiveFeed:
             return PlainTextResponse("too many live connections: reload the page instead", 503, retry)
         self._accepted += 1  # at once: its stream begins only when the answer does
         ending, access = anyio.Event(), access_of(request)
-        return _Accepted(
-            self._left,
+        stream = EventSourceResponse(
             self._messages(ending, access),
             ping=PING_SECONDS,
             shutdown_event=ending,
             shutdown_grace_period=END_SECONDS,
             send_timeout=SEND_SECONDS,
         )
+        return Accepted(stream, self._left)
 
     def _left(self) -> None:
         self._accepted -= 1
@@ -162,16 +162,16 @@ class LiveFeed:
                 queue.put_nowait(news)
 
 
-class _Accepted(EventSourceResponse):
+class Accepted(Response):
     """A stream that says when it is over, begun or not."""
 
-    def __init__(self, left: Callable[[], None], *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)  # pyright: ignore[reportUnknownMemberType] -- sse-starlette leaves a dict open
-        self._left = left
+    def __init__(self, stream: EventSourceResponse, left: Callable[[], None]) -> None:
+        super().__init__()
+        self.stream, self._left = stream, left
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            await self.stream(scope, receive, send)
         finally:
             self._left()
 

@@ -19,7 +19,7 @@ _SHOWN = 40
 
 
 class Bounds(NamedTuple):
-    """What a number is if it is not given (0: nothing), and the largest one."""
+    """Default of a number (0: none), and the largest one."""
 
     default: int
     most: int
