@@ -60,6 +60,8 @@ class Sender:
         self._inbox = ""
         self._number = 0
         self._answer: asyncio.Future[Ack] | None = None
+        self._rows: Sequence[Row] = ()
+        """The rows that wait for it."""
         self._asked: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         """Open questions by the last token of their inbox: the subject asked, and the answer to come."""
         self._others = ""
@@ -114,7 +116,8 @@ class Sender:
         asked = [answer for subject, answer in self._asked.values() if subject.lower() == error.subject]
         for answer in asked:
             _settle(answer, error)
-        if not asked:
+        # Each message of a refused batch is refused by itself, and the last of these come while others wait.
+        if not asked and any(row.subject.lower() == error.subject for row in self._rows):
             self._fail(error)
 
     async def on_closed(self) -> None:
@@ -180,7 +183,7 @@ class Sender:
     async def send_batch(self, rows: Sequence[Row]) -> int:
         """Store all rows at consecutive positions; returns the last one's. Raises SendError."""
         batch = new_id()
-        answer, reply = self._ask()
+        answer, reply = self._ask(rows)
         for start in range(0, len(rows), SLICE):
             await self._publish_slice(batch, rows, start, reply)
             await asyncio.sleep(0)  # nats-py writes, and the poll of the socket lets a waiting step have the lock
@@ -205,14 +208,15 @@ class Sender:
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
-        answer, reply = self._ask()
+        answer, reply = self._ask([row])
         await self._publish(row, reply, row_headers(row, self._cloudevents) | EXPECTED_STREAM)
         return await self._hear(answer)
 
-    def _ask(self) -> tuple[asyncio.Future[Ack], str]:
+    def _ask(self, rows: Sequence[Row]) -> tuple[asyncio.Future[Ack], str]:
         if self.trouble is not None:
             raise self.trouble
         self._number += 1
+        self._rows = rows
         self._answer = asyncio.get_running_loop().create_future()
         self._answer.add_done_callback(_heed)
         return self._answer, f"{self._inbox}.{self._number}"
