@@ -106,7 +106,7 @@ class Sender:
     async def send_batch(self, rows: Sequence[Row]) -> int:
         """Store all rows at consecutive positions; returns the last one's. Raises SendError."""
         batch = new_id()
-        answer, reply = self.inbox.expect_ack()
+        answer, reply = self.inbox.expect_ack(rows)
         for start in range(0, len(rows), SLICE):
             await self._publish_slice(batch, rows, start, answer, reply)
             await asyncio.sleep(0)  # nats-py writes, and the poll of the socket lets a waiting step have the lock
@@ -134,7 +134,7 @@ class Sender:
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
-        answer, reply = self.inbox.expect_ack()
+        answer, reply = self.inbox.expect_ack([row])
         await self._publish(row, reply, EXPECTED_STREAM)
         return await self._hear(answer, row)
 
@@ -164,7 +164,7 @@ class Sender:
     async def _ask_for(self, rows: Sequence[Row]) -> list[asyncio.Future[Ack]]:
         answers: list[asyncio.Future[Ack]] = []
         for row in rows:
-            answer, reply = self.inbox.expect_ack()
+            answer, reply = self.inbox.expect_ack([row])
             answers.append(answer)
             await self._publish(row, reply, EXPECTED_STREAM | ONLY_IF_STORED)
         return answers

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
+from runlore.producer.outboxes.rows import Row
 from runlore.producer.sending.acks import (
     Ack,
     ForbiddenError,
@@ -38,8 +40,8 @@ class Inbox:
     def __init__(self) -> None:
         self._subject = ""
         self._number = 0
-        self._awaited: dict[str, asyncio.Future[Ack]] = {}
-        """Acknowledgements to come, by token."""
+        self._awaited: dict[str, tuple[Sequence[Row], asyncio.Future[Ack]]] = {}
+        """Acknowledgements to come by token: the rows that wait for it."""
         self._asked: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         """Open questions by token: the subject asked, and the answer to come."""
         self.others = ""
@@ -53,10 +55,10 @@ class Inbox:
         self._subject = connection.new_inbox()
         await listen(connection, f"{self._subject}.*", self._on_answer)
 
-    def expect_ack(self) -> tuple[asyncio.Future[Ack], str]:
-        """An acknowledgement to come, and its subject. Raises SendError when the connection is lost."""
+    def expect_ack(self, rows: Sequence[Row]) -> tuple[asyncio.Future[Ack], str]:
+        """The acknowledgement of rows to come, and its subject. Raises SendError when the connection is lost."""
         token, answer = self._next_token(), _future(Ack)
-        self._awaited[token] = answer
+        self._awaited[token] = rows, answer
         answer.add_done_callback(lambda _: self._awaited.pop(token, None))
         return answer, f"{self._subject}.{token}"
 
@@ -78,7 +80,7 @@ class Inbox:
         if token in self._asked:
             _settle(self._asked[token][1], message)
         elif token in self._awaited:  # a late answer to what was given up is for nobody
-            self._on_ack(message, self._awaited[token])
+            self._on_ack(message, self._awaited[token][1])
 
     def _on_ack(self, message: Msg, answer: asyncio.Future[Ack]) -> None:
         """Only our stream's answer counts; that of another is kept for the time-out's message."""
@@ -110,10 +112,14 @@ class Inbox:
 
     def _forbid(self, error: ForbiddenError) -> None:
         asked = [answer for subject, answer in self._asked.values() if subject.lower() == error.subject]
-        for answer in asked:
+        # Each message of a refused batch is refused by itself, and the last of these come while others wait.
+        sent = [
+            answer
+            for rows, answer in self._awaited.values()
+            if any(row.subject.lower() == error.subject for row in rows)
+        ]
+        for answer in (*asked, *sent):
             _settle(answer, error)
-        if not asked:
-            self._fail(error)
 
     async def on_closed(self) -> None:
         """nats-py's closed callback."""
@@ -123,7 +129,7 @@ class Inbox:
     def _fail(self, error: SendError) -> None:
         for _, asked in self._asked.values() if isinstance(error, NoAnswerError) else ():
             _settle(asked, error)
-        pending = [answer for answer in self._awaited.values() if not answer.done()]
+        pending = [answer for _, answer in self._awaited.values() if not answer.done()]
         for answer in pending:
             answer.set_exception(error)
         if not pending and isinstance(error, NoAnswerError):
