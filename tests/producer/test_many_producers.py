@@ -12,15 +12,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from log_tools import connected, logged, make_stream, outbox_files, read_headers, read_stream, start_python
+from log_tools import (
+    ask,
+    connected,
+    logged,
+    make_stream,
+    outbox_files,
+    read_headers,
+    read_stream,
+    start_python,
+    until,
+    waiting,
+)
 from open_servers import open_server
 
 from runlore.cli.server import EmbeddedServer
-from runlore.producer import Producer, drain
+from runlore.producer import OutboxKeeper, Producer, drain
 from runlore.producer.outboxes.look import rows_of
 from runlore.producer.outboxes.rows import Row
 from runlore.schemas import EntityRef, MetadataLogged, Settings
 from runlore.schemas.codec import decode_head
+from runlore.schemas.subjects import EPOCH_KEY
 
 ROOM = 2
 """Batches that the small server lets be open."""
@@ -150,6 +162,22 @@ def test_receipts_of_events_whose_acknowledgement_was_lost_have_their_positions(
             os.kill(server.pid, signal.SIGCONT)
         found = {receipt.event_id: receipt.wait(90) for receipt in receipts}
     assert found == {event.id: position for position, event in read_stream(settings)}
+
+
+def test_events_that_the_stream_refuses_hold_up_no_other_outbox(tmp_path: Path) -> None:
+    with open_server(tmp_path) as (_, settings):
+        once = {"subjects": ["runlore.>"], "discard": "new", "discard_new_per_subject": True, "max_msgs_per_subject": 1}
+        ask(settings, "STREAM.CREATE.RUNLORE", {"name": "RUNLORE", "metadata": {EPOCH_KEY: "epoch-1"}, **once})
+        log_offline(settings, 2)  # the second one about the same model is refused, for ever
+        with Producer(settings, mode="offline") as offline:
+            offline.emit_nowait(MetadataLogged((EntityRef("model", "other"),), {"n": 5}))
+        keeper = OutboxKeeper(settings)
+        keeper.start()
+        try:
+            until(lambda: waiting(settings) == 2)
+        finally:
+            keeper.stop()
+        assert sorted(logged(settings)) == [0, 5]
 
 
 MANY = """
