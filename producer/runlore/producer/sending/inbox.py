@@ -111,15 +111,13 @@ class Inbox:
             self._fail(NoInboxError(f"this user may not subscribe to {found[2]}, where answers arrive: {INBOX_ADVICE}"))
 
     def _forbid(self, error: ForbiddenError) -> None:
-        asked = [answer for subject, answer in self._asked.values() if subject.lower() == error.subject]
+        for subject, asked in list(self._asked.values()):
+            if subject.lower() == error.subject:
+                _settle(asked, error)
         # Each message of a refused batch is refused by itself, and the last of these come while others wait.
-        sent = [
-            answer
-            for rows, answer in self._awaited.values()
-            if any(row.subject.lower() == error.subject for row in rows)
-        ]
-        for answer in (*asked, *sent):
-            _settle(answer, error)
+        for rows, sent in list(self._awaited.values()):
+            if any(row.subject.lower() == error.subject for row in rows):
+                _settle(sent, error)
 
     async def on_closed(self) -> None:
         """nats-py's closed callback."""
