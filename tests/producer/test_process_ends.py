@@ -88,7 +88,9 @@ def test_a_process_whose_working_folder_was_removed_logs(settings: Settings) -> 
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root becomes a user that the system does not know")
-def test_a_user_without_a_name_or_a_home_logs(settings: Settings, tmp_path: Path) -> None:
+def test_a_user_without_a_name_or_a_home_logs(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_python(
         """
         import os
@@ -103,6 +105,7 @@ def test_a_user_without_a_name_or_a_home_logs(settings: Settings, tmp_path: Path
         RUNLORE_MODE="offline",
         RUNLORE_DATA_DIR=str(_open_to_all(tmp_path) / "data"),
     )
+    monkeypatch.setenv("RUNLORE_TRUST_FOLDER", "1")  # root looks into the other user's folder
     assert waiting(tmp_path / "open" / "data") == 1
 
 
