@@ -98,6 +98,24 @@ def test_a_selective_condition_drives_through_the_index_on_values(client: Client
     assert not any("TEMP B-TREE" in step for step in indexed)
 
 
+def test_an_order_by_name_walks_the_names(client: Client, monkeypatch: Any) -> None:
+    names = sorted(f"m{number}" for number in range(300))
+    assert [found.name for found in client.find("model", order_by="name", limit=300)] == names
+    assert [found.name for found in client.find("model", order_by="name", limit=300, descending=True)] == names[::-1]
+    page = client.find("model", "metrics.loss >= 0", order_by="name", limit=2)
+    assert [found.name for found in client.find("model", "metrics.loss >= 0", order_by="name", limit=2, after=page.cursor)] == names[2:4]  # fmt: skip
+    plain, steps = client.scope.reader.rows, list[str]()
+
+    def explained(sql: str, values: Any = ()) -> Any:
+        steps.extend(str(row[3]) for row in plain(f"EXPLAIN QUERY PLAN {sql}", values))
+        return plain(sql, values)
+
+    monkeypatch.setattr(client.scope.reader, "rows", explained)
+    client.find("model", order_by="name", limit=2)
+    assert any("sqlite_autoindex_entities" in step for step in steps)
+    assert "USE TEMP B-TREE FOR ORDER BY" not in steps
+
+
 def test_work_does_not_grow_with_the_entities(tmp_path: Path) -> None:
     few, many = (client_of(tmp_path / str(count), write(count)) for count in (1_000, 20_000))
     for where, options in (

@@ -1,7 +1,7 @@
 """Finding entities: the page of a question, by the cheapest of three ways.
 
 1. A condition is selective: visit each entity of its index range, sort what matches.
-2. Nothing is: walk in the wanted order (of creation, or the index on one key's values) until the page is full.
+2. Nothing is: walk in the wanted order (of creation, of names, of one key's values) until the page is full.
 3. The order has no index (a field of the entity, values that SQLite cannot sort): sort everything that matches.
 """
 
@@ -49,6 +49,8 @@ def _page(
     if by_creation:
         return search.by_creation(source, newest_first, after, limit)
     assert order is not None
+    if chosen is None and entity_field(order) == "name" and search.walks_names:
+        return search.by_name(descending, after, limit)
     if chosen is None:
         walk = KeyWalk.of(search, order, search.where, after)
         if walk is not None:

@@ -61,6 +61,21 @@ class Search:
             f" ORDER BY {order} LIMIT {self.bind(limit)}"
         )
 
+    @property
+    def walks_names(self) -> bool:
+        """True if the index on entities has them in the order of their names."""
+        return self.snapshot.kind not in (None, "run", "step")  # a run goes by another name, steps are within runs
+
+    def by_name(self, descending: bool, after: FoundRow | None, limit: int) -> list[FoundRow]:
+        """At most `limit` rows in the order of names, after one."""
+        way, step, more = (" DESC", "<", "") if descending else ("", ">", "")
+        if after is not None:
+            more = f" AND (e.name, e.entity_id) {step} ({self.bind(after.value)}, {self.bind(after.entity_id)})"
+        return self.rows(
+            f"SELECT e.entity_id, e.created_position, 'str', e.name FROM entities e WHERE {self.conditions}"
+            f" AND e.run = ''{more} ORDER BY e.name{way}, e.entity_id{way} LIMIT {self.bind(limit)}"
+        )
+
     def valued(self, source: str, order: ast.Key) -> list[FoundRow]:
         """Everything that fits, with the value to order by: the first there is of the places it may have."""
         own = self.snapshot.entity_value(order)
