@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ def stream(settings: Settings, server: EmbeddedServer) -> Settings:
     return settings
 
 
+@pytest.fixture
+def open_stream(tmp_path: Path) -> Iterator[Settings]:
+    """The same on a server that permits everything, where consumers may be deleted."""
+    with open_server(tmp_path) as (_, settings):
+        with_nats(settings, lambda connection: ensure_stream(connection, settings))
+        yield settings
+
+
 def test_every_message_comes_once_in_order_and_byte_for_byte(stream: Settings) -> None:
     rows, began = made_events(5000), time.time()
 
@@ -72,7 +81,7 @@ def test_every_message_comes_once_in_order_and_byte_for_byte(stream: Settings) -
     with_nats(stream, work)
 
 
-def test_headers_are_equal_without_the_shortcut_into_nats_py(stream: Settings) -> None:
+def test_headers_are_equal_without_the_shortcut_into_nats_py(open_stream: Settings) -> None:
     headers = {"Nats-Msg-Id": "abc", "ce-id": "abc", "Content-Type": "application/msgpack"}
 
     async def work(connection: NatsConnection) -> None:
@@ -89,7 +98,7 @@ def test_headers_are_equal_without_the_shortcut_into_nats_py(stream: Settings) -
         assert built == await got.get()
         assert event_id_of(built) == "abc"
 
-    with_nats(stream, work)
+    with_nats(open_stream, work)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +170,7 @@ def test_a_message_larger_than_a_request_still_comes(stream: Settings, monkeypat
     with_nats(stream, work)
 
 
-def test_a_deleted_consumer_is_replaced_without_a_gap(stream: Settings) -> None:
+def test_a_deleted_consumer_is_replaced_without_a_gap(open_stream: Settings) -> None:
     rows = made_events(3000)
 
     async def work(connection: NatsConnection) -> None:
@@ -176,7 +185,7 @@ def test_a_deleted_consumer_is_replaced_without_a_gap(stream: Settings) -> None:
         assert reader.take_restarts() >= 1
         assert reader.take_restarts() == 0
 
-    with_nats(stream, work)
+    with_nats(open_stream, work)
 
 
 def test_a_silent_consumer_is_replaced(stream: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
