@@ -119,25 +119,34 @@ class Delivery:
 
     async def deliver(self, source: Source, rows: list[Row]) -> None:
         """Store every row or make it a dead letter; then the rows leave the outbox. Raises DeliveryError."""
-        last = rows[-1].seq
+        first, last = rows[0].seq, rows[-1].seq
         rows = self._without_unsendable(source, rows)
         while rows:
-            count = self._pace.rows(len(rows))
             try:
-                await self._store(source, rows[:count])
-                rows = rows[count:]
-            except ForbiddenError as error:
-                if source.destination.project not in (None, self._settings.project):
-                    raise NotOursError(source.destination.project or "") from error
-                self._forbidden.add(error.subject)
-                rows = self._without_forbidden(source, rows)
-            except RefusedError as error:
-                rows = await self._refused(source, rows, count, error)
-            except EventDecodeError:
-                rows = self._without_broken(source, rows)
-            except (NoAnswerError, NoStreamError, WrongStreamError) as error:
-                raise DeliveryError(error) from error
+                rows = await self._store_some(source, rows)
+            except DeliveryError:
+                if rows[0].seq > first:  # what is ahead of the row that failed is handled
+                    source.finish(rows[0].seq - 1)
+                raise
         source.finish(last)
+
+    async def _store_some(self, source: Source, rows: list[Row]) -> list[Row]:
+        """Try to store the rows at the front; what is left to do. Raises DeliveryError."""
+        count = self._pace.rows(len(rows))
+        try:
+            await self._store(source, rows[:count])
+        except ForbiddenError as error:
+            if source.destination.project not in (None, self._settings.project):
+                raise NotOursError(source.destination.project or "") from error
+            self._forbidden.add(error.subject)
+            return self._without_forbidden(source, rows)
+        except RefusedError as error:
+            return await self._refused(source, rows, count, error)
+        except EventDecodeError:
+            return self._without_broken(source, rows)
+        except (NoAnswerError, NoStreamError, WrongStreamError) as error:
+            raise DeliveryError(error) from error
+        return rows[count:]
 
     async def _store(self, source: Source, rows: list[Row]) -> None:
         if len(rows) == 1:
