@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "wire": {"schemas", "store"},
     "producer": {"schemas", "store", "wire"},
     "projector": {"schemas", "store", "wire"},
-    "query": {"schemas", "store"},
+    "query": {"schemas", "store", "wire"},
     "dashboard": {"schemas", "store", "query"},
     "cli": {"schemas", "store", "wire", "producer", "projector", "query", "dashboard"},
 }

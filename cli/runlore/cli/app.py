@@ -43,6 +43,7 @@ COMMANDS = {
     "tail": "tail:tail",
     "watch": "watch:watch",
     "projector": "projector:projector",
+    "query": "query:query",
     "project": "project:project",
     "rebuild": "rebuild:rebuild",
     "replay": "replay:replay_command",

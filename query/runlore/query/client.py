@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import importlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,11 +32,13 @@ from runlore.schemas.errors import RunloreError, SettingsError
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import read_settings, user_path
+from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
 
 __all__ = ["Client", "HasEventId"]
 
+_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 STATUS_SECONDS = 10.0
 """A projector whose status is older than this is not running."""
 
@@ -47,13 +50,21 @@ class Client:
     """Reads the metadata of one project. Read-only; safe in several threads and processes at once.
 
     `data_dir_or_url`: a data folder (default: RUNLORE_DATA_DIR, else ``.runlore``), one view file, or a
-    ``file://`` URL of either.
+    ``file://`` URL of either; or a NATS address such as ``nats://host:4222``, to ask `runlore query serve`. Without
+    it, and with no view in the folder, RUNLORE_URL is asked.
 
     `as_of`: a position, an aware datetime or a text such as ``"2h ago"``; everything is then read as the log
     knew it then: the log's own clock decides. With ``clock="occurred"`` the producers' clocks decide: what they
     say had happened by then, as far as it is known today; such an answer can still change when an event comes
     late. Times in `since` and `until` go by the same clock. Raises MomentError for what is no such moment.
     """
+
+    def __new__(cls, data_dir_or_url: str | Path | None = None, *_: Any, **__: Any) -> Client:
+        """A client of this class, or of the one that asks a query service."""
+        if cls is Client and _is_remote(data_dir_or_url):
+            # By name: local reads need no NATS.
+            cls = importlib.import_module("runlore.query.remote.client").RemoteClient
+        return object.__new__(cls)
 
     def __init__(
         self,
@@ -73,7 +84,7 @@ class Client:
     @classmethod
     def over(cls, scope: Scope) -> Client:
         """A client that reads a scope: another project or moment over the connections of another client."""
-        client = cls.__new__(cls)
+        client = object.__new__(cls)
         client.scope = scope
         return client
 
@@ -342,11 +353,22 @@ class Client:
         rows = [("events", position), *kinds.items()]
         return html_table(("", ""), rows, repr(self))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).over, (self.scope,)
+
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _is_remote(data_dir_or_url: str | Path | None) -> bool:
+    """Return whether NATS is meant: by its address, or by RUNLORE_URL where no folder has a view."""
+    if data_dir_or_url is not None:
+        return str(data_dir_or_url).partition("://")[0] in _NATS_SCHEMES and "://" in str(data_dir_or_url)
+    settings = read_settings()
+    return settings.url is not None and not DataDir(settings.data_dir).current.exists()
 
 
 def _path(data_dir_or_url: str | Path) -> Path:

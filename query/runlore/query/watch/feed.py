@@ -7,7 +7,7 @@ from collections import deque
 
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, checked_position
-from runlore.query.watch.changes import Change, read_page
+from runlore.query.watch.changes import Change, Page, read_page
 from runlore.query.watch.selection import Place, Selection, Since, select
 from runlore.schemas.errors import LatestOnlyError, MomentError
 from runlore.schemas.paths import PathParts
@@ -36,7 +36,7 @@ class Feed:
 
     def fill(self) -> None:
         """Read one page of what is new; changes nothing if that fails."""
-        page = read_page(self._scope, self._selection, self._read)
+        page = self._page()
         moved = page.place != self._read
         self._read = page.place
         self._waiting += page.changes
@@ -46,6 +46,9 @@ class Feed:
             self._pause = ACTIVE_SECONDS
         else:
             self._pause = min(IDLE_SECONDS, max(ACTIVE_SECONDS, self._pause * SLOWER))
+
+    def _page(self) -> Page:
+        return read_page(self._scope, self._selection, self._read)
 
     def take(self) -> Change | None:
         """The next change that `fill` has read, None when there is none."""

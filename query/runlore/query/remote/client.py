@@ -1,0 +1,174 @@
+"""The client of a query service: the Client whose methods, and those of its entities, are asked over NATS."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from runlore.query.client import Client
+from runlore.query.entity import Entity
+from runlore.query.remote.codec import Unpacker, pack
+from runlore.query.remote.line import Line
+from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, read_error, subject
+from runlore.query.scope import Scope
+from runlore.query.time.moment import AsOf, Clock, Moment, check_clock, checked_moment
+from runlore.query.waiting import POLL_SECONDS, HasEventId
+from runlore.query.watch.changes import Page
+from runlore.query.watch.feed import AsyncWatch, Feed, Watch
+from runlore.schemas.errors import NotFoundError, ReceiptTimeoutError, RunloreError
+from runlore.schemas.settings import read_settings
+
+_TIMES = ("as_of", "since", "until", "when")
+"""Arguments that are moments: a phrase means the asker's clock and zone."""
+
+
+class RemoteScope(Scope):
+    """A scope whose view is a service's."""
+
+    def ask(self, method: str, *args: Any, of: Entity | None = None, **kwargs: Any) -> Any:
+        """Ask, and return the result or raise the error of the answer."""
+        line = cast(Line, self.reader)
+        kwargs = {name: _resolved(value) if name in _TIMES else value for name, value in kwargs.items()}
+        call = Call(
+            self.project, method, None if of is None else pack(of), [pack(arg) for arg in args],
+            {name: pack(value) for name, value in kwargs.items()}, *self.moment, self.clock, 0, 0.0,
+        )  # fmt: skip
+        reply = line.ask(call, subject(self.project, method))
+        unpacker = Unpacker(lambda row, moment, name: remote_entity(self.at(moment), row, name))
+        if reply.failed:
+            raise read_error(reply.node, unpacker)
+        return unpacker.read(reply.node)
+
+    def _state(self) -> tuple[int, int]:
+        return cast("tuple[int, int]", self.ask("state"))
+
+    def position_at(self, when: AsOf) -> int:
+        return int(self.ask("position_at", checked_moment(when)))
+
+    def moment_of(self, when: AsOf, clock: Clock | None = None) -> Moment:
+        return cast(Moment, self.ask("moment_of", checked_moment(when), clock))
+
+
+def _resolved(when: Any) -> Any:
+    return checked_moment(when) if isinstance(when, str) else when
+
+
+def _named(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """All arguments by name. Raises TypeError as a call would."""
+    try:
+        given = inspect.signature(function).bind(None, *args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{function.__qualname__}() {error}") from None
+    return dict(list(given.items())[1:])
+
+
+def _asking(owner: type[Any], name: str) -> Any:
+    """A property or method that asks the service."""
+    local = inspect.getattr_static(owner, name)
+    if isinstance(local, property):
+        return property(lambda self: self._ask(name), doc=local.__doc__)
+
+    @functools.wraps(local)
+    def asked(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._ask(name, **_named(local, args, kwargs))
+
+    return asked
+
+
+@functools.cache
+def _remote_class(base: Any) -> type[Entity]:
+    """The class of a kind whose parts are asked for, each at the entity's own moment."""
+
+    def ask(self: Entity, method: str, **kwargs: Any) -> Any:
+        return cast(RemoteScope, self.scope).ask(method, of=self, **kwargs)
+
+    def again(self: Entity) -> tuple[Any, ...]:
+        return remote_entity, (self.scope, self._row, self.name)  # pyright: ignore[reportPrivateUsage] -- own
+
+    parts = {name: _asking(base, name) for name in ENTITY if hasattr(base, name)}
+    return type(base.__name__, (base,), {**parts, "_ask": ask, "__reduce__": again, "__module__": base.__module__})
+
+
+def remote_entity(scope: Scope, row: Any, name: str) -> Entity:
+    """The entity of a service's row."""
+    base = Entity._classes.get(row[2], Entity._classes[""])  # pyright: ignore[reportPrivateUsage] -- own
+    kind: Any = base
+    made = _remote_class(kind)(scope, tuple(row))
+    if row[2] == "run":
+        vars(made)["_read_name"] = name
+    return made
+
+
+class RemoteFeed(Feed):
+    """A feed that reads its pages from a service, whichever answers: the place is the asker's."""
+
+    def __init__(self, scope: RemoteScope, wanted: tuple[Any, ...], since: Any) -> None:
+        super().__init__(scope, cast(Any, None), scope.ask("watch_start", *wanted, _resolved(since)))
+        self._wanted = wanted
+
+    def _page(self) -> Page:
+        return cast(Page, cast(RemoteScope, self._scope).ask("watch_page", *self._wanted, self._read))
+
+
+class RemoteClient(Client):
+    """The same reads through `runlore query serve`. Made by `Client("nats://…")`."""
+
+    def __init__(
+        self,
+        data_dir_or_url: str | Path | None = None,
+        project: str | None = None,
+        as_of: AsOf | None = None,
+        clock: Clock = "recorded",
+    ) -> None:
+        settings = read_settings(project=project, url=None if data_dir_or_url is None else str(data_dir_or_url))
+        line = Line(settings)
+        self.scope: Scope = RemoteScope(cast(Any, line), settings.project, clock=check_clock(clock))
+        if as_of is not None:
+            self.scope = self.scope.at(self.scope.moment_of(as_of))
+
+    def _ask(self, method: str, **kwargs: Any) -> Any:
+        return cast(RemoteScope, self.scope).ask(method, **kwargs)
+
+    def wait_for(self, what: HasEventId | str | int, timeout: float = 10.0) -> int:
+        wanted = what if isinstance(what, int | str) else what.event_id
+        late, pause = time.monotonic() + timeout, POLL_SECONDS
+        while True:
+            try:
+                found = int(cast(RemoteScope, self.scope).ask("folded", wanted))
+            except (ReceiptTimeoutError, NotFoundError):
+                if time.monotonic() >= late:
+                    raise ReceiptTimeoutError(
+                        f"{what!r} cannot be read after {timeout:g} s: is the projector running? See `runlore doctor`"
+                    ) from None
+            else:
+                cast(Line, self.scope.reader).saw(found)
+                return found
+            time.sleep(pause)
+            pause = min(0.05, pause * 1.5)
+
+    def watch(
+        self, what: Any = None, *, key: Any = None, kind: Any = None, since: Any = None, timeout: Any = None
+    ) -> Any:
+        return Watch(RemoteFeed(cast(RemoteScope, self.scope), (what, key, kind), since), timeout)
+
+    def watch_async(
+        self, what: Any = None, *, key: Any = None, kind: Any = None, since: Any = None, timeout: Any = None
+    ) -> Any:
+        return AsyncWatch(RemoteFeed(cast(RemoteScope, self.scope), (what, key, kind), since), timeout)
+
+
+def _refused(name: str, reason: str) -> Any:
+    def refused(self: Any, *_: Any, **__: Any) -> Any:
+        raise RunloreError(f"{name}() is not answered by a query service ({reason}): use a client beside the projector")
+
+    return refused
+
+
+for _name in CLIENT:
+    setattr(RemoteClient, _name, _asking(Client, _name))
+for _name, _reason in NEEDS_FILES.items():
+    setattr(RemoteClient, _name, _refused(_name, _reason))

@@ -1,0 +1,203 @@
+"""The client of a query service: the same answers as the local one, over a real NATS server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import pickle
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runlore.cli.server import EmbeddedServer
+from runlore.query import Client, Entity, ModelVersion, PipelineRun
+from runlore.query.remote import line
+from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES
+from runlore.query.remote.service import serve
+from runlore.schemas import NotFoundError, read_settings
+from runlore.schemas.errors import FilterError, LatestOnlyError, MomentError, RunloreError, ServerUnavailableError
+from runlore.store.folder import DataDir
+from runlore.store.private_files import read_trusted
+from runlore.store.records import Endpoint
+from tests.events import LogBuilder
+from tests.patience import PATIENCE
+from tests.query.test_entities import pipeline_log
+from tests.query.views import fold_live
+
+
+@contextmanager
+def served() -> Iterator[None]:
+    """A query service in a thread of this process."""
+    ready = threading.Event()
+
+    async def run() -> None:
+        answering = asyncio.Event()
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        waiting = asyncio.create_task(serve(read_settings(), answering))
+        await answering.wait()
+        ready.set()
+        try:
+            await waiting
+        finally:
+            waiting.cancel()
+
+    tasks = list[asyncio.Task[Any]]()
+
+    def thread() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(run())
+
+    running = threading.Thread(target=thread)
+    running.start()
+    assert ready.wait(PATIENCE)
+    try:
+        yield
+    finally:
+        tasks[0].get_loop().call_soon_threadsafe(tasks[0].cancel)
+        running.join(PATIENCE)
+
+
+def both(log: LogBuilder) -> tuple[Client, Client]:
+    """A local client and a remote one of the same view."""
+    folder = read_settings().data_dir
+    fold_live(DataDir(folder), log)
+    return Client(folder), remote()
+
+
+def remote(**more: Any) -> Client:
+    endpoint = read_trusted(DataDir(read_settings().data_dir).endpoint, Endpoint)
+    assert endpoint is not None
+    return Client(endpoint.url, **more)
+
+
+def sample() -> LogBuilder:
+    log = LogBuilder()
+    pipeline_log(log)
+    for number in range(5):
+        log.log("model:churn@1", {"acc": number / 10, "big": 10**30, "tags": {"a", "b"}, "g": {"x": (1, None)}})
+    return log
+
+
+def same(local: Any, other: Any) -> None:
+    assert type(local).__name__ == type(other).__name__
+    assert repr(local) == repr(other)
+    assert local == other or not isinstance(local, (list, dict, tuple, str, int))
+
+
+def test_answers_are_the_local_ones(server: EmbeddedServer) -> None:
+    local, far = both(sample())
+    with served(), far:
+        assert far.position == local.position
+        assert far.list_kinds() == local.list_kinds()
+        for client in (local, far):
+            assert isinstance(client.get("model:churn"), ModelVersion)
+            assert isinstance(client.get_pipeline_run("nightly-1"), PipelineRun)
+        one, two = local.get("model:churn@1"), far.get("model:churn@1")
+        for name in ("metadata", "fields", "run_metadata", "created", "known", "position", "stage", "notes"):
+            same(getattr(one, name), getattr(two, name))
+        same(one.history("acc", limit=2), two.history("acc", limit=2))
+        same(one.series("acc"), two.series("acc"))
+        same(one.blame(), two.blame())
+        same(one.as_of(11).metadata, two.as_of(11).metadata)
+        same([node.reference for node in one.upstream().nodes], [node.reference for node in two.upstream().nodes])
+        run, far_run = local.get_pipeline_run("nightly-1"), far.get_pipeline_run("nightly-1")
+        same(run.name, far_run.name)
+        same(run.metadata, far_run.metadata)
+        same(run.steps, far_run.steps)
+        same(run.steps["load"].outputs, far_run.steps["load"].outputs)
+        same(run.history("train::opt.lr"), far_run.history("train::opt.lr"))
+        same(local.search("train"), far.search("train"))
+        things = ["model:churn@1", "step:0190-aa/train"]
+        same(local.compare(things).to_dict(), far.compare(things).to_dict())
+        same(local.diff("model:churn@1", since=11), far.diff("model:churn@1", since=11))
+        same(list(local.watch(since=0, timeout=0)), list(far.watch(since=0, timeout=0)))
+        same(local.find(None, "acc >= 0"), far.find(None, "acc >= 0"))
+        page = far.find("step", limit=1)
+        assert page.cursor is not None
+        same(local.find("step", limit=1, after=page.cursor), far.find("step", limit=1, after=page.cursor))
+        same(
+            remote(as_of=11).get("model:churn").metadata,
+            Client(read_settings().data_dir, as_of=11).get("model:churn").metadata,
+        )
+        assert pickle.loads(pickle.dumps(two)).metadata == two.metadata
+        assert copy.deepcopy(two).metadata == one.metadata
+
+
+def test_errors_are_the_local_ones(server: EmbeddedServer) -> None:
+    local, far = both(sample())
+    asks: list[tuple[type[Exception], Any]] = [
+        (NotFoundError, lambda client: client.get("model:none")),
+        (FilterError, lambda client: client.find("model", "acc >")),
+        (MomentError, lambda client: client.find("model", as_of="no such time")),
+        (TypeError, lambda client: client.find("model", wher="x")),
+        (KeyError, lambda client: client.get("model:churn").run_metadata["none"]),
+        (LatestOnlyError, lambda client: type(client).over(client.scope.at(client.moment_of(3))).watch()),
+    ]
+    with served(), far:
+        for kind, ask in asks:
+            with pytest.raises(kind) as one:
+                ask(local)
+            with pytest.raises(kind) as two:
+                ask(far)
+            assert type(one.value) is type(two.value)
+            assert str(one.value) == str(two.value)
+        with pytest.raises(RunloreError, match=r"audit_state\(\) is not answered"):
+            far.audit_state()
+
+
+def test_large_answers_come_in_parts(server: EmbeddedServer) -> None:
+    log = LogBuilder()
+    for number in range(6):
+        log.log("model:m@1", {f"k{number}": "x" * 900_000})
+    local, far = both(log)
+    with served(), far:
+        assert far.get("model:m@1").metadata == local.get("model:m@1").metadata
+
+
+def test_a_service_that_comes_back_is_asked_again_and_never_answers_an_older_state(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "SECONDS", 1.0)
+    log = sample()
+    _, far = both(log)
+    with far:
+        with served():
+            seen = far.position
+        with pytest.raises(ServerUnavailableError, match="runlore query serve"):
+            far.get("model:churn")
+        with served():
+            assert far.position == seen
+            assert far.wait_for(seen) == seen
+            fold_live(DataDir(read_settings().data_dir), _short(), 2)
+            with pytest.raises(RunloreError, match="you have seen event"):
+                far.get("model:old")
+
+
+def _short() -> LogBuilder:
+    log = LogBuilder()
+    log.log("model:old@1", {"a": 1})
+    return log
+
+
+def test_every_public_name_travels_or_says_why_not(tmp_path: Path) -> None:
+    derived = {
+        "close", "list_artifact_versions", "list_model_versions", "list_steps", "moment_of", "over", "position",
+        "position_at", "project", "recorded_at", "wait_for", "watch", "watch_async",
+    }  # fmt: skip
+    public = {name for name in vars(Client) if not name.startswith("_")}
+    assert public == CLIENT | derived | NEEDS_FILES.keys()
+    from_fields = {
+        "attempt", "data_type", "error", "finished_at", "is_model_artifact", "left_empty_by", "parameters", "pipeline",
+        "produced_by", "retry_of", "run", "stage", "started_at", "status",
+    }  # fmt: skip
+    without_reading = {"as_of", "moment", "name", "notes", "place", "position", "seen_at"}
+    kinds = [Entity, *Entity._classes.values()]
+    names = {name for kind in kinds for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("_")}
+    assert names == ENTITY | from_fields | without_reading
