@@ -71,9 +71,10 @@ class Answers:
 
 
 def _called(thing: Any, allowed: frozenset[str], name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    if name not in allowed or not hasattr(type(thing), name):
-        raise ArgumentError(f"{type(thing).__name__} has no {name!r} that a query service answers")
-    if isinstance(inspect.getattr_static(type(thing), name), property):
+    kind: Any = type(thing)
+    if name not in allowed or not hasattr(kind, name):
+        raise ArgumentError(f"{kind.__name__} has no {name!r} that a query service answers")
+    if isinstance(inspect.getattr_static(kind, name), property):
         return getattr(thing, name)
     return getattr(thing, name)(*args, **kwargs)
 
@@ -110,7 +111,7 @@ class _Inner:
     def watch_start(self, what: Any, key: Any, kind: Any, since: Any) -> Place:
         return feed(self._scope, what, key, kind, since).place
 
-    def watch_page(self, what: Any, key: Any, kind: Any, after: Place) -> Page:
+    def watch_page(self, what: Any, key: Any, kind: Any, after: Any) -> Page:
         if not isinstance(after, Place):
             raise RunloreError("no place to go on after")
         return read_page(self._scope, select(self._scope, what, key, kind), after)

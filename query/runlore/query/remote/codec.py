@@ -41,7 +41,7 @@ _KINDS = {kind.__name__: kind for kind in _FIELDS}
 
 def pack(value: Any) -> Any:
     """Return what MessagePack can hold. Raises RunloreError for what cannot travel."""
-    kind = type(value)
+    kind: Any = type(value)
     if value is None or kind is bool or kind is float or (kind is int and _INT_MIN <= value <= _INT_MAX):
         return value
     if kind is str and value.isascii():
@@ -96,7 +96,8 @@ class Unpacker:
         """The value of a node. Raises ArgumentError for what `pack` never writes."""
         if not isinstance(node, list):
             return node
-        tag, *parts = node
+        nodes: list[Any] = node
+        tag, *parts = nodes
         kind = _KINDS.get(tag)
         if kind is not None:
             return kind(**dict(zip(_FIELDS[kind], map(self.read, parts), strict=True)))

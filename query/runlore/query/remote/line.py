@@ -21,6 +21,7 @@ from runlore.schemas.errors import (
     StreamMismatchError,
 )
 from runlore.schemas.settings import Settings
+from runlore.wire.api import listen
 from runlore.wire.connect import Connection, connect
 from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.sign_in import addresses
@@ -189,7 +190,7 @@ class _Wire:
             if self._connection is None or not self._connection.is_connected:
                 made = await connect(self._settings, "runlore client", self._heard, self._closed)
                 self._inbox = made.new_inbox()
-                await made.subscribe(f"{self._inbox}.*", cb=self._arrived)
+                await listen(made, f"{self._inbox}.*", self._arrived)
                 self._connection = made
             return self._connection
 

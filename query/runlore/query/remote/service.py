@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from nats.micro import add_service
+from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType] -- nats-py leaves its options open
 from nats.micro.request import Request
 
 from runlore.query.remote.answers import Answers
