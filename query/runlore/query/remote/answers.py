@@ -71,7 +71,7 @@ class Answers:
 
 
 def _called(thing: Any, allowed: frozenset[str], name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    kind: Any = type(thing)
+    kind = thing.__class__
     if name not in allowed or not hasattr(kind, name):
         raise ArgumentError(f"{kind.__name__} has no {name!r} that a query service answers")
     if isinstance(inspect.getattr_static(kind, name), property):

@@ -41,7 +41,7 @@ _KINDS = {kind.__name__: kind for kind in _FIELDS}
 
 def pack(value: Any) -> Any:
     """Return what MessagePack can hold. Raises RunloreError for what cannot travel."""
-    kind: Any = type(value)
+    kind = value.__class__
     if value is None or kind is bool or kind is float or (kind is int and _INT_MIN <= value <= _INT_MAX):
         return value
     if kind is str and value.isascii():
@@ -86,6 +86,10 @@ def _links(found: Any, links: list[Any]) -> list[Any]:
     return [[number[part] if isinstance(part, Entity) else part for part in link] for link in links]
 
 
+def _split(node: Any) -> tuple[Any, list[Any]]:
+    return node[0], node[1:]
+
+
 class Unpacker:
     """Reads what `pack` wrote; entities are made by its owner."""
 
@@ -96,8 +100,7 @@ class Unpacker:
         """The value of a node. Raises ArgumentError for what `pack` never writes."""
         if not isinstance(node, list):
             return node
-        nodes: list[Any] = node
-        tag, *parts = nodes
+        tag, parts = _split(node)
         kind = _KINDS.get(tag)
         if kind is not None:
             return kind(**dict(zip(_FIELDS[kind], map(self.read, parts), strict=True)))
