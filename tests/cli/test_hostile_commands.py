@@ -22,6 +22,7 @@ SERVICES = {
     ("up",),
     ("demo",),
     ("projector",),
+    ("query", "serve"),
     ("stream", "restore"),
     ("operator", "restore"),
     ("dashboard", "link"),

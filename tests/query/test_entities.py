@@ -243,7 +243,7 @@ def test_only_paths_and_file_addresses_are_taken(tmp_path: Path) -> None:
     assert Client(folder.as_uri()).position == Client(folder).position == 10
     assert Client(folder / "projection" / "view-000001.db").position == 10
     with pytest.raises(SettingsError, match="file://"):
-        Client("nats://127.0.0.1:4222")
+        Client("ftp://127.0.0.1:4222")
     with pytest.raises(NotFoundError, match="runlore up"):
         _ = Client(tmp_path / "empty").position
 
