@@ -33,7 +33,9 @@ def test_every_read_of_the_past_says_the_same_over_many_stretches() -> None:
 
 @pytest.mark.slow
 def test_all_of_the_query_library_says_the_same_over_many_stretches() -> None:
-    run_with_small_stretches("tests/query", "--deselect", "tests/query/test_stretches.py")
+    # The work of a search grows with the stretches, and these are a quarter as many as the events.
+    costs = "tests/query/test_find_plans.py::test_work_does_not_grow_with_the_entities"
+    run_with_small_stretches("tests/query", "--deselect", "tests/query/test_stretches.py", "--deselect", costs)
 
 
 def across_the_border() -> LogBuilder:
