@@ -12,18 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from runlore.cli.server import EmbeddedServer
 from runlore.query import Client, Entity, ModelVersion, PipelineRun
 from runlore.query.remote import line
-from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES
+from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, Reply, subject
 from runlore.query.remote.service import serve
 from runlore.schemas import NotFoundError, read_settings
 from runlore.schemas.errors import FilterError, LatestOnlyError, MomentError, RunloreError, ServerUnavailableError
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_trusted
-from runlore.store.records import Endpoint
+from runlore.store.records import Endpoint, Login
+from runlore.wire.api import request
+from runlore.wire.connect import connect
 from tests.events import LogBuilder
 from tests.patience import PATIENCE
 from tests.query.test_entities import pipeline_log
@@ -83,6 +86,14 @@ def sample() -> LogBuilder:
     for number in range(5):
         log.log("model:churn@1", {"acc": number / 10, "big": 10**30, "tags": {"a", "b"}, "g": {"x": (1, None)}})
     return log
+
+
+def question(project: str, method: str, *args: Any) -> bytes:
+    return msgspec.msgpack.encode(Call(project, method, None, list(args), {}, 2**62, None, "recorded", 0, 5.0))
+
+
+async def quiet(*_: Any) -> None:
+    pass
 
 
 def same(local: Any, other: Any) -> None:
@@ -150,6 +161,53 @@ def test_errors_are_the_local_ones(server: EmbeddedServer) -> None:
             assert str(one.value) == str(two.value)
         with pytest.raises(RunloreError, match=r"audit_state\(\) is not answered"):
             far.audit_state()
+
+
+def test_runlore_url_alone_asks_the_service(
+    server: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, far = both(sample())
+    far.close()
+    data = DataDir(read_settings().data_dir)
+    endpoint, login = read_trusted(data.endpoint, Endpoint), read_trusted(data.service, Login)
+    assert endpoint is not None
+    assert login is not None
+    with served():
+        monkeypatch.setenv("RUNLORE_URL", endpoint.url.replace("://", f"://{login.user}:{login.password}@"))
+        monkeypatch.setenv("RUNLORE_INBOX_PREFIX", f"_INBOX_{login.user}")
+        monkeypatch.setenv("RUNLORE_DATA_DIR", str(tmp_path / "elsewhere"))
+        with Client() as client:
+            assert client.get("model:churn@1").metadata == local.get("model:churn@1").metadata
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (b"", "no question"),
+        (b"\xc1", "no question"),
+        (b"\x91" * 5000, "no question"),
+        (question("other", "get"), "not about the project and method"),
+        (question("default", "_state"), "not about the project and method"),
+        (question("default", "get", ["model", "odd"]), "nothing that travels"),
+        (question("default", "get", []), "query service failed"),
+    ],
+)
+def test_a_service_answers_what_is_no_question_and_goes_on(server: EmbeddedServer, asked: bytes, told: str) -> None:
+    _, far = both(sample())
+
+    async def ask() -> bytes:
+        connection = await connect(read_settings(), "test", quiet, quiet)
+        try:
+            return (await request(connection, subject("default", "get"), asked, PATIENCE)).data
+        finally:
+            await connection.close()
+
+    with served(), far:
+        reply = msgspec.msgpack.decode(asyncio.run(ask()), type=Reply)
+        assert reply.failed
+        assert told in str(reply.node)
+        assert far.get("model:churn@1").metadata
 
 
 def test_large_answers_come_in_parts(server: EmbeddedServer) -> None:

@@ -73,13 +73,18 @@ class Client:
         as_of: AsOf | None = None,
         clock: Clock = "recorded",
     ) -> None:
-        # A folder that is given says where to read: then RUNLORE_DATA_DIR need make no sense.
-        where = None if data_dir_or_url is None else _path(data_dir_or_url)
-        settings = read_settings(project=project, data_dir=where)
-        self.scope = Scope(ViewReader(settings.data_dir), settings.project, clock=check_clock(clock))
+        self.scope = self._scope_of(data_dir_or_url, project, check_clock(clock))
         """View, project, moment and clock of every read."""
         if as_of is not None:
             self.scope = self.scope.at(self.scope.moment_of(as_of))
+
+    @staticmethod
+    def _scope_of(data_dir_or_url: str | Path | None, project: str | None, clock: Clock) -> Scope:
+        """The scope of everything that is there. A folder that is given says where to read: then RUNLORE_DATA_DIR
+        need make no sense."""
+        where = None if data_dir_or_url is None else _path(data_dir_or_url)
+        settings = read_settings(project=project, data_dir=where)
+        return Scope(ViewReader(settings.data_dir), settings.project, clock=clock)
 
     @classmethod
     def over(cls, scope: Scope) -> Client:

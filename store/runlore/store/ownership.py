@@ -47,7 +47,7 @@ def open_private(path: Path, flags: int, mode: int = PRIVATE) -> int:
             _require_own_file(path, os.fstat(descriptor))
         if flags & os.O_TRUNC:
             os.ftruncate(descriptor, 0)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nobody else would close it
         os.close(descriptor)
         raise
     return descriptor

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import time
+import traceback
 from typing import Any
 
 from runlore.query import entity_rows
 from runlore.query.client import Client
 from runlore.query.entity import Entity, entity_from_row
 from runlore.query.remote.codec import Unpacker, pack
-from runlore.query.remote.methods import CLIENT, ENTITY, INNER, MAX_SECONDS, Call, Reply, pack_error
+from runlore.query.remote.methods import CLIENT, ENTITY, INNER, MAX_SECONDS, Call, Reply, pack_error, travels
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, Moment, check_clock
 from runlore.query.view.connection import ViewReader
@@ -38,7 +39,9 @@ class Answers:
             with self._reader.within(max(0.001, late - time.monotonic())):
                 state = self._state()
                 return Reply(*state, False, pack(self._result(call)))
-        except Exception as error:  # noqa: BLE001 -- the asker raises it
+        except Exception as error:  # noqa: BLE001 -- the supervised boundary: the asker raises it, the service goes on
+            if not travels(error):
+                traceback.print_exception(error)  # the asker hears only that the service failed
             return Reply(*state, True, pack_error(error))
 
     def _state(self) -> tuple[int, str, int]:

@@ -15,7 +15,7 @@ from runlore.query.remote.codec import Unpacker, pack
 from runlore.query.remote.line import Line
 from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, read_error, subject
 from runlore.query.scope import Scope
-from runlore.query.time.moment import AsOf, Clock, Moment, check_clock, checked_moment
+from runlore.query.time.moment import AsOf, Clock, Moment, checked_moment
 from runlore.query.waiting import POLL_SECONDS, HasEventId
 from runlore.query.watch.changes import Page
 from runlore.query.watch.feed import AsyncWatch, Feed, Watch
@@ -117,18 +117,10 @@ class RemoteFeed(Feed):
 class RemoteClient(Client):
     """The same reads through `runlore query serve`. Made by `Client("nats://…")`."""
 
-    def __init__(
-        self,
-        data_dir_or_url: str | Path | None = None,
-        project: str | None = None,
-        as_of: AsOf | None = None,
-        clock: Clock = "recorded",
-    ) -> None:
+    @staticmethod
+    def _scope_of(data_dir_or_url: str | Path | None, project: str | None, clock: Clock) -> Scope:
         settings = read_settings(project=project, url=None if data_dir_or_url is None else str(data_dir_or_url))
-        line = Line(settings)
-        self.scope: Scope = RemoteScope(cast(Any, line), settings.project, clock=check_clock(clock))
-        if as_of is not None:
-            self.scope = self.scope.at(self.scope.moment_of(as_of))
+        return RemoteScope(cast(Any, Line(settings)), settings.project, clock=clock)
 
     def _ask(self, method: str, **kwargs: Any) -> Any:
         return cast(RemoteScope, self.scope).ask(method, **kwargs)

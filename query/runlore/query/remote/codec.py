@@ -24,6 +24,7 @@ from runlore.query.watch.selection import Place
 from runlore.schemas.errors import ArgumentError, RunloreError
 from runlore.schemas.events import Actor
 from runlore.schemas.references import EntityRef
+from runlore.schemas.refusal import UnsupportedError
 from runlore.schemas.values import decode_value, encode_value
 
 EntityMaker = Callable[[list[Any], Moment, str], Entity]
@@ -56,7 +57,7 @@ def pack(value: Any) -> Any:
         return [kind.__name__, *packer(value)]
     try:
         return ["value", encode_value(value)]
-    except Exception as error:
+    except UnsupportedError as error:
         raise RunloreError(f"{kind.__name__} cannot travel to or from a query service: {error}") from error
 
 

@@ -75,12 +75,17 @@ _ERRORS: dict[str, type[Exception]] = {
 }
 
 
+def travels(error: Exception) -> bool:
+    """Return whether the asker can raise the same error again."""
+    return _ERRORS.get(type(error).__name__) is type(error)
+
+
 def pack_error(error: Exception) -> Any:
     """An error as it travels: class, arguments and attributes."""
-    name = type(error).__name__
-    if _ERRORS.get(name) is not type(error):
+    if not travels(error):
         return ["RunloreError", [pack(f"the query service failed: {error!r:.500}")], {}]
-    return [name, [pack(arg) for arg in error.args], {key: pack(value) for key, value in vars(error).items()}]
+    state = {key: pack(value) for key, value in vars(error).items()}
+    return [type(error).__name__, [pack(arg) for arg in error.args], state]
 
 
 def read_error(node: Any, unpacker: Unpacker) -> Exception:
