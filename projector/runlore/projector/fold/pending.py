@@ -39,10 +39,11 @@ _UPSERT_PRODUCER = "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?
 CHUNK = 500
 """Leaf rows in one statement: a fifth cheaper than one by one, and one release of the interpreter lock for all."""
 
-_PLAIN, _ODD = (1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 6)
-_HISTORY, _ODD_HISTORY = ("stretch", *_PLAIN), ("stretch", *_ODD)
-"""Columns of an insert: places in the row, and the stretch of its position."""
-_POSITION = 3
+_PLAIN, _ODD = "(?{0}, ?{1}, ?{2}, ?{3}, ?{4})", "(?{0}, ?{1}, ?{2}, ?{3}, ?{4}, ?{5})"
+"""One row of VALUES; the numbers stand for its parameters."""
+# The stretch is SQLite's to compute: a value more to bind costs as much as one of the others.
+_STRETCH = f"(?{{2}} >> {HISTORY_BITS}, "
+_HISTORY, _ODD_HISTORY = _STRETCH + _PLAIN[1:], _STRETCH + _ODD[1:]
 
 
 class Taken(NamedTuple):
@@ -66,15 +67,15 @@ class Taken(NamedTuple):
         # By entity, path, position, which no two rows share: values are never compared.
         plain.sort()
         odd.sort()
-        _insert_many(connection, f"INSERT INTO history (stretch, {_LEAF})", plain, _HISTORY)
-        _insert_many(connection, f"INSERT INTO history (stretch, {_LEAF}, text)", odd, _ODD_HISTORY)
+        _insert_many(connection, f"INSERT INTO history (stretch, {_LEAF})", 5, plain, _HISTORY)
+        _insert_many(connection, f"INSERT INTO history (stretch, {_LEAF}, text)", 6, odd, _ODD_HISTORY)
         heads: dict[tuple[int, int], PlainRow | OddRow] = {row[:2]: row for row in plain}  # the last one stays
         for row in odd:
             if (head := heads.get(row[:2])) is None or head[2] < row[2]:
                 heads[row[:2]] = row
         rows = list(heads.values())
-        _insert_many(connection, f"INSERT OR REPLACE INTO heads ({_LEAF})", [r for r in rows if len(r) == 5], _PLAIN)
-        _insert_many(connection, "INSERT OR REPLACE INTO heads", [r for r in rows if len(r) == 6], _ODD)
+        _insert_many(connection, f"INSERT OR REPLACE INTO heads ({_LEAF})", 5, [r for r in rows if len(r) == 5], _PLAIN)
+        _insert_many(connection, "INSERT OR REPLACE INTO heads", 6, [r for r in rows if len(r) == 6], _ODD)
         mentions = {(row[2], row[0]) for row in plain} | {(row[2], row[0]) for row in odd}
         mentions.update(self.links)
         connection.executemany("INSERT INTO mentions VALUES (?, ?)", sorted(mentions))
@@ -120,33 +121,20 @@ class Pending:
         return taken
 
 
-def _insert_many(
-    connection: sqlite.Connection, into: str, rows: Sequence[SqlRow], columns: Sequence[int | str]
-) -> None:
-    """Insert rows, many with each statement."""
-    width = max(place for place in columns if isinstance(place, int))
+def _insert_many(connection: sqlite.Connection, into: str, width: int, rows: Sequence[SqlRow], row: str) -> None:
+    """Insert rows of `width` parameters, many with each statement."""
     whole = len(rows) // CHUNK * CHUNK
     if whole:
         values = list(itertools.chain.from_iterable(rows[:whole]))
         step = CHUNK * width
         chunks = [values[start : start + step] for start in range(0, len(values), step)]
-        connection.executemany(f"{into} VALUES {_values(columns, width, CHUNK)}", chunks)
-    connection.executemany(f"{into} VALUES {_values(columns, width, 1)}", rows[whole:])
+        connection.executemany(f"{into} VALUES {_values(row, width, CHUNK)}", chunks)
+    connection.executemany(f"{into} VALUES {_values(row, width, 1)}", rows[whole:])
 
 
 @functools.cache
-def _values(columns: Sequence[int | str], width: int, rows: int) -> str:
-    """Return the VALUES of several rows of `width` parameters each."""
-    # The stretch is SQLite's to compute: a value more to bind costs as much as one of the others.
-    return ", ".join(
-        "("
-        + ", ".join(
-            f"?{start + place}" if isinstance(place, int) else f"?{start + _POSITION} >> {HISTORY_BITS}"
-            for place in columns
-        )
-        + ")"
-        for start in range(0, rows * width, width)
-    )
+def _values(row: str, width: int, count: int) -> str:
+    return ", ".join(row.format(*range(first, first + width)) for first in range(1, count * width + 1, width))
 
 
 def next_id(connection: Any, table: str, column: str) -> int:
