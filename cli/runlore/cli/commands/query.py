@@ -37,10 +37,12 @@ def serve(data_dir: Path | None) -> None:
     with StopSignals() as stop:
 
         async def run() -> None:
-            answering = asyncio.create_task(service.serve(settings))
-            note("answering queries; Ctrl-C ends it")
+            ready, said = asyncio.Event(), False
+            answering = asyncio.create_task(service.serve(settings, ready))
             while not answering.done() and not await asyncio.to_thread(stop.wait, _LOOK_SECONDS):
-                pass
+                if ready.is_set() and not said:
+                    note("answering queries; Ctrl-C ends it")
+                    said = True
             if answering.done():
                 answering.result()
             answering.cancel()

@@ -27,17 +27,20 @@ _PART_ROOM = 4096
 
 async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
     """Answer until cancelled, over new connections where one ends. Raises AccessDeniedError."""
-    backoff = Backoff()
+    backoff, told = Backoff(), ""
     answers = Answers(ViewReader(settings.data_dir))
     with ThreadPoolExecutor(THREADS, "runlore-query") as threads:
         while True:
             try:
                 await _serve_once(settings, answers, threads, ready)
                 backoff.reset()
+                told = ""
             except AccessDeniedError:
                 raise
             except ServerUnavailableError as error:
-                print(f"query service: {error}", file=sys.stderr)
+                if str(error) != told:  # not the same at each attempt
+                    told = str(error)
+                    print(f"query service: {told}", file=sys.stderr)
             await asyncio.sleep(backoff.wait())
 
 
