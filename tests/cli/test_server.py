@@ -46,6 +46,7 @@ def test_the_whole_stack_works_in_a_folder_with_every_odd_character(tmp_path: Pa
             assert client.get_model_version("churn").metadata["accuracy"] == 0.5
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_keeps_its_store_when_up_is_killed(tmp_path: Path) -> None:
     data = DataDir(tmp_path / "data")
     folder = str(data.root)

@@ -24,6 +24,7 @@ def limit_files(pid: int, size: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_known_and_the_server_is_started_again_when_there_is_room(
     stack: EmbeddedStack, data: DataDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
