@@ -13,7 +13,8 @@ from runlore.query.client import Client
 from runlore.query.entity import Entity
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.query.remote.line import Line
-from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, read_error, subject
+from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, read_error
+from runlore.query.remote.nats_line import NatsLine
 from runlore.query.scope import Scope
 from runlore.query.time.moment import AsOf, Clock, Moment, checked_moment
 from runlore.query.waiting import POLL_SECONDS, HasEventId
@@ -37,7 +38,7 @@ class RemoteScope(Scope):
             self.project, method, None if of is None else pack(of), [pack(arg) for arg in args],
             {name: pack(value) for name, value in kwargs.items()}, *self.moment, self.clock, 0, 0.0,
         )  # fmt: skip
-        reply = line.ask(call, subject(self.project, method))
+        reply = line.ask(call)
         unpacker = Unpacker(lambda row, moment, name: remote_entity(self.at(moment), row, name))
         if reply.failed:
             raise read_error(reply.node, unpacker)
@@ -120,7 +121,7 @@ class RemoteClient(Client):
     @staticmethod
     def _scope_of(data_dir_or_url: str | Path | None, project: str | None, clock: Clock) -> Scope:
         settings = read_settings(project=project, url=None if data_dir_or_url is None else str(data_dir_or_url))
-        return RemoteScope(cast(Any, Line(settings)), settings.project, clock=clock)
+        return RemoteScope(cast(Any, NatsLine(settings)), settings.project, clock=clock)
 
     def _ask(self, method: str, **kwargs: Any) -> Any:
         return cast(RemoteScope, self.scope).ask(method, **kwargs)

@@ -14,7 +14,13 @@ from runlore.schemas.subjects import subject_token
 
 SUBJECT = "runlore-query.v1"
 PARTS = "Runlore-Parts"
-"""Header of a reply: its part, and the number of parts."""
+"""Header of a reply in several messages: its part, and the number of parts."""
+WORKING = "Runlore-Working"
+"""Header of a message without a reply: the service has the question, and is at it."""
+WORKING_SECONDS = 0.5
+"""Between two of these. An answer that takes less has none."""
+SILENT_SECONDS = 2.0
+"""Without a message from a service, it ended while it answered: the question is asked again, of another one."""
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_SECONDS = 60.0
 
