@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import pickle
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,6 @@ from runlore.cli.server import EmbeddedServer
 from runlore.query import Client, Entity, ModelVersion, PipelineRun
 from runlore.query.remote import line
 from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, Reply, subject
-from runlore.query.remote.service import serve
 from runlore.schemas import NotFoundError, read_settings
 from runlore.schemas.errors import FilterError, LatestOnlyError, MomentError, RunloreError, ServerUnavailableError
 from runlore.store.folder import DataDir
@@ -29,42 +24,9 @@ from runlore.wire.api import request
 from runlore.wire.connect import connect
 from tests.events import LogBuilder
 from tests.patience import PATIENCE
+from tests.query.serving import served
 from tests.query.test_entities import pipeline_log
 from tests.query.views import fold_live
-
-
-@contextmanager
-def served() -> Iterator[None]:
-    """A query service in a thread of this process."""
-    ready = threading.Event()
-
-    async def run() -> None:
-        answering = asyncio.Event()
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.append(task)
-        waiting = asyncio.create_task(serve(read_settings(), answering))
-        await answering.wait()
-        ready.set()
-        try:
-            await waiting
-        finally:
-            waiting.cancel()
-
-    tasks = list[asyncio.Task[Any]]()
-
-    def thread() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(run())
-
-    running = threading.Thread(target=thread)
-    running.start()
-    assert ready.wait(PATIENCE)
-    try:
-        yield
-    finally:
-        tasks[0].get_loop().call_soon_threadsafe(tasks[0].cancel)
-        running.join(PATIENCE)
 
 
 def both(log: LogBuilder) -> tuple[Client, Client]:

@@ -10,9 +10,8 @@ from runlore.query.entries import MissingKeyError
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.schemas import errors
 from runlore.schemas.errors import RunloreError
-from runlore.schemas.subjects import subject_token
+from runlore.schemas.subjects import QUERY_SUBJECT, subject_token
 
-SUBJECT = "runlore-query.v1"
 PARTS = "Runlore-Parts"
 """Header of a reply in several messages: its part, and the number of parts."""
 WORKING = "Runlore-Working"
@@ -71,7 +70,7 @@ class Reply(msgspec.Struct, array_like=True):
 
 def subject(project: str, method: str) -> str:
     """The subject of a method: permissions are given by project."""
-    return f"{SUBJECT}.{subject_token(project)}.{method}"
+    return f"{QUERY_SUBJECT}.{subject_token(project)}.{method}"
 
 
 _OTHERS: tuple[type[Exception], ...] = (MissingKeyError, TypeError, ValueError, KeyError, LookupError)

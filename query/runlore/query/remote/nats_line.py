@@ -18,7 +18,7 @@ from runlore.schemas.errors import AccessDeniedError, RunloreError
 from runlore.schemas.settings import Settings
 from runlore.wire.api import listen
 from runlore.wire.connect import Connection, connect
-from runlore.wire.failures import NATS_ERRORS
+from runlore.wire.failures import INBOX_ADVICE, NATS_ERRORS, denies_publish, denies_subscription
 from runlore.wire.sign_in import addresses
 
 NOBODY = "no query service answers: start one beside the projector with `runlore query serve`"
@@ -113,7 +113,7 @@ class _Answer:
     """The parts of one answer, which come in any number."""
 
     def __init__(self, address: str, loop: asyncio.AbstractEventLoop) -> None:
-        self.address = address.lower()
+        self.address = address
         self.done: asyncio.Future[bytes] = loop.create_future()
         self._loop, self._heard = loop, loop.time()
         self._parts = dict[int, bytes]()
@@ -157,6 +157,7 @@ class _Wire:
         self._opening = asyncio.Lock()
         self._answers = dict[str, _Answer]()
         self._inbox, self._count = "", 0
+        self._denied: AccessDeniedError | None = None
 
     async def ask(self, address: str, data: bytes, seconds: float) -> bytes:
         async with asyncio.timeout(seconds):
@@ -180,7 +181,12 @@ class _Wire:
             if self._connection is None or not self._connection.is_connected:
                 made = await connect(self._settings, "runlore client", self._failed, self._closed)
                 self._inbox = made.new_inbox()
+                self._denied = None
                 await listen(made, f"{self._inbox}.*", self._arrived)
+                await made.flush()  # the server has said by then whether this user may receive answers
+                if self._denied is not None:
+                    await made.close()
+                    raise self._denied
                 self._connection = made
             return self._connection
 
@@ -190,13 +196,11 @@ class _Wire:
             answer.add(message)
 
     async def _failed(self, error: Exception) -> None:
-        text = str(error).lower()
-        if "permissions violation" not in text:
-            return
-        told = AccessDeniedError(f"the NATS server does not let this user ask: {error}")
+        if denies_subscription(error):
+            self._denied = AccessDeniedError(f"this user may not receive answers ({error}): {INBOX_ADVICE}")
         for answer in list(self._answers.values()):
-            if "subscription" in text or f'"{answer.address}"' in text:
-                answer.fail(told)
+            if denies_publish(error, answer.address):
+                answer.fail(AccessDeniedError(f"the NATS server does not let this user ask: {error}"))
 
     async def _closed(self) -> None:
         for answer in list(self._answers.values()):

@@ -12,10 +12,11 @@ from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType]
 from nats.micro.request import Request
 
 from runlore.query.remote.answers import Answers, Step
-from runlore.query.remote.methods import PARTS, SUBJECT, WORKING, WORKING_SECONDS
+from runlore.query.remote.methods import PARTS, WORKING, WORKING_SECONDS
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.schemas.subjects import QUERY_SUBJECT
 from runlore.wire.connect import Backoff, Connection, connect
 from runlore.wire.failures import NATS_ERRORS
 
@@ -55,7 +56,7 @@ async def _serve_once(
 
     async def failed(error: Exception) -> None:
         print(f"query service: {error}", file=sys.stderr)
-        denied = f'permissions violation for subscription to "{SUBJECT}.'
+        denied = f'permissions violation for subscription to "{QUERY_SUBJECT}.'
         if denied in str(error).lower() and not ended.done():
             ended.set_exception(AccessDeniedError(f"the NATS server does not let this user answer queries: {error}"))
 
@@ -68,7 +69,7 @@ async def _serve_once(
     working = asyncio.create_task(service.say_what_it_works_on())
     try:
         micro = await add_service(connection, name=NAME, version=_semantic(), queue_group=NAME)
-        await micro.add_endpoint(name="query", subject=f"{SUBJECT}.*.*", handler=service.handle)
+        await micro.add_endpoint(name="query", subject=f"{QUERY_SUBJECT}.*.*", handler=service.handle)
         await connection.flush()
         if ready is not None:
             ready.set()
