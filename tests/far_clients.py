@@ -34,11 +34,21 @@ LOCAL = {
     "test_statements.py": "it counts SQLite's statements",
     "test_stretches.py": "it runs the suite again itself",
     "test_remote.py": "it has its own service",
+    "test_transports.py": "it runs the suite again itself",
     "test_evidence.py": "it reads log.db",
     "test_counts.py": "a part of the page, which reads files",
+    "test_sketch.py": "a part of the page, which reads files",
+    "test_stops.py": "a part of the page, which reads files",
+    "test_records.py": "it asks the page, too, which reads files",
     "test_query_page.py": "it runs the pages of docs/ in processes",
 }
 """Files of tests that do not make sense from afar, and why."""
+LOCAL_TESTS = {
+    "test_a_run_is_found_by_its_name_without_a_scan": "it is about SQLite's plans",
+    "test_a_repr_says_what_it_is[client": "its client names the address",
+    "test_a_repr_says_what_it_is[past client": "its client names the address",
+}
+"""Tests of other files, by how they begin."""
 
 
 class _Services:
@@ -105,21 +115,25 @@ def _services() -> Iterator[_Services]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _far(_services: _Services) -> Iterator[None]:
-    plain = RemoteClient._scope_of
+    plain, is_remote = RemoteClient._scope_of, client._is_remote
+
+    def is_folder(where: Any) -> bool:
+        return where is None or "://" not in str(where) or str(where).startswith("file://")
 
     def scope_of(where: Any, project: Any, clock: Any) -> Any:
-        if where is None or "://" not in str(where) or str(where).startswith("file://"):
+        if is_folder(where):
             folder = read_settings(project=project, data_dir=None if where is None else client._path(where)).data_dir
             where = _services.url(folder)
         return plain(where, project, clock)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(client, "_is_remote", lambda _: True)
+        patched.setattr(client, "_is_remote", lambda where: is_folder(where) or is_remote(where))
         patched.setattr(RemoteClient, "_scope_of", staticmethod(scope_of))
         yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.name in LOCAL:
-            item.add_marker(pytest.mark.skip(LOCAL[item.path.name]))
+        reasons = [why for name, why in LOCAL_TESTS.items() if item.name.startswith(name)]
+        if why := LOCAL.get(item.path.name) or (reasons or [None])[0]:
+            item.add_marker(pytest.mark.skip(why))

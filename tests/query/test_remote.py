@@ -217,7 +217,7 @@ def test_every_public_name_travels_or_says_why_not(tmp_path: Path) -> None:
         "attempt", "data_type", "error", "finished_at", "is_model_artifact", "left_empty_by", "parameters", "pipeline",
         "produced_by", "retry_of", "run", "stage", "started_at", "status",
     }  # fmt: skip
-    without_reading = {"as_of", "moment", "name", "notes", "place", "position", "seen_at"}
+    without_reading = {"as_of", "moment", "notes", "place", "position", "seen_at"}
     kinds = [Entity, *Entity._classes.values()]
     names = {name for kind in kinds for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("_")}
     assert names == ENTITY | from_fields | without_reading

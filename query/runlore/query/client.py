@@ -62,8 +62,7 @@ class Client:
     def __new__(cls, data_dir_or_url: str | Path | None = None, *_: Any, **__: Any) -> Client:
         """A client of this class, or of the one that asks a query service."""
         if cls is Client and _is_remote(data_dir_or_url):
-            # By name: local reads need no NATS.
-            cls = importlib.import_module("runlore.query.remote.client").RemoteClient
+            cls = _remote_class()
         return object.__new__(cls)
 
     def __init__(
@@ -89,6 +88,8 @@ class Client:
     @classmethod
     def over(cls, scope: Scope) -> Client:
         """A client that reads a scope: another project or moment over the connections of another client."""
+        if cls is Client and type(scope) is not Scope:
+            cls = _remote_class()
         client = object.__new__(cls)
         client.scope = scope
         return client
@@ -366,6 +367,11 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _remote_class() -> type[Client]:
+    # By name: local reads need no NATS.
+    return cast("type[Client]", importlib.import_module("runlore.query.remote.client").RemoteClient)
 
 
 def _is_remote(data_dir_or_url: str | Path | None) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from runlore.query import entity_rows
 from runlore.query.client import Client
-from runlore.query.entity import Entity, entity_from_row
+from runlore.query.entity import Entity, entity_from_row, found_again
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.query.remote.methods import (
     CLIENT,
@@ -156,6 +156,9 @@ class _Inner:
 
     def moment_of(self, when: Any, clock: Any) -> Moment:
         return self._scope.moment_of(when, clock)
+
+    def again(self, kind: str, run: str, name: str, version: str) -> Entity:
+        return found_again(self._scope, kind, run, name, version)
 
     def folded(self, what: str | int) -> int:
         return wait_for(self._scope, what, 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from runlore.query.client import Client
+from runlore.query.entities import PipelineRun
 from runlore.query.entity import Entity
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.query.remote.line import Line
@@ -87,19 +88,33 @@ def _remote_class(base: Any) -> type[Entity]:
     def ask(self: Entity, method: str, **kwargs: Any) -> Any:
         return cast(RemoteScope, self.scope).ask(method, of=self, **kwargs)
 
-    def again(self: Entity) -> tuple[Any, ...]:
-        return remote_entity, (self.scope, self._row, self.name)  # pyright: ignore[reportPrivateUsage] -- own
+    def run_name(self: Any) -> str:
+        if self._read_name is None:
+            self._read_name = ask(self, "name")
+        return str(self._read_name)
 
-    parts = {name: _asking(base, name) for name in ENTITY if hasattr(base, name)}
+    def again(self: Entity) -> tuple[Any, ...]:
+        _, _, kind, run, name, version, *_ = self._row  # pyright: ignore[reportPrivateUsage] -- own
+        return _found_again, (self.scope, kind, run, name, version)
+
+    parts = {name: _asking(base, name) for name in ENTITY - {"name"} if hasattr(base, name)}
+    if issubclass(base, PipelineRun):
+        parts["name"] = property(run_name, doc=PipelineRun.name.__doc__)
     return type(base.__name__, (base,), {**parts, "_ask": ask, "__reduce__": again, "__module__": base.__module__})
 
 
-def remote_entity(scope: Scope, row: Any, name: str) -> Entity:
+def _found_again(scope: RemoteScope, kind: str, run: str, name: str, version: str) -> Entity:
+    """A pickled entity: the service may read another view by now, in which its number is another."""
+    found: Entity = scope.ask("again", kind, run, name, version)
+    return found
+
+
+def remote_entity(scope: Scope, row: Any, name: str | None) -> Entity:
     """The entity of a service's row."""
     base = Entity._classes.get(row[2], Entity._classes[""])  # pyright: ignore[reportPrivateUsage] -- own
     kind: Any = base
     made = _remote_class(kind)(scope, tuple(row))
-    if row[2] == "run":
+    if name is not None:
         vars(made)["_read_name"] = name
     return made
 

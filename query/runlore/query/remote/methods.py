@@ -30,11 +30,11 @@ CLIENT = frozenset({
 """Names of the Client that travel."""
 ENTITY = frozenset({
     "blame", "cells", "consumers", "created", "downstream", "field_history", "fields", "history", "holder", "holds",
-    "inputs", "known", "metadata", "models", "outputs", "parameter_cells", "parts", "producer", "run_metadata", "runs",
+    "inputs", "known", "metadata", "models", "name", "outputs", "parameter_cells", "parts", "producer", "run_metadata", "runs",
     "series", "steps", "upstream",
 })  # fmt: skip
 """Names of an Entity that travel."""
-INNER = frozenset({"folded", "moment_of", "position_at", "state", "watch_page", "watch_start"})
+INNER = frozenset({"again", "folded", "moment_of", "position_at", "state", "watch_page", "watch_start"})
 """Questions behind the other names: see `Answers`."""
 NEEDS_FILES = {
     "audit_state": "it reads log.db",
