@@ -221,3 +221,19 @@ def test_every_public_name_travels_or_says_why_not(tmp_path: Path) -> None:
     kinds = [Entity, *Entity._classes.values()]
     names = {name for kind in kinds for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("_")}
     assert names == ENTITY | from_fields | without_reading
+
+
+def test_an_asker_sees_quarantine_and_producers_of_its_project_only(server: EmbeddedServer) -> None:
+    log = LogBuilder()
+    for log.project in ("default", "other"):
+        log.log("model:m@1", {"a": 1})
+        log.add_raw(b"\xc1 unreadable", f"bad-{log.project}")
+    local, far = both(log)
+    with served(), far:
+        [mine] = far.quarantine()
+        assert mine["event_id"] == "bad-default"
+        assert far.quarantine(10, ["runlore."]) == far.quarantine(10, ["runlore.default.test"]) == [mine]
+        assert far.quarantine(10, ["runlore.other."]) == []
+        assert (far.quarantined(), local.quarantined()) == (1, 2)
+        assert {one["project"] for one in far.producers()} == {"default"}
+        assert {one["project"] for one in local.producers()} == {"default", "other"}

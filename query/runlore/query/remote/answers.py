@@ -27,6 +27,7 @@ from runlore.query.remote.methods import (
     subject,
     travels,
 )
+from runlore.query.remote.one_project import OneProject
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, Moment, check_clock
 from runlore.query.view.connection import ViewReader
@@ -104,6 +105,8 @@ class Answers:
             return _called(unpacker.read(call.entity), ENTITY, call.method, args, kwargs)
         if call.method in INNER:
             return getattr(_Inner(scope), call.method)(*args, **kwargs)
+        if call.method in vars(OneProject):
+            return _called(OneProject(scope), CLIENT, call.method, args, kwargs)
         return _called(Client.over(scope), CLIENT, call.method, args, kwargs)
 
 

@@ -30,8 +30,8 @@ CLIENT = frozenset({
 """Names of the Client that travel."""
 ENTITY = frozenset({
     "blame", "cells", "consumers", "created", "downstream", "field_history", "fields", "history", "holder", "holds",
-    "inputs", "known", "metadata", "models", "name", "outputs", "parameter_cells", "parts", "producer", "run_metadata", "runs",
-    "series", "steps", "upstream",
+    "inputs", "known", "metadata", "models", "name", "outputs", "parameter_cells", "parts", "producer", "run_metadata",
+    "runs", "series", "steps", "upstream",
 })  # fmt: skip
 """Names of an Entity that travel."""
 INNER = frozenset({"again", "folded", "moment_of", "position_at", "state", "watch_page", "watch_start"})
