@@ -1,7 +1,7 @@
-"""A pytest plugin: every `Client(folder)` asks a query service over a real NATS server, which reads the folder.
+"""A pytest plugin: every `Client(folder)` asks from afar, over a real server, what beside the folder answers.
 
-`python -m pytest -p tests.far_clients tests/query`, in a process of its own. Each folder has an account of the server
-for itself, so that its service answers its clients only.
+`python -m pytest -p tests.far_clients --transport nats tests/query`, in a process of its own. Over NATS each folder has
+an account of the server for itself, so that its service answers its clients only; over HTTP a path.
 """
 
 from __future__ import annotations
@@ -12,19 +12,25 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
 from runlore.cli.server import find_program
-from runlore.query import client
+from runlore.dashboard.app import create_app
+from runlore.query import Client, client
 from runlore.query.remote.client import RemoteClient
 from runlore.query.remote.service import serve
+from runlore.query.scope import Scope as Reads
+from runlore.query.view.connection import ViewReader
 from runlore.schemas import read_settings
 from runlore.schemas.settings import Settings
 from tests.clusters import free_ports
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 
+TOKEN = "a-token-of-the-page-that-nobody-guesses"
 ACCOUNTS = 4000
 """Folders in one session at most."""
 
@@ -49,6 +55,16 @@ LOCAL_TESTS = {
     "test_a_repr_says_what_it_is[past client": "its client names the address",
 }
 """Tests of other files, by how they begin."""
+
+
+class Far(Protocol):
+    """A server that answers for folders."""
+
+    def url(self, where: Path) -> str:
+        """The address at which a folder is answered for."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class _Services:
@@ -84,14 +100,9 @@ class _Services:
         await ready.wait()
         return task
 
-    def forget(self) -> None:
-        """End the services of one test."""
-        tasks = [task for _, task in self._known.values()]
-        self._known.clear()
-        asyncio.run_coroutine_threadsafe(_end(tasks), self._loop).result(PATIENCE)
-
     def close(self) -> None:
-        self.forget()
+        tasks = [task for _, task in self._known.values()]
+        asyncio.run_coroutine_threadsafe(_end(tasks), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -105,26 +116,61 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class _Pages:
+    """Pages behind one port, each under a path as behind a proxy."""
+
+    def __init__(self) -> None:
+        config = uvicorn.Config(self._answer, port=0, log_level="error", lifespan="off", ws="none")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        until(lambda: self._server.started)
+        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+        self._known = dict[Path, str]()
+        self._apps = dict[str, Any]()
+
+    def url(self, where: Path) -> str:
+        if where not in self._known:
+            name = f"f{len(self._known)}"
+            local = Client.over(Reads(ViewReader(where), "default"))
+            self._apps[name] = create_app(local, {f"127.0.0.1:{self.port}"}, TOKEN)
+            self._known[where] = f"http://:{TOKEN}@127.0.0.1:{self.port}/{name}"
+        return self._known[where]
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        _, name, path = scope["path"].split("/", 2)
+        inside = {**scope, "path": f"/{path}", "raw_path": b""}
+        await self._apps[name](inside, receive, send)
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(PATIENCE)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--transport", choices=("nats", "http"), default="nats")
+
+
 @pytest.fixture(scope="session")
-def _services() -> Iterator[_Services]:
+def _services(pytestconfig: pytest.Config) -> Iterator[Far]:
     with tempfile.TemporaryDirectory() as folder:
-        services = _Services(Path(folder))
-        yield services
-        services.close()
+        far = _Services(Path(folder)) if pytestconfig.getoption("transport") == "nats" else _Pages()
+        yield far
+        far.close()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _far(_services: _Services) -> Iterator[None]:
+def _far(_services: Far) -> Iterator[None]:
     plain, is_remote = RemoteClient._scope_of, client._is_remote
 
     def is_folder(where: Any) -> bool:
         return where is None or "://" not in str(where) or str(where).startswith("file://")
 
-    def scope_of(where: Any, project: Any, clock: Any) -> Any:
+    def scope_of(where: Any, project: Any, clock: Any, token: Any) -> Any:
         if is_folder(where):
             folder = read_settings(project=project, data_dir=None if where is None else client._path(where)).data_dir
             where = _services.url(folder)
-        return plain(where, project, clock)
+        return plain(where, project, clock, token)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(client, "_is_remote", lambda where: is_folder(where) or is_remote(where))

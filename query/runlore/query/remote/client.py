@@ -1,4 +1,4 @@
-"""The client of a query service: the Client whose methods, and those of its entities, are asked over NATS."""
+"""The client of a query service: the Client whose methods, and those of its entities, are asked over NATS or HTTP."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from runlore.query.client import Client
 from runlore.query.entities import PipelineRun
 from runlore.query.entity import Entity
 from runlore.query.remote.codec import Unpacker, pack
+from runlore.query.remote.http_line import HttpLine, site_of
 from runlore.query.remote.line import Line
 from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, read_error
 from runlore.query.remote.nats_line import NatsLine
@@ -131,12 +132,17 @@ class RemoteFeed(Feed):
 
 
 class RemoteClient(Client):
-    """The same reads through `runlore query serve`. Made by `Client("nats://…")`."""
+    """The same reads from afar. Made by `Client("nats://…")` and `Client("https://…")`."""
 
     @staticmethod
-    def _scope_of(data_dir_or_url: str | Path | None, project: str | None, clock: Clock) -> Scope:
-        settings = read_settings(project=project, url=None if data_dir_or_url is None else str(data_dir_or_url))
-        return RemoteScope(cast(Any, NatsLine(settings)), settings.project, clock=clock)
+    def _scope_of(where: str | Path | None, project: str | None, clock: Clock, token: str | None) -> Scope:
+        settings = read_settings(project=project)
+        address = str(where or settings.url)
+        if address.partition("://")[0] in ("http", "https"):
+            line: Line = HttpLine(site_of(address, token or settings.token, settings.tls_ca))
+        else:
+            line = NatsLine(read_settings(project=project, url=address))
+        return RemoteScope(cast(Any, line), settings.project, clock=clock)
 
     def _ask(self, method: str, **kwargs: Any) -> Any:
         return cast(RemoteScope, self.scope).ask(method, **kwargs)

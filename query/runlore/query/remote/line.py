@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from typing import NoReturn
@@ -37,6 +39,11 @@ class Line(ABC):
     def __init__(self) -> None:
         self._seen, self._epoch = 0, ""
         self._lock = threading.Lock()
+        _lines.add(self)
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Leave the connections to the parent process, in a forked child."""
 
     @abstractmethod
     def send(self, call: Call, seconds: float) -> bytes:
@@ -45,6 +52,11 @@ class Line(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the connection; a later question opens a new one."""
+
+    def forked(self) -> None:
+        """Begin again in a child process."""
+        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self.forget()
 
     @property
     def data(self) -> None:
@@ -103,3 +115,14 @@ class Line(ABC):
                 self._seen = max(self._seen, reply.position)
                 return True
             return False
+
+
+_lines: weakref.WeakSet[Line] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for line in list(_lines):
+        line.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -12,6 +12,9 @@ from runlore.schemas import errors
 from runlore.schemas.errors import RunloreError
 from runlore.schemas.subjects import QUERY_SUBJECT, subject_token
 
+HTTP_PATH = "/rpc/v1"
+"""Over HTTP, questions are posted to <this>/<project>/<method>."""
+HTTP_TYPE = "application/vnd.msgpack"
 PARTS = "Runlore-Parts"
 """Header of a reply in several messages: its part, and the number of parts."""
 WORKING = "Runlore-Working"

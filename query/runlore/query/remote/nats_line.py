@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import weakref
 from concurrent.futures import CancelledError
@@ -36,7 +35,6 @@ class NatsLine(Line):
         self._settings = settings
         self.path = ", ".join(addresses(settings.url or ""))
         self._running: _Running | None = None
-        _lines.add(self)
 
     def __reduce__(self) -> tuple[type[NatsLine], tuple[Settings]]:
         return NatsLine, (self._settings,)
@@ -66,24 +64,11 @@ class NatsLine(Line):
         if running is not None:
             running.stop()
 
-    def forked(self) -> None:
-        """Begin again in a child process, which has no thread of its parent's."""
-        self._lock = threading.Lock()  # another thread may have held it
+    def forget(self) -> None:
         if self._running is not None:
             self._running.stop.detach()
             _inherited.append(self._running)
             self._running = None
-
-
-_lines: weakref.WeakSet[NatsLine] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for line in list(_lines):
-        line.forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class _Running:
