@@ -18,7 +18,7 @@ from runlore.schemas.subjects import subject_token
 
 MOST_IDLE = 8
 """Connections that are kept for the next question."""
-_AGAIN = frozenset((429, 502, 503, 504))
+_AGAIN = frozenset((502, 503, 504))
 """Statuses of a server or proxy that is busy, or starts."""
 _PIECE = 1 << 18
 
