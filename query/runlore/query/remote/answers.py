@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import Any
+
+import msgspec
 
 from runlore.query import entity_rows
 from runlore.query.client import Client
-from runlore.query.entity import Entity, entity_from_row
+from runlore.query.entity import Entity, entity_from_row, found_again
 from runlore.query.remote.codec import Unpacker, pack
-from runlore.query.remote.methods import CLIENT, ENTITY, INNER, MAX_SECONDS, Call, Reply, pack_error, travels
+from runlore.query.remote.methods import (
+    CLIENT,
+    ENTITY,
+    INNER,
+    MAX_ANSWER,
+    MAX_SECONDS,
+    Call,
+    Reply,
+    pack_error,
+    subject,
+    travels,
+)
+from runlore.query.remote.one_project import OneProject
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, Moment, check_clock
 from runlore.query.view.connection import ViewReader
@@ -21,44 +37,63 @@ from runlore.query.watch.feed import feed
 from runlore.query.watch.selection import Place, select
 from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutError, RunloreError
 
-_POLL_SECONDS = 0.005
+_FIRST_LOOK, _LAST_LOOK, _SLOWER = 0.003, 0.05, 1.3
+"""Seconds between two looks at a view that is behind the asker: the first pause, the longest, and what it grows by."""
+
+Step = Callable[[], bytes | None]
+"""A part of an answer for a thread: the reply as it travels, or None for: not yet."""
 
 
 class Answers:
-    """Answers calls from one view. Safe in several threads."""
+    """Answers questions from one view. Safe in several threads."""
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
 
-    def answer(self, call: Call) -> Reply:
-        """The reply to a call; never raises for what the call asks."""
+    async def answer(self, address: str, data: bytes, run: Callable[[Step], Awaitable[bytes | None]]) -> bytes:
+        """The reply to a question that came on a subject; never raises for what it asks.
+
+        `run` runs a step in a thread. A view that is behind what the asker has seen is waited for between steps, so
+        that no thread is held meanwhile.
+        """
+        try:
+            call = msgspec.msgpack.decode(data, type=Call)
+            # The server lets a user use subjects: what a message says besides must not reach further.
+            if address != subject(call.project, call.method):
+                raise ArgumentError("the question is not about the project and method of its subject")
+        except (msgspec.DecodeError, ArgumentError) as error:
+            return _encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
         late = time.monotonic() + min(call.seconds, MAX_SECONDS)
+        pause = _FIRST_LOOK
+        while (reply := await run(lambda: self._step(call, late))) is None:
+            await asyncio.sleep(pause)
+            pause = min(_LAST_LOOK, pause * _SLOWER)
+        return reply
+
+    def _step(self, call: Call, late: float) -> bytes | None:
+        """The answer, or None while the view is behind and there is time."""
         state = (0, "", 0)
         try:
-            state = self._reached(call.at_least, late)
-            with self._reader.within(max(0.001, late - time.monotonic())):
+            state = self._state()
+            left = late - time.monotonic()
+            if state[0] < call.at_least:
+                return None if left > 0 else _encoded(_failure(state, _behind(state[0], call.at_least)))
+            with self._reader.within(max(0.001, left)):
                 state = self._state()
-                return Reply(*state, False, pack(self._result(call)))
+                found = _encoded(Reply(*state, False, pack(self._result(call))))
         except Exception as error:  # noqa: BLE001 -- the supervised boundary: the asker raises it, the service goes on
             if not travels(error):
                 traceback.print_exception(error)  # the asker hears only that the service failed
-            return Reply(*state, True, pack_error(error))
+            return _encoded(_failure(state, error))
+        if len(found) > MAX_ANSWER:
+            told = QueryTimeoutError(f"the answer has {len(found):,} bytes, the limit is {MAX_ANSWER:,}: ask for less")
+            return _encoded(_failure(state, told))
+        return found
 
     def _state(self) -> tuple[int, str, int]:
         row = self._reader.one("SELECT position, epoch, fold_version FROM view_state")
         assert row is not None
         return row[0], row[1], row[2]
-
-    def _reached(self, position: int, late: float) -> tuple[int, str, int]:
-        """Wait for a position that the asker has seen elsewhere. Raises QueryTimeoutError."""
-        while (state := self._state())[0] < position:
-            if time.monotonic() >= late:
-                raise QueryTimeoutError(
-                    f"the query service reads up to event {state[0]:,}, and you have seen event {position:,}: "
-                    "is its projector running? See `runlore doctor`"
-                )
-            time.sleep(_POLL_SECONDS)
-        return state
 
     def _result(self, call: Call) -> Any:
         moment = Moment(call.position, call.occurred)
@@ -70,7 +105,24 @@ class Answers:
             return _called(unpacker.read(call.entity), ENTITY, call.method, args, kwargs)
         if call.method in INNER:
             return getattr(_Inner(scope), call.method)(*args, **kwargs)
+        if call.method in vars(OneProject):
+            return _called(OneProject(scope), CLIENT, call.method, args, kwargs)
         return _called(Client.over(scope), CLIENT, call.method, args, kwargs)
+
+
+def _failure(state: tuple[int, str, int], error: Exception) -> Reply:
+    return Reply(*state, True, pack_error(error))
+
+
+def _behind(position: int, seen: int) -> QueryTimeoutError:
+    return QueryTimeoutError(
+        f"the query service reads up to event {position:,}, and you have seen event {seen:,}: "
+        "is its projector running? See `runlore doctor`"
+    )
+
+
+def _encoded(reply: Reply) -> bytes:
+    return msgspec.msgpack.encode(reply)
 
 
 def _called(thing: Any, allowed: frozenset[str], name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -107,6 +159,9 @@ class _Inner:
 
     def moment_of(self, when: Any, clock: Any) -> Moment:
         return self._scope.moment_of(when, clock)
+
+    def again(self, kind: str, run: str, name: str, version: str) -> Entity:
+        return found_again(self._scope, kind, run, name, version)
 
     def folded(self, what: str | int) -> int:
         return wait_for(self._scope, what, 0)

@@ -1,0 +1,119 @@
+"""The line to a query service: what is lost is asked again, and its thread ends with it."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from runlore.cli.server import EmbeddedServer
+from runlore.query.remote import nats_line, service
+from runlore.query.remote.answers import Answers
+from runlore.schemas import read_settings
+from runlore.schemas.errors import QueryTimeoutError
+from runlore.store.folder import DataDir
+from tests.patience import PATIENCE, until
+from tests.query.serving import served
+from tests.query.test_remote import both, remote, sample
+from tests.query.views import fold_live
+
+
+def lines() -> int:
+    return sum(thread.name == "runlore-query-line" for thread in threading.enumerate())
+
+
+def test_the_thread_of_a_client_ends_with_it(server: EmbeddedServer) -> None:
+    _, far = both(sample())
+    with served():
+        assert far.position
+        assert lines() == 1
+        far.close()
+        until(lambda: not lines())
+        assert far.position
+        model = far.get("model:churn@1")
+        del far
+        gc.collect()
+        assert model.metadata  # an entity keeps the line of its client
+        del model
+        gc.collect()
+        until(lambda: not lines())
+
+
+def test_a_question_whose_service_ended_without_a_word_is_asked_again(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_line, "SILENT_SECONDS", 0.2)
+    _, far = both(sample())
+    plain, asked = service._Service._answer, list[str]()
+
+    async def lost(self: service._Service, request: service.Request) -> None:
+        asked.append(request.subject)
+        if len(asked) > 1:
+            await plain(self, request)
+
+    with served(), far:
+        monkeypatch.setattr(service._Service, "_answer", lost)
+        assert far.get("model:churn@1").metadata
+    assert asked[:2] == ["runlore-query.v1.default.get"] * 2
+
+
+def test_a_service_that_is_at_it_is_not_asked_again(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_line, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(service, "WORKING_SECONDS", 0.05)
+    _, far = both(sample())
+    plain, asked = Answers._step, list[str]()
+    waited = threading.Event()
+
+    def slow(self: Answers, call: service.Call, late: float) -> bytes | None:
+        asked.append(call.method)
+        waited.wait(1.3)
+        return plain(self, call, late)
+
+    with served(), far:
+        monkeypatch.setattr(Answers, "_step", slow)
+        assert far.get("model:churn@1")
+    assert asked == ["get"]
+
+
+def test_who_waits_for_an_event_holds_no_thread(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    local, far = both(sample())
+    ahead = [remote() for _ in range(service.THREADS * 4)]
+    with served(), far, ThreadPoolExecutor(len(ahead)) as readers:
+        for client in ahead:
+            client.scope.reader.saw(local.position + 1)  # type: ignore[attr-defined]
+        waiting = [readers.submit(client.get, "model:churn@1") for client in ahead]
+        for _ in range(20):
+            assert far.get("model:churn@1")
+        assert not any(one.done() for one in waiting)
+        log = sample()
+        log.log("model:churn@1", {"new": True})
+        fold_live(DataDir(read_settings().data_dir), log, 2)
+        assert [one.result(PATIENCE).metadata["new"] for one in waiting] == [True] * len(ahead)
+        for client in ahead:
+            client.close()
+
+
+def test_what_comes_too_late_is_said_by_the_service(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runlore.query.remote.line.SECONDS", 0.6)
+    local, far = both(sample())
+    with served(), far:
+        far.scope.reader.saw(local.position + 1)  # type: ignore[attr-defined]
+        with pytest.raises(QueryTimeoutError, match=f"you have seen event {local.position + 1}"):
+            far.get("model:churn@1")
+
+
+def test_a_forked_child_asks_over_a_connection_of_its_own(server: EmbeddedServer) -> None:
+    _, far = both(sample())
+    with served(), far:
+        model = far.get("model:churn@1")
+        context = multiprocessing.get_context("fork")
+        results = context.SimpleQueue()
+        child = context.Process(target=lambda: results.put(model.metadata["acc"]))
+        child.start()
+        assert results.get() == model.metadata["acc"]
+        child.join(PATIENCE)
+        assert child.exitcode == 0
+        assert far.get("model:churn@1").metadata
