@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from runlore.cli.server import EmbeddedServer
-from runlore.query.remote import nats_line, service
-from runlore.query.remote.answers import Answers
+from runlore.query.remote import answers, nats_line, service
+from runlore.query.remote.answers import Answers, Step
+from runlore.query.remote.codec import Unpacker, pack
+from runlore.query.remote.methods import Call, Reply
+from runlore.query.time.moment import NOW
 from runlore.schemas import read_settings
 from runlore.schemas.errors import QueryTimeoutError
 from runlore.store.folder import DataDir
+from tests.events import LogBuilder
 from tests.patience import PATIENCE, until
 from tests.query.serving import served
 from tests.query.test_remote import both, remote, sample
-from tests.query.views import fold_live
+from tests.query.views import client_of, fold_live
 
 
 def lines() -> int:
@@ -67,15 +74,44 @@ def test_a_service_that_is_at_it_is_not_asked_again(server: EmbeddedServer, monk
     plain, asked = Answers._step, list[str]()
     waited = threading.Event()
 
-    def slow(self: Answers, call: service.Call, late: float) -> bytes | None:
+    def slow(self: Answers, call: Call, late: float) -> bytes | None:
         asked.append(call.method)
         waited.wait(1.3)
         return plain(self, call, late)
 
     with served(), far:
         monkeypatch.setattr(Answers, "_step", slow)
-        assert far.get("model:churn@1")
-    assert asked == ["get"]
+        assert far.find("model")
+    assert asked == ["find"]
+
+
+@pytest.mark.parametrize(("quick", "long", "in_threads"), [(0.0, 60.0, 1), (60.0, 0.0, 0)])
+def test_what_takes_longer_than_usual_goes_to_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: float, long: float, in_threads: int
+) -> None:
+    def write(log: LogBuilder) -> None:
+        for part in range(4):
+            log.log("model:m@1", {f"k{part}.{n}": n for n in range(900)})
+
+    local = client_of(tmp_path, write)
+    model, reader = local.get("model:m@1"), local.scope.reader
+    call = Call("default", "metadata", pack(model), [], {}, *NOW, "recorded", 0, 5.0)
+    monkeypatch.setattr(answers, "QUICK_SECONDS", quick)
+    monkeypatch.setattr(answers, "LONG_TRY", long)
+    asked, steps = Answers(reader), list[Step]()
+
+    async def run(step: Step) -> bytes | None:
+        steps.append(step)
+        return step()
+
+    def ask() -> object:
+        data = asyncio.run(asked.answer("runlore-query.v1.default.metadata", msgspec.msgpack.encode(call), run))
+        return Unpacker(lambda *_: model).read(msgspec.msgpack.decode(data, type=Reply).node)
+
+    assert ask() == model.metadata
+    assert len(steps) == in_threads
+    assert ask() == model.metadata
+    assert len(steps) == in_threads + 1  # a long try is the last one for a while
 
 
 def test_who_waits_for_an_event_holds_no_thread(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,16 @@ from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutErr
 _FIRST_LOOK, _LAST_LOOK, _SLOWER = 0.003, 0.05, 1.3
 """Seconds between two looks at a view that is behind the asker: the first pause, the longest, and what it grows by."""
 
+QUICK = frozenset({
+    "again", "folded", "get", "get_artifact_version", "get_model_version", "get_pipeline_run", "known", "metadata",
+    "moment_of", "name", "position_at", "run_metadata", "state", "watch_page",
+})  # fmt: skip
+"""Methods that take less, nearly always, than handing them to a thread. They are tried first where questions arrive."""
+QUICK_SECONDS = 0.02
+"""For such a try, in which other questions wait. SQLite keeps to it; decoding large values does not."""
+LONG_TRY, THREADED_SECONDS = 0.1, 60.0
+"""After a try that took longer, its method goes to threads for a while."""
+
 Step = Callable[[], bytes | None]
 """A part of an answer for a thread: the reply as it travels, or None for: not yet."""
 
@@ -49,6 +59,8 @@ class Answers:
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
+        self._threaded = dict[str, float]()
+        """Until when quick methods go to threads, because one took long."""
 
     async def answer(self, address: str, data: bytes, run: Callable[[Step], Awaitable[bytes | None]]) -> bytes:
         """The reply to a question that came on a subject; never raises for what it asks.
@@ -64,23 +76,36 @@ class Answers:
         except (msgspec.DecodeError, ArgumentError) as error:
             return _encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
         late = time.monotonic() + min(call.seconds, MAX_SECONDS)
+        if call.method in QUICK and (reply := self._tried(call, late)) is not None:
+            return reply
         pause = _FIRST_LOOK
         while (reply := await run(lambda: self._step(call, late))) is None:
             await asyncio.sleep(pause)
             pause = min(_LAST_LOOK, pause * _SLOWER)
         return reply
 
-    def _step(self, call: Call, late: float) -> bytes | None:
-        """The answer, or None while the view is behind and there is time."""
-        state = (0, "", 0)
+    def _tried(self, call: Call, late: float) -> bytes | None:
+        """The answer of a quick try, or None."""
+        started = time.monotonic()
+        if started < self._threaded.get(call.method, 0.0):
+            return None
+        reply = self._step(call, late, QUICK_SECONDS)
+        if (now := time.monotonic()) - started > LONG_TRY:
+            self._threaded[call.method] = now + THREADED_SECONDS
+        return reply
+
+    def _step(self, call: Call, late: float, most: float = MAX_SECONDS) -> bytes | None:
+        """The answer, or None: while the view is behind and there is time, and where it takes longer than `most`."""
+        state, left = (0, "", 0), late - time.monotonic()
         try:
             state = self._state()
-            left = late - time.monotonic()
             if state[0] < call.at_least:
                 return None if left > 0 else _encoded(_failure(state, _behind(state[0], call.at_least)))
-            with self._reader.within(max(0.001, left)):
+            with self._reader.within(max(0.001, min(left, most))):
                 state = self._state()
                 found = _encoded(Reply(*state, False, pack(self._result(call))))
+        except QueryTimeoutError as error:
+            return None if most < left else _encoded(_failure(state, error))
         except Exception as error:  # noqa: BLE001 -- the supervised boundary: the asker raises it, the service goes on
             if not travels(error):
                 traceback.print_exception(error)  # the asker hears only that the service failed
