@@ -18,6 +18,7 @@ from runlore.query.remote.answers import Answers, Step
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.query.remote.methods import Call, Reply
 from runlore.query.time.moment import NOW
+from runlore.query.watch.changes import Change
 from runlore.schemas import read_settings
 from runlore.schemas.errors import QueryTimeoutError
 from runlore.store.folder import DataDir
@@ -74,10 +75,10 @@ def test_a_service_that_is_at_it_is_not_asked_again(server: EmbeddedServer, monk
     plain, asked = Answers._step, list[str]()
     waited = threading.Event()
 
-    def slow(self: Answers, call: Call, late: float) -> bytes | None:
-        asked.append(call.method)
+    def slow(self: Answers, one: answers.Asked) -> bytes | None:
+        asked.append(one.call.method)
         waited.wait(1.3)
-        return plain(self, call, late)
+        return plain(self, one)
 
     with served(), far:
         monkeypatch.setattr(Answers, "_step", slow)
@@ -153,3 +154,45 @@ def test_a_forked_child_asks_over_a_connection_of_its_own(server: EmbeddedServer
         child.join(PATIENCE)
         assert child.exitcode == 0
         assert far.get("model:churn@1").metadata
+
+
+def test_a_watch_waits_at_the_service_and_hears_of_news_at_once(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runlore.query.remote.client.WATCH_SECONDS", PATIENCE)
+    _, far = both(sample())
+    plain, asked = service._Service._answer, list[str]()
+
+    async def counted(self: service._Service, request: service.Request) -> None:
+        asked.append(request.subject.rpartition(".")[2])
+        await plain(self, request)
+
+    monkeypatch.setattr(service._Service, "_answer", counted)
+    with served(), far, ThreadPoolExecutor(2) as watchers:
+        watch, many = far.watch("model:churn@1", key="new"), far.watch_async("model:churn@1", key="new")
+
+        async def first() -> Change:
+            return await anext(many)
+
+        one, other = watchers.submit(next, watch), watchers.submit(lambda: asyncio.run(first()))
+        until(lambda: asked.count("watch_page") >= 2)
+        log = sample()
+        log.log("model:churn@1", {"new": 7})
+        fold_live(DataDir(read_settings().data_dir), log, 2)
+        assert [found.result(PATIENCE).entry.value for found in (one, other)] == [7, 7]
+        assert asked.count("watch_page") < 20
+        assert list(far.watch(since=watch.place, timeout=0)) == []
+
+
+def test_a_service_that_ends_lets_its_watches_go_on_elsewhere(server: EmbeddedServer) -> None:
+    _, far = both(sample())
+    with far, ThreadPoolExecutor(1) as watchers:
+        with served():
+            found = watchers.submit(next, far.watch("model:churn@1", key="new"))
+            assert far.position
+        with served():
+            assert not found.done()
+            log = sample()
+            log.log("model:churn@1", {"new": 7})
+            fold_live(DataDir(read_settings().data_dir), log, 2)
+            assert found.result(PATIENCE).entry.value == 7

@@ -7,7 +7,7 @@ import inspect
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -54,11 +54,21 @@ Step = Callable[[], bytes | None]
 """A part of an answer for a thread: the reply as it travels, or None for: not yet."""
 
 
+class Asked(NamedTuple):
+    """A question with its times, by the monotonic clock."""
+
+    call: Call
+    late: float
+    """When the answer comes too late."""
+    news_late: float
+    """When it is answered that there is nothing new."""
+
+
 class Answers:
     """Answers questions from one view. Safe in several threads."""
 
     def __init__(self, reader: ViewReader) -> None:
-        self._reader = reader
+        self._reader, self._ending = reader, False
         self._threaded = dict[str, float]()
         """Until when quick methods go to threads, because one took long."""
 
@@ -75,32 +85,40 @@ class Answers:
                 raise ArgumentError("the question is not about the project and method of its subject")
         except (msgspec.DecodeError, ArgumentError) as error:
             return _encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
-        late = time.monotonic() + min(call.seconds, MAX_SECONDS)
-        if call.method in QUICK and (reply := self._tried(call, late)) is not None:
+        now = time.monotonic()
+        asked = Asked(call, now + min(call.seconds, MAX_SECONDS), now + call.wait)
+        if call.method in QUICK and (reply := self._tried(asked)) is not None:
             return reply
         pause = _FIRST_LOOK
-        while (reply := await run(lambda: self._step(call, late))) is None:
+        while (reply := await run(lambda: self._step(asked))) is None:
             await asyncio.sleep(pause)
             pause = min(_LAST_LOOK, pause * _SLOWER)
         return reply
 
-    def _tried(self, call: Call, late: float) -> bytes | None:
+    def hurry(self) -> None:
+        """Wait for no more news: the service ends."""
+        self._ending = True
+
+    def _tried(self, asked: Asked) -> bytes | None:
         """The answer of a quick try, or None."""
         started = time.monotonic()
-        if started < self._threaded.get(call.method, 0.0):
+        if started < self._threaded.get(asked.call.method, 0.0):
             return None
-        reply = self._step(call, late, QUICK_SECONDS)
+        reply = self._step(asked, QUICK_SECONDS)
         if (now := time.monotonic()) - started > LONG_TRY:
-            self._threaded[call.method] = now + THREADED_SECONDS
+            self._threaded[asked.call.method] = now + THREADED_SECONDS
         return reply
 
-    def _step(self, call: Call, late: float, most: float = MAX_SECONDS) -> bytes | None:
-        """The answer, or None: while the view is behind and there is time, and where it takes longer than `most`."""
-        state, left = (0, "", 0), late - time.monotonic()
+    def _step(self, asked: Asked, most: float = MAX_SECONDS) -> bytes | None:
+        """The answer, or None: while it is waited for, and where it takes longer than `most`."""
+        state, now, call = (0, "", 0), time.monotonic(), asked.call
+        left = asked.late - now
         try:
             state = self._state()
             if state[0] < call.at_least:
                 return None if left > 0 else _encoded(_failure(state, _behind(state[0], call.at_least)))
+            if state[0] <= call.news_after and now < min(asked.late, asked.news_late) and not self._ending:
+                return None
             with self._reader.within(max(0.001, min(left, most))):
                 state = self._state()
                 found = _encoded(Reply(*state, False, pack(self._result(call))))

@@ -120,6 +120,7 @@ class _Service:
 
     async def finish(self) -> None:
         """Wait a little for the answers under way."""
+        self._answers.hurry()
         if self._calls:
             await asyncio.wait(list(self._calls), timeout=FINISH_SECONDS)
 
