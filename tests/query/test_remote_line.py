@@ -14,7 +14,7 @@ import pytest
 
 from runlore.cli.server import EmbeddedServer
 from runlore.query.remote import answers, nats_line, service
-from runlore.query.remote.answers import Answers, Step
+from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.query.remote.methods import Call, Reply
 from runlore.query.time.moment import NOW
@@ -99,9 +99,9 @@ def test_what_takes_longer_than_usual_goes_to_a_thread(
     call = Call("default", "metadata", pack(model), [], {}, *NOW, "recorded", 0, 5.0)
     monkeypatch.setattr(answers, "QUICK_SECONDS", quick)
     monkeypatch.setattr(answers, "LONG_TRY", long)
-    asked, steps = Answers(reader), list[Step]()
+    asked, steps = Answers(reader), list[AnswerStep]()
 
-    async def run(step: Step) -> bytes | None:
+    async def run(step: AnswerStep) -> bytes | None:
         steps.append(step)
         return step()
 

@@ -50,7 +50,7 @@ QUICK_SECONDS = 0.02
 LONG_TRY, THREADED_SECONDS = 0.1, 60.0
 """After a try that took longer, its method goes to threads for a while."""
 
-Step = Callable[[], bytes | None]
+AnswerStep = Callable[[], bytes | None]
 """A part of an answer for a thread: the reply as it travels, or None for: not yet."""
 
 
@@ -72,7 +72,7 @@ class Answers:
         self._threaded = dict[str, float]()
         """Until when quick methods go to threads, because one took long."""
 
-    async def answer(self, address: str, data: bytes, run: Callable[[Step], Awaitable[bytes | None]]) -> bytes:
+    async def answer(self, address: str, data: bytes, run: Callable[[AnswerStep], Awaitable[bytes | None]]) -> bytes:
         """The reply to a question that came on a subject; never raises for what it asks.
 
         `run` runs a step in a thread. A view that is behind what the asker has seen is waited for between steps, so

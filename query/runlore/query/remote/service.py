@@ -11,7 +11,7 @@ from importlib.metadata import version
 from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType] -- nats-py leaves its options open
 from nats.micro.request import Request
 
-from runlore.query.remote.answers import Answers, Step
+from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.methods import PARTS, WORKING, WORKING_SECONDS
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
@@ -124,7 +124,7 @@ class _Service:
         if self._calls:
             await asyncio.wait(list(self._calls), timeout=FINISH_SECONDS)
 
-    async def _in_thread(self, step: Step) -> bytes | None:
+    async def _in_thread(self, step: AnswerStep) -> bytes | None:
         return await asyncio.get_running_loop().run_in_executor(self._threads, step)
 
     async def say_what_it_works_on(self) -> None:
