@@ -196,3 +196,17 @@ def test_a_service_that_ends_lets_its_watches_go_on_elsewhere(server: EmbeddedSe
             log.log("model:churn@1", {"new": 7})
             fold_live(DataDir(read_settings().data_dir), log, 2)
             assert found.result(PATIENCE).entry.value == 7
+
+
+def test_a_service_that_ends_sends_who_waits_for_an_event_to_another_one(server: EmbeddedServer) -> None:
+    local, far = both(sample())
+    with far, ThreadPoolExecutor(1) as readers:
+        with served():
+            assert far.position
+            far.scope.reader.saw(local.position + 1)  # type: ignore[attr-defined]
+            waiting = readers.submit(far.get, "model:churn@1")
+        with served():
+            log = sample()
+            log.log("model:churn@1", {"new": True})
+            fold_live(DataDir(read_settings().data_dir), log, 2)
+            assert waiting.result(PATIENCE).metadata["new"]

@@ -45,6 +45,8 @@ class Rpc:
             if len(question) > MAX_QUESTION:
                 return PlainTextResponse("question too large", 413)
         found = await self._answers.answer(f"{QUERY_SUBJECT}.{project}.{method}", bytes(question), _in_thread)
+        if found is None:
+            return PlainTextResponse("the page ends", 503)
         return Response(found, media_type=HTTP_TYPE)
 
 

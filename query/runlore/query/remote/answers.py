@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 import traceback
@@ -15,6 +14,7 @@ from runlore.query import entity_rows
 from runlore.query.client import Client
 from runlore.query.entity import Entity, entity_from_row, found_again
 from runlore.query.remote.codec import Unpacker, pack
+from runlore.query.remote.growth import Growth
 from runlore.query.remote.methods import (
     CLIENT,
     ENTITY,
@@ -36,9 +36,6 @@ from runlore.query.watch.changes import Page, read_page
 from runlore.query.watch.feed import feed
 from runlore.query.watch.selection import Place, select
 from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutError, RunloreError
-
-_FIRST_LOOK, _LAST_LOOK, _SLOWER = 0.003, 0.05, 1.3
-"""Seconds between two looks at a view that is behind the asker: the first pause, the longest, and what it grows by."""
 
 QUICK = frozenset({
     "again", "folded", "get", "get_artifact_version", "get_model_version", "get_pipeline_run", "known", "metadata",
@@ -68,12 +65,15 @@ class Answers:
     """Answers questions from one view. Safe in several threads."""
 
     def __init__(self, reader: ViewReader) -> None:
-        self._reader, self._ending = reader, False
+        self._reader = reader
+        self._growth = Growth(lambda: self._state()[0])
         self._threaded = dict[str, float]()
         """Until when quick methods go to threads, because one took long."""
 
-    async def answer(self, address: str, data: bytes, run: Callable[[AnswerStep], Awaitable[bytes | None]]) -> bytes:
-        """The reply to a question that came on a subject; never raises for what it asks.
+    async def answer(
+        self, address: str, data: bytes, run: Callable[[AnswerStep], Awaitable[bytes | None]]
+    ) -> bytes | None:
+        """The reply to a question that came on a subject, None to ask elsewhere; never raises for what it asks.
 
         `run` runs a step in a thread. A view that is behind what the asker has seen is waited for between steps, so
         that no thread is held meanwhile.
@@ -89,15 +89,17 @@ class Answers:
         asked = Asked(call, now + min(call.seconds, MAX_SECONDS), now + call.wait)
         if call.method in QUICK and (reply := self._tried(asked)) is not None:
             return reply
-        pause = _FIRST_LOOK
         while (reply := await run(lambda: self._step(asked))) is None:
-            await asyncio.sleep(pause)
-            pause = min(_LAST_LOOK, pause * _SLOWER)
+            if self._growth.over:
+                return None
+            wanted, now = max(call.at_least - 1, call.news_after), time.monotonic()
+            until = asked.news_late if wanted == call.news_after and now < asked.news_late else asked.late
+            await self._growth.beyond(wanted, min(until, asked.late) - now)
         return reply
 
     def hurry(self) -> None:
-        """Wait for no more news: the service ends."""
-        self._ending = True
+        """Wait for no more events: the service ends."""
+        self._growth.end()
 
     def _tried(self, asked: Asked) -> bytes | None:
         """The answer of a quick try, or None."""
@@ -117,7 +119,7 @@ class Answers:
             state = self._state()
             if state[0] < call.at_least:
                 return None if left > 0 else _encoded(_failure(state, _behind(state[0], call.at_least)))
-            if state[0] <= call.news_after and now < min(asked.late, asked.news_late) and not self._ending:
+            if state[0] <= call.news_after and now < min(asked.late, asked.news_late) and not self._growth.over:
                 return None
             with self._reader.within(max(0.001, min(left, most))):
                 state = self._state()

@@ -22,10 +22,12 @@ from runlore.wire.failures import NATS_ERRORS
 
 NAME = "runlore-query"
 THREADS = 4
-MOST_CALLS = 1000
+MOST_CALLS = 10_000
 """Under way at once; more wait in the connection."""
 FINISH_SECONDS = 2.0
 """For the answers under way when it is stopped."""
+ASK_ANOTHER = {"Status": "503"}
+"""What the NATS server, too, says where nobody answers."""
 _PART_ROOM = 4096
 """Bytes of a message that are not the part's: headers."""
 
@@ -110,6 +112,9 @@ class _Service:
 
     async def _answer(self, request: Request) -> None:
         data = await self._answers.answer(request.subject, request.data, self._in_thread)
+        if data is None:
+            await request.respond(b"", ASK_ANOTHER)
+            return
         size = self._connection.max_payload - _PART_ROOM
         if len(data) <= size:
             await request.respond(data)
