@@ -24,6 +24,8 @@ LOCAL = {
     "test_statements.py": "it counts SQLite's statements",
     "test_stretches.py": "it runs the suite again itself",
     "test_remote.py": "it has its own service",
+    "test_remote_line.py": "it has its own service",
+    "test_remote_tls.py": "it has its own services",
     "test_transports.py": "it runs the suite again itself",
     "test_evidence.py": "it reads log.db",
     "test_counts.py": "a part of the page, which reads files",

@@ -21,6 +21,7 @@ from runlore.schemas import read_settings
 from runlore.schemas.settings import Settings
 from tests.clusters import free_ports
 from tests.patience import PATIENCE, until
+from tests.signing_in import Certificates
 
 TOKEN = "a-token-of-the-page-that-nobody-guesses"
 ACCOUNTS = 4000
@@ -89,8 +90,13 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 class Pages:
     """Pages behind one port, each under a path as behind a proxy."""
 
-    def __init__(self) -> None:
-        config = uvicorn.Config(self._answer, port=0, log_level="error", lifespan="off", ws="none", interface="asgi3")
+    def __init__(self, tls: Certificates | None = None) -> None:
+        self._scheme, files = "http", dict[str, Any]()
+        if tls is not None:
+            self._scheme, files = "https", {"ssl_certfile": tls.server, "ssl_keyfile": tls.server_key}
+        config = uvicorn.Config(
+            self._answer, port=0, log_level="error", lifespan="off", ws="none", interface="asgi3", **files
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()
@@ -104,7 +110,7 @@ class Pages:
             name = f"f{len(self._known)}"
             local = Client.over(Reads(ViewReader(where), "default"))
             self._apps[name] = create_app(local, {f"127.0.0.1:{self.port}"}, TOKEN)
-            self._known[where] = f"http://:{TOKEN}@127.0.0.1:{self.port}/{name}"
+            self._known[where] = f"{self._scheme}://:{TOKEN}@127.0.0.1:{self.port}/{name}"
         return self._known[where]
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

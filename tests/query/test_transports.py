@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("transport", ["nats", "http"])
 def test_all_of_the_query_library_says_the_same_from_afar(transport: str) -> None:
     plugin = ("-p", "tests.far_clients", "--transport", transport)

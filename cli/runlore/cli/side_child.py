@@ -34,7 +34,7 @@ class SideChild:
         """SIGTERM, then SIGKILL after `seconds`. Harmless when it does not run."""
         self._child.stop(seconds)
 
-    def mind(self, note: Callable[[str], None]) -> None:
+    def supervise(self, note: Callable[[str], None]) -> None:
         """Start it again if it has ended, with back-off; give it up where that changes nothing."""
         code = self._child.exit_code()
         if code is None or self.given_up:

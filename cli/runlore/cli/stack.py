@@ -199,7 +199,7 @@ class EmbeddedStack:
         self._require_page_settings()
         for side in (self._dashboard, self._queries):
             if side is not None:
-                side.mind(self._note)
+                side.supervise(self._note)
 
     def _mind_projector(self) -> None:
         code, status = self._projector.exit_code(), self._status()

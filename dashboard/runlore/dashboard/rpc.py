@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from runlore.dashboard.access import access_of
 from runlore.dashboard.metrics import Metrics
-from runlore.query.remote.answers import Answers, Step
+from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.methods import HTTP_PATH, HTTP_TYPE
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.subjects import QUERY_SUBJECT
@@ -45,8 +45,10 @@ class Rpc:
             if len(question) > MAX_QUESTION:
                 return PlainTextResponse("question too large", 413)
         found = await self._answers.answer(f"{QUERY_SUBJECT}.{project}.{method}", bytes(question), _in_thread)
+        if found is None:
+            return PlainTextResponse("the page ends", 503)
         return Response(found, media_type=HTTP_TYPE)
 
 
-async def _in_thread(step: Step) -> bytes | None:
+async def _in_thread(step: AnswerStep) -> bytes | None:
     return await anyio.to_thread.run_sync(step)

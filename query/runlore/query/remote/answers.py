@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +14,7 @@ from runlore.query import entity_rows
 from runlore.query.client import Client
 from runlore.query.entity import Entity, entity_from_row, found_again
 from runlore.query.remote.codec import Unpacker, pack
+from runlore.query.remote.growth import Growth
 from runlore.query.remote.methods import (
     CLIENT,
     ENTITY,
@@ -37,11 +37,28 @@ from runlore.query.watch.feed import feed
 from runlore.query.watch.selection import Place, select
 from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutError, RunloreError
 
-_FIRST_LOOK, _LAST_LOOK, _SLOWER = 0.003, 0.05, 1.3
-"""Seconds between two looks at a view that is behind the asker: the first pause, the longest, and what it grows by."""
+QUICK = frozenset({
+    "again", "folded", "get", "get_artifact_version", "get_model_version", "get_pipeline_run", "known", "metadata",
+    "moment_of", "name", "position_at", "run_metadata", "state", "watch_page",
+})  # fmt: skip
+"""Methods that take less, nearly always, than handing them to a thread. They are tried first where questions arrive."""
+QUICK_SECONDS = 0.02
+"""For such a try, in which other questions wait. SQLite keeps to it; decoding large values does not."""
+LONG_TRY, THREADED_SECONDS = 0.1, 60.0
+"""After a try that took longer, its method goes to threads for a while."""
 
-Step = Callable[[], bytes | None]
+AnswerStep = Callable[[], bytes | None]
 """A part of an answer for a thread: the reply as it travels, or None for: not yet."""
+
+
+class Asked(NamedTuple):
+    """A question with its times, by the monotonic clock."""
+
+    call: Call
+    late: float
+    """When the answer comes too late."""
+    news_late: float
+    """When it is answered that there is nothing new."""
 
 
 class Answers:
@@ -49,9 +66,14 @@ class Answers:
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
+        self._growth = Growth(lambda: self._state()[0])
+        self._threaded = dict[str, float]()
+        """Until when quick methods go to threads, because one took long."""
 
-    async def answer(self, address: str, data: bytes, run: Callable[[Step], Awaitable[bytes | None]]) -> bytes:
-        """The reply to a question that came on a subject; never raises for what it asks.
+    async def answer(
+        self, address: str, data: bytes, run: Callable[[AnswerStep], Awaitable[bytes | None]]
+    ) -> bytes | None:
+        """The reply to a question that came on a subject, None to ask elsewhere; never raises for what it asks.
 
         `run` runs a step in a thread. A view that is behind what the asker has seen is waited for between steps, so
         that no thread is held meanwhile.
@@ -63,24 +85,47 @@ class Answers:
                 raise ArgumentError("the question is not about the project and method of its subject")
         except (msgspec.DecodeError, ArgumentError) as error:
             return _encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
-        late = time.monotonic() + min(call.seconds, MAX_SECONDS)
-        pause = _FIRST_LOOK
-        while (reply := await run(lambda: self._step(call, late))) is None:
-            await asyncio.sleep(pause)
-            pause = min(_LAST_LOOK, pause * _SLOWER)
+        now = time.monotonic()
+        asked = Asked(call, now + min(call.seconds, MAX_SECONDS), now + call.wait)
+        if call.method in QUICK and (reply := self._tried(asked)) is not None:
+            return reply
+        while (reply := await run(lambda: self._step(asked))) is None:
+            if self._growth.over:
+                return None
+            wanted, now = max(call.at_least - 1, call.news_after), time.monotonic()
+            until = asked.news_late if wanted == call.news_after and now < asked.news_late else asked.late
+            await self._growth.beyond(wanted, min(until, asked.late) - now)
         return reply
 
-    def _step(self, call: Call, late: float) -> bytes | None:
-        """The answer, or None while the view is behind and there is time."""
-        state = (0, "", 0)
+    def hurry(self) -> None:
+        """Wait for no more events: the service ends."""
+        self._growth.end()
+
+    def _tried(self, asked: Asked) -> bytes | None:
+        """The answer of a quick try, or None."""
+        started = time.monotonic()
+        if started < self._threaded.get(asked.call.method, 0.0):
+            return None
+        reply = self._step(asked, QUICK_SECONDS)
+        if (now := time.monotonic()) - started > LONG_TRY:
+            self._threaded[asked.call.method] = now + THREADED_SECONDS
+        return reply
+
+    def _step(self, asked: Asked, most: float = MAX_SECONDS) -> bytes | None:
+        """The answer, or None: while it is waited for, and where it takes longer than `most`."""
+        state, now, call = (0, "", 0), time.monotonic(), asked.call
+        left = asked.late - now
         try:
             state = self._state()
-            left = late - time.monotonic()
             if state[0] < call.at_least:
                 return None if left > 0 else _encoded(_failure(state, _behind(state[0], call.at_least)))
-            with self._reader.within(max(0.001, left)):
+            if state[0] <= call.news_after and now < min(asked.late, asked.news_late) and not self._growth.over:
+                return None
+            with self._reader.within(max(0.001, min(left, most))):
                 state = self._state()
                 found = _encoded(Reply(*state, False, pack(self._result(call))))
+        except QueryTimeoutError as error:
+            return None if most < left else _encoded(_failure(state, error))
         except Exception as error:  # noqa: BLE001 -- the supervised boundary: the asker raises it, the service goes on
             if not travels(error):
                 traceback.print_exception(error)  # the asker hears only that the service failed

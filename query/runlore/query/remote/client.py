@@ -22,23 +22,33 @@ from runlore.query.time.moment import AsOf, Clock, Moment, checked_moment
 from runlore.query.waiting import POLL_SECONDS, HasEventId
 from runlore.query.watch.changes import Page
 from runlore.query.watch.feed import AsyncWatch, Feed, Watch
+from runlore.query.watch.selection import Place
 from runlore.schemas.errors import NotFoundError, ReceiptTimeoutError, RunloreError
 from runlore.schemas.settings import read_settings
 
 _TIMES = ("as_of", "since", "until", "when")
 """Arguments that are moments: a phrase means the asker's clock and zone."""
+WATCH_SECONDS = 2.0
+"""For which a service waits until there is something new to watch."""
+AGAIN_SECONDS = 0.003
+"""Between two such questions."""
 
 
 class RemoteScope(Scope):
     """A scope whose view is a service's."""
 
-    def ask(self, method: str, *args: Any, of: Entity | None = None, **kwargs: Any) -> Any:
-        """Ask, and return the result or raise the error of the answer."""
+    def ask(
+        self, method: str, *args: Any, of: Entity | None = None, wait_after: tuple[int, float] = (0, 0.0), **kwargs: Any
+    ) -> Any:
+        """Ask, and return the result or raise the error of the answer.
+
+        `wait_after`: a position up to which there is nothing new, and the seconds that the service may wait for more.
+        """
         line = cast(Line, self.reader)
         kwargs = {name: _resolved(value) if name in _TIMES else value for name, value in kwargs.items()}
         call = Call(
             self.project, method, None if of is None else pack(of), [pack(arg) for arg in args],
-            {name: pack(value) for name, value in kwargs.items()}, *self.moment, self.clock, 0, 0.0,
+            {name: pack(value) for name, value in kwargs.items()}, *self.moment, self.clock, 0, 0.0, *wait_after,
         )  # fmt: skip
         reply = line.ask(call)
         unpacker = Unpacker(lambda row, moment, name: remote_entity(self.at(moment), row, name))
@@ -125,10 +135,18 @@ class RemoteFeed(Feed):
 
     def __init__(self, scope: RemoteScope, wanted: tuple[Any, ...], since: Any) -> None:
         super().__init__(scope, cast(Any, None), scope.ask("watch_start", *wanted, _resolved(since)))
-        self._wanted = wanted
+        self._wanted, self._waited = wanted, 0.0
 
-    def _page(self) -> Page:
-        return cast(Page, cast(RemoteScope, self._scope).ask("watch_page", *self._wanted, self._read))
+    def _page(self, most: float) -> Page:
+        scope, place = cast(RemoteScope, self._scope), self._read
+        whole = place == Place(place.position)  # else there is more of that event
+        wait = self._waited = min(most, WATCH_SECONDS) if whole else 0.0
+        return cast(Page, scope.ask("watch_page", *self._wanted, place, wait_after=(place.position, wait)))
+
+    @property
+    def pause(self) -> float:
+        """Short where the service has waited."""
+        return min(AGAIN_SECONDS, super().pause) if self._waited else super().pause
 
 
 class RemoteClient(Client):

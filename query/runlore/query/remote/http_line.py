@@ -88,12 +88,12 @@ class HttpLine(Line):
                 connection.sock.settimeout(_left(late))
         return response.status, b"".join(parts)
 
-    def _refusal(self, status: int, said: str) -> Exception:
+    def _refusal(self, status: int, text: str) -> Exception:
         if status in _AGAIN:
-            return LostError(f"{self.path} is busy ({status}): {said}")
+            return LostError(f"{self.path} is busy ({status}): {text}")
         if status in (401, 403):
-            return AccessDeniedError(f"{self.path} does not let this token in: {said} (token=…, or RUNLORE_TOKEN)")
-        return ServerUnavailableError(f"{self.path} does not answer queries ({status}): {said}")
+            return AccessDeniedError(f"{self.path} does not let this token in: {text} (token=…, or RUNLORE_TOKEN)")
+        return ServerUnavailableError(f"{self.path} does not answer queries ({status}): {text}")
 
     def _taken(self) -> http.client.HTTPConnection:
         with self._lock:

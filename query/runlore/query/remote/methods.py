@@ -59,6 +59,9 @@ class Call(msgspec.Struct, array_like=True):
     clock: str
     at_least: int
     seconds: float
+    news_after: int = 0
+    wait: float = 0.0
+    """Seconds to wait for an event after `news_after`, before it is answered that there is none."""
 
 
 class Reply(msgspec.Struct, array_like=True):

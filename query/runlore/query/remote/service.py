@@ -11,7 +11,7 @@ from importlib.metadata import version
 from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType] -- nats-py leaves its options open
 from nats.micro.request import Request
 
-from runlore.query.remote.answers import Answers, Step
+from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.methods import PARTS, WORKING, WORKING_SECONDS
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
@@ -22,10 +22,12 @@ from runlore.wire.failures import NATS_ERRORS
 
 NAME = "runlore-query"
 THREADS = 4
-MOST_CALLS = 1000
+MOST_CALLS = 10_000
 """Under way at once; more wait in the connection."""
 FINISH_SECONDS = 2.0
 """For the answers under way when it is stopped."""
+ASK_ANOTHER = {"Status": "503"}
+"""What the NATS server, too, says where nobody answers."""
 _PART_ROOM = 4096
 """Bytes of a message that are not the part's: headers."""
 
@@ -110,6 +112,9 @@ class _Service:
 
     async def _answer(self, request: Request) -> None:
         data = await self._answers.answer(request.subject, request.data, self._in_thread)
+        if data is None:
+            await request.respond(b"", ASK_ANOTHER)
+            return
         size = self._connection.max_payload - _PART_ROOM
         if len(data) <= size:
             await request.respond(data)
@@ -120,10 +125,11 @@ class _Service:
 
     async def finish(self) -> None:
         """Wait a little for the answers under way."""
+        self._answers.hurry()
         if self._calls:
             await asyncio.wait(list(self._calls), timeout=FINISH_SECONDS)
 
-    async def _in_thread(self, step: Step) -> bytes | None:
+    async def _in_thread(self, step: AnswerStep) -> bytes | None:
         return await asyncio.get_running_loop().run_in_executor(self._threads, step)
 
     async def say_what_it_works_on(self) -> None:
