@@ -28,6 +28,7 @@ from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import write_struct
 from runlore.store.records import LastSnapshot, Snapshot
+from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_raw_reader, open_reader, sqlite
 from runlore.store.view_tables import VIEW_SCHEMA
 from runlore.wire.connect import connect
@@ -45,6 +46,9 @@ def take_snapshot(settings: Settings) -> LastSnapshot:
     has no room, StreamMismatchError when the server's stream is another one, and what the server refuses.
     """
     data, started = DataDir(settings.data_dir), time.monotonic()
+    if not data.log.exists():
+        told = f"no log at {data.log}: a snapshot is taken in the folder of a projector"
+        raise no_log(data) or NotFoundError(told)
     with FolderLock(data.projection / "snapshot.lock", "a snapshot"), _work_folder(data) as folder:
         copy = folder / "view.db"
         _copy_view(data, copy)
@@ -119,8 +123,6 @@ def _described(data: DataDir, copy: Path) -> Snapshot:
 
 def _tree_at(data: DataDir, position: int) -> tuple[str, int, str]:
     """Return the log's epoch, and size and root of its tree at a position that holds an event."""
-    if not data.log.exists():
-        raise NotFoundError(f"no log at {data.log}: a snapshot is taken in the folder of a projector")
     with contextlib.closing(open_raw_reader(data.log)) as log:
         log.execute("BEGIN")
         (epoch,) = log.execute("SELECT epoch FROM log_state").fetchone()
