@@ -52,14 +52,14 @@ class Shelf:
         return sorted(found, key=lambda one: one.snapshot.position, reverse=True)
 
     async def put(self, snapshot: Snapshot, content: Iterable[bytes], replicas: int) -> ObjectInfo:
-        """Store a snapshot, and remove all but the newest of its stream."""
+        """Store a snapshot, and remove all but the newest of its stream and version."""
         await self._bucket.make(replicas)
         name = f"view-{snapshot.position:012d}-v{snapshot.view_schema}.{snapshot.fold_version}.db.gz"
         info = await self._bucket.put(name, content, {_KEY: msgspec.json.encode(snapshot).decode()})
         kept = 0
         for stored in await self.snapshots():
-            kept += (ours := stored.snapshot.epoch == snapshot.epoch)
-            if not ours or kept > KEEP:
+            kept += (fits := misfit(stored.snapshot, snapshot.epoch) is None)
+            if not fits or kept > KEEP:
                 await self._bucket.remove(stored.info)
         await self._bucket.remove_abandoned()
         return info
@@ -71,10 +71,10 @@ class Shelf:
 
 def misfit(snapshot: Snapshot, epoch: str) -> str | None:
     """Return why a snapshot does not fit this version and a stream of this epoch; None when it does."""
-    if snapshot.epoch != epoch:
-        return f"it belongs to another stream (epoch {snapshot.epoch})"
     if snapshot.format != FORMAT:
         return f"it has format {snapshot.format}, this version reads {FORMAT}"
+    if snapshot.epoch != epoch:
+        return f"it belongs to another stream (epoch {snapshot.epoch})"
     made_by = (snapshot.view_schema, snapshot.fold_version)
     if made_by != (VIEW_SCHEMA, FOLD_VERSION):
         return (
