@@ -17,6 +17,7 @@ NAMES = (
     "past",
     "find",
     "rebuild",
+    "replica",
     "live_fold",
     "audit",
     "pages",
