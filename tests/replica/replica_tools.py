@@ -17,7 +17,7 @@ from runlore.schemas import Settings, read_settings
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import LogRow
-from runlore.store.records import Snapshot
+from runlore.store.records import SnapshotInfo
 from runlore.wire.objects import Bucket
 from runlore.wire.stream import DUPLICATE_WINDOW_NS
 from tests.open_servers import js
@@ -65,7 +65,7 @@ def put_altered(settings: Settings, **changes: Any) -> None:
         shelf = Shelf(connection)
         one = next(one for one in await shelf.snapshots() if is_genuine(one))
         content = [chunk async for chunk in shelf.content(one)]
-        altered: Snapshot = msgspec.structs.replace(one.snapshot, **changes)
+        altered: SnapshotInfo = msgspec.structs.replace(one.snapshot, **changes)
         bucket = Bucket(connection, one.info.bucket)
         key = next(iter(one.info.metadata))
         await bucket.put(f"altered-{altered.position}", content, {key: msgspec.json.encode(altered).decode()})

@@ -108,7 +108,7 @@ class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
         return dt.datetime.fromtimestamp(self.at, dt.UTC)
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class SnapshotInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A view as it was at one event, in the bucket for replicas; this description is stored with it."""
 
     epoch: str
@@ -135,7 +135,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class LastSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """The last snapshot that was made in this folder; the content of snapshot.json."""
 
-    snapshot: Snapshot
+    snapshot: SnapshotInfo
     stored_bytes: int
     seconds: float
     """Time it took to make and store it."""
@@ -146,5 +146,5 @@ class ReplicaMark(msgspec.Struct, frozen=True):
 
     epoch: str | None
     """Of the stream that it follows; None before the first view."""
-    snapshot: Snapshot | None
+    snapshot: SnapshotInfo | None
     """None if the view was folded from the first event on."""

@@ -13,7 +13,7 @@ from runlore.projector.views.generations import next_path
 from runlore.projector.views.view import View
 from runlore.schemas.errors import AccessDeniedError, CorruptLogError, RunloreError
 from runlore.store.folder import DataDir
-from runlore.store.records import Snapshot
+from runlore.store.records import SnapshotInfo
 from runlore.wire.objects import DamagedObjectError
 from runlore.wire.stream import StreamInfo
 
@@ -28,7 +28,7 @@ class Beginning(NamedTuple):
     """A new view, and the snapshot that it began with."""
 
     view: View
-    snapshot: Snapshot | None
+    snapshot: SnapshotInfo | None
 
 
 async def new_view(connection: NatsConnection, data: DataDir, info: StreamInfo, beyond: int, verify: bool) -> Beginning:

@@ -11,7 +11,7 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.fold import FOLD_VERSION
 from runlore.schemas.subjects import SNAPSHOT_BUCKET
-from runlore.store.records import Snapshot
+from runlore.store.records import SnapshotInfo
 from runlore.store.view_tables import VIEW_SCHEMA
 from runlore.wire.objects import Bucket, ObjectInfo
 
@@ -25,7 +25,7 @@ _KEY = "runlore.snapshot"
 class Stored(NamedTuple):
     """One snapshot in the bucket."""
 
-    snapshot: Snapshot
+    snapshot: SnapshotInfo
     info: ObjectInfo
 
     @property
@@ -48,10 +48,10 @@ class Shelf:
         found: list[Stored] = []
         for info in await self._bucket.objects():
             with contextlib.suppress(KeyError, msgspec.MsgspecError):  # another program's, or of a later format
-                found.append(Stored(msgspec.json.decode(info.metadata[_KEY], type=Snapshot), info))
+                found.append(Stored(msgspec.json.decode(info.metadata[_KEY], type=SnapshotInfo), info))
         return sorted(found, key=lambda one: one.snapshot.position, reverse=True)
 
-    async def put(self, snapshot: Snapshot, content: Iterable[bytes], replicas: int) -> ObjectInfo:
+    async def put(self, snapshot: SnapshotInfo, content: Iterable[bytes], replicas: int) -> ObjectInfo:
         """Store a snapshot, and remove all but the newest of its stream and version."""
         await self._bucket.make(replicas)
         name = f"view-{snapshot.position:012d}-v{snapshot.view_schema}.{snapshot.fold_version}.db.gz"
@@ -69,7 +69,7 @@ class Shelf:
         return self._bucket.content(stored.info)
 
 
-def misfit(snapshot: Snapshot, epoch: str) -> str | None:
+def misfit(snapshot: SnapshotInfo, epoch: str) -> str | None:
     """Return why a snapshot does not fit this version and a stream of this epoch; None when it does."""
     if snapshot.format != FORMAT:
         return f"it has format {snapshot.format}, this version reads {FORMAT}"

@@ -27,7 +27,7 @@ from runlore.store.audit.tree import StoredNodes, leaf_index
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import write_struct
-from runlore.store.records import LastSnapshot, Snapshot
+from runlore.store.records import LastSnapshot, SnapshotInfo
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_raw_reader, open_reader, sqlite
 from runlore.store.view_tables import VIEW_SCHEMA
@@ -98,7 +98,7 @@ def _require_room(view: Path, folder: Path) -> None:
         )
 
 
-def _described(data: DataDir, copy: Path) -> Snapshot:
+def _described(data: DataDir, copy: Path) -> SnapshotInfo:
     with contextlib.closing(ViewSnapshot(copy)) as view:
         if view.position == 0:
             raise NotFoundError("the view has no event yet: there is nothing to take a snapshot of")
@@ -107,7 +107,7 @@ def _described(data: DataDir, copy: Path) -> Snapshot:
         epoch, leaves, root = _tree_at(data, view.position)
         if view.epoch != epoch:
             raise RunloreError(f"the view was folded from stream {view.epoch}, log.db is a copy of {epoch}")
-        return Snapshot(
+        return SnapshotInfo(
             epoch=epoch,
             position=view.position,
             fold_version=FOLD_VERSION,
@@ -130,7 +130,7 @@ def _tree_at(data: DataDir, position: int) -> tuple[str, int, str]:
         return epoch.decode(), leaves, subtree_root(0, leaves, StoredNodes(log)).hex()
 
 
-async def _store(settings: Settings, snapshot: Snapshot, copy: Path) -> Stored:
+async def _store(settings: Settings, snapshot: SnapshotInfo, copy: Path) -> Stored:
     connection = await connect(settings, "runlore snapshot", _ignore, _closed)
     try:
         info = await stream_info(connection)
