@@ -203,6 +203,7 @@ def test_every_key_of_the_footer_does_what_it_says(browser: Browser, demo_server
     watched.context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [
     "/list?kind=run", "/history?ref=step:run-1/train&path=metrics.loss", "/lineage?ref=model:churn@2",
     "/compare?all=1&" + "&".join(f"ref={ref}" for ref in (

@@ -81,6 +81,7 @@ def test_exports_and_the_api_have_every_value_whole(tmp_path: Path, monkeypatch:
         assert NOT_SHOWN not in web.get("/compare.csv?ref=model:m@1&ref=model:m@2").text
 
 
+@pytest.mark.slow
 def test_a_command_names_the_largest_and_prints_them_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "TERMINAL_BYTES", 100)
     client_of(tmp_path, write).close()

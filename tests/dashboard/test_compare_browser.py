@@ -50,6 +50,7 @@ def settled(page: Page, many: int | None) -> None:
     page.wait_for_selector(f"[data-charts][data-settled='{'' if many is None else many}']")
 
 
+@pytest.mark.slow
 def test_an_axis_is_brushed_by_keyboard(browser: Browser, demo_server: Server) -> None:
     watched = Watched(browser, demo_server)
     page = watched.open(THREE)
@@ -75,6 +76,7 @@ def test_an_axis_is_brushed_by_keyboard(browser: Browser, demo_server: Server) -
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_a_brush_is_in_the_address_and_comes_back_with_it(browser: Browser, demo_server: Server) -> None:
     watched = Watched(browser, demo_server)
     page = watched.open(THREE)
@@ -94,6 +96,7 @@ def test_a_brush_is_in_the_address_and_comes_back_with_it(browser: Browser, demo
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_points_selected_in_the_scatter_filter_the_table(browser: Browser, demo_server: Server) -> None:
     watched = Watched(browser, demo_server)
     page = watched.open(THREE)

@@ -61,9 +61,9 @@ def visitor(browser: Browser, hostile_server: Server) -> Iterator[Watched]:
 @pytest.mark.parametrize(
     "pages",
     [
-        "home", "lists", "entities", "histories", "searches",
+        "home", "lists", "entities", "histories",
         *(pytest.param(pages, marks=pytest.mark.slow)
-          for pages in ("filters", "lineage", "comparison", "trails", "events", "audit")),
+          for pages in ("searches", "filters", "lineage", "comparison", "trails", "events", "audit")),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("moment", ["", pytest.param("as_of=3", marks=pytest.mark.slow)])
@@ -89,6 +89,7 @@ def test_hostile_metadata_runs_nothing(
         assert visitor.complaints == [], asked
 
 
+@pytest.mark.slow
 def test_hostile_pages_without_javascript_are_as_harmless(
     browser: Browser, hostile_server: Server, addresses: dict[str, list[str]]
 ) -> None:

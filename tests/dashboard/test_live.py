@@ -75,6 +75,7 @@ def test_a_page_follows_what_is_its_own_whatever_else_is_logged(browser: Browser
         watched.close()
 
 
+@pytest.mark.slow
 def test_a_page_that_follows_nothing_says_how_old_it_is(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/compare?ref=model:churn@1&ref=model:churn@2")
@@ -111,6 +112,7 @@ def test_a_page_finds_its_server_again_and_shows_what_it_missed(
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_a_page_that_was_refused_its_stream_asks_again(browser: Browser, server: Server) -> None:
     crowd = [http.client.HTTPConnection(urlsplit(server.url).netloc) for _ in range(MAX_LISTENERS)]
     for connection in crowd:
@@ -128,6 +130,7 @@ def test_a_page_that_was_refused_its_stream_asks_again(browser: Browser, server:
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_a_refresh_that_fails_is_made_up_for(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/entity?ref=model:churn@1")
@@ -139,6 +142,7 @@ def test_a_refresh_that_fails_is_made_up_for(browser: Browser, server: Server) -
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_a_hidden_tab_catches_up_when_it_is_looked_at(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     watched.context.add_init_script(AWAY)
@@ -153,6 +157,7 @@ def test_a_hidden_tab_catches_up_when_it_is_looked_at(browser: Browser, server: 
     watched.close()
 
 
+@pytest.mark.slow
 def test_many_tabs_leave_connections_for_one_more(browser: Browser, server: Server) -> None:
     # Over HTTP/1.1 a browser opens at most six connections to a server, for all its tabs.
     watched = Watched(browser, server)
@@ -195,6 +200,7 @@ def test_the_badge_says_how_far_behind_the_log_the_page_is(browser: Browser, ser
     watched.close()
 
 
+@pytest.mark.slow
 def test_a_page_of_the_past_changes_only_how_much_came_since(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/entity?ref=model:churn@1&as_of=50")

@@ -53,6 +53,7 @@ def traces(page: Page, plot: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_history_shows_the_whole_of_a_long_series(browser: Browser, server: Server, web: TestClient) -> None:
     watched = Watched(browser, server)
     page = watched.open("/history?ref=model:long@1&path=loss")
@@ -69,6 +70,7 @@ def test_a_history_shows_the_whole_of_a_long_series(browser: Browser, server: Se
     watched.close()
 
 
+@pytest.mark.slow
 def test_histories_lie_over_each_other_by_their_true_entries(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/compare?ref=model:long@1&ref=model:short@1&ref=model:gaps@1")

@@ -96,6 +96,7 @@ def test_a_part_that_comes_disturbs_no_other(browser: Browser, server: Server) -
     watched.close()
 
 
+@pytest.mark.slow
 def test_what_is_open_in_the_log_stays_with_its_event(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/trail")
@@ -110,6 +111,7 @@ def test_what_is_open_in_the_log_stays_with_its_event(browser: Browser, server: 
     watched.close()
 
 
+@pytest.mark.slow
 def test_a_history_stays_zoomed_while_it_grows(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/history?ref=step:run-1/train&path=metrics.loss")
@@ -126,6 +128,7 @@ def test_a_history_stays_zoomed_while_it_grows(browser: Browser, server: Server)
     watched.close()
 
 
+@pytest.mark.slow
 def test_a_key_gets_its_chart_with_its_second_number(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     server.grow(lambda log: log.log("model:churn@1", {"score": 1}))
@@ -138,6 +141,7 @@ def test_a_key_gets_its_chart_with_its_second_number(browser: Browser, server: S
     watched.close()
 
 
+@pytest.mark.slow
 def test_the_slider_reaches_what_came_since(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server)
     page = watched.open("/entity?ref=model:churn@1")

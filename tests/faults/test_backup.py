@@ -81,6 +81,7 @@ def signed(data: DataDir) -> int:
         return int(log.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()[0])
 
 
+@pytest.mark.slow
 def test_a_destroyed_machine_comes_back_and_producers_send_what_they_keep(
     settings: Settings, data: DataDir, steps: Path, tmp_path: Path
 ) -> None:

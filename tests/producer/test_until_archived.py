@@ -121,6 +121,7 @@ def test_a_process_that_ends_before_waits_for_no_archive_and_the_next_one_finish
         assert logged(settings) == list(range(21))
 
 
+@pytest.mark.slow
 def test_more_outboxes_than_are_kept_open_all_leave_in_the_end(
     tmp_path: Path, data: DataDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:

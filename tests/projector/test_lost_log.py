@@ -213,6 +213,7 @@ def _goes_on(settings: Settings, position: int) -> None:
         assert_nothing_lost_or_doubled(settings)
 
 
+@pytest.mark.slow
 def test_a_lost_signing_key_is_not_replaced_until_somebody_says_so(
     settings: Settings, data: DataDir, server: EmbeddedServer
 ) -> None:

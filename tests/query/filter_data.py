@@ -31,6 +31,7 @@ VALUES: list[Any] = [
     [2**70], {}, dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC), dt.datetime(2026, 3, 1, 12, 0, 0, 5), dt.date(2026, 3, 1),
     dt.datetime(2026, 3, 1, 17, 30, tzinfo=EAST), dt.datetime(2026, 3, 1, 1, tzinfo=EAST), dt.timedelta(seconds=90),
     dt.timedelta(days=-1), dt.timedelta.max, "2026-03-01", "\ud800",
+    "a" * 150 + "abc" + "b" * 150, ["abc" * 100, "a"],
 ]  # fmt: skip
 PLAIN: list[Any] = [0, 0.0, 1, 1.0, 2, -3, 0.5, 0.25, True, False, None, "b", "a", "abc", StorageSize(5), [1]]
 KEYS = ("a", "b", "c", "g", "a.b", "odd key")

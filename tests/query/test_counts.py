@@ -28,11 +28,13 @@ def test_counts_follow_a_view_made_anew_in_which_ids_mean_other_things(tmp_path:
         assert counts.of(client.scope) == client.list_kinds() == {"artifact": 2, "model": 1}
 
 
-def test_names_of_projects_that_are_not_there_are_not_remembered(tmp_path: Path) -> None:
-    counts = KindCounts()
-    with client_of(tmp_path, lambda log: log.log("artifact:a@1", {"x": 1})) as client:
-        for number in range(50):
-            with Client(tmp_path, f"nobody-{number}") as other:
-                assert counts.of(other.scope) == {}
-        assert counts.of(client.scope) == {"artifact": 1}
-        assert len(counts._latest) == 1
+def test_the_kept_counts_are_those_that_counting_finds(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        for number in range(3):
+            log.log(f"model:m@{number}", {"x": 1})
+            log.log(f"artifact:a{number}@1", {"x": 1})
+            log.log("run:r1", {"x": number})
+            log.log(f"step:r1/s{number}", {"x": 1})
+
+    with client_of(tmp_path, write) as client, Client(tmp_path, as_of=client.position) as counted:
+        assert client.list_kinds() == counted.list_kinds() == {"artifact": 3, "model": 3, "run": 1, "step": 3}

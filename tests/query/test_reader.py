@@ -353,6 +353,23 @@ def test_reads_do_not_grow_with_older_values(tmp_path: Path, older: int) -> None
         assert steps_taken(many, read) <= 1.5 * steps_taken(few, read) + 2
 
 
+def test_a_read_goes_on_when_current_is_put_back_while_it_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DataDir(tmp_path)
+    fold_live(data, counted(LogBuilder(), 3))
+    name, current_view = data.current.read_bytes(), DataDir.current_view
+    data.current.unlink()
+
+    def put_back(self: DataDir) -> Path:
+        self.current.write_bytes(name)
+        return current_view(self)
+
+    monkeypatch.setattr(DataDir, "current_view", put_back)
+    with Client(tmp_path) as client:
+        assert client.position == 3
+
+
 def test_a_missing_view_is_not_found_and_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="runlore up"):
         ViewReader(tmp_path).one("SELECT 1")

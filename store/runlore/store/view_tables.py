@@ -7,9 +7,10 @@ entity itself (a run's status, a model's stage), so that both have a past in the
 from __future__ import annotations
 
 from runlore.store.cells import ENDED_SQL, SHORT_CELL
+from runlore.store.kinds import is_instance
 from runlore.store.stretches import HISTORY_STRETCH, VALUE_STRETCH
 
-VIEW_SCHEMA = 4
+VIEW_SCHEMA = 5
 """Version of these tables; the query library reads no other."""
 
 TABLES = (
@@ -28,7 +29,16 @@ TABLES = (
 """Every table that says what the log says; the canonical digest covers them all. What only helps to find rows (the
 stretches, the values and the texts of heads) is none of them."""
 
-HELPERS = ("stretches", "value_stretches", "head_values", "value_state", "search", "search_docs", "search_state")
+HELPERS = (
+    "kind_counts",
+    "stretches",
+    "value_stretches",
+    "head_values",
+    "value_state",
+    "search",
+    "search_docs",
+    "search_state",
+)
 """Tables that only help to find rows."""
 
 STATE_TABLES = """
@@ -55,7 +65,7 @@ CREATE TABLE quarantine (
 """
 """Tables that every projection's file has besides its own."""
 
-TABLES_SQL = """
+TABLES_SQL = f"""
 CREATE TABLE entities (
     entity_id INTEGER PRIMARY KEY,
     project TEXT NOT NULL,
@@ -68,6 +78,17 @@ CREATE TABLE entities (
     created_position INTEGER NOT NULL,
     UNIQUE (project, kind, run, name, version)
 ) STRICT;
+
+CREATE TABLE kind_counts (           -- how many entities of a kind there are: the home page shows it
+    project TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    entities INTEGER NOT NULL,       -- runs, steps and versions; not the rows that group versions
+    PRIMARY KEY (project, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER count_kinds AFTER INSERT ON entities WHEN {is_instance("new.")} BEGIN
+    INSERT INTO kind_counts VALUES (new.project, new.kind, 1)
+    ON CONFLICT DO UPDATE SET entities = entities + 1;
+END;
 
 CREATE TABLE paths (
     path_id INTEGER PRIMARY KEY,
@@ -184,6 +205,7 @@ INDEXES = {
     "links_by_target": "links (target_id, relation)",
     "mentions_by_entity": f"mentions ({HISTORY_STRETCH}, entity_id)",
     "heads_by_value": "head_values (path_id, value, type) WHERE value IS NOT NULL",
+    "heads_without_value": "head_values (path_id, type) WHERE value IS NULL",
     "history_by_value": f"history ({VALUE_STRETCH}, path_id, value) WHERE {SHORT_CELL}",
 }
 """Indexes that only readers need: a file that is filled in bulk gets them at the end, in one sort each."""

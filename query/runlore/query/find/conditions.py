@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from runlore.query.find import ast, literals
 from runlore.query.time.moment import EPOCH
 from runlore.query.view.functions import COMPARE
-from runlore.query.view.value_index import INDEXED, SHORT
+from runlore.query.view.value_index import INDEXED
 from runlore.schemas.names import is_unicode
 from runlore.schemas.values import encode_value
 from runlore.store.cells import ENDED_SQL
@@ -57,14 +57,11 @@ def row_sql(condition: ast.Condition, bind: Binder, value: str, kind: str) -> st
     return f"({live})" if isinstance(condition, ast.Exists) else f"({joined})"
 
 
-def drivers(condition: ast.Condition, bind: Binder) -> list[str] | None:
-    """The alternatives as they can search the index, None when it may miss some values."""
+def drivers(condition: ast.Condition, bind: Binder) -> list[Branch] | None:
+    """The alternatives as they can search an index on values; None when it has no place for them."""
     if _negated(condition) or isinstance(condition, ast.Exists):
         return None
-    found = branches(condition, bind)
-    if not all(branch.indexed for branch in found):
-        return None
-    return [f"{branch.sql.format(v='h.value', t='h.type')} AND {SHORT}" for branch in found]
+    return [Branch(branch.sql.format(v="h.value", t="h.type"), branch.indexed) for branch in branches(condition, bind)]
 
 
 def _negated(condition: ast.Condition) -> bool:
@@ -90,11 +87,11 @@ def branches(condition: ast.Condition, bind: Binder) -> list[Branch]:
 
 def _contains(value: ast.Literal, bind: Binder) -> list[Branch]:
     plain = value.value if isinstance(value, (ast.NumberLiteral, ast.Duration)) else value
-    holds = f"{{t}} IN {COLLECTIONS} AND runlore_holds({{t}}, {{v}}, {bind(encode_value(plain))})"
-    found = [Branch(holds, False)]
+    found: list[Branch] = []
     if isinstance(value, str):
-        found.append(Branch(f"{{t}} IN {TEXTS} AND instr({{v}}, {bind(value)}) > 0", False))
-    return found
+        found.append(Branch(f"instr({{v}}, {bind(value)}) > 0 AND {{t}} IN {TEXTS}", False))
+    holds = f"{{t}} IN {COLLECTIONS} AND runlore_holds({{t}}, {{v}}, {bind(encode_value(plain))})"
+    return [*found, Branch(holds, False)]
 
 
 def _compare(op: str, values: tuple[ast.Literal, ...], bind: Binder) -> list[Branch]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from runlore.query.find import ast
 from runlore.query.find.checks import entity_field
-from runlore.query.find.conditions import drivers, row_sql
+from runlore.query.find.conditions import Branch, drivers, row_sql
 from runlore.query.find.snapshot import KeyPaths, Snapshot
 from runlore.query.view import value_index
 
@@ -94,14 +94,25 @@ def _created_at(op: str, micros: int, snapshot: Snapshot, position_at: PositionA
 
 
 def searches(condition: ast.Condition, snapshot: Snapshot, ever: bool) -> list[str] | None:
-    """Searches that together find the ID of every entity that fits (and maybe more); None when none can."""
+    """Index ranges that together hold the ID of every entity that fits (and maybe more); None when none do."""
     field = entity_field(condition.key)
     if field is not None:
         return _entity_searches(field, condition, snapshot)
     tests, places = drivers(condition, snapshot.bind), snapshot.places(condition.key)
-    if tests is None or not all(place.indexed for place in places):
+    if tests is None or not all(place.indexed for place in places) or not all(test.indexed for test in tests):
         return None
     return [_search(place, test, snapshot, ever) for place in places for test in tests]
+
+
+def scans(condition: ast.Condition, snapshot: Snapshot) -> list[str] | None:
+    """Walks over all latest values of a key, which find the ID of every entity that fits; None when none can."""
+    if entity_field(condition.key) is not None or snapshot.as_of is not None:
+        return None
+    tests, places = drivers(condition, snapshot.bind), snapshot.places(condition.key)
+    if not tests or not all(place.indexed for place in places):
+        return None
+    either = Branch(" OR ".join(f"({test.sql})" for test in tests), False)
+    return [_search(place, either, snapshot, ever=False) for place in places]
 
 
 def range_searches(conditions: list[ast.Compare], snapshot: Snapshot) -> list[str] | None:
@@ -112,16 +123,17 @@ def range_searches(conditions: list[ast.Compare], snapshot: Snapshot) -> list[st
     if entity_field(key) is not None or len(places) != 1 or not places[0].indexed or None in tests:
         return None
     # Alternatives come in one order (numbers, then numbers stored as text): a value passes the same one of each.
-    both = [" AND ".join(pair) for pair in zip(*filter(None, tests), strict=False)] if all(tests) else []
+    pairs = zip(*filter(None, tests), strict=False) if all(tests) else ()
+    both = [Branch(" AND ".join(test.sql for test in pair), all(test.indexed for test in pair)) for pair in pairs]
     return [_search(places[0], test, snapshot, ever=False) for test in both]
 
 
-def _search(place: KeyPaths, test: str, snapshot: Snapshot, ever: bool) -> str:
+def _search(place: KeyPaths, test: Branch, snapshot: Snapshot, ever: bool) -> str:
     path = snapshot.bind(place.paths[0])
     if snapshot.as_of is None and not ever:
-        found = value_index.of_heads(path, test)
+        found = value_index.of_heads(path, test.sql, test.indexed)
     else:
-        found = f"SELECT h.entity_id FROM {value_index.of_history(path, test, snapshot.at or None)}"
+        found = f"SELECT h.entity_id FROM {value_index.of_history(path, test.sql, snapshot.at or None)}"
     if place.step is None:
         return found
     return (

@@ -59,7 +59,7 @@ class KeyWalk:
             if isinstance(item, ast.Compare) and item.key == key and isinstance(item.value, ast.NumberLiteral):
                 # The first alternative only: the others are about numbers stored as text, and there are none.
                 tests = drivers(item, self._search.bind)
-                found += f" AND {tests[0]}" if tests else ""
+                found += f" AND {tests[0].sql} AND {SHORT}" if tests else ""
         return found
 
     def page(self, descending: bool, after: FoundRow | None, limit: int) -> list[FoundRow]:

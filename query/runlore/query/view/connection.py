@@ -196,13 +196,14 @@ class ViewReader:
     def _mark(self) -> tuple[int, int, int] | None:
         if self._data is None:
             return None
-        try:
-            with using(self._data.current):
-                status = self._data.current.stat()
-        except FileNotFoundError:
-            self._data.current_view()  # raises, saying what to do
-            raise
-        return status.st_ino, status.st_mtime_ns, status.st_size
+        while True:
+            try:
+                with using(self._data.current):
+                    status = self._data.current.stat()
+            except FileNotFoundError:
+                self._data.current_view()  # raises, saying what to do, unless a projector has just put it back
+            else:
+                return status.st_ino, status.st_mtime_ns, status.st_size
 
     def _open(self, mark: tuple[int, int, int] | None) -> _Open:
         path = self._file if self._data is None else self._data.current_view()
