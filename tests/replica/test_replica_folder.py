@@ -16,9 +16,10 @@ import pytest
 from runlore.cli.checkup import check_up
 from runlore.projector import rebuild_view
 from runlore.projector.audit.keys import make_signer
+from runlore.projector.replicas.replica import Replica
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.query import Client
-from runlore.schemas import NotFoundError, Settings, SettingsError
+from runlore.schemas import NotFoundError, Settings, SettingsError, read_settings
 from runlore.store.folder import DataDir
 from tests.open_servers import open_server
 from tests.patience import PATIENCE
@@ -48,6 +49,9 @@ def test_a_replica_never_signs_and_its_folder_is_no_projectors(settings: Setting
     log(settings, made_events(5))
     ours = replica_settings(settings, tmp_path)
     data = DataDir(ours.data_dir)
+    with pytest.raises(SettingsError, match="RUNLORE_URL"):
+        Replica(read_settings(data_dir=ours.data_dir)).run()
+    assert not data.replica.exists()
     with replica(settings, tmp_path) as following:
         following.folded(5)
         until(lambda: following.state.connected)
@@ -79,6 +83,31 @@ def test_a_folder_with_a_log_or_a_key_is_not_made_a_replicas(settings: Settings,
         assert name.name in str(error) or "has a view and was no replica" in str(error)
         name.unlink() if name != beside.current_view() else None
     assert not beside.replica.exists()
+
+
+def test_a_view_that_is_removed_or_damaged_is_replaced_and_readers_never_step_back(
+    settings: Settings, tmp_path: Path
+) -> None:
+    data = DataDir(replica_settings(settings, tmp_path).data_dir)
+    events = made_events(30)
+    with running(settings) as projector:
+        until(lambda: projector.state.connected)
+        publish_all(settings, events[:20])
+        projector.folded(20)
+        take_snapshot(settings)
+        publish_all(settings, events[20:])
+        projector.folded(30)
+    with replica(settings, tmp_path) as following, Client(data.root) as reader:
+        following.folded(30)
+        assert reader.position == 30  # it has the file open, and goes on reading it
+        before = data.current_view()
+        before.unlink()
+        until(lambda: data.current_view() != before or reader.position < 30 or following.error)
+        assert reader.position == 30
+    data.current_view().write_bytes(b"damaged" * 1000)
+    with replica(settings, tmp_path) as following:
+        following.folded(30)
+    assert digest(replica_settings(settings, tmp_path)) == digest(settings)
 
 
 _KILLED_AT = """

@@ -20,7 +20,7 @@ from runlore.store.access import check_readable, may
 from runlore.store.folder import DataDir
 from runlore.store.ownership import require_shared_folder
 from runlore.store.private_files import read_struct
-from runlore.store.records import ProjectorStatus, ReplicaMark
+from runlore.store.records import LastSnapshot, ProjectorStatus, ReplicaMark
 from runlore.store.sqlite import sqlite
 from runlore.wire.server_version import MIN_VERSION, shown_version
 
@@ -95,6 +95,9 @@ def _service(settings: Settings) -> Iterator[Finding]:
     mark = read_struct(data.replica, ReplicaMark)
     if mark is None:
         yield from _running(settings, "projector", "start `runlore up` or `runlore projector`")
+        if (last := read_struct(data.last_snapshot, LastSnapshot)) is not None:
+            detail = f"for replicas, at event {last.snapshot.position:,}, {last.stored_bytes / 1e6:,.1f} MB"
+            yield Finding("snapshot", "ok", detail)
         return
     snapshot = mark.snapshot
     began = "its first event" if snapshot is None else f"the snapshot at event {snapshot.position:,}"

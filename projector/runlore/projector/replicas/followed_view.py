@@ -22,15 +22,16 @@ from runlore.store.sqlite import open_reader, sqlite
 class FollowedView:
     """One view. A new one is live once it has everything that readers of the one before could see."""
 
-    def __init__(self, data: DataDir, view: View, live: bool) -> None:
+    def __init__(self, data: DataDir, view: View, goal: int | None = None) -> None:
+        """`goal`: the view is a new one, and is live once it has reached this; None: it is live already."""
         self._data, self.view = data, view
         self._care, self._look = ViewCare(data), LookThrough(view.path, self._found_damage)
         self._damage: str | None = None
-        self._beside = None if live else rebuild_lock(data)  # who holds it may have an unfinished generation
+        self._beside = None if goal is None else rebuild_lock(data)  # who holds it may have an unfinished generation
+        self._goal = goal or 0
         self.position, self.quarantined = view.position, view.quarantined
         if self._beside is not None:
             self._beside.acquire()
-            self._goal = _seen(data, view.epoch)
             self._go_live()
 
     @classmethod
@@ -47,11 +48,16 @@ class FollowedView:
             if not view.up_to_date:
                 raise UnfitError("it was made by another version")
             unfit.pop_all()
-        return cls(data, view, live=True)
+        return cls(data, view)
 
     @property
     def epoch(self) -> str:
         return self.view.epoch
+
+    @property
+    def is_live(self) -> bool:
+        """Whether readers see it."""
+        return self._beside is None
 
     def fold(self, rows: Sequence[LogRow]) -> FoldResult:
         """Fold the rows that follow `position`. Raises UnfitError where the file is damaged."""
@@ -67,7 +73,7 @@ class FollowedView:
             raise UnfitError(self._damage)
         if not self.view.in_place():
             raise UnfitError(f"{self.view.path.name} was removed or replaced while it was open")
-        if self._beside is None and not self._is_current():
+        if self.is_live and not self._is_current():
             get_log().warning("CURRENT was lost; it names the live view again", view=self.view.path.name)
             make_current(self._data, self.view.path)
         with damage_is_unfit():
@@ -99,8 +105,8 @@ class FollowedView:
         self._damage = what
 
 
-def _seen(data: DataDir, epoch: str) -> int:
-    """The position up to which readers of the folder have seen this stream."""
+def live_position(data: DataDir, epoch: str) -> int:
+    """The position of the live view of a stream, whatever version made it; 0 without one that can be read."""
     try:
         with contextlib.closing(open_reader(data.current_view())) as live:
             row = live.execute("SELECT position FROM view_state WHERE epoch = ?", (epoch,)).fetchone()

@@ -17,15 +17,15 @@ from runlore.projector.archiving.intake import Intake
 from runlore.projector.folder_service import FolderService, run_service
 from runlore.projector.logs import get_log
 from runlore.projector.replicas.beginning import NoSnapshotError, new_view, newest
-from runlore.projector.replicas.followed_view import FollowedView
+from runlore.projector.replicas.followed_view import FollowedView, live_position
 from runlore.projector.replicas.mark import claim_for_replica
 from runlore.projector.replicas.second_copies import FirstCopyLostError, rows_of
 from runlore.projector.replicas.stream_check import require_continuation
 from runlore.projector.views.fitness import UnfitError
-from runlore.schemas.errors import NotFoundError, ServerUnavailableError
+from runlore.schemas.errors import NotFoundError, ServerUnavailableError, SettingsError
 from runlore.schemas.settings import Settings
 from runlore.store.log_rows import Gap, Received
-from runlore.store.private_files import write_struct
+from runlore.store.private_files import read_struct, write_struct
 from runlore.store.records import ReplicaMark
 from runlore.wire.connect import connect
 from runlore.wire.failures import NATS_ERRORS
@@ -38,7 +38,7 @@ SNAPSHOT_SECONDS = 5.0
 FAR_POSITIONS = 500_000
 """A replica that was away for longer fetches a snapshot: folding these takes longer."""
 
-FOLD_ROWS = 2_000
+FOLD_ROWS = 5_000
 """Rows folded at once: the loop that says that we live waits for them."""
 
 Result = TypeVar("Result")
@@ -55,11 +55,17 @@ class Replica(FolderService):
         self._verify = verify
         self._followed: FollowedView | None = None
         self._intake: Intake | None = None
+        self._seen: tuple[str | None, int] = None, 0
+        """The stream and the position that readers have seen."""
 
     def _prepare(self) -> None:
+        if not self._settings.url:
+            raise SettingsError("set RUNLORE_URL: a replica follows the stream of a projector in another folder")
         claim_for_replica(self._data)
 
     def _begin(self) -> None:
+        mark = read_struct(self._data.replica, ReplicaMark)
+        self._seen = mark.epoch if mark is not None else None, self.state.known
         self.state.known = 0  # a view that starts over begins lower
         try:
             self._follow_view(FollowedView.live(self._data))
@@ -146,14 +152,21 @@ class Replica(FolderService):
         with contextlib.ExitStack() as unfit:
             unfit.callback(begun.view.close)
             # Asked again: the snapshot may have events that came after the first question.
-            await require_continuation(connection, await self._stream(connection), begun.view)
+            info = await self._stream(connection)
+            await require_continuation(connection, info, begun.view)
             self._drop_view()
             write_struct(self._data.replica, ReplicaMark(begun.view.epoch, begun.snapshot), shared=True)
-            self._follow_view(view := FollowedView(self._data, begun.view, live=False))
+            goal = min(self._seen_of(begun.view.epoch), info.last_seq)
+            self._follow_view(view := FollowedView(self._data, begun.view, goal))
             unfit.pop_all()
         for problem in ("snapshot", "missed"):
             self.state.problems.pop(problem, None)
         return view
+
+    def _seen_of(self, epoch: str) -> int:
+        """The position of this stream that readers have seen: the file that they saw it in may be gone."""
+        known, position = self._seen
+        return max(position if known == epoch else 0, live_position(self._data, epoch))
 
     def _follow_view(self, view: FollowedView) -> None:
         self._followed = view
@@ -213,6 +226,8 @@ class Replica(FolderService):
     def _say(self, view: FollowedView) -> None:
         self.state.archived = self.state.folded = view.position
         self.state.quarantined = view.quarantined
+        if view.is_live:
+            self._seen = view.epoch, view.position
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, Result]) -> Result | None:
         """The result of some work; None when stopped before it ended."""

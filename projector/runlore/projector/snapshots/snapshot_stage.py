@@ -8,7 +8,7 @@ import sys
 import time
 
 from runlore.projector.logs import get_log
-from runlore.projector.snapshots.worker import DENIED
+from runlore.projector.snapshots.worker import REFUSED
 from runlore.projector.state import ServiceState
 from runlore.schemas.settings import Settings, settings_environment
 from runlore.store.folder import DataDir
@@ -95,9 +95,9 @@ class SnapshotStage:
         if code == 0:
             self._state.problems.pop("snapshot", None)
             self._last, self._next = self._position(), now + (now - self._started) / SHARE
-        elif code == DENIED and self._settings.snapshot_every is None:
-            self._every = 0  # nobody asked for snapshots, and this user may not store any
-            get_log().warning("no snapshots for replicas: this user may not store them", reason=reason)
+        elif code == REFUSED and self._settings.snapshot_every is None:
+            self._every = 0  # nobody asked for snapshots, and the server takes none
+            get_log().warning("no snapshots for replicas: the server refuses them", reason=reason)
         else:
             self._failed(reason or f"its process ended with {code}")
 

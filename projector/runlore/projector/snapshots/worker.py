@@ -10,8 +10,11 @@ from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.schemas.errors import AccessDeniedError, RunloreError
 from runlore.schemas.settings import read_settings
+from runlore.wire.api import ApiError
 
-DENIED, FAILED = 3, 1
+REFUSED, FAILED = 3, 1
+"""Exit codes: the server refuses to store one (no permission, no room in the account), and anything else."""
+
 _LOWEST = 19
 
 
@@ -21,8 +24,8 @@ def main() -> int:
     os.nice(_LOWEST)
     try:
         last = take_snapshot(read_settings())
-    except AccessDeniedError as error:
-        return _failed(error, DENIED)
+    except (AccessDeniedError, ApiError) as error:
+        return _failed(error, REFUSED)
     except RunloreError as error:
         return _failed(error, FAILED)
     except MachineErrors as error:
