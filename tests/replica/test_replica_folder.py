@@ -164,14 +164,15 @@ def test_a_replica_killed_at_random_under_load_never_steps_back(settings: Settin
     seen = 0
     with running(settings) as projector:
         until(lambda: projector.state.connected)
-        for _ in range(15):
+        for round_ in range(1, 16):
             publish_all(settings, made_events(300))
+            projector.folded(round_ * 300 - 100)
+            take_snapshot(settings)
             with subprocess.Popen(
                 [sys.executable, "-m", "runlore.cli", "replica"], env=environment(ours), stderr=subprocess.DEVNULL
             ) as process:
-                time.sleep(random.uniform(0.3, 2.0))
+                time.sleep(random.uniform(0.5, 3.0))
                 process.kill()
-            take_snapshot(settings)
             try:
                 with Client(ours.data_dir) as near:
                     assert near.position >= seen

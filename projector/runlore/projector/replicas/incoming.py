@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from runlore.projector.snapshots.shelf import Stored
@@ -57,7 +57,7 @@ async def _unpack(path: Path, stored: Stored, content: AsyncIterator[bytes]) -> 
         unpacker, size = zlib.decompressobj(_GZIP), 0
         async for chunk in content:
             # In a thread: the next chunks arrive meanwhile, and a slow disk does not make this process seem stuck.
-            size += await asyncio.to_thread(_write, descriptor, unpacker, chunk)
+            size += await asyncio.to_thread(_write, descriptor, unpacker.decompress, chunk)
             if size > wanted:
                 break
         await asyncio.to_thread(os.fsync, descriptor)
@@ -69,8 +69,8 @@ async def _unpack(path: Path, stored: Stored, content: AsyncIterator[bytes]) -> 
         raise DamagedObjectError(f"{stored.label} is damaged: its view has {size:,} bytes, and should have {wanted:,}")
 
 
-def _write(descriptor: int, unpacker: zlib._Decompress, chunk: bytes) -> int:
-    block = memoryview(unpacker.decompress(chunk))
+def _write(descriptor: int, unpack: Callable[[bytes], bytes], chunk: bytes) -> int:
+    block = memoryview(unpack(chunk))
     written = 0
     while written < len(block):
         written += os.write(descriptor, block[written:])
