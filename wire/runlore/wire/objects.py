@@ -164,7 +164,8 @@ class Bucket:
         whole = {self._chunks(info.nuid) for info in await self.objects()}
         body = {"subjects_filter": self._chunks(">")}
         state = (await api(self._connection, f"STREAM.INFO.{self.stream}", body))["state"]
-        for subject in (state.get("subjects") or {}).keys() - whole:
+        counts: dict[str, int] = state.get("subjects") or {}
+        for subject in counts.keys() - whole:
             if _age(subject) > ABANDONED:
                 await self._purge(subject)
 

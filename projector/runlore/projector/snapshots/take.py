@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def take_snapshot(settings: Settings) -> LastSnapshot:
 
 
 @contextlib.contextmanager
-def _work_folder(data: DataDir) -> Iterator[Path]:
+def _work_folder(data: DataDir) -> Generator[Path]:
     folder = data.projection / "snapshot"
     shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
     make_folder(folder)
