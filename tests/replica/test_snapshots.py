@@ -17,6 +17,7 @@ from runlore.projector.snapshots.take import take_snapshot
 from runlore.projector.views.digest import view_digest
 from runlore.schemas import NotFoundError, Settings, StreamMismatchError, read_settings
 from runlore.schemas.errors import FolderBusyError
+from runlore.schemas.ids import new_id
 from runlore.store.audit.tree import read_tree
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
@@ -185,3 +186,26 @@ def test_with_verify_the_canonical_digest_must_be_the_one_that_was_stored(settin
     with replica(settings, tmp_path, verify=True) as following:
         following.folded(20)
     assert began_at(replica_settings(settings, tmp_path)) is None  # it read the whole stream instead
+
+
+def test_what_a_killed_upload_left_is_removed_once_it_is_old(settings: Settings) -> None:
+    log(settings, made_events(3))
+    take_snapshot(settings)
+    old, recent = "01900000-0000-7000-8000-000000000000", new_id()
+
+    async def left(connection: NatsConnection) -> list[str]:
+        for upload in (old, recent):
+            await connection.request(f"$O.RUNLORE_SNAPSHOTS.C.{upload}", b"half", timeout=60)
+        return await chunks(connection)
+
+    async def chunks(connection: NatsConnection) -> list[str]:
+        wanted = {"subjects_filter": "$O.RUNLORE_SNAPSHOTS.C.>"}
+        return sorted((await js(connection, "STREAM.INFO.OBJ_RUNLORE_SNAPSHOTS", wanted))["state"]["subjects"])
+
+    assert len(with_nats(settings, left)) == 3
+    log(settings, made_events(1))
+    take_snapshot(settings)
+    remaining = with_nats(settings, chunks)
+    assert len(remaining) == 3  # two snapshots, and an upload that may still be under way
+    assert not any(old in subject for subject in remaining)
+    assert any(recent in subject for subject in remaining)
