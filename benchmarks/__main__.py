@@ -18,6 +18,7 @@ NAMES = (
     "past",
     "find",
     "rebuild",
+    "replica",
     "live_fold",
     "audit",
     "pages",

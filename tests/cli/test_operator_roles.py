@@ -27,11 +27,13 @@ from runlore.cli.server import PRODUCER, SERVICE, EmbeddedServer, find_program
 from runlore.cli.server_checks import check_server
 from runlore.producer import Producer
 from runlore.projector.archiving.copy_stream import copy_stream
+from runlore.projector.replicas.replica import Replica
+from runlore.projector.snapshots.take import take_snapshot
 from runlore.query import Client
 from runlore.schemas import AccessDeniedError, EntityRef, MetadataLogged, Settings, read_settings
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
-from runlore.store.records import Endpoint
+from runlore.store.records import Endpoint, ReplicaMark
 from runlore.wire.connect import connect
 from tests.cli.stack_process import run_cli
 from tests.clusters import free_ports
@@ -50,12 +52,15 @@ API = (
         "CREATE", "DURABLE.CREATE", "INFO", "DELETE", "MSG.NEXT", "LEADER.STEPDOWN", "PAUSE", "RESET", "UNPIN")),
     "CONSUMER.CREATE.OTHER", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x", "CONSUMER.NAMES.RUNLORE",
     "CONSUMER.LIST.RUNLORE", "DIRECT.GET.RUNLORE", "DIRECT.GET.RUNLORE.runlore.vision.x",
+    *(f"{request}.OBJ_RUNLORE_SNAPSHOTS" for request in (
+        "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "DIRECT.GET")),
 )  # fmt: skip
 PUBLISH = (
     *(f"$JS.API.{request}" for request in API),
     "$JS.ACK.RUNLORE.c.1.1.1.1.1", "$SYS.REQ.SERVER.PING", "anything", "runlore_archive", "runlore_archive.epoch",
     "runlore.vision.model.x", "runlore.speech.model.x", "_INBOX_projector.x", "_INBOX_producer-vision.x",
     "runlore-query.v1.vision.get", "runlore-query.v1.speech.get", "runlore-query.v1.vision", "$SRV.PING",
+    "$O.RUNLORE_SNAPSHOTS.C.x",
 )  # fmt: skip
 SUBSCRIBE = (
     ">", "_INBOX.>", "runlore.>", "runlore.vision.>", "$JS.API.>", "$JS.ACK.>", "runlore_archive", "runlore_archive.*",
@@ -66,6 +71,8 @@ SUBSCRIBE = (
 )  # fmt: skip
 LAST = "nobody.may"
 READ = {"STREAM.INFO.RUNLORE", "STREAM.MSG.GET.RUNLORE", "CONSUMER.CREATE.RUNLORE.c", "CONSUMER.MSG.NEXT.RUNLORE.c"}
+FETCH = "DIRECT.GET.OBJ_RUNLORE_SNAPSHOTS"
+STORE = {FETCH, *(f"STREAM.{one}.OBJ_RUNLORE_SNAPSHOTS" for one in ("CREATE", "INFO", "PURGE"))}
 ARCHIVE = {"runlore_archive", "runlore_archive.epoch"}
 
 
@@ -80,9 +87,9 @@ def js(requests: set[str]) -> set[str]:
 ROLES: list[tuple[Role, set[str], set[str]]] = [
     (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", ASK, *js({"STREAM.INFO.RUNLORE"})}, set()),
     (project_reader("vision"), {ASK}, set()),
-    (projector(), js(READ), {"runlore_archive", "runlore_archive.*", *QUERIES}),
+    (projector(), {"$O.RUNLORE_SNAPSHOTS.C.x", *js(READ | STORE)}, {"runlore_archive", "runlore_archive.*", *QUERIES}),
     (query_service(), set(), QUERIES),
-    (reader(), js(READ), set()),
+    (reader(), js(READ | {FETCH}), set()),
     (operator(), js(READ | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"}), set()),
     (restorer(), js(READ | {f"STREAM.{one}.RUNLORE" for one in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE")}),
      set()),
@@ -200,6 +207,13 @@ def test_roles_work_together_and_two_projects_stay_apart(operated: Operated, tmp
         with Client(settings.data_dir, project=project) as client:
             assert client.get("model:churn").metadata == {"of": project}
     assert copy_stream(operated.settings(reader()), tmp_path / "copy.db") == 80
+    assert take_snapshot(settings).snapshot.position == 80
+    ours = operated.settings(reader(), data_dir=tmp_path / "replica")
+    with running(ours, Replica(ours)) as following:
+        following.folded(80)
+    mark = read_struct(DataDir(ours.data_dir).replica, ReplicaMark)
+    assert mark
+    assert mark.snapshot
     with served(operated.settings(query_service(), data_dir=settings.data_dir)):
         readers_reach_their_project(operated, tmp_path)
 
@@ -254,8 +268,8 @@ def restore(settings: Settings) -> None:
 ASKED = {ASK, "runlore-query.v1.speech.get", "runlore-query.v1.vision"}
 EMBEDDED = {
     SERVICE: (
-        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x",
-         *js(READ | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"}),
+        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", "$O.RUNLORE_SNAPSHOTS.C.x",
+         *js(READ | STORE | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"}),
          *ASKED},
         {"_INBOX_runlore.>", "runlore_archive", "runlore_archive.*", *QUERIES}),
     PRODUCER: (

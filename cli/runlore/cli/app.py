@@ -43,6 +43,7 @@ COMMANDS = {
     "tail": "tail:tail",
     "watch": "watch:watch",
     "projector": "projector:projector",
+    "replica": "replica:replica",
     "query": "query:query",
     "project": "project:project",
     "rebuild": "rebuild:rebuild",

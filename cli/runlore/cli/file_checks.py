@@ -103,6 +103,8 @@ def _missing(data: DataDir) -> Iterator[Finding]:
     archived = _one(data.log, "SELECT position FROM log_state")
     status = read_struct(data.status, ProjectorStatus)
     known = max(_view_position(data), status.archived if status else 0)
+    if data.replica.exists():
+        return  # which has no log and no key
     if not data.log.exists() and known:
         advice = "bring it back from a backup. While the stream has everything, the projector copies it again"
         yield Finding("log.db", "fail", f"{data.log} is missing; it had events up to {known:,}", advice)

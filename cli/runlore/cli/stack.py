@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from runlore.cli.children import Child, Reviver, child_environment
@@ -18,7 +18,7 @@ from runlore.cli.server_watch import ServerWatch, has_room
 from runlore.cli.side_child import SideChild
 from runlore.producer import OutboxKeeper
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
-from runlore.schemas.settings import SETTINGS, TRUST_FOLDER, Settings, trusts_any_folder
+from runlore.schemas.settings import Settings, settings_environment
 from runlore.store.folder import DataDir
 from runlore.store.folder_home import require_no_copy
 from runlore.store.lock import FolderLock
@@ -26,6 +26,7 @@ from runlore.store.page_tokens import page_link
 from runlore.store.private_files import read_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import DashboardStatus, ProjectorStatus
+from runlore.store.replica_folder import require_no_replica
 from runlore.wire.connect import connect, server_options
 from runlore.wire.sign_in import addresses
 
@@ -78,6 +79,7 @@ class EmbeddedStack:
 
     def __enter__(self) -> EmbeddedStack:
         prepare_folder(self.settings)
+        require_no_replica(self._data)
         self._lock.acquire()
         try:
             self._start()
@@ -265,17 +267,6 @@ class EmbeddedStack:
 def public_address(settings: Settings) -> str:
     """Where NATS is, as it may be shown: without user and password. Reads no file of RUNLORE_URL's user."""
     return ", ".join(addresses(settings.url) if settings.url else server_options(settings)["servers"])
-
-
-def settings_environment(settings: Settings) -> dict[str, str]:
-    """The RUNLORE_* variables from which a child reads the same settings."""
-    values = {setting.variable: getattr(settings, name) for name, setting in SETTINGS.items()}
-    trusted = {TRUST_FOLDER.variable: "on"} if trusts_any_folder() else {}
-    return trusted | {
-        variable: " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
-        for variable, value in values.items()
-        if value is not None
-    }
 
 
 def readyz(address: str) -> bool:

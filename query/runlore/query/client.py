@@ -28,7 +28,7 @@ from runlore.query.view.connection import ViewReader
 from runlore.query.waiting import HasEventId, wait_for
 from runlore.query.watch.feed import AsyncWatch, Watch, feed
 from runlore.query.watch.selection import Since
-from runlore.schemas.errors import RunloreError, SettingsError
+from runlore.schemas.errors import NotFoundError, RunloreError, SettingsError
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import read_settings, user_path
@@ -39,6 +39,7 @@ from runlore.store.records import ProjectorStatus
 __all__ = ["Client", "HasEventId"]
 
 _REMOTE_SCHEMES = ("nats", "tls", "ws", "wss", "http", "https")
+_REPLICA = "replica:"
 STATUS_SECONDS = 10.0
 """A projector whose status is older than this is not running."""
 
@@ -50,9 +51,10 @@ class Client:
     """Reads the metadata of one project. Read-only; safe in several threads and processes at once.
 
     `data_dir_or_url`: a data folder (default: RUNLORE_DATA_DIR, else ``.runlore``), one view file, or a
-    ``file://`` URL of either; or a NATS address such as ``nats://host:4222``, to ask the query service of `runlore up`
-    or `runlore query serve`; or the address of the page, such as ``https://host``, with its `token` (default:
-    RUNLORE_TOKEN). Without it, and with no view in the folder, RUNLORE_URL is asked.
+    ``file://`` URL of either; ``replica:`` and the folder of a `runlore replica`; or a NATS address such as
+    ``nats://host:4222``, to ask the query service of `runlore up` or `runlore query serve`; or the address of the page,
+    such as ``https://host``, with its `token` (default: RUNLORE_TOKEN). Without it, and with no view in the folder,
+    RUNLORE_URL is asked.
 
     `as_of`: a position, an aware datetime or a text such as ``"2h ago"``; everything is then read as the log
     knew it then: the log's own clock decides. With ``clock="occurred"`` the producers' clocks decide: what they
@@ -385,6 +387,8 @@ def _is_remote(data_dir_or_url: str | Path | None) -> bool:
 
 def _path(data_dir_or_url: str | Path) -> Path:
     text = str(data_dir_or_url)
+    if text.startswith(_REPLICA):
+        return _replica_folder(_path(text.removeprefix(_REPLICA)))
     if "://" not in text:
         try:
             return user_path(text)
@@ -394,6 +398,12 @@ def _path(data_dir_or_url: str | Path) -> Path:
     if parts.scheme != "file":
         raise SettingsError(
             f"{text!r}: a client reads a data folder, a view file or a file:// URL on this machine. "
-            "Copy the view here, or run the client where the projector runs"
+            "Keep a copy of the view here (`runlore replica`), or run the client where the projector runs"
         )
     return Path(unquote(parts.path))
+
+
+def _replica_folder(folder: Path) -> Path:
+    if not DataDir(folder).replica.exists():
+        raise NotFoundError(f"{folder} is no replica: `runlore replica --data-dir {folder}` makes it one")
+    return folder

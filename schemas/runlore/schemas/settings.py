@@ -78,6 +78,10 @@ def _count(text: str) -> int:
     return count
 
 
+def _optional_count(text: str) -> int | None:
+    return _count(text) if text else None
+
+
 def _event_bytes(text: str) -> int:
     size = _count(text)
     if size > MAX_EVENT_BYTES:
@@ -265,6 +269,13 @@ SETTINGS: dict[str, Setting] = {
         _replicas,
         "replicas that the stream is created with, and should have; unset: 1 when it is created",
     ),
+    "snapshot_every": Setting(
+        "RUNLORE_SNAPSHOT_EVERY",
+        "",
+        _optional_count,
+        "events after which the projector stores a snapshot of the view for replicas; 0: none; unset: 100,000 with "
+        "RUNLORE_URL, none with the embedded server",
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -308,6 +319,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_no_token: bool
     dashboard_hosts: tuple[str, ...]
     replicas: int | None
+    snapshot_every: int | None
     nats_server: str | None
 
 
@@ -333,3 +345,14 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
         except ValueError as error:
             raise SettingsError(f"{source}={value!r}: {error}") from error
     return Settings(**values)
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The RUNLORE_* variables from which a child reads the same settings."""
+    values = {setting.variable: getattr(settings, name) for name, setting in SETTINGS.items()}
+    trusted = {TRUST_FOLDER.variable: "on"} if trusts_any_folder() else {}
+    return trusted | {
+        variable: " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
+        for variable, value in values.items()
+        if value is not None
+    }

@@ -26,6 +26,8 @@ QUERY_SUBJECT = "runlore-query.v1"
 ARCHIVE_SUBJECT = "runlore_archive"
 """The projector answers here which stream it archives, and with `.<epoch>` appended which events it has archived.
 Outside `runlore.>`: the stream must not store the questions."""
+SNAPSHOT_BUCKET = "RUNLORE_SNAPSHOTS"
+"""The bucket of NATS's object store with snapshots of the view, from which replicas begin."""
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]*")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")

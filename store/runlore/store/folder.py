@@ -23,6 +23,8 @@
 <data>/projection/stream.json      which stream log.db is a copy of, and on which server
 <data>/projection/restored.json    that log.db is a backup, and up to where (`runlore operator restore`)
 <data>/projection/verified.json    the last result of `runlore audit verify`
+<data>/projection/snapshot.json    the last snapshot for replicas that was made here; snapshot/ while one is made
+<data>/projection/replica.json     that this folder is a replica, which has no log.db (`runlore replica`)
 """
 
 from __future__ import annotations
@@ -154,6 +156,14 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def verified(self) -> Path:
         return self.projection / "verified.json"
+
+    @property
+    def last_snapshot(self) -> Path:
+        return self.projection / "snapshot.json"
+
+    @property
+    def replica(self) -> Path:
+        return self.projection / "replica.json"
 
     def is_part(self, name: str) -> bool:
         """Return whether a name in the folder is one of ours."""

@@ -32,6 +32,7 @@ from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavail
 from runlore.schemas.settings import Settings
 from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
+from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import sqlite
 
 
@@ -106,6 +107,8 @@ def verify(
 
 
 def _verify_log(data: DataDir, keys: tuple[Verifier, ...], checkpoints: tuple[Path, ...]) -> VerifyReport:
+    if (refusal := no_log(data)) is not None:
+        raise refusal
     try:
         trusted = trusted_keys(data, _epoch(data), keys)
     except (NotFoundError, CorruptLogError) as error:

@@ -3,9 +3,9 @@
     project-<project>   account of a tenant: producers and readers of one project, imported from the account below
     RUNLORE             account with the stream: projector, query service, reader of the stream, operator
 
-Nobody has STREAM.UPDATE, DELETE, PURGE, RESTORE, MSG.DELETE, SNAPSHOT, PEER.REMOVE or LEADER.STEPDOWN, or another
-stream; `restorer` has some of them, for as long as a restore takes. Each user has an inbox of its own: what the
-projector reads arrives there, and a user who may subscribe to `_INBOX.>` reads along.
+Nobody has STREAM.UPDATE, DELETE, PURGE, RESTORE, MSG.DELETE, SNAPSHOT, PEER.REMOVE or LEADER.STEPDOWN of the stream,
+or another stream than the bucket with snapshots; `restorer` has some of them, for as long as a restore takes. Each user
+has an inbox of its own: what the projector reads arrives there, and a user who may subscribe to `_INBOX.>` reads along.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ import re
 from typing import NamedTuple
 
 from runlore.schemas.errors import SettingsError
-from runlore.schemas.subjects import ARCHIVE_SUBJECT, QUERY_SUBJECT, STREAM_NAME, SUBJECT_PREFIX, subject_token
+from runlore.schemas.subjects import (
+    ARCHIVE_SUBJECT,
+    QUERY_SUBJECT,
+    SNAPSHOT_BUCKET,
+    STREAM_NAME,
+    SUBJECT_PREFIX,
+    subject_token,
+)
 
 ACCOUNT = "RUNLORE"
 """Name of the account that has the stream."""
@@ -37,6 +44,12 @@ _ANSWER_QUERIES = (
     ),
 )
 """What a micro service subscribes to: its questions, and those about itself."""
+_FETCH = f"{_API}.DIRECT.GET.OBJ_{SNAPSHOT_BUCKET}"
+_SNAPSHOTS = (
+    *(f"{_API}.STREAM.{request}.OBJ_{SNAPSHOT_BUCKET}" for request in ("CREATE", "INFO", "PURGE")),
+    _FETCH,
+    f"$O.{SNAPSHOT_BUCKET}.>",
+)
 _RESTORE = (
     *(f"{_API}.STREAM.{request}.{STREAM_NAME}" for request in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE")),
     "$JS.SNAPSHOT.>",
@@ -98,8 +111,11 @@ def project_reader(project: str) -> Role:
 
 
 def projector() -> Role:
-    """`runlore projector`, and `runlore up` with the query service. It makes no stream: the operator does."""
-    return Role("projector", _READ, (*ARCHIVE_SUBJECTS, *_ANSWER_QUERIES), responds=True)
+    """`runlore projector`, and `runlore up` with the query service.
+
+    It makes no stream, which the operator does, but the bucket with its snapshots.
+    """
+    return Role("projector", (*_READ, *_SNAPSHOTS), (*ARCHIVE_SUBJECTS, *_ANSWER_QUERIES), responds=True)
 
 
 def query_service() -> Role:
@@ -108,8 +124,8 @@ def query_service() -> Role:
 
 
 def reader() -> Role:
-    """Commands that read the stream: `replay --from`, `audit verify`, `doctor`."""
-    return Role("reader", _READ)
+    """What reads the stream: `runlore replica`, `replay --from`, `audit verify`, `doctor`."""
+    return Role("reader", (*_READ, _FETCH))
 
 
 def operator() -> Role:

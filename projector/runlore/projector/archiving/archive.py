@@ -16,9 +16,11 @@ from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.access import check_readable
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
+from runlore.store.folder import DataDir
 from runlore.store.log_rows import LogRow, Received
 from runlore.store.log_tables import log_migrations, require_known_tables
 from runlore.store.private_folder import make_shared_folder
+from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import log_error, open_reader, sqlite
 from runlore.wire.archived import Fate, StoredRange
 
@@ -203,7 +205,8 @@ class ArchiveReader:
         self._path = path
         if not path.exists():
             check_readable(path.parent)
-            raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
+            told = f"no log at {path}: the projector makes it when it first sees the stream"
+            raise no_log(DataDir(path.parent.parent)) or NotFoundError(told)
         self._connection = open_reader(path)
         try:
             require_known_tables(path, self._connection)

@@ -23,8 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from runlore.schemas.errors import NotFoundError, SettingsError
+from runlore.store.folder import DataDir
 from runlore.store.ownership import read_private
 from runlore.store.private_files import write_private
+from runlore.store.replica_folder import require_no_replica
 
 _ED25519 = b"\1"
 """The signature type of C2SP signed-note, "Signature types"."""
@@ -111,7 +113,9 @@ def load_or_make_signer(path: Path, name: str) -> Signer:
 
 
 def make_signer(path: Path, name: str) -> Signer:
-    """Make a key, readable by its owner only. Raises SettingsError when there is one: a key is never replaced."""
+    """Make a key, readable by its owner only. Raises SettingsError when there is one: a key is never replaced; and in
+    a replica's folder, which never signs."""
+    require_no_replica(DataDir(path.parent))
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     write_private(fresh, Ed25519PrivateKey.generate().private_bytes(*_pem()))
     try:
