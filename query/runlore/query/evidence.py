@@ -15,7 +15,7 @@ from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
 from runlore.schemas.events import Event
 from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import ProofStep, climb
 from runlore.store.audit.proof import prove_event
 from runlore.store.audit.tree import StoredNodes, read_tree
@@ -201,9 +201,10 @@ def _proof(log: sqlite.Connection, position: int) -> tuple[Proof | None, str | N
         checkpoint = _newest(log)
         if checkpoint is None:
             return None, "the log has no signed checkpoint yet", False
-        coder, nodes = LeafCoder(_epoch(log)), StoredNodes(log)
+        epoch = _epoch(log)
+        coder, nodes = LeafCoder(epoch), StoredNodes(log)
         signed = Checkpoint(checkpoint.origin, checkpoint.size, checkpoint.root)
-        if signed.origin != coder.origin:
+        if not speaks_for(signed.origin, epoch):
             raise CorruptLogError(f"the checkpoint is of another log, {signed.origin}")
         event = prove_event(log, coder, nodes, signed, position)
     except NotFoundError as error:

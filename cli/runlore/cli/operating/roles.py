@@ -14,7 +14,15 @@ import re
 from typing import NamedTuple
 
 from runlore.schemas.errors import SettingsError
-from runlore.schemas.subjects import ARCHIVE_SUBJECT, STREAM_NAME, SUBJECT_PREFIX, subject_token
+from runlore.schemas.subjects import (
+    ARCHIVE_SUBJECT,
+    CHECKPOINT_STREAM,
+    CHECKPOINT_SUBJECT,
+    SIGNING_SUBJECT,
+    STREAM_NAME,
+    SUBJECT_PREFIX,
+    subject_token,
+)
 
 ACCOUNT = "RUNLORE"
 """Name of the account that has the stream."""
@@ -27,6 +35,12 @@ _READ = (
     f"{_API}.CONSUMER.CREATE.{STREAM_NAME}.*",
     f"{_API}.CONSUMER.MSG.NEXT.{STREAM_NAME}.*",
 )
+_SIGNING = (
+    SIGNING_SUBJECT,
+    f"{CHECKPOINT_SUBJECT}.*",
+    *(f"{_API}.STREAM.{request}.{CHECKPOINT_STREAM}" for request in ("CREATE", "MSG.GET")),
+)
+"""Checkpoints go to a small stream of their own, which the projector makes; changes of the key into the log."""
 ARCHIVE_SUBJECTS = (ARCHIVE_SUBJECT, f"{ARCHIVE_SUBJECT}.*")
 _RESTORE = (
     *(f"{_API}.STREAM.{request}.{STREAM_NAME}" for request in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE")),
@@ -78,8 +92,8 @@ def producer(project: str) -> Role:
 
 
 def projector() -> Role:
-    """`runlore projector`. It makes no stream: the operator does."""
-    return Role("projector", _READ, ARCHIVE_SUBJECTS, responds=True)
+    """`runlore projector`. It makes no stream but that of its checkpoints: the operator does."""
+    return Role("projector", (*_READ, *_SIGNING), ARCHIVE_SUBJECTS, responds=True)
 
 
 def reader() -> Role:

@@ -130,6 +130,16 @@ class Archive:
         """The tree size of the newest checkpoint, 0 when there is none."""
         return int(self._db.conn.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()[0])
 
+    def newest_note(self) -> str | None:
+        """The newest checkpoint as it was signed; None when there is none."""
+        row = self._db.conn.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
+        return str(row[0]) if row else None
+
+    @property
+    def connection(self) -> sqlite.Connection:
+        """For reading, in the thread of this object."""
+        return self._db.conn
+
     def last(self) -> LogRow | None:
         """The message with the highest position."""
         row = self._db.conn.execute(_LAST).fetchone()

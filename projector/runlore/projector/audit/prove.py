@@ -8,7 +8,7 @@ from typing import NamedTuple
 from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint, signed_by
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import check_consistency, consistency_proof
 from runlore.store.audit.proof import TAMPERED, ProvenEvent, prove_event
 from runlore.store.audit.tree import StoredNodes, leaf_index
@@ -36,7 +36,7 @@ class Prover:
         self._coder = LeafCoder(epoch)
         self.newest = newest_checkpoint(connection, trusted)
         self._nodes = StoredNodes(connection)  # after the checkpoint: a live log's tree covers at least that
-        if self.newest.checkpoint.origin != self._coder.origin:
+        if not speaks_for(self.newest.checkpoint.origin, epoch):
             raise CorruptLogError(TAMPERED)
 
     def covers(self, position: int) -> bool:

@@ -31,6 +31,11 @@ def origin_of(epoch: str) -> str:
     return f"runlore/{STREAM_NAME}/{quote(epoch, safe='')}"
 
 
+def speaks_for(origin: str, epoch: str) -> bool:
+    """Return whether a checkpoint's origin is this log's: after a restore it has another part behind the first."""
+    return origin == origin_of(epoch) or origin.startswith(f"{origin_of(epoch)}/")
+
+
 class LeafCoder:
     """Makes leaf hashes for the log of one epoch."""
 

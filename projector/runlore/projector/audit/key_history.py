@@ -1,0 +1,117 @@
+"""Which keys signed a log, one after the other, as the statements in the log say.
+
+A statement passes on trust only as far as signatures go: the old key's makes the new one trusted for the trees after
+it, and the new key's makes the old one trusted for the trees before it. A key that was lost signs nothing, so nobody
+who trusts it learns to trust the next one: that key has to be handed out again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from runlore.projector.audit.keys import Verifier
+from runlore.schemas.errors import CorruptLogError, SettingsError
+from runlore.store.audit.checkpoint import note_lines, read_signature
+from runlore.store.audit.statement import LoggedStatement, Statement, read_statements
+from runlore.store.sqlite import sqlite
+
+NO_END = 2**63
+
+
+class KeyChange(NamedTuple):
+    """A statement of the log whose signatures were checked."""
+
+    position: int
+    leaf: int
+    """The index of its leaf: larger trees are the new key's."""
+    statement: Statement
+    note: str
+    old: Verifier
+    new: Verifier
+    by_old: bool
+    by_new: bool
+
+    @property
+    def last_of_old(self) -> int:
+        """The largest tree that the old key signs for this log."""
+        return self.statement.size if self.statement.reason == "restored" else self.leaf
+
+    @property
+    def holds(self) -> bool:
+        """Return whether the signatures that such a statement needs are there."""
+        return self.by_new if self.statement.reason == "lost" else self.by_old
+
+
+class TrustedRange(NamedTuple):
+    """A trusted key and the sizes of the trees that it may sign."""
+
+    key: Verifier
+    after: int = -1
+    until: int = NO_END
+
+    def covers(self, size: int) -> bool:
+        """Return whether the key may sign a tree of this size."""
+        return self.after < size <= self.until
+
+
+def read_changes(connection: sqlite.Connection) -> list[KeyChange]:
+    """The statements in log.db about keys, with their signatures checked; those without a right one are left out."""
+    found = (_checked(logged) for logged in read_statements(connection))
+    return [change for change in found if change is not None and change.holds]
+
+
+def _checked(logged: LoggedStatement) -> KeyChange | None:
+    statement = logged.statement
+    try:
+        old, new = Verifier.parse(statement.old), Verifier.parse(statement.new)
+        return KeyChange(*logged, old, new, _signs(old, logged.note), _signs(new, logged.note))
+    except (CorruptLogError, SettingsError):
+        return None
+
+
+def _signs(key: Verifier, note: str) -> bool:
+    text, lines = note_lines(note)
+    signatures = [read_signature(line) for line in lines]
+    return any(
+        (name, key_id) == (key.name, key.key_id) and key.verifies(text.encode(), signature)
+        for name, key_id, signature in signatures
+    )
+
+
+def described(change: KeyChange) -> str:
+    """What a change means for an auditor."""
+    at, new = f"event {change.position:,}", change.new.vkey
+    match change.statement.reason:
+        case "rotated":
+            return f"{at}: replaced by {new}, signed by the key before"
+        case "restored":
+            return f"{at}: the log was restored at {change.statement.size:,} leaves; it signs as {new} since"
+        case "lost":
+            return f"{at}: said to be lost. Nothing ties {new} to the key before: trust it only if its owner gave it"
+
+
+def current_key(own: Verifier, changes: Sequence[KeyChange]) -> Verifier:
+    """The key that signs now, if the key `own` (of any name) is one of this log's; itself when nothing replaced it."""
+    named = [change.new for change in changes if change.new.public == own.public]
+    current = named[-1] if named else own
+    for change in changes:  # in log order, so a key that comes back is followed once
+        # Anybody may write that a key is lost: its owner, who still signs with it, knows better.
+        if change.old == current and change.statement.reason != "lost":
+            current = change.new
+    return current
+
+
+def spread(trusted: Iterable[Verifier], changes: Sequence[KeyChange]) -> list[TrustedRange]:
+    """The trusted keys, and those that they vouch for, each with the trees that it may sign."""
+    ranges = {key: TrustedRange(key) for key in trusted}
+    for change in changes:
+        if change.old in ranges and change.statement.reason != "lost":
+            ranges[change.old] = ranges[change.old]._replace(until=change.last_of_old)
+            ranges[change.new] = TrustedRange(change.new, change.leaf)
+    for change in reversed(changes):
+        if change.new in ranges and change.by_new:
+            ranges[change.new] = ranges[change.new]._replace(after=change.leaf)
+            known = ranges.get(change.old, TrustedRange(change.old))
+            ranges[change.old] = known._replace(until=min(known.until, change.last_of_old))
+    return list(ranges.values())
