@@ -13,7 +13,7 @@ import click
 from runlore.cli.output import note, print_pair
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem, VerifyReport
-from runlore.projector.audit.key_history import current_key, read_changes, spread
+from runlore.projector.audit.key_history import current_key, lineage, read_changes, spread
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Signed
@@ -60,7 +60,9 @@ def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[V
             changes = read_changes(connection)
     except (NotFoundError, CorruptLogError, sqlite.DatabaseError):  # verification says what is wrong
         return found
-    return [one.key for one in spread(found if given else [current_key(found[0], changes)], changes)]
+    if not given:
+        return lineage(current_key(found[0], changes), changes)
+    return [one.key for one in spread(found, changes)]
 
 
 def load_public(data: DataDir, name: str) -> Verifier:

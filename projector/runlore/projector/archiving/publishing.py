@@ -12,6 +12,7 @@ from functools import partial
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.archive import Archive
+from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.signers import KeySource, key_source
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.statements import PendingStatement
@@ -43,6 +44,7 @@ class Publishing:
         self._told: dict[str, str] = {}
         """The last note that each place has."""
         self._waits: dict[str, int] = {}
+        self._public: Verifier | None = None
         self._said: str | None = None
         self._sent: str | None = None
         self._keep_public()
@@ -59,7 +61,8 @@ class Publishing:
 
     def sign(self, due: bool = True) -> None:
         """Sign if it is time, or at once."""
-        self.writer.sign_if_due() if due else self.writer.sign()
+        if self.writer.sign_if_due() if due else self.writer.sign():
+            self._keep_public()
         self._say()
 
     async def look(self, connection: NatsConnection) -> None:
@@ -123,7 +126,9 @@ class Publishing:
 
     def _keep_public(self) -> None:
         """Keep the public part beside the key: whoever loses the key still needs to name it."""
-        if (key := self.writer.public_key()) is not None:
+        key = self.writer.public_key() if self.writer.held is None else None
+        if key is not None and key != self._public:
+            self._public = key
             write_private(self._data.public_key, f"{key.vkey}\n".encode(), shared=True)
 
     def _say(self) -> None:

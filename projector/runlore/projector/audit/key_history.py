@@ -102,6 +102,15 @@ def current_key(own: Verifier, changes: Sequence[KeyChange]) -> Verifier:
     return current
 
 
+def lineage(current: Verifier, changes: Sequence[KeyChange]) -> list[Verifier]:
+    """A key and those that it follows, for whoever owns it: that the old ones named it is enough."""
+    found = [current]
+    for change in reversed(changes):
+        if change.new == found[-1] and change.old not in found:
+            found.append(change.old)
+    return found
+
+
 def spread(trusted: Iterable[Verifier], changes: Sequence[KeyChange]) -> list[TrustedRange]:
     """The trusted keys, and those that they vouch for, each with the trees that it may sign."""
     ranges = {key: TrustedRange(key) for key in trusted}

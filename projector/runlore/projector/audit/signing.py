@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from runlore.projector.audit.key_history import KeyChange, current_key, read_changes, spread
+from runlore.projector.audit.key_history import KeyChange, current_key, lineage, read_changes
 from runlore.projector.audit.keys import SigningError, Verifier
 from runlore.projector.audit.signers import KeyFile, KeySource, Signing
 from runlore.schemas.errors import CorruptLogError, SettingsError
@@ -140,7 +140,7 @@ class CheckpointWriter:
             return None
         key = current_key(self._own.verifier, changes := read_changes(self._log.connection))
         try:
-            found = read_checkpoint(note, [one.key for one in spread([key], changes)])
+            found = read_checkpoint(note, lineage(key, changes))
         except CorruptLogError:
             return None
         return found if found.origin == key.name else None
@@ -167,7 +167,7 @@ class CheckpointWriter:
         assert self._own is not None
         note = self._log.newest_note()
         current = current_key(self._own.verifier, changes)
-        if note is None or _signed_by_one(note, [one.key for one in spread([current], changes)]):
+        if note is None or _signed_by_one(note, lineage(current, changes)):
             return None
         return (
             f"nothing is signed: {self._source} holds another key than the one that signed log.db, and the log does "
