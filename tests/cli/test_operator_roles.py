@@ -33,7 +33,7 @@ from tests.projector.service_tools import running
 
 API = (
     "INFO", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "SERVER.REMOVE", "ACCOUNT.PURGE.RUNLORE",
-    *(f"STREAM.{request}.{stream}" for stream in ("RUNLORE", "OTHER") for request in (
+    *(f"STREAM.{request}.{stream}" for stream in ("RUNLORE", "RUNLORE_CHECKPOINTS", "OTHER") for request in (
         "CREATE", "UPDATE", "INFO", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE", "SNAPSHOT", "RESTORE", "PEER.REMOVE",
         "LEADER.STEPDOWN", "CANCEL_MOVE")),
     *(f"CONSUMER.{request}.{stream}.c" for stream in ("RUNLORE", "OTHER") for request in (
@@ -44,6 +44,7 @@ API = (
 PUBLISH = (
     *(f"$JS.API.{request}" for request in API),
     "$JS.ACK.RUNLORE.c.1.1.1.1.1", "$SYS.REQ.SERVER.PING", "anything", "runlore_archive", "runlore_archive.epoch",
+    "runlore.=signing.keys", "runlore_checkpoints.epoch",
     "runlore.vision.model.x", "runlore.speech.model.x", "_INBOX_projector.x", "_INBOX_producer-vision.x",
 )  # fmt: skip
 SUBSCRIBE = (
@@ -60,9 +61,15 @@ def js(requests: set[str]) -> set[str]:
     return {f"$JS.API.{request}" for request in requests}
 
 
+SIGNING = {
+    "runlore.=signing.keys", "runlore_checkpoints.epoch",
+    *js({"STREAM.CREATE.RUNLORE_CHECKPOINTS", "STREAM.MSG.GET.RUNLORE_CHECKPOINTS"}),
+}  # fmt: skip
+
+
 ROLES: list[tuple[Role, set[str], set[str]]] = [
     (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", *js({"STREAM.INFO.RUNLORE"})}, set()),
-    (projector(), js(READ), {"runlore_archive", "runlore_archive.*"}),
+    (projector(), js(READ) | SIGNING, {"runlore_archive", "runlore_archive.*"}),
     (reader(), js(READ), set()),
     (operator(), js(READ | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"}), set()),
     (restorer(), js(READ | {f"STREAM.{one}.RUNLORE" for one in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE")}),
@@ -212,7 +219,7 @@ def restore(settings: Settings) -> None:
 
 EMBEDDED = {
     SERVICE: (
-        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x",
+        {*ARCHIVE, *SIGNING, "runlore.vision.model.x", "runlore.speech.model.x",
          *js(READ | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"})},
         {"_INBOX_runlore.>", "runlore_archive", "runlore_archive.*"}),
     PRODUCER: (

@@ -7,13 +7,14 @@ who trusts it learns to trust the next one: that key has to be handed out again.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import CorruptLogError, SettingsError
 from runlore.store.audit.checkpoint import note_lines, read_signature
-from runlore.store.audit.statement import LoggedStatement, Statement, read_statements
+from runlore.store.audit.statement import Statement, parse_statement, read_statements
 from runlore.store.sqlite import sqlite
 
 NO_END = 2**63
@@ -57,17 +58,21 @@ class TrustedRange(NamedTuple):
 
 def read_changes(connection: sqlite.Connection) -> list[KeyChange]:
     """The statements in log.db about keys, with their signatures checked; those without a right one are left out."""
-    found = (_checked(logged) for logged in read_statements(connection))
-    return [change for change in found if change is not None and change.holds]
+    found: list[KeyChange] = []
+    for logged in read_statements(connection):
+        with contextlib.suppress(CorruptLogError):
+            found.append(checked_statement(logged.note, logged.position, logged.leaf))
+    return [change for change in found if change.holds]
 
 
-def _checked(logged: LoggedStatement) -> KeyChange | None:
-    statement = logged.statement
+def checked_statement(note: str, position: int = 0, leaf: int = 0) -> KeyChange:
+    """A statement with its signatures checked, wherever it is. Raises CorruptLogError when it is none."""
+    statement = parse_statement(note)
     try:
         old, new = Verifier.parse(statement.old), Verifier.parse(statement.new)
-        return KeyChange(*logged, old, new, _signs(old, logged.note), _signs(new, logged.note))
-    except (CorruptLogError, SettingsError):
-        return None
+    except SettingsError as error:
+        raise CorruptLogError(f"this statement names no keys: {error}") from None
+    return KeyChange(position, leaf, statement, note, old, new, _signs(old, note), _signs(new, note))
 
 
 def _signs(key: Verifier, note: str) -> bool:
