@@ -107,6 +107,8 @@ def show_report(report: VerifyReport) -> None:
             print_pair("KEY", change)
         outside = f", {report.outside:,} of them from outside" if report.outside else ""
         print_pair("signed", f"{report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves")
+    if report.witnessed is not None:
+        print_pair("witnessed", f"a quorum of the policy's witnesses saw the log up to {report.witnessed:,} leaves")
     if report.stream is not None:
         counts = f"{report.stream.stream_messages:,} messages there, {report.stream.log_messages:,} in the log"
         more = f", {report.stream.not_archived:,} not archived" if report.stream.not_archived else ""

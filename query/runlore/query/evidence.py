@@ -18,6 +18,7 @@ from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
 from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import ProofStep, climb
 from runlore.store.audit.proof import prove_event
+from runlore.store.audit.stored_notes import newest_note
 from runlore.store.audit.tree import StoredNodes, read_tree
 from runlore.store.private_files import read_struct
 from runlore.store.records import LastVerify
@@ -29,7 +30,6 @@ _EVENT_COST = 4
 
 _ROW = "SELECT event_id, recorded_ns, subject, headers, payload, duplicate_of FROM log WHERE position = ?"
 _GAP = "SELECT first, last, reason FROM gaps WHERE first <= ? AND last >= ?"
-_CHECKPOINT = "SELECT note, created_ns FROM checkpoints ORDER BY size DESC LIMIT 1"
 
 
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,18 +222,17 @@ def _proof(log: sqlite.Connection, position: int) -> tuple[Proof | None, str | N
 
 
 def _newest(log: sqlite.Connection) -> SignedCheckpoint | None:
-    row = log.execute(_CHECKPOINT).fetchone()
-    if row is None:
+    stored = newest_note(log)
+    if stored is None:
         return None
-    note = _text(row[0])
-    checkpoint, signers = read_unchecked(note)
+    checkpoint, signers = read_unchecked(stored.note)
     return SignedCheckpoint(
         origin=checkpoint.origin,
         size=checkpoint.size,
         root=checkpoint.root,
-        note=note,
+        note=stored.note,
         signers=signers,
-        created=_time(row[1]),
+        created=_time(stored.created_ns),
     )
 
 

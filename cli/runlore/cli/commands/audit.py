@@ -29,6 +29,8 @@ from runlore.projector.audit.prove import newest_checkpoint
 from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
+from runlore.projector.audit.witness_policy import read_policy
+from runlore.projector.audit.witness_verify import require_witnesses
 from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
@@ -62,6 +64,12 @@ for _command in (prove, bundle, check, trail, key):
     metavar="FILE",
     help="A checkpoint that was copied elsewhere: the log must still have its root. May be given again.",
 )
+@click.option(
+    "--witness-policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Demand the cosignatures of this policy (C2SP tlog-policy).",
+)
 @click.option("--full", is_flag=True, help="Compare every message with JetStream, not a sample.")
 @click.option("--offline", is_flag=True, help="Do not compare with JetStream.")
 @click.option("--replay/--no-replay", default=True, show_default=True, help="Replay the log and compare the view.")
@@ -72,6 +80,7 @@ def verify(
     ctx: click.Context,
     keys: tuple[Verifier, ...],
     checkpoints: tuple[Path, ...],
+    witness_policy: Path | None,
     full: bool,
     offline: bool,
     replay: bool,
@@ -85,7 +94,10 @@ def verify(
     """
     settings = settings_for(data_dir)
     data = DataDir(settings.data_dir)
+    policy = read_policy(witness_policy) if witness_policy is not None else None
     report = _verify_log(data, keys, checkpoints)
+    if policy is not None and not report.problems:
+        require_witnesses(data.log, policy, report)
     if offline or (report.problems and not report.position):
         report.not_compared["stream"] = "--offline" if offline else "the log does not say where it ends"
     else:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.archive import Archive
+from runlore.projector.archiving.witnessing import Witnessing
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.signers import KeySource, key_source
 from runlore.projector.audit.signing import CheckpointWriter
@@ -23,6 +25,7 @@ from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.audit.statement import next_statement_id
+from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
 from runlore.store.private_files import write_private
 from runlore.wire.checkpoints import ensure_checkpoint_stream, last_checkpoint, publish_checkpoint, send_statement
@@ -41,6 +44,8 @@ class Publishing:
         self._source: KeySource = key_source(settings)
         self._pending = PendingStatement(self._data, self._source, archive.epoch)
         self.writer = CheckpointWriter(archive, self._source, self._unsettled())
+        policy = settings.witness_policy
+        self._witnesses = Witnessing(Path(policy) if policy else None, archive, self.writer, state)
         self._told: dict[str, str] = {}
         """The last note that each place has."""
         self._waits: dict[str, int] = {}
@@ -57,6 +62,7 @@ class Publishing:
         for target in self._settings.checkpoint_targets:
             if (note := await asyncio.to_thread(pull, target)) is not None:
                 self._hear(note, target)
+        await self._witnesses.look()  # about what was signed before: one of them may know more
         self._say()
 
     def sign(self, due: bool = True) -> None:
@@ -68,9 +74,12 @@ class Publishing:
     async def look(self, connection: NatsConnection) -> None:
         """Send what is new. Never raises for a place that is away."""
         await self._state_keys(connection)
-        note = self._archive.newest_note()
-        if note is None:
+        await self._witnesses.look()
+        self._say()
+        stored = newest_note(self._archive.connection)
+        if stored is None:
             return
+        note = stored.note
         await self._tell("stream", note, lambda: publish_checkpoint(connection, self._archive.epoch, note))
         for target in self._settings.checkpoint_targets:
             await self._tell(target, note, partial(asyncio.to_thread, push, target, note))

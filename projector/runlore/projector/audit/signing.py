@@ -24,6 +24,10 @@ LEAST_SECONDS = 1.0
 CHECKPOINT_SECONDS = 60.0
 """After this long one new leaf is enough."""
 
+_BEHIND = (
+    "nothing is signed: {source} has a checkpoint of {size:,} leaves, this log has {leaves:,}. An older copy of log.db "
+    "was put in its place; signing goes on when it has caught up with the same events"
+)
 TWO_HISTORIES = (
     "nothing is signed: {source} has a checkpoint of {size:,} leaves with another root than this log's tree of that "
     "size. This log is not the one that was signed: put back the log.db that was, or a backup of it with `runlore "
@@ -72,7 +76,8 @@ class CheckpointWriter:
             )
         self.restored = restored
         self._published: tuple[Checkpoint, str] | None = None
-        self._refused: str | None = None
+        self._refused: tuple[Checkpoint, str] | None = None
+        self._ahead: tuple[Checkpoint, str] | None = None
         self._catch_up = 0
         self._signed = float("-inf")  # the first new leaf is signed at once
         self.held: str | None = None
@@ -98,9 +103,14 @@ class CheckpointWriter:
             self._published = checkpoint, source
             self.look()
 
-    def refused(self, reason: str) -> None:
-        """Sign nothing more in this process: somebody who remembers says that this is another history."""
-        self._refused = reason
+    def ahead(self, checkpoint: Checkpoint, source: str) -> None:
+        """Hear that somebody knows a larger tree, of whatever root: sign nothing before this log is as large."""
+        self._ahead = checkpoint, source
+        self.look()
+
+    def refused(self, checkpoint: Checkpoint, source: str) -> None:
+        """Sign nothing more under this name: somebody who remembers says that this is another history."""
+        self._refused = checkpoint, source
         self.look()
 
     def sign_if_due(self) -> bool:
@@ -160,7 +170,7 @@ class CheckpointWriter:
             )
         if self.restored:
             return "nothing is signed until the log says that it was restored: the projector sends that to the stream"
-        return self._refused or self._stranger(changes) or self._contradicted(current.name)
+        return self._stranger(changes) or self._refusal(current.name) or self._contradicted(current.name)
 
     def _stranger(self, changes: list[KeyChange]) -> str | None:
         """Why the key is not the one that signed this log, if so."""
@@ -175,17 +185,22 @@ class CheckpointWriter:
             "audit key --new`, which says so in the log; auditors must be given the new key"
         )
 
+    def _refusal(self, origin: str) -> str | None:
+        """Why a witness keeps this log from signing under this name, if so."""
+        for told, form in ((self._refused, TWO_HISTORIES), (self._ahead, _BEHIND)):
+            if told is None or told[0].origin != origin:
+                continue
+            if form is TWO_HISTORIES or told[0].size > self._log.tree.size:
+                return form.format(source=told[1], size=told[0].size, leaves=self._log.tree.size)
+        return None
+
     def _contradicted(self, origin: str) -> str | None:
         """Why a checkpoint that was published keeps this log from signing, if so."""
         if self._published is None or self._published[0].origin != origin:
             return None
         checkpoint, source = self._published
         if checkpoint.size > self._log.tree.size:
-            return (
-                f"nothing is signed: {source} has a checkpoint of {checkpoint.size:,} leaves, this log has "
-                f"{self._log.tree.size:,}. An older copy of log.db was put in its place; signing goes on when it has "
-                "caught up with the same events"
-            )
+            return _BEHIND.format(source=source, size=checkpoint.size, leaves=self._log.tree.size)
         root = subtree_root(0, checkpoint.size, StoredNodes(self._log.connection)) if checkpoint.size else None
         if root is not None and root != checkpoint.root:
             return TWO_HISTORIES.format(source=source, size=checkpoint.size)

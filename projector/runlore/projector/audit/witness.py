@@ -102,7 +102,9 @@ class Witness:
         if change.old.name == change.new.name:
             keys = tuple(key for key in known.keys if key != change.old.vkey)
             self._remember(change.new.name, msgspec.structs.replace(known, keys=(*keys, change.new.vkey)))
-        elif change.new.name not in self._logs:  # after a restore: another log, as far as consistency goes
+            return
+        # After a restore: another log, as far as consistency goes.
+        if change.new.name not in self._logs and _is_part(change.old.name, change.new.name):
             self._remember(change.new.name, SeenLog(0, "", (change.new.vkey,)))
 
     def _cosigned(self, old: int, proof: list[bytes], note: str) -> Answer:
@@ -135,6 +137,11 @@ class Witness:
         logs = {**self._logs, origin: seen}
         write_struct(self._path, WitnessMemory(logs))
         self._logs = logs
+
+
+def _is_part(old: str, new: str) -> bool:
+    """Return whether a name is of the same log's next part: a log cannot make a witness know others."""
+    return new.startswith("/".join(old.split("/")[:3]) + "/")
 
 
 def _require_consistency(known: SeenLog, checkpoint: Checkpoint, proof: list[bytes]) -> None:
