@@ -110,7 +110,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
     """The event at a position, of whichever project. Raises NotFoundError, CorruptLogError when the file is damaged."""
     if position > scope.moment.position:
         raise NotFoundError(f"event {position:,} is later than the moment of this client")
-    with _log(scope) as log:
+    with log_of(scope) as log:
         row = log.execute(_ROW, (position,)).fetchone()
         if row is None:
             raise NotFoundError(_absent(log, position))
@@ -135,7 +135,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
 
 def audit_state(scope: Scope) -> AuditState:
     """Return the state of the audit. Raises NotFoundError where there is no log, or one without a tree yet."""
-    with _log(scope) as log:
+    with log_of(scope) as log:
         covered, tree = read_tree(log)
         rows = log.execute("SELECT first, last, reason FROM gaps ORDER BY first LIMIT ?", (MAX_GAPS,)).fetchall()
         state = AuditState(
@@ -160,7 +160,7 @@ def _last_verify(scope: Scope) -> LastVerify | None:
 
 
 @contextlib.contextmanager
-def _log(scope: Scope) -> Generator[sqlite.Connection]:
+def log_of(scope: Scope) -> Generator[sqlite.Connection]:
     """A reader inside one transaction, which hands out TEXT as bytes; closed again at once."""
     data = scope.reader.data
     if data is None or not data.log.exists():

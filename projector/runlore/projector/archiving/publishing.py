@@ -50,7 +50,7 @@ class Publishing:
         """The last note that each place has."""
         self._waits: dict[str, int] = {}
         self._public: Verifier | None = None
-        self._said: str | None = None
+        self._reported: str | None = None
         self._sent: str | None = None
         self._keep_public()
 
@@ -147,6 +147,6 @@ class Publishing:
             self._state.problems.pop("signing", None)
         else:
             self._state.problems["signing"] = held
-            if held != self._said:
+            if held != self._reported:
                 get_log().error("checkpoints are not signed", reason=held)
-        self._said = held
+        self._reported = held

@@ -104,8 +104,8 @@ class CommandSigner:
                 shlex.split(self._command), input=message, capture_output=True, timeout=COMMAND_SECONDS, check=True
             )
         except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip()[-300:]
-            raise SigningError(f"RUNLORE_SIGNER_COMMAND ended with {error.returncode}: {said}") from None
+            output = error.stderr.decode(errors="replace").strip()[-300:]
+            raise SigningError(f"RUNLORE_SIGNER_COMMAND ended with {error.returncode}: {output}") from None
         except (OSError, subprocess.TimeoutExpired) as error:
             raise SigningError(f"RUNLORE_SIGNER_COMMAND signs nothing: {error}") from None
         signature = _signature(done.stdout)

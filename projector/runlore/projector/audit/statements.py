@@ -47,10 +47,10 @@ class PendingStatement:
         restored = read_struct(self._data.restored, RestoredLog)
         if restored is None or not self._source.exists():
             return None
-        said = {(change.statement.reason, change.statement.size, change.old.public.hex()) for change in changes}
-        settled = ("restored", restored.leaves, restored.public_key) in said
+        settled = {(change.statement.reason, change.statement.size, change.old.public.hex()) for change in changes}
+        known = ("restored", restored.leaves, restored.public_key) in settled
         own = self._source.load(self._origin).verifier.public.hex()
-        return None if settled or own != restored.public_key else restored
+        return None if known or own != restored.public_key else restored
 
     def settle(self, connection: sqlite.Connection) -> bool:
         """Complete a change that is in the log now: put the new key in place. Return whether there was one."""

@@ -45,7 +45,7 @@ class WitnessMemory(msgspec.Struct, frozen=True):
     logs: dict[str, SeenLog] = {}
 
 
-class Answer(NamedTuple):
+class WitnessAnswer(NamedTuple):
     """An HTTP answer."""
 
     status: HTTPStatus
@@ -55,7 +55,7 @@ class Answer(NamedTuple):
 
 class _RefusedError(Exception):
     def __init__(self, status: HTTPStatus, body: str, content_type: str = "text/plain; charset=utf-8") -> None:
-        self.answer = Answer(status, f"{body}\n", content_type)
+        self.answer = WitnessAnswer(status, f"{body}\n", content_type)
         super().__init__(body)
 
 
@@ -74,7 +74,7 @@ class Witness:
             elif key.vkey not in known.keys and known.size == 0:
                 self._logs[key.name] = msgspec.structs.replace(known, keys=(*known.keys, key.vkey))
 
-    def add_checkpoint(self, body: bytes) -> Answer:
+    def add_checkpoint(self, body: bytes) -> WitnessAnswer:
         """Cosign a checkpoint, or say why not."""
         try:
             old, proof, note = _request(body)
@@ -83,20 +83,20 @@ class Witness:
         except _RefusedError as refused:
             return refused.answer
 
-    def add_statement(self, body: bytes) -> Answer:
+    def add_statement(self, body: bytes) -> WitnessAnswer:
         """Learn the key of a log that follows the one known, from a statement that the known one has signed."""
         try:
             change = checked_statement(body.decode(errors="replace"))
         except CorruptLogError as error:
-            return Answer(HTTPStatus.BAD_REQUEST, f"{error}\n")
+            return WitnessAnswer(HTTPStatus.BAD_REQUEST, f"{error}\n")
         with self._lock:
             known = self._logs.get(change.old.name)
             if known is None or change.old.vkey not in known.keys or not change.by_old:
-                return Answer(HTTPStatus.FORBIDDEN, "no key of a log that is known here has signed this statement\n")
+                return WitnessAnswer(HTTPStatus.FORBIDDEN, "no key that is known here has signed this statement\n")
             if change.statement.reason == "lost":
-                return Answer(HTTPStatus.FORBIDDEN, "a lost key cannot say who follows it: give --log the new key\n")
+                return WitnessAnswer(HTTPStatus.FORBIDDEN, "a lost key names no other: give --log the new one\n")
             self._learn(known, change)
-        return Answer(HTTPStatus.OK, "")
+        return WitnessAnswer(HTTPStatus.OK, "")
 
     def _learn(self, known: SeenLog, change: KeyChange) -> None:
         if change.old.name == change.new.name:
@@ -107,7 +107,7 @@ class Witness:
         if change.new.name not in self._logs and _is_part(change.old.name, change.new.name):
             self._remember(change.new.name, SeenLog(0, "", (change.new.vkey,)))
 
-    def _cosigned(self, old: int, proof: list[bytes], note: str) -> Answer:
+    def _cosigned(self, old: int, proof: list[bytes], note: str) -> WitnessAnswer:
         checkpoint, text = self._verified(note)
         known = self._logs[checkpoint.origin]
         if old > checkpoint.size:
@@ -118,7 +118,7 @@ class Witness:
         # Atomically and on disk before it is said: a witness that forgets would cosign another history.
         self._remember(checkpoint.origin, SeenLog(checkpoint.size, checkpoint.root.hex(), known.keys))
         key = self._signer.verifier
-        return Answer(HTTPStatus.OK, cosign(text, self._signer, key.name, key.public, int(time.time())))
+        return WitnessAnswer(HTTPStatus.OK, cosign(text, self._signer, key.name, key.public, int(time.time())))
 
     def _verified(self, note: str) -> tuple[Checkpoint, str]:
         try:

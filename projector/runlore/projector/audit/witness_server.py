@@ -6,7 +6,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from runlore.projector.audit.witness import MAX_BODY, Answer, Witness
+from runlore.projector.audit.witness import MAX_BODY, Witness, WitnessAnswer
 from runlore.projector.logs import get_log
 
 SILENT_SECONDS = 30.0
@@ -34,17 +34,17 @@ class _Handler(BaseHTTPRequestHandler):
         call = self.path.rpartition("/")[2]
         length = self.headers.get("Content-Length", "")
         if call not in ("add-checkpoint", "add-statement"):
-            self._answer(Answer(HTTPStatus.NOT_FOUND, "POST to add-checkpoint\n"), close=True)
+            self._answer(WitnessAnswer(HTTPStatus.NOT_FOUND, "POST to add-checkpoint\n"), close=True)
         elif not length.isdigit() or int(length) > MAX_BODY:
-            self._answer(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MAX_BODY} bytes\n"), close=True)
+            self._answer(WitnessAnswer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too long\n"), close=True)
         else:
             body = self.rfile.read(int(length))
             witness = self.server.witness
             answer = witness.add_checkpoint(body) if call == "add-checkpoint" else witness.add_statement(body)
-            get_log().info(call, status=int(answer.status), said=answer.body.strip()[:120])
+            get_log().info(call, status=int(answer.status), answer=answer.body.strip()[:120])
             self._answer(answer)
 
-    def _answer(self, answer: Answer, close: bool = False) -> None:
+    def _answer(self, answer: WitnessAnswer, close: bool = False) -> None:
         body = answer.body.encode()
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
