@@ -16,6 +16,7 @@ from runlore.query import Client
 from runlore.query.tiles import tile_place
 from runlore.schemas import NotFoundError
 from runlore.store.folder import DataDir
+from runlore.store.page_tokens import create_page_token
 from tests.audit.logs import messages
 from tests.dashboard.conftest import web_over
 from tests.query.views import client_of
@@ -105,3 +106,10 @@ def test_tiles_ask_for_the_token_and_a_projects_token_shows_no_entries(client: C
     for path in ("/checkpoint", "/tile/0/000", "/tile/entries/000"):
         assert web.get(path).status_code in (303, 401)
         assert web.get(path, headers={"Authorization": "Bearer secret-token-of-the-page"}).status_code == 200
+    assert client.scope.reader.data is not None
+    token, _ = create_page_token(client.scope.reader.data, ["default"], 3600)
+    codes = [
+        web.get(path, headers={"Authorization": f"Bearer {token}"}).status_code
+        for path in ("/checkpoint", "/tile/0/000", "/tile/entries/000")
+    ]
+    assert codes == [200, 200, 404], "entries name entities of all projects"

@@ -110,8 +110,14 @@ class Publishing:
             return None
 
     def _hear(self, note: str, source: str) -> None:
-        if (checkpoint := self.writer.verifies(note)) is not None:
-            self.writer.published(checkpoint, source)
+        if self.writer.hear(note, source):
+            return
+        why = (
+            f"{source} has a checkpoint that no key of this folder has signed: the key that signed this log is not "
+            f"here, or somebody else writes there. If the key is lost, tell auditors; {self._source} signs from here on"
+        )
+        get_log().error("a checkpoint of another key was published", source=source)
+        self._state.problems["key"] = why
 
     async def _tell(self, place: str, note: str, send: Callable[[], Awaitable[None]]) -> None:
         """Send a note to a place that does not have it; after a failure, only now and then."""

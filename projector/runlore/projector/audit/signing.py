@@ -144,16 +144,18 @@ class CheckpointWriter:
             return None
         return current_key(self._own.verifier, read_changes(self._log.connection))
 
-    def verifies(self, note: str) -> Checkpoint | None:
-        """The checkpoint of a note if it is this log's own: signed by its key, or one before, under today's name."""
+    def hear(self, note: str, source: str) -> bool:
+        """Take a checkpoint that was published into account; False when no key of this log has signed it."""
         if self._own is None:
-            return None
+            return False
         key = current_key(self._own.verifier, changes := read_changes(self._log.connection))
         try:
             found = read_checkpoint(note, lineage(key, changes))
         except CorruptLogError:
-            return None
-        return found if found.origin == key.name else None
+            return False
+        if found.origin == key.name:  # else it is of the part before a restore
+            self.published(found, source)
+        return True
 
     def _signer(self, own: Signing, changes: list[KeyChange]) -> Signing:
         name = current_key(own.verifier, changes).name
