@@ -20,7 +20,7 @@ from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.report import html_report
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import check_consistency
 
 MAX_MEMBER_BYTES = 1 << 30
@@ -89,7 +89,7 @@ def check_bundle(path: Path, trusted: Sequence[Verifier]) -> CheckedBundle:
         raise CorruptLogError(f"{path} has format {bundle.format!r}, this version knows {FORMAT!r}")
     coder = LeafCoder(bundle.epoch)
     checkpoint, verifier = signed_by(note, trusted)
-    if checkpoint.origin != coder.origin:
+    if not speaks_for(checkpoint.origin, bundle.epoch):
         raise CorruptLogError(f"the checkpoint is of {checkpoint.origin}, the events are of {coder.origin}")
     for event in bundle.events:
         if not event.holds(coder, checkpoint):

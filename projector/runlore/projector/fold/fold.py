@@ -14,6 +14,7 @@ from runlore.schemas.errors import CorruptLogError, EventDecodeError, EventLimit
 from runlore.schemas.events import Event
 from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 from runlore.schemas.validity import check_event
+from runlore.store.audit.statement import is_statement
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 
@@ -105,6 +106,8 @@ class Fold:
                     self._quarantine(row, recorded_us, "conflict", _CONFLICT.format(row.event_id, row.duplicate_of))
                 continue
             event, stage, error = self._decode(row)
+            if event is None and is_statement(row.subject, row.payload):
+                continue  # about the keys of the log: for auditors, not for the view
             if event is None or fold_error is not None:
                 reason = (fold_error or "") if event else error
                 self._quarantine(row, recorded_us, stage, reason)
