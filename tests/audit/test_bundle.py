@@ -74,7 +74,7 @@ def bundled(folder: Folder, path: Path, positions: list[int], since: Signed | No
     return path
 
 
-POSITIONS = [1, 2, 256, 257, 700, 5001, 5002, 5799]
+POSITIONS = [1, 2, 3, 256, 257, 700, 5001, 5002, 5799]
 
 
 def test_every_event_of_a_log_can_be_proved(folder: Folder, since: Signed) -> None:

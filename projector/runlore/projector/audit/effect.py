@@ -1,0 +1,81 @@
+"""Which proven events took effect, by the rules of the fold.
+
+A proof shows that a message is in the log. The log also keeps what never took effect: what cannot be decoded, what came
+under a foreign ID or subject, second copies. `judge` says so of each event, with nothing but the events themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
+from runlore.schemas.events import Event
+from runlore.store.audit.proof import ProvenEvent
+from runlore.store.sqlite import sqlite
+
+_FIRST = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
+_LONGEST = 500
+"""Characters of a reason."""
+
+
+class Verdict(NamedTuple):
+    """Whether an event of the log took effect."""
+
+    event: Event | None
+    """What it says; None where it is rejected before that is known."""
+    rejection: Rejection | None = None
+    first: int | None = None
+    """The position of the first event with its ID, where it is a second copy."""
+    proved: bool = True
+    """False where the rejection depends on all that the log said before: then it is said, not shown."""
+
+    @property
+    def label(self) -> str:
+        """In a few words."""
+        if self.rejection is None:
+            return "in the log, accepted"
+        why = shortened(self.rejection.why)
+        if self.proved:
+            return f"in the log, rejected: {why}"
+        return f"in the log, rejected (not proved: so says the view it comes from): {why}"
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        if self.rejection is None:
+            return {"effect": "accepted", "rejected": None}
+        said = {**self.rejection._asdict(), "first": self.first, "proved": self.proved}
+        return {"effect": "rejected", "rejected": said}
+
+
+def judge(events: Iterable[ProvenEvent], refused: Mapping[int, Rejection]) -> list[Verdict]:
+    """The verdict on each of these events, which ascend by position.
+
+    `refused`: by position, what a view's fold has refused. It counts where the rules for a single message accept.
+    """
+    accept, firsts = Acceptance().event, dict[str, ProvenEvent]()
+    verdicts: list[Verdict] = []
+    for event in events:
+        found = accept(event.event_id, event.subject, event.payload)
+        said = None if isinstance(found, Rejection) else found
+        first = None if event.event_id is None else firsts.setdefault(event.event_id, event)
+        if first is not None and first is not event:
+            same = (first.subject, first.payload) == (event.subject, event.payload)
+            verdicts.append(Verdict(said, second_copy(event.event_id, first.position, same), first.position))
+        elif isinstance(found, Rejection):
+            verdicts.append(Verdict(None, found))
+        else:
+            claim = refused.get(event.position)
+            verdicts.append(Verdict(said, claim, proved=claim is None))
+    return verdicts
+
+
+def shortened(why: str) -> str:
+    """A reason without the megabytes that an event may put into it."""
+    return why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
+
+
+def first_copy(log: sqlite.Connection, event: ProvenEvent) -> int:
+    """The position of the first event with the ID of this one: its own, unless it is a second copy."""
+    row = None if event.event_id is None else log.execute(_FIRST, (event.event_id,)).fetchone()
+    return event.position if row is None else int(row[0])
