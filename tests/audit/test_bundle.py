@@ -24,6 +24,7 @@ from runlore.schemas import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.leaf import origin_of
 from runlore.store.log_rows import Received
+from tests.audit.bundles import Change, in_json, rewritten
 from tests.audit.logs import Folder, message, messages
 from tests.events import LogBuilder
 
@@ -118,30 +119,11 @@ def test_another_key_does_not_do(folder: Folder, since: Signed, tmp_path: Path) 
         check_bundle(path, [other])
 
 
-def rewritten(path: Path, changes: dict[str, Callable[[str], str] | None]) -> None:
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name).decode() for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            change = changes.get(name, str)
-            if change is not None:
-                archive.writestr(name, change(content))
-
-
-def in_json(change: Callable[[dict[str, Any]], object]) -> dict[str, Callable[[str], str] | None]:
-    def apply(text: str) -> str:
-        content = json.loads(text)
-        change(content)
-        return json.dumps(content)
-
-    return {"bundle.json": apply}
-
-
 def first(field: str, value: Any) -> Callable[[dict[str, Any]], object]:
     return lambda content: content["events"][1].update({field: value})
 
 
-CHANGES: dict[str, dict[str, Callable[[str], str] | None]] = {
+CHANGES: dict[str, dict[str, Change]] = {
     "payload": in_json(first("payload", "AAAA")),
     "headers": in_json(first("headers", "AAAA")),
     "subject": in_json(first("subject", "runlore.default.other")),

@@ -99,10 +99,25 @@ def bundle(
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="BUNDLE")
 @key_option
+@click.option(
+    "--with",
+    "others",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="BUNDLE",
+    help="Another bundle of the same log, which must be of one history, and may hold earlier copies. May be repeated.",
+)
 @click.option("--report", type=TARGET, metavar="FILE", help="Write a new report to this file.")
 @json_option
 @click.pass_context
-def check(ctx: click.Context, file: Path, keys: tuple[Verifier, ...], report: Path | None, as_json: bool) -> None:
+def check(
+    ctx: click.Context,
+    file: Path,
+    keys: tuple[Verifier, ...],
+    others: tuple[Path, ...],
+    report: Path | None,
+    as_json: bool,
+) -> None:
     """Check a bundle offline, with nothing but the log's public key; exits with 4 when anything does not hold.
 
     --key is required: take it from the log's owner, not from the bundle.
@@ -115,7 +130,7 @@ def check(ctx: click.Context, file: Path, keys: tuple[Verifier, ...], report: Pa
         raise click.UsageError(
             "give the log's public key with --key; take it from the log's owner, not from the bundle"
         )
-    checked = check_bundle(file, keys)
+    checked = check_bundle(file, keys, [check_bundle(other, keys) for other in others])
     if report is not None:
         from runlore.projector.audit.report import html_report
 

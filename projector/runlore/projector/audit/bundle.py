@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 from runlore.projector.audit.bundle_content import FORMAT, FORMER_FORMAT, Bundle, CheckedBundle, Rejected
@@ -76,19 +76,23 @@ def _declared(event: ProvenEvent, rejection: Rejection) -> Rejected:
     return Rejected(position=event.position, stage=rejection.stage, why=shortened(rejection.why))
 
 
-def check_bundle(path: Path, trusted: Sequence[Verifier]) -> CheckedBundle:
+def check_bundle(path: Path, trusted: Sequence[Verifier], others: Sequence[CheckedBundle] = ()) -> CheckedBundle:
     """Check everything a bundle proves, with nothing but trusted public keys, and judge which events took effect.
 
-    Raises NotFoundError when there is no file, CorruptLogError at the first thing that does not hold.
+    `others`: bundles of the same log, whose events may be first copies of these. Raises NotFoundError when there is no
+    file, CorruptLogError at the first thing that does not hold.
     """
     file = read_members(path)
     bundle = file.bundle
     checkpoint, verifier = _check_proofs(path, bundle, file.note, trusted)
     since = _check_since(bundle, file.since, checkpoint, trusted)
-    verdicts = judge(bundle.events, {one.position: Rejection(one.stage, one.why) for one in bundle.rejected})
+    claims = {one.position: Rejection(one.stage, one.why) for one in bundle.rejected}
+    verdicts = judge(bundle.events, claims, [event for other in others for event in other.bundle.events])
     _check_claims(bundle, verdicts)
     _check_project(bundle, verdicts)
     checked = CheckedBundle(bundle, checkpoint, since, verifier, verdicts, [])
+    for other in others:
+        checked.notes.extend(_compared(checked, other))
     checked.notes.extend(_unlike(file, checked))
     return checked
 
@@ -124,6 +128,23 @@ def _check_proofs(path: Path, bundle: Bundle, note: str, trusted: Sequence[Verif
         if not event.holds(coder, checkpoint):
             raise CorruptLogError(f"event {event.position} is not in the log of the checkpoint")
     return checkpoint, verifier
+
+
+def _compared(one: CheckedBundle, other: CheckedBundle) -> Iterator[str]:
+    """Whether two bundles are of one history. Raises CorruptLogError when they are not, notes what is not shown."""
+    if one.checkpoint.origin != other.checkpoint.origin:
+        raise CorruptLogError(f"the bundles are of two logs: {one.checkpoint.origin}, {other.checkpoint.origin}")
+    for mine, its in product(one.checkpoints, other.checkpoints):
+        if mine.size == its.size and mine.root != its.root:
+            raise CorruptLogError(
+                f"the bundles are of two histories: their checkpoints of {mine.size:,} leaves have different roots, "
+                "signed with one key"
+            )
+    if not set(one.checkpoints) & set(other.checkpoints):
+        yield (
+            f"nothing shows that the checkpoints of {one.checkpoint.size:,} and {other.checkpoint.size:,} leaves are "
+            "of one history: bundle again, with --since-checkpoint"
+        )
 
 
 def _check_claims(bundle: Bundle, verdicts: Sequence[Verdict]) -> None:

@@ -59,6 +59,11 @@ class CheckedBundle(NamedTuple):
     """Unproved parts that do not fit the proved ones."""
 
     @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """The newest, and the older one that it continues."""
+        return [self.checkpoint] if self.since is None else [self.checkpoint, self.since]
+
+    @property
     def undeclared(self) -> list[int]:
         """Positions of rejected events that the bundle presents as in effect."""
         declared = {one.position for one in self.bundle.rejected}

@@ -6,7 +6,7 @@ under a foreign ID or subject, second copies. `judge` says so of each event, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
@@ -48,18 +48,21 @@ class Verdict(NamedTuple):
         return {"effect": "rejected", "rejected": said}
 
 
-def judge(events: Iterable[ProvenEvent], refused: Mapping[int, Rejection]) -> list[Verdict]:
-    """The verdict on each of these events, which ascend by position.
+def judge(
+    events: Sequence[ProvenEvent], refused: Mapping[int, Rejection], others: Iterable[ProvenEvent] = ()
+) -> list[Verdict]:
+    """The verdict on each of these events.
 
     `refused`: by position, what a view's fold has refused. It counts where the rules for a single message accept.
+    `others`: further events of the log, which may be first copies of these.
     """
-    accept, firsts = Acceptance().event, dict[str, ProvenEvent]()
+    accept, firsts = Acceptance().event, _first_of_each_id([*events, *others])
     verdicts: list[Verdict] = []
     for event in events:
         found = accept(event.event_id, event.subject, event.payload)
         said = None if isinstance(found, Rejection) else found
-        first = None if event.event_id is None else firsts.setdefault(event.event_id, event)
-        if first is not None and first is not event:
+        first = event if event.event_id is None else firsts[event.event_id]
+        if first.position != event.position:
             same = (first.subject, first.payload) == (event.subject, event.payload)
             verdicts.append(Verdict(said, second_copy(event.event_id, first.position, same), first.position))
         elif isinstance(found, Rejection):
@@ -68,6 +71,14 @@ def judge(events: Iterable[ProvenEvent], refused: Mapping[int, Rejection]) -> li
             claim = refused.get(event.position)
             verdicts.append(Verdict(said, claim, proved=claim is None))
     return verdicts
+
+
+def _first_of_each_id(events: Iterable[ProvenEvent]) -> dict[str, ProvenEvent]:
+    firsts: dict[str, ProvenEvent] = {}
+    for event in events:
+        if event.event_id is not None and firsts.setdefault(event.event_id, event).position > event.position:
+            firsts[event.event_id] = event
+    return firsts
 
 
 def shortened(why: str) -> str:
