@@ -34,7 +34,6 @@ from tests.audit.stories import (
     NAMELESS,
     REFUSED,
     RENAMED,
-    make_story,
 )
 from tests.events import EPOCH
 
@@ -42,11 +41,6 @@ STAGES = {
     FORGED: "conflict", COPY: "copy", FOREIGN: "decode", RENAMED: "decode", BROKEN: "decode", LIMIT: "fold",
     REFUSED: "fold", NAMELESS: "decode",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> DataDir:
-    return make_story(tmp_path_factory.mktemp("story") / "data")
 
 
 def key_of(data: DataDir) -> Verifier:

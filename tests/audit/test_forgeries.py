@@ -24,15 +24,17 @@ from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.bundle_content import CheckedBundle
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.opening import open_audited
-from runlore.projector.audit.prove import Prover, newest_checkpoint
+from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.audit.trail import refusals
 from runlore.schemas import CorruptLogError
+from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
+from runlore.store.log_rows import Received
 from tests.audit.bundles import Change, content_of, in_json, rewritten
 from tests.audit.logs import message
-from tests.audit.stories import APPROVAL, COPY, FORGED, LAST, REFUSED, make_story
+from tests.audit.stories import APPROVAL, COPY, FORGED, LAST, REFUSED
 from tests.events import EPOCH
 
 ABOUT = ["model:churn@1", "model:churn"]
@@ -40,46 +42,47 @@ POSITIONS = (1, APPROVAL, FORGED, REFUSED)
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> DataDir:
-    """Three leaves after an older checkpoint."""
-    data = make_story(tmp_path_factory.mktemp("story") / "data")
-    grow(data)
-    return data
+def grown(story: DataDir, tmp_path_factory: pytest.TempPathFactory) -> DataDir:
+    """The story, and three leaves and a checkpoint after it."""
+    return copied(story, tmp_path_factory.mktemp("grown") / "data", *LATER)
 
 
-def grow(data: DataDir, payload: bytes = b"later") -> None:
-    archive = Archive.open(data.log, EPOCH)
-    archive.append([message(LAST + number, payload) for number in (1, 2, 3)])
-    CheckpointWriter(archive, data.checkpoint_key).sign()
+LATER = tuple(message(LAST + number) for number in (1, 2, 3))
+
+
+def copied(data: DataDir, root: Path, *later: Received) -> DataDir:
+    """A copy of a folder, with further messages under a checkpoint of their own."""
+    shutil.copytree(data.root, root)
+    copy = DataDir(root)
+    archive = Archive.open(copy.log, EPOCH)
+    archive.append(list(later))
+    CheckpointWriter(archive, copy.checkpoint_key).sign()
     archive.close()
+    return copy
 
 
 def key_of(data: DataDir) -> Verifier:
     return load_signer(data.checkpoint_key, origin_of(EPOCH)).verifier
 
 
-def bundled(data: DataDir, path: Path, *positions: int, since: bool = False) -> Path:
+def bundled(data: DataDir, path: Path, *positions: int, since: int = 0) -> Path:
+    """A bundle; `since`: leaves of the older checkpoint that it continues."""
     with contextlib.closing(open_audited(data.log)) as log:
-        key = key_of(data)
-        prover, older = Prover(log, [key]), None
+        prover, older = Prover(log, [key_of(data)]), None
         if since:
-            [note] = log.execute("SELECT note FROM checkpoints WHERE size = ?", (LAST,)).fetchone()
-            older = newest_checkpoint(log, [key])._replace(note=note.decode(), checkpoint=checkpoint_of(note, key))
-        refused = refusals(data.current_view(), positions)
-        said = {"related": ["model:churn@1 made by run:r1"], "left_out": ["much"]}
-        write_bundle(path, prover, "default", ABOUT, positions, older, refused=refused, **said)
+            note = log.execute("SELECT note FROM checkpoints WHERE size = ?", (since,)).fetchone()[0].decode()
+            older = Signed(note, *signed_by(note, [key_of(data)]))
+        write_bundle(
+            path, prover, "default", ABOUT, positions, older,
+            refused=refusals(data.current_view(), positions), related=["model:churn@1 made by run:r1"],
+            left_out=["much"],
+        )  # fmt: skip
     return path
 
 
-def checkpoint_of(note: bytes, key: Verifier) -> Any:
-    from runlore.store.audit.checkpoint import read_checkpoint
-
-    return read_checkpoint(note.decode(), [key])
-
-
 @pytest.fixture
-def path(story: DataDir, tmp_path: Path) -> Path:
-    return bundled(story, tmp_path / "bundle", *POSITIONS, since=True)
+def path(grown: DataDir, tmp_path: Path) -> Path:
+    return bundled(grown, tmp_path / "bundle", *POSITIONS, since=LAST)
 
 
 def check(data: DataDir, path: Path, *others: Path) -> CheckedBundle:
@@ -116,9 +119,9 @@ UNPROVED = ("about", "related", "left_out", "rejected")
 """Fields that nothing proves."""
 
 
-def test_every_part_of_bundle_json_is_refused_when_changed_or_called_not_proved(story: DataDir, path: Path) -> None:
+def test_every_part_of_bundle_json_is_refused_when_changed_or_called_not_proved(grown: DataDir, path: Path) -> None:
     rewritten(path, in_json(lambda content: None))
-    file, whole, honest = path.read_bytes(), content_of(path), check(story, path)
+    file, whole, honest = path.read_bytes(), content_of(path), check(grown, path)
     passed: dict[str, int] = {}
     for way in parts(whole):
         for change in changes(reach(whole, way)):
@@ -127,7 +130,7 @@ def test_every_part_of_bundle_json_is_refused_when_changed_or_called_not_proved(
             path.write_bytes(file)
             rewritten(path, in_json(lambda content, way=way, change=change: put(content, way, change)))
             try:
-                found = check(story, path)
+                found = check(grown, path)
             except CorruptLogError:
                 continue
             passed[way[0]] = passed.get(way[0], 0) + 1
@@ -153,13 +156,13 @@ def put(content: Any, way: tuple[Any, ...], value: Any) -> None:
     reach(content, way[:-1])[way[-1]] = copy.deepcopy(value)
 
 
-def test_a_changed_byte_anywhere_is_refused_or_changes_nothing(story: DataDir, path: Path) -> None:
-    honest, whole = check(story, path), path.read_bytes()
+def test_a_changed_byte_anywhere_is_refused_or_changes_nothing(grown: DataDir, path: Path) -> None:
+    honest, whole = check(grown, path), path.read_bytes()
     refused = 0
     for at in range(0, len(whole), 23):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
         try:
-            found = check(story, path)
+            found = check(grown, path)
         except CorruptLogError:
             refused += 1
             continue
@@ -167,16 +170,16 @@ def test_a_changed_byte_anywhere_is_refused_or_changes_nothing(story: DataDir, p
     assert refused > len(whole) / 23 * 0.8
 
 
-def test_a_claim_that_an_event_was_rejected_is_refused_or_not_proved(story: DataDir, path: Path) -> None:
+def test_a_claim_that_an_event_was_rejected_is_refused_or_not_proved(grown: DataDir, path: Path) -> None:
     claim = {"position": APPROVAL, "stage": "decode", "why": "so I say"}
     for stage in ("decode", "conflict", "copy"):
         forged = {**claim, "stage": stage}
         rewritten(path, in_json(lambda content, forged=forged: content["rejected"].insert(0, forged)))
         with pytest.raises(CorruptLogError, match="by the rules it is not"):
-            check(story, path)
+            check(grown, path)
         rewritten(path, in_json(lambda content: content["rejected"].pop(0)))
     rewritten(path, in_json(lambda content: content["rejected"].insert(0, {**claim, "stage": "fold"})))
-    [verdict] = [one for one in check(story, path).verdicts if one.rejection and one.rejection.why == "so I say"]
+    [verdict] = [one for one in check(grown, path).verdicts if one.rejection and one.rejection.why == "so I say"]
     assert not verdict.proved
     assert "not proved" in verdict.label
 
@@ -203,78 +206,63 @@ FORGERIES: dict[str, tuple[dict[str, Change], str]] = {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_it_is_refused_and_the_reason_is_said(story: DataDir, path: Path, forgery: str) -> None:
+def test_it_is_refused_and_the_reason_is_said(grown: DataDir, path: Path, forgery: str) -> None:
     change, reason = FORGERIES[forgery]
     rewritten(path, change)
     with pytest.raises(CorruptLogError, match=reason):
-        check(story, path)
+        check(grown, path)
 
 
-def test_a_changed_report_and_key_are_named(story: DataDir, path: Path) -> None:
-    assert check(story, path).notes == []
+def test_a_changed_report_and_key_are_named(grown: DataDir, path: Path) -> None:
+    assert check(grown, path).notes == []
     rewritten(path, {"report.html": lambda text: text.replace("false", "true"), "vkey.txt": lambda text: f"x{text}"})
-    assert len(check(story, path).notes) == 2
-    done = CliRunner().invoke(app, ["audit", "check", str(path), "--key", key_of(story).vkey])
+    assert len(check(grown, path).notes) == 2
+    done = CliRunner().invoke(app, ["audit", "check", str(path), "--key", key_of(grown).vkey])
     assert (done.exit_code, done.stderr.count("NOTE: ")) == (0, 2)
 
 
 def test_a_second_copy_in_a_bundle_of_its_own_is_named_beside_the_bundle_of_the_first(
-    story: DataDir, tmp_path: Path
+    grown: DataDir, tmp_path: Path
 ) -> None:
     """Split in two, each bundle says nothing wrong; together they do."""
-    first = bundled(story, tmp_path / "first", APPROVAL)
+    first = bundled(grown, tmp_path / "first", APPROVAL)
     for at, stage in ((FORGED, "conflict"), (COPY, "copy")):
-        second = bundled(story, tmp_path / f"second-{at}", at)
+        second = bundled(grown, tmp_path / f"second-{at}", at)
         rewritten(second, in_json(lambda content: (content["events"].pop(0), content.pop("rejected", None))))
-        alone = check(story, second)
+        alone = check(grown, second)
         assert [one.rejection for one in alone.verdicts] == [None]  # a limit that docs/audit.md names
-        together = check(story, second, first)
+        together = check(grown, second, first)
         assert [one.rejection.stage for one in together.verdicts if one.rejection] == [stage]
         assert together.undeclared == [at]
-        command = ["audit", "check", str(second), "--with", str(first), "--key", key_of(story).vkey, "--json"]
+        command = ["audit", "check", str(second), "--with", str(first), "--key", key_of(grown).vkey, "--json"]
         done = CliRunner().invoke(app, command)
         assert (done.exit_code, json.loads(done.stdout)["events"][0]["rejected"]["first"]) == (4, APPROVAL)
 
 
-def test_two_histories_under_one_key_are_refused_beside_each_other(story: DataDir, tmp_path: Path) -> None:
+def test_two_histories_under_one_key_are_refused_beside_each_other(grown: DataDir, tmp_path: Path) -> None:
     """A split view: each bundle alone holds."""
-    other = DataDir(tmp_path / "other")
-    shutil.copytree(story.root, other.root)
-    for data, payload in ((other, b"another"), (story, b"one")):
-        if data is story:
-            shutil.copytree(story.root, tmp_path / "one")
-            data = DataDir(tmp_path / "one")
-        archive = Archive.open(data.log, EPOCH)
-        archive.append([message(LAST + 4, payload)])
-        CheckpointWriter(archive, data.checkpoint_key).sign()
-        archive.close()
-    one = bundled(DataDir(tmp_path / "one"), tmp_path / "1", APPROVAL)
-    two = bundled(other, tmp_path / "2", APPROVAL)
-    assert check(story, one).notes == check(story, two).notes == []
+    forks = [copied(grown, tmp_path / text, message(LAST + 4, text.encode())) for text in ("one", "two")]
+    one, two = (bundled(fork, fork.root / "bundle", APPROVAL) for fork in forks)
+    assert check(grown, one).notes == check(grown, two).notes == []
     with pytest.raises(CorruptLogError, match="two histories"):
-        check(story, one, two)
+        check(grown, one, two)
 
 
-def test_bundles_of_two_checkpoints_say_what_is_not_shown(story: DataDir, tmp_path: Path) -> None:
-    older = DataDir(tmp_path / "older")
-    shutil.copytree(story.root, older.root)
-    grown = bundled(story, tmp_path / "grown", APPROVAL, since=True)
-    same = bundled(older, tmp_path / "same", APPROVAL)
-    assert check(story, grown, same).notes == []
-    archive = Archive.open(older.log, EPOCH)
-    archive.append([message(LAST + 4)])
-    CheckpointWriter(archive, older.checkpoint_key).sign()
-    archive.close()
-    later = bundled(older, tmp_path / "later", APPROVAL)
-    [said] = check(story, same, later).notes
-    assert "nothing shows that the checkpoints" in said
+def test_bundles_of_two_checkpoints_say_what_is_not_shown(grown: DataDir, tmp_path: Path) -> None:
+    """They are of one history when they have a checkpoint in common, the older one of a bundle included."""
+    first = bundled(grown, tmp_path / "first", APPROVAL)
+    later = copied(grown, tmp_path / "later", message(LAST + 4))
+    alone, linked = (bundled(later, tmp_path / f"{since}", APPROVAL, since=since) for since in (0, LAST + 3))
+    assert check(grown, first, linked).notes == []
+    [said] = check(grown, first, alone).notes
+    assert "nothing shows that the checkpoints of 24 and 25 leaves are of one history" in said
 
 
-def test_a_bundle_of_the_former_format_is_judged_too(story: DataDir, tmp_path: Path) -> None:
-    path = bundled(story, tmp_path / "bundle", APPROVAL, FORGED)
+def test_a_bundle_of_the_former_format_is_judged_too(grown: DataDir, tmp_path: Path) -> None:
+    path = bundled(grown, tmp_path / "bundle", APPROVAL, FORGED)
     fields = ("rejected", "related", "left_out")
     rewritten(path, in_json(lambda content: [content.pop(name, None) for name in fields]))
     rewritten(path, in_json(lambda content: content.update(format="runlore bundle 1")))
-    assert check(story, path).undeclared == [FORGED]
+    assert check(grown, path).undeclared == [FORGED]
     with zipfile.ZipFile(path) as archive:
         assert "runlore bundle 1" in archive.read("bundle.json").decode()
