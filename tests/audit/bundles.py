@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Change = Callable[[str], str] | None
+TextChange = Callable[[str], str] | None
 """What becomes of a member's text; None: the member goes."""
 
 
-def rewritten(path: Path, changes: dict[str, Change]) -> None:
+def rewritten(path: Path, changes: dict[str, TextChange]) -> None:
     """Exchange members of a bundle's file."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name).decode() for name in archive.namelist()}
@@ -23,7 +23,7 @@ def rewritten(path: Path, changes: dict[str, Change]) -> None:
                 archive.writestr(name, change(content))
 
 
-def in_json(change: Callable[[dict[str, Any]], object]) -> dict[str, Change]:
+def in_json(change: Callable[[dict[str, Any]], object]) -> dict[str, TextChange]:
     """Change the decoded bundle.json."""
 
     def apply(text: str) -> str:

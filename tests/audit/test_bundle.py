@@ -24,7 +24,7 @@ from runlore.schemas import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.leaf import origin_of
 from runlore.store.log_rows import Received
-from tests.audit.bundles import Change, in_json, rewritten
+from tests.audit.bundles import TextChange, in_json, rewritten
 from tests.audit.logs import Folder, message, messages
 from tests.events import LogBuilder
 
@@ -123,7 +123,7 @@ def first(field: str, value: Any) -> Callable[[dict[str, Any]], object]:
     return lambda content: content["events"][1].update({field: value})
 
 
-CHANGES: dict[str, dict[str, Change]] = {
+CHANGES: dict[str, dict[str, TextChange]] = {
     "payload": in_json(first("payload", "AAAA")),
     "headers": in_json(first("headers", "AAAA")),
     "subject": in_json(first("subject", "runlore.default.other")),

@@ -75,4 +75,4 @@ def test_events_after_the_last_checkpoint_are_left_out_and_counted(story: DataDi
     archive.close()
     rebuild_view(data)
     found = bundle(data, tmp_path / "bundle", "model:churn@1")
-    assert found["not_proved"]["left_out"][0] == "1 newer events: no checkpoint was signed for them yet"
+    assert found["not_proved"]["left_out"][0] == "newer events, 1 in number: no checkpoint is signed for them yet"

@@ -126,9 +126,9 @@ def test_the_report_marks_what_was_rejected_and_what_is_not_proved(story: DataDi
     page = report.read_text()
     assert page.count('<article class="rejected">') == 2
     assert "<title>Audit report (title not proved: model:churn@1)</title>" in page
-    assert "in the log, rejected (not proved: so says the view it comes from)" in page
-    proved, _, said = page.partition("<h2>Not proved</h2>")
-    assert "model:churn@1" in said
+    assert "in the log, rejected by the view it was taken from (not proved)" in page
+    proved, _, claims = page.partition("<h2>Not proved</h2>")
+    assert "model:churn@1" in claims
     assert "<li>model:churn@1</li>" not in proved
     undeclared(path)
     assert check(story, path, "--report", str(report)).exit_code == 4

@@ -32,7 +32,7 @@ from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Received
-from tests.audit.bundles import Change, content_of, in_json, rewritten
+from tests.audit.bundles import TextChange, content_of, in_json, rewritten
 from tests.audit.logs import message
 from tests.audit.stories import APPROVAL, COPY, FORGED, LAST, REFUSED
 from tests.events import EPOCH
@@ -184,7 +184,7 @@ def test_a_claim_that_an_event_was_rejected_is_refused_or_not_proved(grown: Data
     assert "not proved" in verdict.label
 
 
-FORGERIES: dict[str, tuple[dict[str, Change], str]] = {
+FORGERIES: dict[str, tuple[dict[str, TextChange], str]] = {
     "a repeated event": (in_json(lambda content: content["events"].insert(1, content["events"][0])), "repeated"),
     "events out of order": (in_json(lambda content: content["events"].reverse()), "or moved"),
     "no events": (in_json(lambda content: (content.update(events=[]), content.pop("rejected"))), "no events"),
@@ -254,8 +254,8 @@ def test_bundles_of_two_checkpoints_say_what_is_not_shown(grown: DataDir, tmp_pa
     later = copied(grown, tmp_path / "later", message(LAST + 4))
     alone, linked = (bundled(later, tmp_path / f"{since}", APPROVAL, since=since) for since in (0, LAST + 3))
     assert check(grown, first, linked).notes == []
-    [said] = check(grown, first, alone).notes
-    assert "nothing shows that the checkpoints of 24 and 25 leaves are of one history" in said
+    [note] = check(grown, first, alone).notes
+    assert "nothing shows that the checkpoints of 24 and 25 leaves are of one history" in note
 
 
 def test_a_bundle_of_the_former_format_is_judged_too(grown: DataDir, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def bundle(
             prover.event(found.positions[-1])  # raises, saying that it is not signed yet
         left_out, newer = list(found.left_out), len(found.positions) - len(signed)
         if newer:
-            left_out.insert(0, f"{newer:,} newer events: no checkpoint was signed for them yet")
+            left_out.insert(0, f"newer events, {newer:,} in number: no checkpoint is signed for them yet")
         since = read_note(since_checkpoint, trusted_of(settings, prover.epoch, keys)) if since_checkpoint else None
         refused = refusals(DataDir(settings.data_dir).current_view(), signed)
         done = write_bundle(

@@ -150,7 +150,7 @@ def _compared(one: CheckedBundle, other: CheckedBundle) -> Iterator[str]:
 def _check_claims(bundle: Bundle, verdicts: Sequence[Verdict]) -> None:
     """Each event that is declared as rejected is there, and rejected by the rule that is named.
 
-    Only what the fold refused for what the log said before it cannot be seen from the events.
+    Only a refusal by the fold, which depends on all earlier events, cannot be recomputed from the bundle.
     """
     found = {event.position: verdict for event, verdict in zip(bundle.events, verdicts, strict=True)}
     for before, one in pairwise(bundle.rejected):
@@ -170,11 +170,11 @@ def _check_project(bundle: Bundle, verdicts: Sequence[Verdict]) -> None:
     """Events in effect are of the bundle's project; the first copy of a rejected one may be of any."""
     firsts = {verdict.first for verdict in verdicts}
     for event, verdict in zip(bundle.events, verdicts, strict=True):
-        said = verdict.event
+        decoded = verdict.event
         accepted = verdict.rejection is None and event.position not in firsts
-        if said is not None and accepted and said.project != bundle.project:
+        if decoded is not None and accepted and decoded.project != bundle.project:
             raise CorruptLogError(
-                f"event {event.position} is of project {said.project!r}, the bundle says {bundle.project!r}"
+                f"event {event.position} is of project {decoded.project!r}, the bundle says {bundle.project!r}"
             )
 
 

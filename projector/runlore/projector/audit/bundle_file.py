@@ -26,8 +26,8 @@ _UNASKED, _RATIO = 16 << 20, 20
 """Bytes that any member may unpack to within its limit, and how many more for each byte that it has in the file."""
 MAX_TEXTS, MAX_TEXT_CHARACTERS = 20_000, 4 << 20
 """Of all that a bundle says without proof."""
-MAX_COMPARED_BYTES = 32 << 20
-"""Of a bundle.json whose report is made for comparison."""
+MAX_COMPARED_BYTES = 8 << 20
+"""Of a bundle.json whose report is made for comparison: a larger one takes seconds."""
 
 _LIMITS = {
     "bundle.json": MAX_JSON_BYTES,

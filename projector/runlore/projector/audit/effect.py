@@ -23,12 +23,12 @@ class Verdict(NamedTuple):
     """Whether an event of the log took effect."""
 
     event: Event | None
-    """What it says; None where it is rejected before that is known."""
+    """None where it is rejected before it is decoded and checked."""
     rejection: Rejection | None = None
     first: int | None = None
     """The position of the first event with its ID, where it is a second copy."""
     proved: bool = True
-    """False where the rejection depends on all that the log said before: then it is said, not shown."""
+    """False for a refusal by the fold: it depends on all earlier events, and is only reported."""
 
     @property
     def label(self) -> str:
@@ -38,14 +38,14 @@ class Verdict(NamedTuple):
         why = shortened(self.rejection.why)
         if self.proved:
             return f"in the log, rejected: {why}"
-        return f"in the log, rejected (not proved: so says the view it comes from): {why}"
+        return f"in the log, rejected by the view it was taken from (not proved): {why}"
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
         if self.rejection is None:
             return {"effect": "accepted", "rejected": None}
-        said = {**self.rejection._asdict(), "first": self.first, "proved": self.proved}
-        return {"effect": "rejected", "rejected": said}
+        reason = {**self.rejection._asdict(), "first": self.first, "proved": self.proved}
+        return {"effect": "rejected", "rejected": reason}
 
 
 def judge(
@@ -60,16 +60,16 @@ def judge(
     verdicts: list[Verdict] = []
     for event in events:
         found = accept(event.event_id, event.subject, event.payload)
-        said = None if isinstance(found, Rejection) else found
+        decoded = None if isinstance(found, Rejection) else found
         first = event if event.event_id is None else firsts[event.event_id]
         if first.position != event.position:
             same = (first.subject, first.payload) == (event.subject, event.payload)
-            verdicts.append(Verdict(said, second_copy(event.event_id, first.position, same), first.position))
+            verdicts.append(Verdict(decoded, second_copy(event.event_id, first.position, same), first.position))
         elif isinstance(found, Rejection):
             verdicts.append(Verdict(None, found))
         else:
             claim = refused.get(event.position)
-            verdicts.append(Verdict(said, claim, proved=claim is None))
+            verdicts.append(Verdict(decoded, claim, proved=claim is None))
     return verdicts
 
 

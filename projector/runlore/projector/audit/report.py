@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import html
 from collections.abc import Iterable, Iterator
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from string import Template
@@ -32,12 +33,11 @@ _EVENT = Template(
     "<table>$rows</table><details><summary>Proof</summary><table>$proof</table></details></article>"
 )
 _LABEL = Template('<p class="label">$label</p>')
-_SAID = Template("<li>$text</li>")
-_ROW = Template('<tr><th>$name</th><td class="$kind">$value</td></tr>')
+_CLAIM = Template("<li>$text</li>")
 
 
 def html_report(checked: CheckedBundle) -> str:
-    """Return the report on a bundle whose proofs hold. What is not proved stands apart, and is called so."""
+    """Return the report on a bundle whose proofs hold. What is not proved is in a section of its own."""
     bundle = checked.bundle
     page = Template(files("runlore.projector.audit").joinpath("report.html").read_text("utf-8"))
     pairs = list(zip(bundle.events, checked.verdicts, strict=True))
@@ -45,7 +45,7 @@ def html_report(checked: CheckedBundle) -> str:
     rejected = sum(verdict.rejection is not None for _, verdict in pairs)
     return page.substitute(
         title=_shown(f"Audit report (title not proved: {', '.join(bundle.about)})"),
-        said=_said(bundle),
+        claims=_claims(bundle),
         count=f"{count:,} event{'s' if count != 1 else ''}" + (f", {rejected:,} of them rejected" if rejected else ""),
         summary=_rows(_summary(checked)),
         events="\n".join(_event(event, verdict, coder) for event, verdict in pairs),
@@ -53,8 +53,8 @@ def html_report(checked: CheckedBundle) -> str:
     )
 
 
-def _said(bundle: Bundle) -> str:
-    """What whoever made the bundle says about it."""
+def _claims(bundle: Bundle) -> str:
+    """Statements by the maker of the bundle."""
     parts = (
         ("Project", [bundle.project]),
         ("Events about", bundle.about),
@@ -62,7 +62,7 @@ def _said(bundle: Bundle) -> str:
         ("Left out", bundle.left_out),
     )
     return "".join(
-        f"<h3>{name}</h3><ul>{''.join(_SAID.substitute(text=_shown(text)) for text in texts)}</ul>"
+        f"<h3>{name}</h3><ul>{''.join(_CLAIM.substitute(text=_shown(text)) for text in texts)}</ul>"
         for name, texts in parts
         if texts
     )
@@ -112,13 +112,13 @@ def _told(event: ProvenEvent) -> tuple[str, str, Iterable[tuple[str, str]]]:
     except EventDecodeError as error:
         return "not readable", "unknown", [("Why", str(error)), ("Bytes", event.payload[:200].hex())]
     actor = decoded.actor
-    return event_type(decoded.fact), f"says it is from {actor.user}@{actor.host}", _content(decoded)
+    return event_type(decoded.fact), f"by {actor.user}@{actor.host} (claimed)", _content(decoded)
 
 
 def _content(event: Event) -> Iterator[tuple[str, str]]:
     if event.run:
         yield "in", f"run {event.run}" + (f", step {event.step}" if event.step else "")
-    for field in msgspec.structs.fields(event.fact):
+    for field in _fields(type(event.fact)):
         value = getattr(event.fact, field.name)
         if value is None or value == field.default:
             continue
@@ -126,6 +126,9 @@ def _content(event: Event) -> Iterator[tuple[str, str]]:
             yield from _leaves("", cast(dict[str, Any], value))
         else:
             yield _NAMES.get(field.name, field.name), _text(value)
+
+
+_fields = cache(msgspec.structs.fields)
 
 
 def _leaves(prefix: str, group: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -145,7 +148,7 @@ def _text(value: Any, joint: str = ", ") -> str:
 
 
 def _rows(rows: Iterable[tuple[str, str]], kind: str = "value") -> str:
-    return "".join(_ROW.substitute(name=_shown(name), kind=kind, value=_shown(value)) for name, value in rows)
+    return "".join([f'<tr><th>{_shown(name)}</th><td class="{kind}">{_shown(value)}</td></tr>' for name, value in rows])
 
 
 def _shown(text: str) -> str:
