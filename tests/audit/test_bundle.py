@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from runlore.projector.archiving.archive import Archive
+from runlore.projector.audit import bundle
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.schemas import CorruptLogError, NotFoundError
+from runlore.schemas import ArgumentError, CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.leaf import origin_of
 from runlore.store.log_rows import Received
@@ -110,6 +111,16 @@ def test_a_bundle_is_checked_with_the_public_key_alone(folder: Folder, since: Si
 def test_equal_contents_make_equal_files(folder: Folder, since: Signed, tmp_path: Path) -> None:
     one, two = (bundled(folder, tmp_path / name, POSITIONS).read_bytes() for name in ("one", "two"))
     assert one == two
+
+
+def test_a_bundle_of_nothing_or_too_much_is_not_written(
+    folder: Folder, since: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "MAX_EVENTS", 2)
+    for positions in ([], [1, 2, 3]):
+        with pytest.raises(ArgumentError, match="a bundle has 1 to 2"):
+            bundled(folder, tmp_path / "bundle", positions)
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_another_key_does_not_do(folder: Folder, since: Signed, tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
+from runlore.cli import bundling
 from runlore.cli.app import app
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.keys import load_signer
@@ -50,13 +52,23 @@ def test_a_model_comes_with_its_run_steps_data_and_successor(story: DataDir, tmp
 
 
 def test_depth_says_how_far(story: DataDir, tmp_path: Path) -> None:
-    assert bundle(story, tmp_path / "0", "model:churn@1", "--depth", "0")["accepted"] == OWN
+    none = bundle(story, tmp_path / "0", "model:churn@1", "--depth", "0")
+    assert (none["accepted"], none["not_proved"]["related"]) == (OWN, [])
+    assert none["not_proved"]["left_out"][0] == "what made and replaced these entities: --depth 0"
     one = bundle(story, tmp_path / "1", "model:churn@1", "--depth", "1")
     assert one["accepted"] == OWN | MAKERS["run:r1"] | MAKERS["model:churn@2"]
     assert "beyond depth 1: step:r1/fit, and what made them" in one["not_proved"]["left_out"]
     further = bundle(story, tmp_path / "9", "model:churn@1", "--depth", "9")
     assert further["accepted"] == set(range(1, 13))
     assert not any("beyond depth" in text for text in further["not_proved"]["left_out"])
+
+
+def test_of_a_name_with_many_versions_the_makers_of_the_newest_are_looked_up(
+    story: DataDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundling, "MAX_INSTANCES", 1)
+    found = bundle(story, tmp_path / "bundle", "model:churn")
+    assert "what made and replaced the first 1 versions of model:churn" in found["not_proved"]["left_out"]
 
 
 def test_a_name_without_a_version_brings_what_made_each_of_its_versions(story: DataDir, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from runlore.cli.app import app
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.bundle_content import CheckedBundle
-from runlore.projector.audit.keys import Verifier, load_signer
+from runlore.projector.audit.keys import Verifier, load_or_make_signer, load_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.signing import CheckpointWriter
@@ -210,6 +210,31 @@ def test_it_is_refused_and_the_reason_is_said(grown: DataDir, path: Path, forger
     change, reason = FORGERIES[forgery]
     rewritten(path, change)
     with pytest.raises(CorruptLogError, match=reason):
+        check(grown, path)
+
+
+@pytest.mark.parametrize("member", ["checkpoint.txt", "since-checkpoint.txt"])
+def test_each_line_of_a_checkpoint_is_refused_when_changed(grown: DataDir, path: Path, member: str) -> None:
+    file = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        lines = archive.read(member).decode().split("\n")
+    for at, line in enumerate(lines):
+        for change in (f"{line}1", line[1:] if line else "x", line.swapcase() if line else "y"):
+            if change == line:
+                continue
+            path.write_bytes(file)
+            rewritten(
+                path, {member: lambda text, at=at, change=change: "\n".join([*lines[:at], change, *lines[at + 1 :]])}
+            )
+            with pytest.raises(CorruptLogError):
+                check(grown, path)
+
+
+def test_a_checkpoint_that_another_key_has_signed_is_refused(grown: DataDir, path: Path, tmp_path: Path) -> None:
+    """A stolen key would pass: a limit that docs/audit.md names."""
+    other = load_or_make_signer(tmp_path / "other.key", origin_of(EPOCH))
+    rewritten(path, {"checkpoint.txt": lambda text: signed_by(text, [key_of(grown)])[0].signed(other)})
+    with pytest.raises(CorruptLogError, match="no trusted key"):
         check(grown, path)
 
 

@@ -15,7 +15,9 @@ from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 
 DEPTH = 3
-"""Links from a model version to the data that made it: its run, the run's steps, what they consumed."""
+"""Default: the links from a model version to the data that made it: its run, the run's steps, what they consumed."""
+MAX_INSTANCES = 100
+"""Versions of a name without one whose makers are looked up, the newest."""
 MAX_REFUSED = 1000
 """Quarantined events in one bundle: anyone who may publish makes any number of them."""
 MAX_RELATED = 5000
@@ -55,7 +57,7 @@ class _Around:
         for node in found.nodes[1:]:
             self.entities[node.reference] = parse_ref(node.reference)
         self.left_out.update(dict.fromkeys(self._beyond(entity, found)))
-        for stage, successor in successors(view, project, parse_ref(entity.reference)) if self._depth else ():
+        for stage, successor in successors(view, project, parse_ref(entity.reference)):
             self.entities[str(successor)] = successor
             self.lines[f"{successor} took stage {stage} after {entity.reference}"] = None
 
@@ -79,19 +81,29 @@ def gather(settings: Settings, references: Sequence[EntityRef], depth: int) -> G
         for reference in references:
             meant = resolved(client, reference)
             about.append(meant)
-            for instance in islice(reversed(instances(view, settings.project, meant)), MAX_NODES):
+            found = instances(view, settings.project, meant) if depth else []
+            for instance in found[-MAX_INSTANCES:]:
                 around.add(client.get(instance), view, settings.project)
-    found: set[int] = set()
+            if len(found) > MAX_INSTANCES:
+                text = f"what made and replaced the first {len(found) - MAX_INSTANCES:,} versions of {meant}"
+                around.left_out[text] = None
+    if not depth:
+        around.left_out["what made and replaced these entities: --depth 0"] = None
+    positions: set[int] = set()
     for one in {**around.entities, **{str(ref): ref for ref in about}}.values():
-        found.update(positions_about(view, settings.project, one))
-    refused = refused_about(view, settings.project, about, found)
+        positions.update(positions_about(view, settings.project, one))
+    refused = refused_about(view, settings.project, about, positions)
     left_out = [*around.left_out, *_NEVER]
     if len(refused) > MAX_REFUSED:
         left_out.append(f"{len(refused) - MAX_REFUSED:,} refused events, after the first {MAX_REFUSED:,}")
-    positions = sorted(found.union(refused[:MAX_REFUSED]))
     if len(around.lines) > MAX_RELATED:
         left_out.append(f"{len(around.lines) - MAX_RELATED:,} relations between its entities, after {MAX_RELATED:,}")
-    return Gathered(list(map(str, about)), list(islice(around.lines, MAX_RELATED)), left_out, positions)
+    return Gathered(
+        list(map(str, about)),
+        list(islice(around.lines, MAX_RELATED)),
+        left_out,
+        sorted(positions.union(refused[:MAX_REFUSED])),
+    )
 
 
 def resolved(client: Client, reference: EntityRef) -> EntityRef:

@@ -24,6 +24,9 @@ from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.merkle import check_consistency
 from runlore.store.audit.proof import ProvenEvent
 
+MAX_EVENTS = 200_000
+"""More do not fit into a bundle with their proofs; making these takes minutes."""
+
 
 def write_bundle(
     path: Path,
@@ -42,9 +45,10 @@ def write_bundle(
     `refused`: those that the view's fold has put into quarantine. Raises NotFoundError, ArgumentError for too much or
     nothing at all, and CorruptLogError when a proof does not hold.
     """
-    events = prover.with_first_copies(positions)
-    if not events:
-        raise ArgumentError("a bundle of no events proves nothing")
+    wanted = set(positions)
+    if not 0 < len(wanted) <= MAX_EVENTS:
+        raise ArgumentError(f"{len(wanted):,} events; a bundle has 1 to {MAX_EVENTS:,}: see --depth")
+    events = prover.with_first_copies(wanted)
     verdicts = judge(events, refused or {})
     pairs = zip(events, verdicts, strict=True)
     bundle = Bundle(
