@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,19 @@ import click
 
 from runlore.cli.output import note, print_pair
 from runlore.projector.archiving.archive import ArchiveReader
+from runlore.projector.audit.effect import Verdict
 from runlore.projector.audit.findings import Problem, VerifyReport
 from runlore.projector.audit.key_history import current_key, lineage, read_changes, spread
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.opening import open_audited
-from runlore.projector.audit.prove import Signed
+from runlore.projector.audit.prove import Prover, Signed
 from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.settings import Settings
 from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.leaf import origin_of
+from runlore.store.audit.proof import ProvenEvent
 from runlore.store.folder import DataDir
+from runlore.store.log_rows import LogRow
 from runlore.store.ownership import read_private
 from runlore.store.private_files import write_struct
 from runlore.store.records import LastVerify
@@ -86,6 +90,27 @@ def read_note(path: Path, trusted: Sequence[Verifier]) -> Signed:
         return Signed(text, *signed_by(text, trusted))
     except CorruptLogError as error:
         raise CorruptLogError(f"{path}: {error}") from error
+
+
+def trusted_of(settings: Settings, epoch: str, keys: Sequence[Verifier]) -> list[Verifier]:
+    """The keys given, else that of the settings' data folder."""
+    return trusted_keys(DataDir(settings.data_dir), epoch, keys)
+
+
+@contextlib.contextmanager
+def open_prover(settings: Settings, keys: Sequence[Verifier]) -> Generator[Prover]:
+    """A prover over the log of the settings' data folder."""
+    data = DataDir(settings.data_dir)
+    with contextlib.closing(ArchiveReader(data.log)) as reader:
+        trusted = trusted_keys(data, reader.epoch, keys)
+    with contextlib.closing(open_audited(data.log)) as connection:
+        yield Prover(connection, trusted)
+
+
+def proven_row(event: ProvenEvent, verdict: Verdict | None) -> LogRow:
+    """A proven event as the other commands print events of the log."""
+    first = verdict.first if verdict else None
+    return LogRow(event.position, event.event_id, event.recorded_ns, event.subject, event.payload, first)
 
 
 def show_report(report: VerifyReport) -> None:

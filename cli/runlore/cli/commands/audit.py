@@ -17,8 +17,9 @@ from runlore.cli.auditing import (
     show_report,
     trusted_keys,
 )
+from runlore.cli.commands.audit_bundles import bundle, check
 from runlore.cli.commands.audit_key import key
-from runlore.cli.commands.audit_proofs import bundle, check, prove, trail
+from runlore.cli.commands.audit_proofs import prove, trail
 from runlore.cli.options import TARGET, data_dir_option, force_option, json_option, require_new, settings_for
 from runlore.cli.output import note, print_exact, print_json
 from runlore.cli.progress import progress_bar

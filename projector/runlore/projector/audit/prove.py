@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from runlore.projector.audit.effect import first_copy
 from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint, signed_by
@@ -47,6 +48,15 @@ class Prover:
     def event(self, position: int) -> ProvenEvent:
         """The event at a position with its proof. Raises NotFoundError when it is not there or not signed yet."""
         return prove_event(self._connection, self._coder, self._nodes, self.newest.checkpoint, position)
+
+    def with_first_copies(self, positions: Iterable[int]) -> list[ProvenEvent]:
+        """The events at these positions and, of each second copy, the first event with its ID; ascending."""
+        events = {position: self.event(position) for position in sorted(set(positions))}
+        for event in list(events.values()):
+            first = first_copy(self._connection, event)
+            if first not in events:
+                events[first] = self.event(first)
+        return [events[position] for position in sorted(events)]
 
     def consistency(self, old: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with the older one's (RFC 6962, 2.1.2)."""
