@@ -14,6 +14,7 @@ NAMES = (
     "latency",
     "watch",
     "reads",
+    "remote",
     "past",
     "find",
     "rebuild",

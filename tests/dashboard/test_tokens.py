@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from runlore.cli.app import app
-from runlore.dashboard import create_app, throttle
+from runlore.dashboard import create_app, rpc, throttle
 from runlore.dashboard.access import Access
 from runlore.dashboard.api.routes import ENDPOINTS
 from runlore.dashboard.live import LiveFeed, News
@@ -212,7 +212,7 @@ def test_the_routes_that_were_walked_are_all_there_are(both: Client) -> None:
     paths = {route.path for route in application.routes if isinstance(route, Route)}
     open_to_all = {"/livez", "/readyz"}
     bundle = {path for path in paths if path.startswith("/static/")}
-    assert paths - known - open_to_all - bundle == {"/live", "/metrics"}  # each has a test of its own
+    assert paths - known - open_to_all - bundle == {"/live", "/metrics", rpc.ROUTE}  # each has a test of its own
 
 
 def test_the_full_token_sees_all_projects(both: Client) -> None:

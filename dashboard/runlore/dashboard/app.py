@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from runlore.dashboard import bundle, health, pages
+from runlore.dashboard import bundle, health, pages, rpc
 from runlore.dashboard.answering import ANSWER_SECONDS, JSONBody, answer_with, error_page
 from runlore.dashboard.api import API
 from runlore.dashboard.doorkeeper import Doorkeeper
@@ -70,6 +70,7 @@ def create_app(
             *(page(path, build) for path, build in pages.PAGES.items()),
             *(page(path, build) for path, build in API.items()),
             Route("/live", live.answer, methods=["GET"]),
+            Route(rpc.ROUTE, rpc.Rpc(reader, metrics).answer, methods=["POST"]),
             Route("/livez", health.livez),
             Route("/readyz", health.readyz(client)),
             Route("/metrics", metrics.answer),

@@ -190,6 +190,7 @@ SETTINGS: dict[str, Setting] = {
         _subject_prefix,
         "prefix of JetStream's API, such as `$JS.<domain>.API` for a domain",
     ),
+    "token": Setting("RUNLORE_TOKEN", "", _optional, 'token of the page that `Client("https://…")` asks'),
     "project": Setting("RUNLORE_PROJECT", "default", _project, "namespace that separates teams"),
     "mode": Setting(
         "RUNLORE_MODE",
@@ -292,6 +293,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: str | None
     inbox_prefix: str
     jetstream_api: str
+    token: str | None
     project: str
     mode: Mode
     run: str | None

@@ -20,6 +20,9 @@ EPOCH_KEY = "runlore.epoch"
 """Key of the stream's metadata for its epoch, a random UUID that identifies it."""
 FORMER_EPOCHS_KEY = "runlore.former_epochs"
 """Key for the epochs that a restored stream continues, comma-separated: events that wait for one may be sent to it."""
+QUERY_SUBJECT = "runlore-query.v1"
+"""Questions are asked on <this>.<project>.<method>: whoever may publish there reads the project."""
+
 ARCHIVE_SUBJECT = "runlore_archive"
 """The projector answers here which stream it archives, and with `.<epoch>` appended which events it has archived.
 Outside `runlore.>`: the stream must not store the questions."""
