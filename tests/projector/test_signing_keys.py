@@ -84,6 +84,8 @@ def test_a_rotated_key_is_in_the_log_and_who_trusts_the_old_one_trusts_the_next(
     assert [path.name for path in archived.root.glob("checkpoint.*")].count("checkpoint.statement") == 0
     assert len(list(archived.root.glob("checkpoint.key.retired-*"))) == 1
     assert service.state.quarantined == 0
+    shown = CliRunner().invoke(app, ["tail", "--no-follow", "--data-dir", str(archived.root)])
+    assert "the key that signs the log was rotated" in shown.output
 
 
 def test_the_old_key_signs_no_tree_after_it_was_replaced(archived: DataDir, settings: Settings) -> None:

@@ -14,7 +14,7 @@ from runlore.projector.audit.key_history import current_key, read_changes
 from runlore.projector.audit.keys import Verifier, load_signer, make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signers import key_source, passphrase_of
-from runlore.projector.audit.statements import public_key_of, require_none_pending, write_statement
+from runlore.projector.audit.statements import PendingStatement, public_key_of, require_none_pending, write_statement
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.settings import Settings
 from runlore.store.audit.leaf import origin_of
@@ -65,6 +65,8 @@ def rotate(to: Verifier | None, data_dir: Path | None) -> None:
     source, base = key_source(settings), origin_of(epoch_of(data))
     with contextlib.closing(open_audited(data.log)) as log:
         changes, (_, tree) = read_changes(log), read_tree(log)
+        if PendingStatement(data, source, epoch_of(data)).unsettled(log):
+            raise SettingsError("the log does not say yet that it was restored: start the projector first")
     own = source.load(base).verifier
     now = current_key(own, changes)
     if now.public != own.public:

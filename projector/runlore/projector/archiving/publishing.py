@@ -50,6 +50,8 @@ class Publishing:
         """The last note that each place has."""
         self._waits: dict[str, int] = {}
         self._public: Verifier | None = None
+        self._made, self._replicas = False, 1
+        """The stream of checkpoints."""
         self._reported: str | None = None
         self._sent: str | None = None
         self._keep_public()
@@ -80,7 +82,7 @@ class Publishing:
         if stored is None:
             return
         note = stored.note
-        await self._tell("stream", note, lambda: publish_checkpoint(connection, self._archive.epoch, note))
+        await self._tell("stream", note, partial(self._publish, connection, note))
         for target in self._settings.checkpoint_targets:
             await self._tell(target, note, partial(asyncio.to_thread, push, target, note))
 
@@ -100,9 +102,17 @@ class Publishing:
 
         await self._tell("statement", note, send)
 
+    async def _publish(self, connection: NatsConnection, note: str) -> None:
+        if not self._made:
+            await ensure_checkpoint_stream(connection, self._replicas)
+            self._made = True
+        await publish_checkpoint(connection, self._archive.epoch, note)
+
     async def _on_stream(self, connection: NatsConnection, replicas: int) -> str | None:
+        self._replicas = replicas
         try:
             await ensure_checkpoint_stream(connection, replicas)
+            self._made = True
             return await last_checkpoint(connection, self._archive.epoch)
         except ServerUnavailableError as error:
             get_log().warning("checkpoints are not published on the stream", reason=str(error))

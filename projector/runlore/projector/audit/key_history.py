@@ -40,8 +40,10 @@ class KeyChange(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Return whether the signatures that such a statement needs are there."""
-        return self.by_new if self.statement.reason == "lost" else self.by_old
+        """Return whether it is what its reason says, with the signature that it needs."""
+        if self.statement.reason == "restored":
+            return self.by_old and self.old.public == self.new.public
+        return self.old.name == self.new.name and (self.by_new if self.statement.reason == "lost" else self.by_old)
 
 
 class TrustedRange(NamedTuple):
@@ -98,8 +100,9 @@ def described(change: KeyChange) -> str:
 
 def current_key(own: Verifier, changes: Sequence[KeyChange]) -> Verifier:
     """The key that signs now, if the key `own` (of any name) is one of this log's; itself when nothing replaced it."""
-    named = [change.new for change in changes if change.new.public == own.public]
-    current = named[-1] if named else own
+    named = [change for change in changes if change.new.public == own.public]
+    certain = [change for change in named if change.by_new]  # nobody else can write these
+    current = (certain or named)[-1].new if named else own
     for change in changes:  # in log order, so a key that comes back is followed once
         # Anybody may write that a key is lost: its owner, who still signs with it, knows better.
         if change.old == current and change.statement.reason != "lost":

@@ -48,9 +48,10 @@ class PendingStatement:
         if restored is None or not self._source.exists():
             return None
         settled = {(change.statement.reason, change.statement.size, change.old.public.hex()) for change in changes}
-        known = ("restored", restored.leaves, restored.public_key) in settled
+        if ("restored", restored.leaves, restored.public_key) in settled:
+            return None
         own = self._source.load(self._origin).verifier.public.hex()
-        return None if known or own != restored.public_key else restored
+        return restored if own == restored.public_key else None
 
     def settle(self, connection: sqlite.Connection) -> bool:
         """Complete a change that is in the log now: put the new key in place. Return whether there was one."""
