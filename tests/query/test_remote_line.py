@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
+import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -209,3 +211,21 @@ def test_a_service_that_ends_sends_who_waits_for_an_event_to_another_one(server:
             log.log("model:churn@1", {"new": True})
             fold_live(DataDir(read_settings().data_dir), log, 2)
             assert waiting.result(PATIENCE).metadata["new"]
+
+
+def test_a_server_that_hangs_or_starts_again_is_asked_again(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_line, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(nats_line, "ALIVE_SECONDS", 0.2)
+    _, far = both(sample())
+    with served(), far, ThreadPoolExecutor(1) as readers:
+        model = far.get("model:churn@1")
+        assert server.pid
+        os.kill(server.pid, signal.SIGSTOP)
+        threading.Timer(0.7, os.kill, (server.pid, signal.SIGCONT)).start()
+        assert model.metadata
+        server.close()
+        reading = readers.submit(lambda: model.metadata)
+        server.start()
+        assert reading.result(PATIENCE)
