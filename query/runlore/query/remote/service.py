@@ -19,6 +19,7 @@ from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import QUERY_SUBJECT
 from runlore.wire.connect import Backoff, Connection, connect
 from runlore.wire.failures import NATS_ERRORS
+from runlore.wire.private import drain_service
 
 NAME = "runlore-query"
 THREADS = 4
@@ -78,7 +79,7 @@ async def _serve_once(
         try:
             await ended
         except asyncio.CancelledError:
-            await micro.stop()  # takes no more, so that another one answers
+            await drain_service(micro)  # another one answers what comes now
             await service.finish()
             raise
     finally:
