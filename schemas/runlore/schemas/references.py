@@ -60,6 +60,8 @@ def parse_ref(text: str | EntityRef) -> EntityRef:
 
     Raises InvalidReferenceError saying which part is wrong.
     """
+    if type(text) is str:
+        return _parsed(text)
     if isinstance(text, EntityRef):
         return checked(text)
     plain = exact_text(text)

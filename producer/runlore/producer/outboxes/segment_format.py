@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import msgspec
 
@@ -27,7 +27,8 @@ END = ONE_RECORD - 1
 _HEADER = Struct("=8sIIQQII")
 WORD = Struct("=Q")
 RECORD = Struct("<IIQH")
-_CHECKED = Struct("<IQH")
+_pack_crc = Struct("<I").pack
+_pack_checked = Struct("<IQH").pack
 CHECKED_FROM = 4
 """Offset in a record from which its checksum counts."""
 _PIECE = 4096
@@ -72,15 +73,15 @@ _decode_info = msgspec.msgpack.Decoder(Info).decode
 def checksum(data: bytes, seed: int = 0) -> int:
     """CRC-32, computed without releasing the interpreter lock."""
     if len(data) <= _PIECE:
-        return zlib.crc32(data, seed)
+        return crc32(data, seed)
     for at in range(0, len(data), _PIECE):
-        seed = zlib.crc32(data[at : at + _PIECE], seed)
+        seed = crc32(data[at : at + _PIECE], seed)
     return seed
 
 
 def seed_of(producer: str, first: int) -> int:
     """The seed of a segment's checksums: bytes of another segment, logged as a value, are never taken for a record."""
-    return zlib.crc32(f"{producer} {first}".encode())
+    return crc32(f"{producer} {first}".encode())
 
 
 def whole(size: int) -> int:
@@ -92,7 +93,7 @@ def pack_header(info: Info, first: int) -> bytes:
     """The header of a segment without records."""
     text = _encode(info)
     start = whole(_HEADER.size + len(text))
-    crc = zlib.crc32(text, zlib.crc32(first.to_bytes(8, "little")))
+    crc = crc32(text, crc32(first.to_bytes(8, "little")))
     return _HEADER.pack(MAGIC, start, len(text), start, first, crc, 0) + text
 
 
@@ -109,7 +110,7 @@ def read_header(data: Buffer, size: int) -> Header | None:
         raise OutboxError("it was written by a newer version of Runlore")
     if magic != MAGIC:
         raise DamagedError("not a segment of an outbox")
-    if crc != zlib.crc32(text, zlib.crc32(first.to_bytes(8, "little"))):
+    if crc != crc32(text, crc32(first.to_bytes(8, "little"))):
         raise DamagedError("the header of a segment is damaged")
     if not start <= word & END <= size:
         raise DamagedError("the committed length of a segment is damaged")
@@ -119,9 +120,9 @@ def read_header(data: Buffer, size: int) -> Header | None:
 def pack_record(seq: int, subject: str, payload: bytes, seed: int) -> bytes:
     """The bytes of a record, without the padding behind it."""
     name = subject.encode()
-    checked = _CHECKED.pack(len(payload), seq, len(name)) + name + payload
-    crc = zlib.crc32(checked, seed) if len(checked) <= _PIECE else checksum(checked, seed)
-    return crc.to_bytes(CHECKED_FROM, "little") + checked
+    checked = _pack_checked(len(payload), seq, len(name)) + name + payload
+    crc = crc32(checked, seed) if len(checked) <= _PIECE else checksum(checked, seed)
+    return _pack_crc(crc) + checked
 
 
 def record_at(data: Buffer, at: int, end: int, seed: int) -> tuple[Row, int] | None:
