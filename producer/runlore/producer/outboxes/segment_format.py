@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -27,10 +28,14 @@ END = ONE_RECORD - 1
 _HEADER = Struct("=8sIIQQII")
 WORD = Struct("=Q")
 RECORD = Struct("<IIQH")
-_pack_crc = Struct("<I").pack
-_pack_checked = Struct("<IQH").pack
 CHECKED_FROM = 4
 """Offset in a record from which its checksum counts."""
+_NAME_FROM = RECORD.size - CHECKED_FROM
+"""Offset of the subject in what is counted."""
+_pack_crc = Struct("<I").pack
+_pack_checked = Struct("<IQH").pack
+_unpack_record = RECORD.unpack_from
+_row = partial(tuple.__new__, Row)  # what Row() comes to, in half the time
 _PIECE = 4096
 """zlib releases the interpreter lock over more than 5 KiB: getting it back may take a busy process 5 ms."""
 
@@ -127,18 +132,18 @@ def pack_record(seq: int, subject: str, payload: bytes, seed: int) -> bytes:
 
 def record_at(data: Buffer, at: int, end: int, seed: int) -> tuple[Row, int] | None:
     """The record at an offset, and where the next one begins; None where there is no whole record before `end`."""
-    if at + RECORD.size > end:
-        return None
-    crc, size, seq, name = RECORD.unpack_from(data, at)
     body = at + RECORD.size
+    if body > end:
+        return None
+    crc, size, seq, name = _unpack_record(data, at)
     stop = body + name + size
     if stop > end:
         return None
-    raw = bytes(data[at + CHECKED_FROM : stop])
-    if checksum(raw, seed) != crc:
+    checked = data[at + CHECKED_FROM : stop]
+    if (crc32(checked, seed) if len(checked) <= _PIECE else checksum(checked, seed)) != crc:
         return None
-    body -= at + CHECKED_FROM
-    return Row(seq, raw[body : body + name].decode(), raw[body + name :]), whole(stop)
+    name += _NAME_FROM
+    return _row((seq, checked[_NAME_FROM:name].decode(), checked[name:])), whole(stop)
 
 
 def next_at(data: Buffer, at: int) -> int:
