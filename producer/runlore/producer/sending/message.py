@@ -43,12 +43,13 @@ def commands(rows: Iterable[Row], batch: str, number: int, cloudevents: bool) ->
     """The protocol's HPUBs of messages `number`, … of an atomic batch, without a reply. Raises EventDecodeError."""
     parts: list[bytes] = []
     of_batch = f"\r\nNats-Batch-Id: {batch}\r\nNats-Batch-Sequence: "
-    for index, (_, subject, payload) in enumerate(rows, number):
+    for index, row in enumerate(rows, number):
+        payload = row.payload
         event_id = decode_id(payload)
         more = _cloudevents_lines(payload) if cloudevents else ""
         block = f"NATS/1.0\r\nNats-Msg-Id: {event_id}{more}{of_batch}{index}\r\n\r\n".encode()
         size = len(block)
-        parts += (f"HPUB {subject} {size} {size + len(payload)}\r\n".encode(), block, payload, b"\r\n")
+        parts += (f"HPUB {row.subject} {size} {size + len(payload)}\r\n".encode(), block, payload, b"\r\n")
     return b"".join(parts)
 
 
