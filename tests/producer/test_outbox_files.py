@@ -214,6 +214,13 @@ def test_without_posix_fallocate_space_is_allocated_by_writing(tmp_path: Path, m
     assert outbox_paths(tmp_path / "outbox") == [outbox.path]
 
 
+def test_a_look_from_outside_finds_the_first_event_that_waits(outbox: Outbox) -> None:
+    assert look_at(outbox.path).first is None
+    add(outbox, row(1), row(2), row(3))
+    outbox.remove(1)
+    assert look_at(outbox.path).first == row(2).payload
+
+
 def test_what_is_closed_with_events_in_it_takes_only_their_space(tmp_path: Path) -> None:
     outbox = Outbox.create(tmp_path / "outbox", "producer-1")
     add(outbox, row(1))
