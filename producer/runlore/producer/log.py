@@ -64,7 +64,7 @@ def log_metadata(
 
 def _targets(entity: Reference | Iterable[Reference] | None) -> tuple[EntityRef, ...]:
     if entity is None:
-        step, run = current_step(), current_run()
+        run, step = current_place()
         if step is not None:
             return (step.ref,)
         if run is not None:
