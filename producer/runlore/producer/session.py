@@ -13,7 +13,7 @@ from runlore.producer.facts import too_large
 from runlore.producer.outboxes.ledger import Destination
 from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
 from runlore.producer.outboxes.rows import DamagedError
-from runlore.producer.receipts import AckBook, Receipt
+from runlore.producer.receipts import NOBODY, AckBook, Receipt
 from runlore.producer.relay import Relay
 from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
 from runlore.producer.sending.source import Source
@@ -160,7 +160,7 @@ class Session:
         relay = self.relay
         if relay is not None and relay.parked:
             relay.wake()
-        return Receipt(event_id, seq, self.book)
+        return Receipt(event_id, seq, self.book or NOBODY)
 
     def _check_size(self, fact: AnyFact, size: int) -> None:
         if size > self.settings.max_event_bytes:

@@ -29,7 +29,7 @@ UNVERSIONED_KINDS = ("run", "step", "pipeline")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 
 
-class EntityRef(msgspec.Struct, frozen=True, omit_defaults=True):
+class EntityRef(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The subject of an event. `version` may be a selector (``latest`` or a stage name).
 
     A step names its `run`, or the `pipeline` (name, run ID or its prefix) whose last run is meant.
