@@ -206,6 +206,7 @@ def test_checkpoints_carry_cosignatures_and_an_auditor_demands_two_of_three(arch
         assert len(read_policy(two).witnessed_by(note_of(archived))) == 2
 
 
+@pytest.mark.slow
 def test_a_stolen_key_and_an_older_copy_of_everything_do_not_get_past_a_witness(
     archived: DataDir, settings: Settings, server: Any, tmp_path: Path
 ) -> None:

@@ -30,8 +30,8 @@ def witness(folder: Path, name: str, logs: tuple[Verifier, ...], listen: str, sh
     """Run a witness: it cosigns checkpoints of the logs it knows, and never two histories of one log.
 
     Run it where the operator of the log has no access. FOLDER holds its key and its memory: a witness that lost its
-    memory must get a new key, for it would cosign another history. It prints its public key, for RUNLORE_WITNESS_POLICY
-    and `runlore audit verify --witness-policy`. Put a server with TLS before it.
+    memory must get a new key, for it would cosign another history. It prints its public key, for the policies of the
+    log's projector (RUNLORE_WITNESS_POLICY) and of auditors. Put a server with TLS before it.
 
     \b
     Example:
