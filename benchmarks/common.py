@@ -61,9 +61,9 @@ def _sleep(seconds: float) -> bool:
 
 
 @contextmanager
-def running_stack() -> Iterator[Path]:
-    """The embedded stack over a fresh data folder."""
-    with data_folder() as folder, EmbeddedStack(read_settings(), lambda text: None) as stack:
+def running_stack(queries: bool = False) -> Iterator[Path]:
+    """The embedded stack over a fresh data folder; with the query service, if wanted."""
+    with data_folder() as folder, EmbeddedStack(read_settings(), lambda text: None, with_queries=queries) as stack:
         assert stack.wait_ready(_sleep)
         producer.configure()
         yield folder

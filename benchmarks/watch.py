@@ -41,7 +41,7 @@ def _idle(folder: Path, kind: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def _arrivals(client: Client, pause: float, events: int) -> list[float]:
+def arrivals(client: Client, pause: float, events: int) -> list[float]:
     """The watch waits in its own thread, as it would in its own process."""
     watch, arrived = client.watch("artifact:bench", key="n"), dict[int, float]()
 
@@ -67,7 +67,7 @@ def main() -> None:
         with Client(folder) as client:
             client.wait_for(first, timeout=30)
             for label, pause, events in (("20 events/s", 0.05, EVENTS), ("1 event/s", 1.0, 30)):
-                p50, p99, worst = quantiles(_arrivals(client, pause, events))
+                p50, p99, worst = quantiles(arrivals(client, pause, events))
                 figure(f"emit to arrival at {label}, p50", f"{p50 * 1e3:.1f} ms", "target 100 ms")
                 figure(f"emit to arrival at {label}, p99", f"{p99 * 1e3:.1f} ms")
                 figure(f"emit to arrival at {label}, max", f"{worst * 1e3:.1f} ms")

@@ -36,10 +36,10 @@ def run_cli(
 
 
 @contextmanager
-def running_up(folder: Path, **environ: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A ready `runlore up --json`, and what it announced."""
+def running_up(folder: Path, *options: str, **environ: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A ready `runlore up --json`, and what it announced. Without `options` it has no query service."""
     process = subprocess.Popen(
-        [*RUNLORE, "up", "--data-dir", str(folder), "--json"],
+        [*RUNLORE, "up", "--data-dir", str(folder), "--json", *(options or ("--no-queries",))],
         stdout=subprocess.PIPE,
         stderr=(folder.parent / "up.err").open("ab"),
         text=True,

@@ -12,17 +12,28 @@ from typing import Any
 
 import pytest
 
-from runlore.cli.operating.roles import Role, operator, producer, projector, reader, restorer
+from runlore.cli.operating.roles import (
+    Role,
+    operator,
+    producer,
+    project_reader,
+    projector,
+    query_service,
+    reader,
+    restorer,
+)
 from runlore.cli.restoring import Restore
 from runlore.cli.server import PRODUCER, SERVICE, EmbeddedServer, find_program
 from runlore.cli.server_checks import check_server
 from runlore.producer import Producer
 from runlore.projector.archiving.copy_stream import copy_stream
+from runlore.projector.replicas.replica import Replica
+from runlore.projector.snapshots.take import take_snapshot
 from runlore.query import Client
 from runlore.schemas import AccessDeniedError, EntityRef, MetadataLogged, Settings, read_settings
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
-from runlore.store.records import Endpoint
+from runlore.store.records import Endpoint, ReplicaMark
 from runlore.wire.connect import connect
 from tests.cli.stack_process import run_cli
 from tests.clusters import free_ports
@@ -30,40 +41,63 @@ from tests.faults.streams import filled_log
 from tests.open_servers import service_login
 from tests.patience import until
 from tests.projector.service_tools import running
+from tests.query.serving import served
 
 API = (
     "INFO", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "SERVER.REMOVE", "ACCOUNT.PURGE.RUNLORE",
-    *(f"STREAM.{request}.{stream}" for stream in ("RUNLORE", "OTHER") for request in (
+    *(f"STREAM.{request}.{stream}" for stream in ("RUNLORE", "RUNLORE_CHECKPOINTS", "OTHER") for request in (
         "CREATE", "UPDATE", "INFO", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE", "SNAPSHOT", "RESTORE", "PEER.REMOVE",
         "LEADER.STEPDOWN", "CANCEL_MOVE")),
     *(f"CONSUMER.{request}.{stream}.c" for stream in ("RUNLORE", "OTHER") for request in (
         "CREATE", "DURABLE.CREATE", "INFO", "DELETE", "MSG.NEXT", "LEADER.STEPDOWN", "PAUSE", "RESET", "UNPIN")),
     "CONSUMER.CREATE.OTHER", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x", "CONSUMER.NAMES.RUNLORE",
     "CONSUMER.LIST.RUNLORE", "DIRECT.GET.RUNLORE", "DIRECT.GET.RUNLORE.runlore.vision.x",
+    *(f"{request}.OBJ_RUNLORE_SNAPSHOTS" for request in (
+        "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "DIRECT.GET")),
 )  # fmt: skip
 PUBLISH = (
     *(f"$JS.API.{request}" for request in API),
     "$JS.ACK.RUNLORE.c.1.1.1.1.1", "$SYS.REQ.SERVER.PING", "anything", "runlore_archive", "runlore_archive.epoch",
+    "runlore.=signing.keys", "runlore_checkpoints.epoch",
     "runlore.vision.model.x", "runlore.speech.model.x", "_INBOX_projector.x", "_INBOX_producer-vision.x",
+    "runlore-query.v1.vision.get", "runlore-query.v1.speech.get", "runlore-query.v1.vision", "$SRV.PING",
+    "$O.RUNLORE_SNAPSHOTS.C.x",
 )  # fmt: skip
 SUBSCRIBE = (
     ">", "_INBOX.>", "runlore.>", "runlore.vision.>", "$JS.API.>", "$JS.ACK.>", "runlore_archive", "runlore_archive.*",
     *(f"{role.inbox}.>" for role in (projector(), reader(), operator(), producer("vision"), producer("speech"))),
-    "_INBOX_runlore.>", "_INBOX_producer.>",
+    "_INBOX_runlore.>", "_INBOX_producer.>", "_INBOX_reader-vision.>", "_INBOX_query-service.>",
+    "runlore-query.>", "runlore-query.v1.*.*", "runlore-query.v1.vision.get", "$SRV.>", "$SRV.PING", "$SRV.PING.other",
+    "$SRV.STATS.runlore-query.x",
 )  # fmt: skip
 LAST = "nobody.may"
 READ = {"STREAM.INFO.RUNLORE", "STREAM.MSG.GET.RUNLORE", "CONSUMER.CREATE.RUNLORE.c", "CONSUMER.MSG.NEXT.RUNLORE.c"}
+FETCH = "DIRECT.GET.OBJ_RUNLORE_SNAPSHOTS"
+STORE = {FETCH, *(f"STREAM.{one}.OBJ_RUNLORE_SNAPSHOTS" for one in ("CREATE", "INFO", "PURGE"))}
 ARCHIVE = {"runlore_archive", "runlore_archive.epoch"}
+
+
+ASK = "runlore-query.v1.vision.get"
+QUERIES = {"runlore-query.v1.*.*", ASK, "$SRV.PING", "$SRV.STATS.runlore-query.x"}
 
 
 def js(requests: set[str]) -> set[str]:
     return {f"$JS.API.{request}" for request in requests}
 
 
+SIGNING = {
+    "runlore.=signing.keys", "runlore_checkpoints.epoch",
+    *js({"STREAM.CREATE.RUNLORE_CHECKPOINTS", "STREAM.MSG.GET.RUNLORE_CHECKPOINTS"}),
+}  # fmt: skip
+
+
 ROLES: list[tuple[Role, set[str], set[str]]] = [
-    (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", *js({"STREAM.INFO.RUNLORE"})}, set()),
-    (projector(), js(READ), {"runlore_archive", "runlore_archive.*"}),
-    (reader(), js(READ), set()),
+    (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", ASK, *js({"STREAM.INFO.RUNLORE"})}, set()),
+    (project_reader("vision"), {ASK}, set()),
+    (projector(), {"$O.RUNLORE_SNAPSHOTS.C.x", *SIGNING, *js(READ | STORE)},
+     {"runlore_archive", "runlore_archive.*", *QUERIES}),
+    (query_service(), set(), QUERIES),
+    (reader(), js(READ | {FETCH}), set()),
     (operator(), js(READ | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"}), set()),
     (restorer(), js(READ | {f"STREAM.{one}.RUNLORE" for one in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE")}),
      set()),
@@ -168,7 +202,8 @@ def test_roles_work_together_and_two_projects_stay_apart(operated: Operated, tmp
             steps = operated.settings(producer(project), data_dir=tmp_path / project, project=project)
             with Producer(steps) as sender:
                 fact = MetadataLogged((EntityRef("model", "churn"),), {"of": project})
-                sent = [sender.emit_nowait(fact) for _ in range(40)]
+                large = [MetadataLogged((EntityRef("model", "large"),), {f"k{n}": "x" * 900_000}) for n in range(3)]
+                sent = [sender.emit_nowait(one) for one in (*large, *[fact] * 37)]
                 assert sent[-1].wait(60) > 0
             # Archived, too: the projector's answer came back into their account.
             assert {one.check: one.outcome for one in check_server(steps)} == {
@@ -180,6 +215,34 @@ def test_roles_work_together_and_two_projects_stay_apart(operated: Operated, tmp
         with Client(settings.data_dir, project=project) as client:
             assert client.get("model:churn").metadata == {"of": project}
     assert copy_stream(operated.settings(reader()), tmp_path / "copy.db") == 80
+    assert take_snapshot(settings).snapshot.position == 80
+    ours = operated.settings(reader(), data_dir=tmp_path / "replica")
+    with running(ours, Replica(ours)) as following:
+        following.folded(80)
+    mark = read_struct(DataDir(ours.data_dir).replica, ReplicaMark)
+    assert mark
+    assert mark.snapshot
+    with served(operated.settings(query_service(), data_dir=settings.data_dir)):
+        readers_reach_their_project(operated, tmp_path)
+
+
+def readers_reach_their_project(operated: Operated, tmp_path: Path) -> None:
+    for role in (project_reader("vision"), producer("vision")):
+        mine = operated.settings(role, data_dir=tmp_path / "none", project="vision")
+        with client_of(mine) as client:
+            assert client.get("model:churn").metadata == {"of": "vision"}
+            assert sum(map(len, client.get("model:large").metadata.values())) == 2_700_000  # in parts
+            with client_of(mine, project="speech") as other, pytest.raises(AccessDeniedError, match="speech"):
+                other.get("model:churn")
+    unset = operated.settings(project_reader("vision"), project="vision")
+    with client_of(unset, inbox="_INBOX") as client, pytest.raises(AccessDeniedError, match="RUNLORE_INBOX_PREFIX"):
+        client.get("model:churn")
+
+
+def client_of(settings: Settings, project: str | None = None, inbox: str | None = None) -> Client:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RUNLORE_INBOX_PREFIX", inbox or settings.inbox_prefix)
+        return Client(settings.url, project=project or settings.project)
 
 
 def test_a_user_without_the_prefix_of_its_inbox_is_told_which_setting_to_mend(
@@ -210,13 +273,15 @@ def restore(settings: Settings) -> None:
         restoring.apply(plan)
 
 
+ASKED = {ASK, "runlore-query.v1.speech.get", "runlore-query.v1.vision"}
 EMBEDDED = {
     SERVICE: (
-        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x",
-         *js(READ | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"})},
-        {"_INBOX_runlore.>", "runlore_archive", "runlore_archive.*"}),
+        {*ARCHIVE, *SIGNING, "runlore.vision.model.x", "runlore.speech.model.x", "$O.RUNLORE_SNAPSHOTS.C.x",
+         *js(READ | STORE | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"}),
+         *ASKED},
+        {"_INBOX_runlore.>", "runlore_archive", "runlore_archive.*", *QUERIES}),
     PRODUCER: (
-        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", *js({"STREAM.INFO.RUNLORE"})},
+        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", *js({"STREAM.INFO.RUNLORE"}), *ASKED},
         {"_INBOX_producer.>"}),
 }  # fmt: skip
 

@@ -17,11 +17,12 @@ from privileges import STRANGER, as_stranger, commons, give_away
 import runlore.producer as producer
 from runlore.cli.app import app
 from runlore.cli.privacy_checks import check_privacy
-from runlore.cli.stack import EmbeddedStack, settings_environment
+from runlore.cli.stack import EmbeddedStack
 from runlore.projector import rebuild_view
 from runlore.query import Client
 from runlore.schemas import EntityRef, NoteAdded, OutboxError, read_settings
 from runlore.schemas.errors import FolderError, ServerUnavailableError, SettingsError
+from runlore.schemas.settings import settings_environment
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
 from runlore.store.ownership import make_private_file, open_private, others_may_write

@@ -11,6 +11,7 @@ from stack_process import run_cli, until
 
 from runlore.cli import children
 from runlore.cli.children import Child, Reviver
+from runlore.cli.side_child import SideChild
 from runlore.cli.stack import EmbeddedStack
 from runlore.projector.archiving.archive import Archive
 from runlore.schemas import RunloreError, read_settings
@@ -83,12 +84,12 @@ def test_a_projector_that_keeps_ending_ends_up(stack: EmbeddedStack) -> None:
 
 def test_a_page_that_keeps_ending_is_given_up_and_the_rest_goes_on(stack: EmbeddedStack) -> None:
     output.clear()
-    stack._dashboard = dead(1)
-    stack._dashboard.start()
+    stack._dashboard = page = SideChild("the page", dead(1))
+    page.start()
 
     def given_up() -> bool:
         stack.supervise()
-        return stack._dashboard is None
+        return page.given_up
 
     until(given_up)
     stack.supervise()
@@ -96,7 +97,7 @@ def test_a_page_that_keeps_ending_is_given_up_and_the_rest_goes_on(stack: Embedd
 
 
 def test_a_page_whose_settings_are_wrong_ends_up(stack: EmbeddedStack) -> None:
-    stack._dashboard = dead(2)
+    stack._dashboard = SideChild("the page", dead(2))
     stack._dashboard.start()
     with pytest.raises(RunloreError, match="the page cannot start"):
         until(lambda: stack.supervise())

@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from starlette.testclient import TestClient
 
 from runlore.cli.app import app
-from runlore.cli.stack import settings_environment
 from runlore.dashboard import create_app
 from runlore.dashboard.pages.compare import inert
 from runlore.dashboard.safety import check_binding
@@ -21,7 +20,7 @@ from runlore.dashboard.serving import allowed_hosts
 from runlore.query import Client
 from runlore.schemas.errors import QueryTimeoutError, SettingsError
 from runlore.schemas.hosts import parse_hosts
-from runlore.schemas.settings import read_settings
+from runlore.schemas.settings import read_settings, settings_environment
 from runlore.schemas.visible import visible
 from runlore.store.sqlite import sqlite
 from tests.dashboard.conftest import web_over

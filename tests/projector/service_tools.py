@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from runlore.projector import ArchiveReader, rebuild_view
+from runlore.projector.folder_service import FolderService
 from runlore.projector.service import Projector
 from runlore.projector.views.digest import view_digest
 from runlore.schemas import Settings
@@ -28,10 +29,10 @@ from tests.projector.nats_tools import made_events, publish_all, until
 
 
 class Running:
-    """A projector in a thread; `error` is what `run` raised."""
+    """A projector, or another service, in a thread; `error` is what `run` raised."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.projector = Projector(settings)
+    def __init__(self, settings: Settings, service: FolderService | None = None) -> None:
+        self.projector = service or Projector(settings)
         self.state = self.projector.state
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
@@ -61,12 +62,12 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[Running]:
-    service = Running(settings)
+def running(settings: Settings, service: FolderService | None = None) -> Iterator[Running]:
+    started = Running(settings, service)
     try:
-        yield service
+        yield started
     finally:
-        service.stop()
+        started.stop()
 
 
 def spawn(settings: Settings, **environ: str) -> subprocess.Popen[str]:

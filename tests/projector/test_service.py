@@ -45,6 +45,7 @@ def test_the_package_shows_what_it_promises() -> None:
         "open_stream",
         "rebuild_view",
         "run_projector",
+        "run_replica",
         "stream_drift",
         "stream_info",
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from runlore.cli.app import app
@@ -106,6 +106,7 @@ def write(script: list[tuple[Any, ...]]) -> tuple[LogBuilder, list[tuple[str | N
     return log, expected
 
 
+@example([("start", "r1", "5"), ("finish", "r1", "failed"), ("log", "1", "a"), ("start", "r2", "2")], 1)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(facts, min_size=1, max_size=12), st.integers(1, 5))
 def test_latest_is_what_the_rule_says_at_every_position_wherever_batches_end(

@@ -31,11 +31,6 @@ def client(tmp_path: Path) -> Client:
     return client_of(tmp_path, write)
 
 
-def folder_of(client: Client) -> str:
-    assert client.scope.reader.data
-    return str(client.scope.reader.data.root)
-
-
 @pytest.mark.parametrize("text", ["-1", "+5", "77.5", "-3.5", ".5", "1.5e3"])
 def test_a_number_that_is_no_position_is_no_time_either(text: str) -> None:
     with pytest.raises(MomentError, match="no event number or time"):
@@ -55,10 +50,10 @@ def test_the_ends_of_time_are_times_or_errors_of_ours(text: str) -> None:
 
 
 @pytest.mark.parametrize("when", [HUGE, 10**4000, 1.5, True, -5, (1, 2), b"1", dt.date(2026, 1, 1)])
-def test_what_is_no_moment_is_a_moment_error_everywhere(client: Client, when: Any) -> None:
+def test_what_is_no_moment_is_a_moment_error_everywhere(client: Client, tmp_path: Path, when: Any) -> None:
     entity = client.get("model:m@1")
     for read in (
-        lambda: Client(folder_of(client), as_of=when),
+        lambda: Client(tmp_path, as_of=when),
         lambda: entity.as_of(when),
         lambda: client.find("model", as_of=when),
         lambda: client.diff("model:m@1", since=when),
@@ -140,10 +135,11 @@ def test_a_search_has_a_bounded_length(client: Client) -> None:
     ],
 )
 @pytest.mark.parametrize("number", [HUGE, "9" * 3000])
-def test_huge_numbers_are_wrong_usage(client: Client, words: str, number: Any) -> None:
+@pytest.mark.usefixtures("client")
+def test_huge_numbers_are_wrong_usage(tmp_path: Path, words: str, number: Any) -> None:
     if words == "search {}" and number == HUGE:
         return
-    result = CliRunner().invoke(app, [*words.format(number).split(), "--data-dir", folder_of(client)])
+    result = CliRunner().invoke(app, [*words.format(number).split(), "--data-dir", str(tmp_path)])
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert "Traceback" not in result.output
 
@@ -167,5 +163,5 @@ def test_the_history_of_a_field_is_asked_for_like_that_of_a_key(tmp_path: Path) 
     assert [entry.value for entry in client.get("model:n@1").history("stage")] == ["a key of that name"]
     with pytest.raises(NotFoundError):
         model.history("note")
-    result = CliRunner().invoke(app, ["show", "model:m@1", "--as-of", "2", "--data-dir", folder_of(client)])
+    result = CliRunner().invoke(app, ["show", "model:m@1", "--as-of", "2", "--data-dir", str(tmp_path)])
     assert "passed the tests" in result.stdout

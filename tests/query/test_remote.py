@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import pickle
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,6 @@ from runlore.cli.server import EmbeddedServer
 from runlore.query import Client, Entity, ModelVersion, PipelineRun
 from runlore.query.remote import line
 from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, Reply, subject
-from runlore.query.remote.service import serve
 from runlore.schemas import NotFoundError, read_settings
 from runlore.schemas.errors import FilterError, LatestOnlyError, MomentError, RunloreError, ServerUnavailableError
 from runlore.store.folder import DataDir
@@ -29,42 +24,9 @@ from runlore.wire.api import request
 from runlore.wire.connect import connect
 from tests.events import LogBuilder
 from tests.patience import PATIENCE
+from tests.query.serving import served
 from tests.query.test_entities import pipeline_log
 from tests.query.views import fold_live
-
-
-@contextmanager
-def served() -> Iterator[None]:
-    """A query service in a thread of this process."""
-    ready = threading.Event()
-
-    async def run() -> None:
-        answering = asyncio.Event()
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.append(task)
-        waiting = asyncio.create_task(serve(read_settings(), answering))
-        await answering.wait()
-        ready.set()
-        try:
-            await waiting
-        finally:
-            waiting.cancel()
-
-    tasks = list[asyncio.Task[Any]]()
-
-    def thread() -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(run())
-
-    running = threading.Thread(target=thread)
-    running.start()
-    assert ready.wait(PATIENCE)
-    try:
-        yield
-    finally:
-        tasks[0].get_loop().call_soon_threadsafe(tasks[0].cancel)
-        running.join(PATIENCE)
 
 
 def both(log: LogBuilder) -> tuple[Client, Client]:
@@ -255,7 +217,23 @@ def test_every_public_name_travels_or_says_why_not(tmp_path: Path) -> None:
         "attempt", "data_type", "error", "finished_at", "is_model_artifact", "left_empty_by", "parameters", "pipeline",
         "produced_by", "retry_of", "run", "stage", "started_at", "status",
     }  # fmt: skip
-    without_reading = {"as_of", "moment", "name", "notes", "place", "position", "seen_at"}
+    without_reading = {"as_of", "moment", "notes", "place", "position", "seen_at"}
     kinds = [Entity, *Entity._classes.values()]
     names = {name for kind in kinds for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("_")}
     assert names == ENTITY | from_fields | without_reading
+
+
+def test_an_asker_sees_quarantine_and_producers_of_its_project_only(server: EmbeddedServer) -> None:
+    log = LogBuilder()
+    for log.project in ("default", "other"):
+        log.log("model:m@1", {"a": 1})
+        log.add_raw(b"\xc1 unreadable", f"bad-{log.project}")
+    local, far = both(log)
+    with served(), far:
+        [mine] = far.quarantine()
+        assert mine["event_id"] == "bad-default"
+        assert far.quarantine(10, ["runlore."]) == far.quarantine(10, ["runlore.default.test"]) == [mine]
+        assert far.quarantine(10, ["runlore.other."]) == []
+        assert (far.quarantined(), local.quarantined()) == (1, 2)
+        assert {one["project"] for one in far.producers()} == {"default"}
+        assert {one["project"] for one in local.producers()} == {"default", "other"}

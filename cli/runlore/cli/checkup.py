@@ -20,7 +20,7 @@ from runlore.store.access import check_readable, may
 from runlore.store.folder import DataDir
 from runlore.store.ownership import require_shared_folder
 from runlore.store.private_files import read_struct
-from runlore.store.records import ProjectorStatus
+from runlore.store.records import LastSnapshot, ProjectorStatus, ReplicaMark
 from runlore.store.sqlite import sqlite
 from runlore.wire.server_version import MIN_VERSION, shown_version
 
@@ -46,7 +46,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
         return  # everything else is in there
     yield from _folders(settings)
     yield from check_server(settings)
-    yield from _projector(settings)
+    yield from _service(settings)
     data = DataDir(settings.data_dir)
     yield from check_outboxes(data)
     if data.root.is_dir():
@@ -89,25 +89,40 @@ def _folders(settings: Settings) -> Iterator[Finding]:
     yield from check_privacy(data)
 
 
-def _projector(settings: Settings) -> Iterator[Finding]:
+def _service(settings: Settings) -> Iterator[Finding]:
+    """The projector of the folder, or the replica that it is."""
+    data = DataDir(settings.data_dir)
+    mark = read_struct(data.replica, ReplicaMark)
+    if mark is None:
+        yield from _running(settings, "projector", "start `runlore up` or `runlore projector`")
+        if (last := read_struct(data.last_snapshot, LastSnapshot)) is not None:
+            detail = f"for replicas, at event {last.snapshot.position:,}, {last.stored_bytes / 1e6:,.1f} MB"
+            yield Finding("snapshot", "ok", detail)
+        return
+    snapshot = mark.snapshot
+    began = "its first event" if snapshot is None else f"the snapshot at event {snapshot.position:,}"
+    yield Finding("folder of", "ok", f"a replica of stream {mark.epoch or '(none yet)'}, which began at {began}")
+    yield from _running(settings, "replica", "start `runlore replica` on this folder")
+
+
+def _running(settings: Settings, name: str, start: str) -> Iterator[Finding]:
     status = read_struct(DataDir(settings.data_dir).status, ProjectorStatus)
-    start = "start `runlore up` or `runlore projector`"
     if status is None:
-        yield Finding("projector", "fail", "has never run on this folder", start)
+        yield Finding(name, "fail", "has never run on this folder", start)
         return
     if status.restarts >= RESTARTS:
         detail = f"started {status.restarts:,} times in a row, each soon after it had failed"
         yield Finding("restarts", "warn", detail, "its log (stderr of `runlore up`) has the reasons")
     if status.stopped:
-        yield Finding("projector", "fail", f"stopped: {status.stopped}", start)
+        yield Finding(name, "fail", f"stopped: {status.stopped}", start)
         return
     silent = time.time() - status.updated
     if silent > STATUS_SECONDS:
-        yield Finding("projector", "fail", f"silent for {silent:,.0f} s", start)
+        yield Finding(name, "fail", f"silent for {silent:,.0f} s", start)
         return
     ready = readyz(status.http)
     advice = "" if ready else f"see {status.http}/readyz"
-    yield Finding("projector", "ok" if ready else "fail", f"process {status.pid}, {status.http}", advice)
+    yield Finding(name, "ok" if ready else "fail", f"process {status.pid}, {status.http}", advice)
     for problem in status.problems:
         yield Finding("problem", "fail", *problem.split("; ", 1))
     lag = max(status.stream_last - status.folded, 0)

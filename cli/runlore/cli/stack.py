@@ -1,4 +1,4 @@
-"""The embedded stack: server, stream, outbox keeper and projector as one tree that stops in order."""
+"""The embedded stack: server, stream, outbox keeper, projector and readers as one tree that stops in order."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from runlore.cli.children import Child, Reviver, child_environment
 from runlore.cli.heartbeat import Heartbeat
 from runlore.cli.server import EmbeddedServer
 from runlore.cli.server_watch import ServerWatch, has_room
+from runlore.cli.side_child import SideChild
 from runlore.producer import OutboxKeeper
 from runlore.schemas.errors import RunloreError, ServerUnavailableError, SettingsError, StreamMismatchError
-from runlore.schemas.settings import SETTINGS, TRUST_FOLDER, Settings, trusts_any_folder
+from runlore.schemas.settings import Settings, settings_environment
 from runlore.store.folder import DataDir
 from runlore.store.folder_home import require_no_copy
 from runlore.store.lock import FolderLock
@@ -25,13 +26,14 @@ from runlore.store.page_tokens import page_link
 from runlore.store.private_files import read_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import DashboardStatus, ProjectorStatus
+from runlore.store.replica_folder import require_no_replica
 from runlore.wire.connect import connect, server_options
 from runlore.wire.sign_in import addresses
 
 ORPHAN_SECONDS = 10.0
 READY_SECONDS = 60.0
 PROJECTOR_STOP_SECONDS = 20.0
-DASHBOARD_STOP_SECONDS = 5.0
+SIDE_STOP_SECONDS = 5.0
 DASHBOARD_START_SECONDS = 10.0
 USAGE, VERIFICATION_FAILED = 2, 4
 """Exit codes of a child that starting it again cannot change: wrong settings; log and stream contradict each other."""
@@ -48,7 +50,12 @@ class EmbeddedStack:
     """
 
     def __init__(
-        self, settings: Settings, note: Note, projector_log: Path | None = None, with_dashboard: bool = False
+        self,
+        settings: Settings,
+        note: Note,
+        projector_log: Path | None = None,
+        with_dashboard: bool = False,
+        with_queries: bool = False,
     ) -> None:
         self.settings = settings
         self._note = note
@@ -57,22 +64,22 @@ class EmbeddedStack:
         self._server = None if settings.url else EmbeddedServer(self._data, settings.nats_server)
         self._watch = ServerWatch(self._data)
         self._keeper = OutboxKeeper(settings)
-        self._projector = Child(
-            [sys.executable, "-m", "runlore.projector"],
-            child_environment(settings_environment(settings)),
-            projector_log,
-        )
-        self._dashboard: Child | None = None
-        if with_dashboard:
-            command = [sys.executable, "-m", "runlore.dashboard"]
-            self._dashboard = Child(command, child_environment(settings_environment(settings)), projector_log)
-        self._server_reviver, self._projector_reviver, self._dashboard_reviver = Reviver(), Reviver(), Reviver()
+        environment = child_environment(settings_environment(settings))
+
+        def child(module: str) -> Child:
+            return Child([sys.executable, "-m", module], environment, projector_log)
+
+        self._projector = child("runlore.projector")
+        self._dashboard = SideChild("the page", child("runlore.dashboard")) if with_dashboard else None
+        self._queries = SideChild("the query service", child("runlore.query.remote")) if with_queries else None
+        self._server_reviver, self._projector_reviver = Reviver(), Reviver()
         self._projector_heartbeat = Heartbeat()
         self._keeping = False
         self._noted = ""
 
     def __enter__(self) -> EmbeddedStack:
         prepare_folder(self.settings)
+        require_no_replica(self._data)
         self._lock.acquire()
         try:
             self._start()
@@ -105,9 +112,10 @@ class EmbeddedStack:
         self.close()
 
     def close(self) -> None:
-        """Stop the page, the projector, the keeper, then the server; harmless when they do not run."""
-        if self._dashboard is not None:
-            self._dashboard.stop(DASHBOARD_STOP_SECONDS)
+        """Stop the readers, the projector, the keeper, then the server; harmless when they do not run."""
+        for side in (self._dashboard, self._queries):
+            if side is not None:
+                side.stop(SIDE_STOP_SECONDS)
         self._projector.stop(PROJECTOR_STOP_SECONDS)
         if self._keeping:
             self._keeper.stop()
@@ -168,6 +176,8 @@ class EmbeddedStack:
                 self._note(f"waiting for the projector and NATS at {self.address} ...{self._reason()}")
             if stop(_POLL_SECONDS):
                 return False
+        if self._queries is not None:
+            self._queries.start()  # not before: the projector starts faster alone
         return True
 
     def _reason(self) -> str:
@@ -188,7 +198,10 @@ class EmbeddedStack:
         if self._server is not None:
             self._mind_server(self._server)
         self._mind_projector()
-        self._mind_dashboard()
+        self._require_page_settings()
+        for side in (self._dashboard, self._queries):
+            if side is not None:
+                side.supervise(self._note)
 
     def _mind_projector(self) -> None:
         code, status = self._projector.exit_code(), self._status()
@@ -224,20 +237,6 @@ class EmbeddedStack:
             self._noted = text
             self._note(text)
 
-    def _mind_dashboard(self) -> None:
-        page = self._dashboard
-        if page is None:
-            return
-        self._require_page_settings()
-        code = page.exit_code()
-        if code is not None and self._dashboard_reviver.hopeless:
-            # It only reads: the log must not stop for it.
-            self._note(f"the page ended with {code} once more and is given up; all else goes on without it")
-            self._dashboard = None
-        elif code is not None and self._dashboard_reviver.due():
-            self._note(f"the page ended with {code}; starting it again")
-            page.start()
-
     def _require_page_settings(self) -> None:
         if self._dashboard is not None and self._dashboard.exit_code() == USAGE:
             status = read_struct(self._data.dashboard, DashboardStatus)
@@ -268,17 +267,6 @@ class EmbeddedStack:
 def public_address(settings: Settings) -> str:
     """Where NATS is, as it may be shown: without user and password. Reads no file of RUNLORE_URL's user."""
     return ", ".join(addresses(settings.url) if settings.url else server_options(settings)["servers"])
-
-
-def settings_environment(settings: Settings) -> dict[str, str]:
-    """The RUNLORE_* variables from which a child reads the same settings."""
-    values = {setting.variable: getattr(settings, name) for name, setting in SETTINGS.items()}
-    trusted = {TRUST_FOLDER.variable: "on"} if trusts_any_folder() else {}
-    return trusted | {
-        variable: " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
-        for variable, value in values.items()
-        if value is not None
-    }
 
 
 def readyz(address: str) -> bool:

@@ -17,13 +17,14 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from runlore.dashboard import bundle, health, pages
+from runlore.dashboard import bundle, health, pages, rpc
 from runlore.dashboard.answering import ANSWER_SECONDS, JSONBody, answer_with, error_page
 from runlore.dashboard.api import API
 from runlore.dashboard.doorkeeper import Doorkeeper
 from runlore.dashboard.live import LiveFeed
 from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.safety import Guard
+from runlore.dashboard.tiles import TILES
 from runlore.dashboard.visit import Visit
 from runlore.query import Client
 from runlore.query.page.counts import KindCounts
@@ -69,7 +70,9 @@ def create_app(
         routes=[
             *(page(path, build) for path, build in pages.PAGES.items()),
             *(page(path, build) for path, build in API.items()),
+            *(page(path, build) for path, build in TILES.items()),
             Route("/live", live.answer, methods=["GET"]),
+            Route(rpc.ROUTE, rpc.Rpc(reader, metrics).answer, methods=["POST"]),
             Route("/livez", health.livez),
             Route("/readyz", health.readyz(client)),
             Route("/metrics", metrics.answer),

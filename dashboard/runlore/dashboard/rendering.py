@@ -16,6 +16,7 @@ from runlore.dashboard.links import ParamValue, address
 from runlore.dashboard.texts import counted, plural, short_reference, shortened
 from runlore.dashboard.visible_html import visible_html
 from runlore.dashboard.visit import Visit
+from runlore.query.find.literals import quoted
 from runlore.schemas.paths import format_path
 from runlore.schemas.visible import visible
 
@@ -62,6 +63,7 @@ FILTERS: dict[str, Any] = {
     "iso": iso_text,
     "number": number_text,
     "commas": number_with_commas,
+    "quoted": quoted,
     "counted": counted,
     "plural": plural,
     "spark": spark_points,

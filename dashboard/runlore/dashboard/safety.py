@@ -20,6 +20,9 @@ MAX_LOGIN_BYTES = 4096
 OPEN_PATHS = ("/livez", "/readyz", "/login", "/static/")
 """Paths served without a token: they reveal no data."""
 
+QUESTIONS = "/rpc/"
+"""Paths of questions, which are posted: they change nothing."""
+
 UNAUTHORIZED = "missing or wrong token: send Authorization: Bearer TOKEN"
 TOO_MANY = "too many wrong tokens were tried: wait a little, then try again\n"
 NOT_WHOLE = "this token shows some projects, and this address is about all of them\n"
@@ -96,7 +99,7 @@ class Guard:
         path, door = request.url.path, self._door
         if door is not None and path in ("/login", "/logout"):
             return await self._at_the_door(request, door, path)
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in ("GET", "HEAD") and not (request.method == "POST" and path.startswith(QUESTIONS)):
             return PlainTextResponse("read-only: use GET or HEAD", 405, {"Allow": "GET, HEAD"})
         if door is None or path.startswith(OPEN_PATHS):
             give_access(request.scope, Access())
@@ -108,7 +111,7 @@ class Guard:
 
     async def _unknown(self, request: Request, door: Doorkeeper) -> Response | None:
         """Return the answer to who may not come in, or not in here; None to let a request pass."""
-        path, program = request.url.path, request.url.path.startswith(("/api/", "/live", "/metrics"))
+        path, program = request.url.path, request.url.path.startswith(("/api/", "/live", "/metrics", QUESTIONS))
         if not program and "token" in request.query_params:
             return await self._follow_link(request, door)
         access = await self._access(request, door)

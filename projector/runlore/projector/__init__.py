@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runlore.projector.archiving.archive import ArchiveReader
     from runlore.projector.archiving.archived_stream import open_stream
     from runlore.projector.fold import Projection, Recorded, on
+    from runlore.projector.replicas.replica import run_replica
     from runlore.projector.service import run_projector
     from runlore.projector.views.follow import follow
     from runlore.projector.views.rebuild import rebuild_view
@@ -28,6 +29,7 @@ _MODULES = {
     "open_stream": "runlore.projector.archiving.archived_stream",
     "rebuild_view": "runlore.projector.views.rebuild",
     "run_projector": "runlore.projector.service",
+    "run_replica": "runlore.projector.replicas.replica",
     "stream_drift": "runlore.wire.stream",
     "stream_info": "runlore.wire.stream",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "open_stream",
     "rebuild_view",
     "run_projector",
+    "run_replica",
     "stream_drift",
     "stream_info",
 ]

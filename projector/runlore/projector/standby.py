@@ -24,9 +24,9 @@ POLL_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def taken(data: DataDir, wait: bool, stop: threading.Event) -> Generator[bool]:
+def taken(data: DataDir, wait: bool, stop: threading.Event, holder: str = "the projector") -> Generator[bool]:
     """Hold the folder; False when `stop` was set while waiting for it. Raises FolderBusyError unless it may `wait`."""
-    lock = FolderLock(data.projector_lock, "the projector")
+    lock = FolderLock(data.projector_lock, holder)
     if wait:
         yield from _held(lock, _Standby(data, lock).took(stop))
         return

@@ -28,7 +28,7 @@ from runlore.query.view.connection import ViewReader
 from runlore.query.waiting import HasEventId, wait_for
 from runlore.query.watch.feed import AsyncWatch, Watch, feed
 from runlore.query.watch.selection import Since
-from runlore.schemas.errors import RunloreError, SettingsError
+from runlore.schemas.errors import NotFoundError, RunloreError, SettingsError
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import read_settings, user_path
@@ -38,7 +38,8 @@ from runlore.store.records import ProjectorStatus
 
 __all__ = ["Client", "HasEventId"]
 
-_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
+_REMOTE_SCHEMES = ("nats", "tls", "ws", "wss", "http", "https")
+_REPLICA = "replica:"
 STATUS_SECONDS = 10.0
 """A projector whose status is older than this is not running."""
 
@@ -50,8 +51,10 @@ class Client:
     """Reads the metadata of one project. Read-only; safe in several threads and processes at once.
 
     `data_dir_or_url`: a data folder (default: RUNLORE_DATA_DIR, else ``.runlore``), one view file, or a
-    ``file://`` URL of either; or a NATS address such as ``nats://host:4222``, to ask `runlore query serve`. Without
-    it, and with no view in the folder, RUNLORE_URL is asked.
+    ``file://`` URL of either; ``replica:`` and the folder of a `runlore replica`; or a NATS address such as
+    ``nats://host:4222``, to ask the query service of `runlore up` or `runlore query serve`; or the address of the page,
+    such as ``https://host``, with its `token` (default: RUNLORE_TOKEN). Without it, and with no view in the folder,
+    RUNLORE_URL is asked.
 
     `as_of`: a position, an aware datetime or a text such as ``"2h ago"``; everything is then read as the log
     knew it then: the log's own clock decides. With ``clock="occurred"`` the producers' clocks decide: what they
@@ -62,8 +65,7 @@ class Client:
     def __new__(cls, data_dir_or_url: str | Path | None = None, *_: Any, **__: Any) -> Client:
         """A client of this class, or of the one that asks a query service."""
         if cls is Client and _is_remote(data_dir_or_url):
-            # By name: local reads need no NATS.
-            cls = importlib.import_module("runlore.query.remote.client").RemoteClient
+            cls = _remote_class()
         return object.__new__(cls)
 
     def __init__(
@@ -72,23 +74,25 @@ class Client:
         project: str | None = None,
         as_of: AsOf | None = None,
         clock: Clock = "recorded",
+        token: str | None = None,
     ) -> None:
-        self.scope = self._scope_of(data_dir_or_url, project, check_clock(clock))
+        self.scope = self._scope_of(data_dir_or_url, project, check_clock(clock), token)
         """View, project, moment and clock of every read."""
         if as_of is not None:
             self.scope = self.scope.at(self.scope.moment_of(as_of))
 
     @staticmethod
-    def _scope_of(data_dir_or_url: str | Path | None, project: str | None, clock: Clock) -> Scope:
+    def _scope_of(where: str | Path | None, project: str | None, clock: Clock, token: str | None) -> Scope:
         """The scope of everything that is there. A folder that is given says where to read: then RUNLORE_DATA_DIR
-        need make no sense."""
-        where = None if data_dir_or_url is None else _path(data_dir_or_url)
-        settings = read_settings(project=project, data_dir=where)
+        need make no sense. Files need no token."""
+        settings = read_settings(project=project, data_dir=None if where is None else _path(where))
         return Scope(ViewReader(settings.data_dir), settings.project, clock=clock)
 
     @classmethod
     def over(cls, scope: Scope) -> Client:
         """A client that reads a scope: another project or moment over the connections of another client."""
+        if cls is Client and type(scope) is not Scope:
+            cls = _remote_class()
         client = object.__new__(cls)
         client.scope = scope
         return client
@@ -368,16 +372,23 @@ class Client:
         self.close()
 
 
+def _remote_class() -> type[Client]:
+    # By name: local reads need no NATS.
+    return cast("type[Client]", importlib.import_module("runlore.query.remote.client").RemoteClient)
+
+
 def _is_remote(data_dir_or_url: str | Path | None) -> bool:
-    """Return whether NATS is meant: by its address, or by RUNLORE_URL where no folder has a view."""
+    """Return whether a service is meant: by its address, or by RUNLORE_URL where no folder has a view."""
     if data_dir_or_url is not None:
-        return str(data_dir_or_url).partition("://")[0] in _NATS_SCHEMES and "://" in str(data_dir_or_url)
+        return str(data_dir_or_url).partition("://")[0] in _REMOTE_SCHEMES and "://" in str(data_dir_or_url)
     settings = read_settings()
     return settings.url is not None and not DataDir(settings.data_dir).current.exists()
 
 
 def _path(data_dir_or_url: str | Path) -> Path:
     text = str(data_dir_or_url)
+    if text.startswith(_REPLICA):
+        return _replica_folder(_path(text.removeprefix(_REPLICA)))
     if "://" not in text:
         try:
             return user_path(text)
@@ -387,6 +398,12 @@ def _path(data_dir_or_url: str | Path) -> Path:
     if parts.scheme != "file":
         raise SettingsError(
             f"{text!r}: a client reads a data folder, a view file or a file:// URL on this machine. "
-            "Copy the view here, or run the client where the projector runs"
+            "Keep a copy of the view here (`runlore replica`), or run the client where the projector runs"
         )
     return Path(unquote(parts.path))
+
+
+def _replica_folder(folder: Path) -> Path:
+    if not DataDir(folder).replica.exists():
+        raise NotFoundError(f"{folder} is no replica: `runlore replica --data-dir {folder}` makes it one")
+    return folder

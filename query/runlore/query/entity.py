@@ -261,10 +261,10 @@ class Entity:
 
     def __reduce__(self) -> tuple[Any, ...]:
         _, _, kind, run, name, version, *_ = self._row
-        return _found_again, (self.scope, kind, run, name, version)
+        return found_again, (self.scope, kind, run, name, version)
 
 
-def _found_again(scope: Scope, kind: str, run: str, name: str, version: str) -> Entity:
+def found_again(scope: Scope, kind: str, run: str, name: str, version: str) -> Entity:
     """A pickled entity: another process may read another view, in which its number is another."""
     row = entity_rows.named(scope.at(NOW), kind, run, name, version)
     if row is None:

@@ -78,6 +78,10 @@ def _count(text: str) -> int:
     return count
 
 
+def _optional_count(text: str) -> int | None:
+    return _count(text) if text else None
+
+
 def _event_bytes(text: str) -> int:
     size = _count(text)
     if size > MAX_EVENT_BYTES:
@@ -123,6 +127,18 @@ def user_path(path: str | os.PathLike[str]) -> Path:
 
 def _file(text: str) -> str | None:
     return str(user_path(text)) if text else None
+
+
+def _targets(text: str) -> tuple[str, ...]:
+    targets: list[str] = []
+    for target in filter(None, map(str.strip, text.split(","))):
+        if "://" not in target:
+            targets.append(str(user_path(target)))
+        elif target.startswith(("http://", "https://")) and urlsplit(target).hostname:
+            targets.append(target)
+        else:
+            raise ValueError("use paths of files, or addresses that begin with http:// or https://")
+    return tuple(targets)
 
 
 def _program(text: str) -> str | None:
@@ -186,6 +202,7 @@ SETTINGS: dict[str, Setting] = {
         _subject_prefix,
         "prefix of JetStream's API, such as `$JS.<domain>.API` for a domain",
     ),
+    "token": Setting("RUNLORE_TOKEN", "", _optional, 'token of the page that `Client("https://…")` asks'),
     "project": Setting("RUNLORE_PROJECT", "default", _project, "namespace that separates teams"),
     "mode": Setting(
         "RUNLORE_MODE",
@@ -264,6 +281,37 @@ SETTINGS: dict[str, Setting] = {
         _replicas,
         "replicas that the stream is created with, and should have; unset: 1 when it is created",
     ),
+    "snapshot_every": Setting(
+        "RUNLORE_SNAPSHOT_EVERY",
+        "",
+        _optional_count,
+        "events after which the projector stores a snapshot of the view for replicas; 0: none; unset: 100,000 with "
+        "RUNLORE_URL, none with the embedded server",
+    ),
+    "signer_passphrase": Setting(
+        "RUNLORE_SIGNER_PASSPHRASE", "", _optional, "passphrase of `checkpoint.key`, if that is encrypted"
+    ),
+    "signer_passphrase_file": Setting(
+        "RUNLORE_SIGNER_PASSPHRASE_FILE", "", _file, "file with that passphrase, in place of the variable"
+    ),
+    "signer_command": Setting(
+        "RUNLORE_SIGNER_COMMAND",
+        "",
+        _optional,
+        "command that signs checkpoints in place of `checkpoint.key`: bytes on stdin, Ed25519 signature on stdout",
+    ),
+    "signer_public_key": Setting(
+        "RUNLORE_SIGNER_PUBLIC_KEY", "", _file, "file with the public key of that command (PEM or `runlore audit key`)"
+    ),
+    "checkpoint_targets": Setting(
+        "RUNLORE_CHECKPOINT_TARGETS",
+        "",
+        _targets,
+        "where each signed checkpoint is written, too: files, and http(s) addresses that take a PUT, comma-separated",
+    ),
+    "witness_policy": Setting(
+        "RUNLORE_WITNESS_POLICY", "", _file, "file that names witnesses, their keys and addresses (C2SP tlog-policy)"
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -281,6 +329,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: str | None
     inbox_prefix: str
     jetstream_api: str
+    token: str | None
     project: str
     mode: Mode
     run: str | None
@@ -306,6 +355,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_no_token: bool
     dashboard_hosts: tuple[str, ...]
     replicas: int | None
+    snapshot_every: int | None
+    signer_passphrase: str | None
+    signer_passphrase_file: str | None
+    signer_command: str | None
+    signer_public_key: str | None
+    checkpoint_targets: tuple[str, ...]
+    witness_policy: str | None
     nats_server: str | None
 
 
@@ -331,3 +387,14 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
         except ValueError as error:
             raise SettingsError(f"{source}={value!r}: {error}") from error
     return Settings(**values)
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The RUNLORE_* variables from which a child reads the same settings."""
+    values = {setting.variable: getattr(settings, name) for name, setting in SETTINGS.items()}
+    trusted = {TRUST_FOLDER.variable: "on"} if trusts_any_folder() else {}
+    return trusted | {
+        variable: " ".join(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else str(value)
+        for variable, value in values.items()
+        if value is not None
+    }

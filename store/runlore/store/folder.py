@@ -3,7 +3,9 @@
 <data>/server.json                 address of the embedded server and secret of its producers (mode 0600)
 <data>/folder.json                 where this folder was when it was used last: a copy finds the original there
 <data>/up.lock                     held by `runlore up`
-<data>/checkpoint.key              signs the log's checkpoints (mode 0600)
+<data>/checkpoint.key              signs the log's checkpoints (mode 0600); checkpoint.pub: its public part
+<data>/checkpoint.key.next         the key after it, until the log says so; checkpoint.key.retired-…: those before
+<data>/checkpoint.statement        what the projector still has to write into the log about the key
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/dashboard.token             opens the page (mode 0600); page-tokens.json: hashes of tokens for projects
 <data>/page-sessions.json          sessions of the page that were ended before their time
@@ -23,6 +25,8 @@
 <data>/projection/stream.json      which stream log.db is a copy of, and on which server
 <data>/projection/restored.json    that log.db is a backup, and up to where (`runlore operator restore`)
 <data>/projection/verified.json    the last result of `runlore audit verify`
+<data>/projection/snapshot.json    the last snapshot for replicas that was made here; snapshot/ while one is made
+<data>/projection/replica.json     that this folder is a replica, which has no log.db (`runlore replica`)
 """
 
 from __future__ import annotations
@@ -43,6 +47,9 @@ _PARTS = frozenset(
             "folder.json",
             "up.lock",
             "checkpoint.key",
+            "checkpoint.key.next",
+            "checkpoint.pub",
+            "checkpoint.statement",
             "nats",
             "outbox",
             "reserve",
@@ -59,6 +66,7 @@ _PREFIXES = (
     "stream.before-restore-",
     "projection.",
     "checkpoint.key.before-restore-",
+    "checkpoint.key.retired-",
 )
 """Of files that are being written, and of backups."""
 _NAME_BYTES = 100
@@ -79,6 +87,18 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.root / "checkpoint.key"
 
     @property
+    def next_key(self) -> Path:
+        return self.root / "checkpoint.key.next"
+
+    @property
+    def public_key(self) -> Path:
+        return self.root / "checkpoint.pub"
+
+    @property
+    def key_statement(self) -> Path:
+        return self.root / "checkpoint.statement"
+
+    @property
     def home(self) -> Path:
         return self.root / "folder.json"
 
@@ -93,7 +113,7 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def secrets(self) -> tuple[Path, ...]:
         """Passwords, keys and tokens: never shared."""
-        return self.endpoint, self.service, self.checkpoint_key, self.dashboard_token, self.page_tokens
+        return self.endpoint, self.service, self.checkpoint_key, self.next_key, self.dashboard_token, self.page_tokens
 
     @property
     def dashboard_token(self) -> Path:
@@ -154,6 +174,14 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def verified(self) -> Path:
         return self.projection / "verified.json"
+
+    @property
+    def last_snapshot(self) -> Path:
+        return self.projection / "snapshot.json"
+
+    @property
+    def replica(self) -> Path:
+        return self.projection / "replica.json"
 
     def is_part(self, name: str) -> bool:
         """Return whether a name in the folder is one of ours."""

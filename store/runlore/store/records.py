@@ -74,7 +74,9 @@ class RestoredLog(msgspec.Struct, frozen=True):
     leaves: int
     """Of the audit tree then: any larger tree may have been signed before."""
     public_key: str
-    """Of the key that may have signed one, hexadecimal: it signs no more."""
+    """Of the key that may have signed one, hexadecimal: it signs under another name from then on."""
+    root: str = ""
+    """Of the tree then, hexadecimal; empty in files of older versions."""
 
 
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,3 +108,45 @@ class LastVerify(msgspec.Struct, frozen=True, kw_only=True):
     def ended(self) -> dt.datetime:
         """Return the end of the verification, UTC."""
         return dt.datetime.fromtimestamp(self.at, dt.UTC)
+
+
+class SnapshotInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A view as it was at one event, in the bucket for replicas; this description is stored with it."""
+
+    epoch: str
+    """Of the stream that the view was folded from."""
+    position: int
+    """Everything up to here is in it."""
+    fold_version: int
+    view_schema: int
+    leaves: int
+    """Of the audit tree at that position."""
+    root: str
+    """Of that tree, hexadecimal."""
+    view_bytes: int
+    """Size of the view's file."""
+    tables: dict[str, str]
+    """The canonical digest: SHA-256 of each table, hexadecimal."""
+    made: float
+    """Unix seconds."""
+    library: str
+    """Version of Runlore that made it."""
+    format: int = 1
+
+
+class LastSnapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The last snapshot that was made in this folder; the content of snapshot.json."""
+
+    snapshot: SnapshotInfo
+    stored_bytes: int
+    seconds: float
+    """Time it took to make and store it."""
+
+
+class ReplicaMark(msgspec.Struct, frozen=True):
+    """That a folder is a replica, and where its view began; the content of replica.json."""
+
+    epoch: str | None
+    """Of the stream that it follows; None before the first view."""
+    snapshot: SnapshotInfo | None
+    """None if the view was folded from the first event on."""

@@ -41,10 +41,19 @@ def raw_headers(headers: Mapping[str, Any] | None) -> bytes:
 
 def event_id_of(block: bytes) -> str | None:
     """The Nats-Msg-Id in a header block."""
-    start = block.find(_ID)
+    return _value(block, _ID)
+
+
+def header_of(block: bytes, name: str) -> str | None:
+    """The value of one header in a header block."""
+    return _value(block, f"\r\n{name}:".encode())
+
+
+def _value(block: bytes, key: bytes) -> str | None:
+    start = block.find(key)
     if start < 0:
         return None
-    start += len(_ID)
+    start += len(key)
     return block[start : block.find(b"\r\n", start)].strip().decode(errors="replace") or None
 
 

@@ -20,9 +20,10 @@ from runlore.cli.extras import require_projector
 from runlore.cli.options import settings_for
 from runlore.cli.output import note, print_line, print_lines
 from runlore.cli.shell_hints import exports
-from runlore.cli.stack import EmbeddedStack, settings_environment
+from runlore.cli.stack import EmbeddedStack
 from runlore.cli.stop_signals import StopSignals
 from runlore.schemas.errors import RunloreError, SettingsError
+from runlore.schemas.settings import settings_environment
 
 RUNS = (
     ("baseline", "--epochs", "6", "--max-depth", "3", "--learning-rate", "0.05"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+import msgspec
 from nats.aio.client import Client as NatsConnection
 
 from runlore.cli.operating.backup import take_backup
@@ -15,9 +16,10 @@ from runlore.cli.operating.restore_backup import restore_backup
 from runlore.cli.operating.roles import require_distinct
 from runlore.cli.operating.server_text import Node, accounts_text, config_text
 from runlore.cli.operating.stream_text import Format, stream_text
-from runlore.cli.options import POSITION, data_dir_option, settings_for
-from runlore.cli.output import note, note_count, print_exact, print_line
+from runlore.cli.options import POSITION, data_dir_option, json_option, settings_for
+from runlore.cli.output import note, note_count, print_exact, print_json, print_line
 from runlore.cli.remote_stream import ask
+from runlore.projector.snapshots.take import take_snapshot
 from runlore.schemas.errors import InvalidReferenceError, NotFoundError
 from runlore.schemas.names import check_name
 from runlore.schemas.settings import MAX_REPLICAS
@@ -26,7 +28,7 @@ from runlore.wire.stream import create_stream, require_no_drift, stream_config, 
 
 @click.group()
 def operator() -> None:
-    """Set up your own NATS server for Runlore: configuration, stream, permissions.
+    """Set up your own NATS server for Runlore, back up, restore, and store snapshots for replicas.
 
     \b
     Examples:
@@ -35,6 +37,7 @@ def operator() -> None:
       runlore operator permissions --project vision
       runlore operator backup /backup/monday
       runlore operator restore /backup/monday
+      runlore operator snapshot
     """
 
 
@@ -137,6 +140,26 @@ def backup(folder: Path, data_dir: Path | None) -> None:
 
 
 @operator.command()
+@json_option
+@data_dir_option
+def snapshot(as_json: bool, data_dir: Path | None) -> None:
+    """Store a snapshot of the view now, from which replicas begin.
+
+    The projector stores one every RUNLORE_SNAPSHOT_EVERY events by itself. Run it in the projector's folder, while
+    everything runs; older snapshots than the last two are removed.
+    """
+    last = take_snapshot(settings_for(data_dir))
+    if as_json:
+        print_json(msgspec.to_builtins(last))
+        return
+    stored, whole = last.stored_bytes / 1e6, last.snapshot.view_bytes / 1e6
+    print_line(
+        f"the view up to event {last.snapshot.position:,} is stored: {stored:,.1f} MB, {whole:,.1f} MB unpacked, after "
+        f"{last.seconds:.1f} s"
+    )
+
+
+@operator.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--skip-to", type=POSITION, default=0, help="Highest event number ever given away, if known.")
 @data_dir_option
@@ -158,7 +181,7 @@ def restore(folder: Path, skip_to: int, data_dir: Path | None) -> None:
     else:
         print_line(f"The stream was written from it; its next event gets number {done.plan.last + 1:,}.")
         print_line(
-            "Nothing more is signed with the old key: see the section on disaster recovery in docs/operations.md."
+            "Its key signs under a new name from now on, as the log will say: hand out what `runlore audit key` prints."
         )
     for kept in filter(None, (done.kept, done.kept_projection)):
         print_line(f"What was there is kept in {kept}.")

@@ -37,12 +37,12 @@ def serve(data_dir: Path | None) -> None:
     with StopSignals() as stop:
 
         async def run() -> None:
-            ready, announced = asyncio.Event(), False
+            ready, noted = asyncio.Event(), False
             answering = asyncio.create_task(service.serve(settings, ready))
             while not answering.done() and not await asyncio.to_thread(stop.wait, _LOOK_SECONDS):
-                if ready.is_set() and not announced:
+                if ready.is_set() and not noted:
                     note("answering queries; Ctrl-C ends it")
-                    announced = True
+                    noted = True
             if answering.done():
                 answering.result()
             answering.cancel()

@@ -23,9 +23,17 @@ TO_TRY = ("runlore log model:churn accuracy=0.93 customer=acme --wait", "runlore
 @click.option("--http-port", type=click.IntRange(0, 65535), help="Port of /readyz and /metrics; 0: any.")
 @click.option("--dashboard-port", type=click.IntRange(0, 65535), help="Port of the page; 0: any free one.")
 @no_token_option
+@click.option("--no-queries", is_flag=True, help='Without the query service, which answers Client("nats://…").')
 @json_option
-def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None, no_token: bool, as_json: bool) -> None:
-    """Start NATS, the projector and the web page, and stay until Ctrl-C.
+def up(
+    data_dir: Path | None,
+    http_port: int | None,
+    dashboard_port: int | None,
+    no_token: bool,
+    no_queries: bool,
+    as_json: bool,
+) -> None:
+    """Start NATS, the projector, the web page and the query service, and stay until Ctrl-C.
 
     One folder, one `up`: a second one says who holds it. With RUNLORE_URL set, that NATS is used
     instead of an embedded one.
@@ -41,7 +49,8 @@ def up(data_dir: Path | None, http_port: int | None, dashboard_port: int | None,
     )
     # The page is an extra of its own: without it everything else works.
     page = find_spec("starlette") is not None
-    with StopSignals() as stop, EmbeddedStack(settings, note, with_dashboard=page) as stack:
+    made = EmbeddedStack(settings, note, with_dashboard=page, with_queries=not no_queries)
+    with StopSignals() as stop, made as stack:
         # Your own server may be away for long: only an embedded one must be there soon.
         if stack.wait_ready(stop.wait, None if settings.url else 60.0):
             _announce(stack, stack.wait_page(stop.wait), as_json)

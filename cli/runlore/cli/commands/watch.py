@@ -16,6 +16,9 @@ from runlore.query import Change
 from runlore.query.records import change_record
 from runlore.query.watch.selection import is_filter
 
+_STOP_SECONDS = 0.25
+"""Ctrl-C is noticed within these, where a service is asked."""
+
 
 @click.command()
 @click.argument("what", metavar="[REFERENCE|FILTER]", required=False)
@@ -69,7 +72,7 @@ def watch(
             kept.write(feed.place)  # killed before the first change, it goes on from here and not from a later now
         with StopSignals() as stop:
             while not stop.requested:
-                feed.fill()
+                feed.fill(_STOP_SECONDS)
                 while not stop.requested and (change := feed.take()) is not None:
                     _deal_with(change, command, as_json, kept)
                 stop.wait(feed.pause)

@@ -22,6 +22,7 @@ from runlore.schemas.settings import Settings
 from runlore.store.audit.tree import read_tree
 from runlore.store.folder import DataDir
 from runlore.store.private_files import write_private
+from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.stream import StreamInfo
 
@@ -38,7 +39,7 @@ def take_backup(settings: Settings, folder: Path) -> Manifest:
     """
     data = DataDir(settings.data_dir)
     if not data.log.exists():
-        raise NotFoundError(f"no log at {data.log}: there is nothing to back up")
+        raise no_log(data) or NotFoundError(f"no log at {data.log}: there is nothing to back up")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise SettingsError(f"{folder} is not empty: each backup has its own folder")

@@ -14,8 +14,11 @@ from runlore.cli.operating.roles import (
     operator,
     producer,
     project_account,
+    project_reader,
     project_subjects,
     projector,
+    query_service,
+    query_subjects,
     reader,
     restorer,
 )
@@ -41,8 +44,8 @@ class Node(NamedTuple):
 
 def accounts_text(projects: Sequence[str], restore: bool) -> str:
     """The accounts of these projects and of Runlore. `restore`: with a user who may replace the stream."""
-    service = [projector(), reader(), operator(), *([restorer()] if restore else [])]
-    users = [*service, *map(producer, projects)]
+    service = [projector(), query_service(), reader(), operator(), *([restorer()] if restore else [])]
+    users = [*service, *map(producer, projects), *map(project_reader, projects)]
     notes = "".join(f"#   {role.user}: {role.inbox}  (password: ${role.password_variable})\n" for role in users)
     accounts = [_runlore(service, projects), *map(_tenant, projects)]
     return f"{_HEAD}{notes}accounts {{\n{''.join(accounts)}}}\n"
@@ -87,17 +90,21 @@ def _runlore(service: Iterable[Role], projects: Sequence[str]) -> str:
     tenants = _listed(map(project_account, projects))
     exports = [_export(project_subjects(one), _listed([project_account(one)])) for one in projects]
     exports += [_export(subject, tenants) for subject in ARCHIVE_SUBJECTS]
+    # Large answers come in parts: without the type, the server lets one message pass.
+    exports += [
+        _export(query_subjects(one), _listed([project_account(one)]), ", response_type: Stream") for one in projects
+    ]
     return _account(ACCOUNT, "jetstream: enabled", service, "exports", exports)
 
 
-def _export(subject: str, accounts: str) -> str:
-    return f"{{ service: {_quoted(subject)}, accounts: {accounts} }}"
+def _export(subject: str, accounts: str, more: str = "") -> str:
+    return f"{{ service: {_quoted(subject)}, accounts: {accounts}{more} }}"
 
 
 def _tenant(project: str) -> str:
-    subjects = (project_subjects(project), *ARCHIVE_SUBJECTS)
+    subjects = (project_subjects(project), *ARCHIVE_SUBJECTS, query_subjects(project))
     imports = [f"{{ service: {{ account: {ACCOUNT}, subject: {_quoted(subject)} }} }}" for subject in subjects]
-    return _account(project_account(project), "", [producer(project)], "imports", imports)
+    return _account(project_account(project), "", [producer(project), project_reader(project)], "imports", imports)
 
 
 def _account(name: str, first: str, users: Iterable[Role], shared: str, subjects: Iterable[str]) -> str:
@@ -108,7 +115,7 @@ def _account(name: str, first: str, users: Iterable[Role], shared: str, subjects
 
 
 def _user(role: Role) -> str:
-    responds = ", allow_responses: true" if role.responds else ""
+    responds = ', allow_responses: { max: 1000, expires: "2m" }' if role.responds else ""
     return (
         f"{{ user: {_quoted(role.user)}, password: ${role.password_variable}, permissions: {{\n"
         f"          publish: {_listed(role.publish)},\n"

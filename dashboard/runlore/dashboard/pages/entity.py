@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,12 +20,15 @@ from runlore.query import Entity, Entry, PipelineRun
 from runlore.query.compare.diff import Difference
 from runlore.query.page.sparklines import sparklines
 from runlore.query.plain import plain
+from runlore.query.time.moment import NO_END
 from runlore.schemas.errors import ArgumentError, NotFoundError
 from runlore.schemas.paths import parse_path
 from runlore.schemas.visible import visible, visible_json
 
-MAX_LINES = 2000
-"""Maximum number of values on the page; the API has all of them."""
+LINES = 500
+"""Maximum number of values on one page; the API has all of them."""
+STEPS = 100
+"""Maximum number of steps on the time line; the list of steps has all of them."""
 MAX_CHANGES = 100
 VERSIONS = 8
 OWN_FIELDS = ("name", "status", "error_type", "error_message", "started_at", "finished_at", "parameters", "note")
@@ -74,6 +77,7 @@ def entity(visit: Visit) -> Response:
     fields = fields_of(shown)
     blame = shown.blame(ended=True)
     live, small = [entry for entry in blame if not entry.ended], _small(shown)
+    first = visit.number("from", 1, NO_END)
     steps = list(shown.steps.values()) if isinstance(shown, PipelineRun) else []
     around = neighbours(shown)
     return render(
@@ -82,16 +86,41 @@ def entity(visit: Visit) -> Response:
         entity=shown,
         fields=fields,
         facts=_facts(visit, shown, fields, around),
-        cards=cards(live[:MAX_LINES], small, [prefix for prefix, _ in shown.parts() if prefix]),
-        left_out=max(0, len(live) - MAX_LINES),
+        cards=cards(live[first - 1 : first - 1 + LINES], small, {prefix for prefix, _ in shown.parts()}),
+        values=len(live),
+        pages=_pages(visit, first, len(live)),
         retracted=[entry for entry in blame if entry.type == "retracted"],
-        bars=bars(steps, visit.recorded_at or dt.datetime.now(dt.UTC)),
+        bars=bars(steps[:STEPS], visit.recorded_at or dt.datetime.now(dt.UTC)),
+        steps=len(steps),
         around=around,
         versions=_versions(visit, shown),
         since=_since(visit, shown, fields),
         kind_shown=shown.kind,
         follows=shown.reference,
     )
+
+
+class LinePage(NamedTuple):
+    """One page of the values, by their numbers."""
+
+    first: int
+    last: int
+    href: str | None
+    """None for the page that is shown."""
+
+
+def _pages(visit: Visit, shown: int, count: int) -> list[LinePage]:
+    """Return the pages of many values; none where one page has them all."""
+    if count <= LINES and shown == 1:
+        return []
+    return [
+        LinePage(
+            first,
+            min(count, first + LINES - 1),
+            None if first == shown else visit.here(**{"from": None if first == 1 else first}),
+        )
+        for first in range(1, count + 1, LINES)
+    ]
 
 
 def _facts(visit: Visit, shown: Entity, fields: dict[str, Any], around: list[tuple[str, list[Entity]]]) -> list[Fact]:
@@ -109,7 +138,7 @@ def _facts(visit: Visit, shown: Entity, fields: dict[str, Any], around: list[tup
     ]
 
 
-def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: list[str]) -> list[GroupCard]:
+def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: Container[str]) -> list[GroupCard]:
     """Return a card for each group, after one for the keys without a group; for a step's keys likewise.
 
     `prefixes`: prefixes of the keys of steps, such as ``train::``.
@@ -117,7 +146,7 @@ def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: list[st
     made: dict[tuple[str, str | None], list[CardLine]] = {}
     for entry in entries:
         parts = parse_path(entry.path)
-        prefix = max((each for each in prefixes if parts[0].startswith(each)), key=len, default="")
+        prefix = _prefix(parts[0], prefixes)
         names = (parts[0].removeprefix(prefix), *parts[1:])
         group = names[0] if len(names) > 1 else None
         title = (f"{prefix.removesuffix('::')} › " if prefix else "") + (group or "")
@@ -129,6 +158,16 @@ def cards(entries: list[Entry], small: dict[str, list[float]], prefixes: list[st
         GroupCard(visible(title).removesuffix(" › ") or "Keys", key, lines)
         for (title, key), lines in sorted(made.items(), key=lambda item: item[0][0] != "")
     ]
+
+
+def _prefix(key: str, prefixes: Container[str]) -> str:
+    """Return the longest prefix of a key; a step's name may hold the separator too."""
+    names = key.split("::")[:-1]
+    for count in range(len(names), 0, -1):
+        prefix = "".join(f"{name}::" for name in names[:count])
+        if prefix in prefixes:
+            return prefix
+    return ""
 
 
 def _small(shown: Entity) -> dict[str, list[float]]:

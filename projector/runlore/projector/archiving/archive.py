@@ -16,9 +16,11 @@ from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.access import check_readable
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
+from runlore.store.folder import DataDir
 from runlore.store.log_rows import LogRow, Received
 from runlore.store.log_tables import log_migrations, require_known_tables
 from runlore.store.private_folder import make_shared_folder
+from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import log_error, open_reader, sqlite
 from runlore.wire.archived import Fate, StoredRange
 
@@ -37,6 +39,7 @@ _FIRST_COPY = "SELECT position, subject = ? AND payload = ? FROM log WHERE event
 _STORED = """SELECT count(*), coalesce(sum((position = ?1 AND event_id = ?3) OR (position = ?2 AND event_id = ?4)), 0)
     FROM log WHERE position BETWEEN ?1 AND ?2"""
 _ADD_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_ADD_COSIGNATURE = "INSERT INTO cosignatures VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _MOVE = "UPDATE log_state SET position = ? WHERE id = 1 AND position = ?"
 _CONFLICTS = """duplicate_of IS NOT NULL AND NOT EXISTS (SELECT 1 FROM log AS first
     WHERE first.position = log.duplicate_of AND first.subject = log.subject AND first.payload = log.payload)"""
@@ -130,6 +133,21 @@ class Archive:
         """The tree size of the newest checkpoint, 0 when there is none."""
         return int(self._db.conn.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()[0])
 
+    def newest_note(self) -> str | None:
+        """The newest checkpoint as it was signed; None when there is none."""
+        row = self._db.conn.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
+        return str(row[0]) if row else None
+
+    def add_cosignature(self, size: int, witness: str, line: str) -> None:
+        """Keep what a witness says about a checkpoint; its first word counts."""
+        with self._db.atomic():
+            self._db.conn.execute(_ADD_COSIGNATURE, (size, witness, line))
+
+    @property
+    def connection(self) -> sqlite.Connection:
+        """For reading, in the thread of this object."""
+        return self._db.conn
+
     def last(self) -> LogRow | None:
         """The message with the highest position."""
         row = self._db.conn.execute(_LAST).fetchone()
@@ -203,7 +221,8 @@ class ArchiveReader:
         self._path = path
         if not path.exists():
             check_readable(path.parent)
-            raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
+            told = f"no log at {path}: the projector makes it when it first sees the stream"
+            raise no_log(DataDir(path.parent.parent)) or NotFoundError(told)
         self._connection = open_reader(path)
         try:
             require_known_tables(path, self._connection)

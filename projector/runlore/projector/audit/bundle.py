@@ -20,7 +20,7 @@ from runlore.projector.audit.report import html_report
 from runlore.schemas.acceptance import Rejection
 from runlore.schemas.errors import ArgumentError, CorruptLogError
 from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import check_consistency
 from runlore.store.audit.proof import ProvenEvent
 
@@ -121,7 +121,7 @@ def _check_proofs(path: Path, bundle: Bundle, note: str, trusted: Sequence[Verif
         raise CorruptLogError(f"{path} has format {bundle.format!r}, this version knows {FORMAT!r}")
     coder = LeafCoder(bundle.epoch)
     checkpoint, verifier = signed_by(note, trusted)
-    if checkpoint.origin != coder.origin:
+    if not speaks_for(checkpoint.origin, bundle.epoch):
         raise CorruptLogError(f"the checkpoint is of {checkpoint.origin}, the events are of {coder.origin}")
     if not bundle.events:
         raise CorruptLogError("the bundle has no events: it proves nothing")

@@ -9,9 +9,10 @@ from runlore.projector.audit.effect import first_copy
 from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint, signed_by
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import check_consistency, consistency_proof
 from runlore.store.audit.proof import TAMPERED, ProvenEvent, prove_event
+from runlore.store.audit.stored_notes import newest_note
 from runlore.store.audit.tree import StoredNodes, leaf_index
 from runlore.store.sqlite import sqlite
 
@@ -37,7 +38,7 @@ class Prover:
         self._coder = LeafCoder(epoch)
         self.newest = newest_checkpoint(connection, trusted)
         self._nodes = StoredNodes(connection)  # after the checkpoint: a live log's tree covers at least that
-        if self.newest.checkpoint.origin != self._coder.origin:
+        if not speaks_for(self.newest.checkpoint.origin, epoch):
             raise CorruptLogError(TAMPERED)
 
     def covers(self, position: int) -> bool:
@@ -72,8 +73,7 @@ class Prover:
 
 def newest_checkpoint(connection: sqlite.Connection, trusted: Sequence[Verifier]) -> Signed:
     """The stored checkpoint of the largest size. Raises NotFoundError, CorruptLogError when its signature is wrong."""
-    row = connection.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
-    if row is None:
+    stored = newest_note(connection)
+    if stored is None:
         raise NotFoundError("the log has no signed checkpoint yet: the projector signs one with the first event")
-    note = row[0].decode()
-    return Signed(note, *signed_by(note, trusted))
+    return Signed(stored.note, *signed_by(stored.note, trusted))

@@ -21,10 +21,11 @@ from pathlib import Path
 import msgspec
 
 from runlore.projector.archiving.archive import ArchiveReader
-from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES, MachineErrors
+from runlore.projector.database import MachineErrors
 from runlore.projector.fold.fold_report import FoldReport
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.standby import end_holder
+from runlore.projector.views.care import ViewCare
 from runlore.projector.views.fitness import AheadError, UnfitError, damage_is_unfit, live_view
 from runlore.projector.views.generations import make_current, remove_old_views, view_lock
 from runlore.projector.views.look_through import LookThrough, Rebuilds
@@ -38,9 +39,6 @@ IDLE_SECONDS = 1.0
 BEAT_SECONDS = 1.0
 AHEAD_SECONDS = 5.0
 """A view that is ahead of log.db is rebuilt when log.db did not grow for this long."""
-
-SEARCH_SECONDS = 1.0
-"""The full-text index follows at this distance."""
 
 TAKE_OVER_SECONDS = 20.0
 """The fold of a killed projector finishes its batch before it notices; wait for it this long."""
@@ -56,8 +54,7 @@ class FoldWorker:
         self._data, self._say = data, say
         self._wake = threading.Event()
         self._stopping = False
-        self._indexed = time.monotonic()
-        self._checkpointed = 0.0
+        self._care = ViewCare(data)
         self._unfit: UnfitError | None = None
         """Reason the last view cannot be folded further."""
         self._rebuilds = Rebuilds()
@@ -164,7 +161,7 @@ class FoldWorker:
                 if not self._is_live(view):
                     return
                 result = view.fold(rows) if rows else None
-            self._care_for(view)
+            self._care.care_for(view)
             look.take_if_due()
             if result is None:
                 self._wake.wait(IDLE_SECONDS)
@@ -191,17 +188,6 @@ class FoldWorker:
         get_log().warning("CURRENT was lost; it names the live view again", view=view.path.name, reason=wrong)
         make_current(self._data, view.path)
         return True
-
-    def _care_for(self, view: View) -> None:
-        now = time.monotonic()
-        if now - self._indexed >= SEARCH_SECONDS:
-            view.sync_search()
-            self._indexed = time.monotonic()
-        if now - self._checkpointed > CHECKPOINT_SECONDS:
-            remove_old_views(self._data)
-            if view.wal_bytes() > WAL_BYTES:
-                view.checkpoint()
-            self._checkpointed = time.monotonic()
 
 
 class _StoppedError(Exception):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from runlore.projector.fold.event_context import EventContext
 from runlore.projector.fold.rows import ViewRows
 
+MAX_DIGITS = 15
+"""A version called by a plain number of at most these has that number."""
 LEFT_EMPTY_BY = "left_empty_by"
 """The field of a model version that its failed run left without metadata: the run's ID. Such a version keeps its number
 and is the latest only where the name has no other."""
@@ -18,11 +20,13 @@ def latest(rows: ViewRows, kind: str, name: str, context: EventContext) -> int |
 
 
 def version_made(rows: ViewRows, kind: str, name: str, called: str, highest: bool, context: EventContext) -> None:
-    """Make a new version the latest if its number is the highest, or if the latest was left empty."""
+    """Make a new version the latest if its number is the highest of all that were not left empty."""
     group = rows.entity((context.project, kind, "", name, ""), context.position)
     if highest:
         rows.set_field(group, "latest", called, context.position)
-    elif (before := latest(rows, kind, name, context)) is not None and rows.field(before, LEFT_EMPTY_BY) is not None:
+    elif (before := latest(rows, kind, name, context)) is not None and (
+        rows.field(before, LEFT_EMPTY_BY) is not None or not _is_below(called, rows.entity_key(before)[4])
+    ):
         _choose(rows, before, context)
 
 
@@ -46,6 +50,12 @@ def counts_again(rows: ViewRows, model_id: int, context: EventContext) -> None:
     if rows.field(model_id, LEFT_EMPTY_BY) is not None:
         rows.set_field(model_id, LEFT_EMPTY_BY, None, context.position)
         _choose(rows, model_id, context)
+
+
+def _is_below(called: str, latest_one: str) -> bool:
+    """Return True for a version whose name says that its number is lower. What is not sure is looked up."""
+    plain = all(one.isascii() and one.isdecimal() and len(one) <= MAX_DIGITS for one in (called, latest_one))
+    return plain and int(called) < int(latest_one)
 
 
 def _choose(rows: ViewRows, model_id: int, context: EventContext) -> None:

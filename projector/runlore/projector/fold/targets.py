@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runlore.projector.fold.event_context import EventContext
-from runlore.projector.fold.latest import latest, version_made
+from runlore.projector.fold.latest import MAX_DIGITS, latest, version_made
 from runlore.projector.fold.rows import ViewRows
 from runlore.schemas.references import RESERVED_STAGES, UNVERSIONED_KINDS, EntityRef
 
@@ -146,7 +146,7 @@ def version(rows: ViewRows, kind: str, name: str, wanted: str | None, context: E
             return found
     highest = rows.highest_number(context.project, kind, name)
     number = highest + 1
-    if wanted is not None and wanted.isascii() and wanted.isdecimal() and len(wanted) <= 15:
+    if wanted is not None and wanted.isascii() and wanted.isdecimal() and len(wanted) <= MAX_DIGITS:
         number = int(wanted)
     rows.entity((context.project, kind, "", name, ""), context.position)
     called = str(number) if wanted is None else wanted

@@ -26,12 +26,15 @@ class ViewSnapshot:
         # Stored TEXT may hold anything SQLite accepts; bytes are compared, never decoded.
         self._connection = open_raw_reader(path)
         self._connection.execute("BEGIN")
-        state = self._connection.execute("SELECT position, schema_version, fold_version FROM view_state").fetchone()
+        sql = "SELECT position, schema_version, fold_version, epoch FROM view_state"
+        state = self._connection.execute(sql).fetchone()
         if state is None:
             raise CorruptLogError(f"{path} has lost its position")
         self.position: int = state[0]
-        self.made_by: tuple[int, int] = state[1:]
+        self.made_by: tuple[int, int] = state[1:3]
         """Version of the tables, and of the fold that filled them."""
+        self.epoch: str = state[3].decode()
+        """Of the stream that it was folded from."""
 
     def rows(self) -> int:
         """Return the number of rows that the digest covers."""

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from runlore.projector.database import end_bulk, open_writer
 from runlore.projector.fold import FoldResult, ReadModel
 from runlore.projector.views.head_values import BEHIND, follow_heads
@@ -21,6 +23,12 @@ from runlore.store.view_tables import HELPERS, INDEXES, TABLES
 SEARCH_POSITIONS = 20_000
 """Positions whose texts are indexed in one transaction: about a second of work at most."""
 
+_FIRST_COPIES = """
+WITH wanted AS (SELECT value AS event_id FROM json_each(?))
+SELECT event_id, position FROM events JOIN wanted USING (event_id)
+UNION ALL SELECT event_id, position FROM quarantine
+WHERE stage <> 'conflict' AND event_id IN (SELECT event_id FROM wanted)
+"""
 _NEEDED = (*TABLES, *HELPERS, *INDEXES)
 
 
@@ -67,6 +75,11 @@ class View(ProjectionFile):
             # Behind the batch, so that nobody waits for its events meanwhile.
             self.follow_heads()
         return result
+
+    def positions_of(self, event_ids: Sequence[str]) -> dict[str, int]:
+        """The position of the first copy of each of these events that was folded or quarantined."""
+        found = self._db.conn.execute(_FIRST_COPIES, (msgspec.json.encode(event_ids).decode(),))
+        return {str(event_id): int(position) for event_id, position in found}
 
     def sync_search(self, most: int | None = SEARCH_POSITIONS) -> bool:
         """Let the full-text index catch up, by `most` positions; whether it is complete now."""

@@ -61,6 +61,11 @@ def unquoted(text: str) -> str:
     return str(json.loads(text, strict=False))
 
 
+def quoted(text: str) -> str:
+    """The text as a filter has it; the inverse of `unquoted`."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def time(text: str) -> Time | None:
     """The moment an ISO 8601 text says, None when it is none; without a zone it is UTC."""
     found = iso_time(text)

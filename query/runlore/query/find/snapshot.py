@@ -91,13 +91,19 @@ class Snapshot:
 
     def _exists(self, place: KeyPaths, path: str, test: str, ever: bool) -> str:
         subject = self._subject(place)
+        head = f"FROM heads h WHERE h.entity_id = {subject} AND h.path_id = {path}"
         if self.as_of is None and not ever:
-            return f"EXISTS (SELECT 1 FROM heads h WHERE h.entity_id = {subject} AND h.path_id = {path} AND {test})"
+            return f"EXISTS (SELECT 1 {head} AND {test})"
         rows = f"{stretches.of_leaf(subject, path)} WHERE {self._seen()}"
         if ever:
             return f"EXISTS (SELECT 1 FROM {rows} AND {test})"
+        # A leaf that has not changed since is looked at once, not in each stretch.
         newest = f"SELECT h.type, h.value FROM {rows} ORDER BY s.stretch DESC, h.position DESC LIMIT 1"
-        return f"EXISTS (SELECT 1 FROM ({newest}) h WHERE {test})"
+        return (
+            f"(EXISTS (SELECT 1 {head} AND h.position <= {self.at} AND {test}) OR"
+            f" EXISTS (SELECT 1 {head} AND h.position > {self.at})"
+            f" AND EXISTS (SELECT 1 FROM ({newest}) h WHERE {test}))"
+        )
 
     def _seen(self) -> str:
         return f"{stretches.upto(self.at)} AND h.position <= {self.at}" if self.at else "1"
@@ -131,9 +137,9 @@ class Snapshot:
     def _scalar(self, subject: str, path_id: int, column: str) -> str:
         live = f"iif(h.type IN {ENDED_SQL}, NULL, {column})"
         path = self.bind(path_id)
-        if self.as_of is None:
-            return f"(SELECT {live} FROM heads h WHERE h.entity_id = {subject} AND h.path_id = {path})"
-        return stretches.newest(live, subject, path, self._seen(), "h")
+        if self.as_of is not None:
+            live = f"iif(h.position <= {self.at}, {live}, {stretches.newest(live, subject, path, self._seen(), 'h')})"
+        return f"(SELECT {live} FROM heads h WHERE h.entity_id = {subject} AND h.path_id = {path})"
 
     def _field(self, subject: str, name: str) -> str:
         ids = self._ids("field", (name,), below=False)

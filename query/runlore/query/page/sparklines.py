@@ -17,12 +17,16 @@ _LAST = f"""SELECT h.type, h.value FROM {stretches.of_leaf("?1", "?2")}
 
 
 def sparklines(entity: Entity, points: int = 40, leaves: int = 200) -> dict[str, list[float]]:
-    """The last numbers of each numeric leaf with a past, oldest first, by path; at most `most` leaves a part."""
+    """The last numbers of each numeric leaf with a past, oldest first, by path; of the first `leaves` such leaves."""
     reader, last = entity.scope.reader, entity.moment.recorded("a small chart")
     found: dict[str, list[float]] = {}
+    looked = 0
     with reader.read():
         for prefix, part in entity.parts():
-            for path_id, path in reader.rows(_LEAVES, (part.entity_id, leaves)):
+            if looked >= leaves:
+                break
+            for path_id, path in reader.rows(_LEAVES, (part.entity_id, leaves - looked)):
+                looked += 1
                 rows = reader.rows(_LAST, (part.entity_id, path_id, last, points))
                 if len(rows) > 1:
                     values = [nearest_float(from_cell(kind, cell)) for kind, cell in reversed(rows)]

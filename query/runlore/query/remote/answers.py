@@ -5,13 +5,29 @@ from __future__ import annotations
 import inspect
 import time
 import traceback
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import msgspec
 
 from runlore.query import entity_rows
 from runlore.query.client import Client
-from runlore.query.entity import Entity, entity_from_row
+from runlore.query.entity import Entity, entity_from_row, found_again
 from runlore.query.remote.codec import Unpacker, pack
-from runlore.query.remote.methods import CLIENT, ENTITY, INNER, MAX_SECONDS, Call, Reply, pack_error, travels
+from runlore.query.remote.growth import Growth
+from runlore.query.remote.methods import (
+    CLIENT,
+    ENTITY,
+    INNER,
+    MAX_ANSWER,
+    MAX_SECONDS,
+    Call,
+    Reply,
+    pack_error,
+    subject,
+    travels,
+)
+from runlore.query.remote.one_project import OneProject
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW, Moment, check_clock
 from runlore.query.view.connection import ViewReader
@@ -21,44 +37,108 @@ from runlore.query.watch.feed import feed
 from runlore.query.watch.selection import Place, select
 from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutError, RunloreError
 
-_POLL_SECONDS = 0.005
+QUICK = frozenset({
+    "again", "folded", "get", "get_artifact_version", "get_model_version", "get_pipeline_run", "known", "metadata",
+    "moment_of", "name", "position_at", "run_metadata", "state", "watch_page",
+})  # fmt: skip
+"""Methods that take less, nearly always, than handing them to a thread. They are tried first where questions arrive."""
+QUICK_SECONDS = 0.02
+"""For such a try, in which other questions wait. SQLite keeps to it; decoding large values does not."""
+LONG_TRY, THREADED_SECONDS = 0.1, 60.0
+"""After a try that took longer, its method goes to threads for a while."""
+
+AnswerStep = Callable[[], bytes | None]
+"""A part of an answer for a thread: the reply as it travels, or None for: not yet."""
+
+
+class Asked(NamedTuple):
+    """A question with its times, by the monotonic clock."""
+
+    call: Call
+    late: float
+    """When the answer comes too late."""
+    news_late: float
+    """When it is answered that there is nothing new."""
 
 
 class Answers:
-    """Answers calls from one view. Safe in several threads."""
+    """Answers questions from one view. Safe in several threads."""
 
     def __init__(self, reader: ViewReader) -> None:
         self._reader = reader
+        self._growth = Growth(lambda: self._state()[0])
+        self._threaded = dict[str, float]()
+        """Until when quick methods go to threads, because one took long."""
 
-    def answer(self, call: Call) -> Reply:
-        """The reply to a call; never raises for what the call asks."""
-        late = time.monotonic() + min(call.seconds, MAX_SECONDS)
-        state = (0, "", 0)
+    async def answer(
+        self, address: str, data: bytes, run: Callable[[AnswerStep], Awaitable[bytes | None]]
+    ) -> bytes | None:
+        """The reply to a question that came on a subject, None to ask elsewhere; never raises for what it asks.
+
+        `run` runs a step in a thread. A view that is behind what the asker has seen is waited for between steps, so
+        that no thread is held meanwhile.
+        """
         try:
-            state = self._reached(call.at_least, late)
-            with self._reader.within(max(0.001, late - time.monotonic())):
+            call = msgspec.msgpack.decode(data, type=Call)
+            # The server lets a user use subjects: what a message says besides must not reach further.
+            if address != subject(call.project, call.method):
+                raise ArgumentError("the question is not about the project and method of its subject")
+        except (msgspec.DecodeError, ArgumentError) as error:
+            return _encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
+        now = time.monotonic()
+        asked = Asked(call, now + min(call.seconds, MAX_SECONDS), now + call.wait)
+        if call.method in QUICK and (reply := self._tried(asked)) is not None:
+            return reply
+        while (reply := await run(lambda: self._step(asked))) is None:
+            if self._growth.over:
+                return None
+            wanted, now = max(call.at_least - 1, call.news_after), time.monotonic()
+            until = asked.news_late if wanted == call.news_after and now < asked.news_late else asked.late
+            await self._growth.beyond(wanted, min(until, asked.late) - now)
+        return reply
+
+    def hurry(self) -> None:
+        """Wait for no more events: the service ends."""
+        self._growth.end()
+
+    def _tried(self, asked: Asked) -> bytes | None:
+        """The answer of a quick try, or None."""
+        started = time.monotonic()
+        if started < self._threaded.get(asked.call.method, 0.0):
+            return None
+        reply = self._step(asked, QUICK_SECONDS)
+        if (now := time.monotonic()) - started > LONG_TRY:
+            self._threaded[asked.call.method] = now + THREADED_SECONDS
+        return reply
+
+    def _step(self, asked: Asked, most: float = MAX_SECONDS) -> bytes | None:
+        """The answer, or None: while it is waited for, and where it takes longer than `most`."""
+        state, now, call = (0, "", 0), time.monotonic(), asked.call
+        left = asked.late - now
+        try:
+            state = self._state()
+            if state[0] < call.at_least:
+                return None if left > 0 else _encoded(_failure(state, _behind(state[0], call.at_least)))
+            if state[0] <= call.news_after and now < min(asked.late, asked.news_late) and not self._growth.over:
+                return None
+            with self._reader.within(max(0.001, min(left, most))):
                 state = self._state()
-                return Reply(*state, False, pack(self._result(call)))
+                found = _encoded(Reply(*state, False, pack(self._result(call))))
+        except QueryTimeoutError as error:
+            return None if most < left else _encoded(_failure(state, error))
         except Exception as error:  # noqa: BLE001 -- the supervised boundary: the asker raises it, the service goes on
             if not travels(error):
                 traceback.print_exception(error)  # the asker hears only that the service failed
-            return Reply(*state, True, pack_error(error))
+            return _encoded(_failure(state, error))
+        if len(found) > MAX_ANSWER:
+            told = QueryTimeoutError(f"the answer has {len(found):,} bytes, the limit is {MAX_ANSWER:,}: ask for less")
+            return _encoded(_failure(state, told))
+        return found
 
     def _state(self) -> tuple[int, str, int]:
         row = self._reader.one("SELECT position, epoch, fold_version FROM view_state")
         assert row is not None
         return row[0], row[1], row[2]
-
-    def _reached(self, position: int, late: float) -> tuple[int, str, int]:
-        """Wait for a position that the asker has seen elsewhere. Raises QueryTimeoutError."""
-        while (state := self._state())[0] < position:
-            if time.monotonic() >= late:
-                raise QueryTimeoutError(
-                    f"the query service reads up to event {state[0]:,}, and you have seen event {position:,}: "
-                    "is its projector running? See `runlore doctor`"
-                )
-            time.sleep(_POLL_SECONDS)
-        return state
 
     def _result(self, call: Call) -> Any:
         moment = Moment(call.position, call.occurred)
@@ -70,7 +150,24 @@ class Answers:
             return _called(unpacker.read(call.entity), ENTITY, call.method, args, kwargs)
         if call.method in INNER:
             return getattr(_Inner(scope), call.method)(*args, **kwargs)
+        if call.method in vars(OneProject):
+            return _called(OneProject(scope), CLIENT, call.method, args, kwargs)
         return _called(Client.over(scope), CLIENT, call.method, args, kwargs)
+
+
+def _failure(state: tuple[int, str, int], error: Exception) -> Reply:
+    return Reply(*state, True, pack_error(error))
+
+
+def _behind(position: int, seen: int) -> QueryTimeoutError:
+    return QueryTimeoutError(
+        f"the query service reads up to event {position:,}, and you have seen event {seen:,}: "
+        "is its projector running? See `runlore doctor`"
+    )
+
+
+def _encoded(reply: Reply) -> bytes:
+    return msgspec.msgpack.encode(reply)
 
 
 def _called(thing: Any, allowed: frozenset[str], name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -107,6 +204,9 @@ class _Inner:
 
     def moment_of(self, when: Any, clock: Any) -> Moment:
         return self._scope.moment_of(when, clock)
+
+    def again(self, kind: str, run: str, name: str, version: str) -> Entity:
+        return found_again(self._scope, kind, run, name, version)
 
     def folded(self, what: str | int) -> int:
         return wait_for(self._scope, what, 0)

@@ -1,4 +1,4 @@
-"""The client of a query service: the Client whose methods, and those of its entities, are asked over NATS."""
+"""The client of a query service: the Client whose methods, and those of its entities, are asked over NATS or HTTP."""
 
 from __future__ import annotations
 
@@ -10,34 +10,47 @@ from pathlib import Path
 from typing import Any, cast
 
 from runlore.query.client import Client
+from runlore.query.entities import PipelineRun
 from runlore.query.entity import Entity
 from runlore.query.remote.codec import Unpacker, pack
+from runlore.query.remote.http_line import HttpLine, site_of
 from runlore.query.remote.line import Line
-from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, read_error, subject
+from runlore.query.remote.methods import CLIENT, ENTITY, NEEDS_FILES, Call, read_error
+from runlore.query.remote.nats_line import NatsLine
 from runlore.query.scope import Scope
 from runlore.query.time.moment import AsOf, Clock, Moment, checked_moment
 from runlore.query.waiting import POLL_SECONDS, HasEventId
 from runlore.query.watch.changes import Page
 from runlore.query.watch.feed import AsyncWatch, Feed, Watch
+from runlore.query.watch.selection import Place
 from runlore.schemas.errors import NotFoundError, ReceiptTimeoutError, RunloreError
 from runlore.schemas.settings import read_settings
 
 _TIMES = ("as_of", "since", "until", "when")
 """Arguments that are moments: a phrase means the asker's clock and zone."""
+WATCH_SECONDS = 2.0
+"""For which a service waits until there is something new to watch."""
+AGAIN_SECONDS = 0.003
+"""Between two such questions."""
 
 
 class RemoteScope(Scope):
     """A scope whose view is a service's."""
 
-    def ask(self, method: str, *args: Any, of: Entity | None = None, **kwargs: Any) -> Any:
-        """Ask, and return the result or raise the error of the answer."""
+    def ask(
+        self, method: str, *args: Any, of: Entity | None = None, wait_after: tuple[int, float] = (0, 0.0), **kwargs: Any
+    ) -> Any:
+        """Ask, and return the result or raise the error of the answer.
+
+        `wait_after`: a position up to which there is nothing new, and the seconds that the service may wait for more.
+        """
         line = cast(Line, self.reader)
         kwargs = {name: _resolved(value) if name in _TIMES else value for name, value in kwargs.items()}
         call = Call(
             self.project, method, None if of is None else pack(of), [pack(arg) for arg in args],
-            {name: pack(value) for name, value in kwargs.items()}, *self.moment, self.clock, 0, 0.0,
+            {name: pack(value) for name, value in kwargs.items()}, *self.moment, self.clock, 0, 0.0, *wait_after,
         )  # fmt: skip
-        reply = line.ask(call, subject(self.project, method))
+        reply = line.ask(call)
         unpacker = Unpacker(lambda row, moment, name: remote_entity(self.at(moment), row, name))
         if reply.failed:
             raise read_error(reply.node, unpacker)
@@ -86,19 +99,33 @@ def _remote_class(base: Any) -> type[Entity]:
     def ask(self: Entity, method: str, **kwargs: Any) -> Any:
         return cast(RemoteScope, self.scope).ask(method, of=self, **kwargs)
 
-    def again(self: Entity) -> tuple[Any, ...]:
-        return remote_entity, (self.scope, self._row, self.name)  # pyright: ignore[reportPrivateUsage] -- own
+    def run_name(self: Any) -> str:
+        if self._read_name is None:
+            self._read_name = ask(self, "name")
+        return str(self._read_name)
 
-    parts = {name: _asking(base, name) for name in ENTITY if hasattr(base, name)}
+    def again(self: Entity) -> tuple[Any, ...]:
+        _, _, kind, run, name, version, *_ = self._row  # pyright: ignore[reportPrivateUsage] -- own
+        return _found_again, (self.scope, kind, run, name, version)
+
+    parts = {name: _asking(base, name) for name in ENTITY - {"name"} if hasattr(base, name)}
+    if issubclass(base, PipelineRun):
+        parts["name"] = property(run_name, doc=PipelineRun.name.__doc__)
     return type(base.__name__, (base,), {**parts, "_ask": ask, "__reduce__": again, "__module__": base.__module__})
 
 
-def remote_entity(scope: Scope, row: Any, name: str) -> Entity:
+def _found_again(scope: RemoteScope, kind: str, run: str, name: str, version: str) -> Entity:
+    """A pickled entity: the service may read another view by now, in which its number is another."""
+    found: Entity = scope.ask("again", kind, run, name, version)
+    return found
+
+
+def remote_entity(scope: Scope, row: Any, name: str | None) -> Entity:
     """The entity of a service's row."""
     base = Entity._classes.get(row[2], Entity._classes[""])  # pyright: ignore[reportPrivateUsage] -- own
     kind: Any = base
     made = _remote_class(kind)(scope, tuple(row))
-    if row[2] == "run":
+    if name is not None:
         vars(made)["_read_name"] = name
     return made
 
@@ -108,19 +135,32 @@ class RemoteFeed(Feed):
 
     def __init__(self, scope: RemoteScope, wanted: tuple[Any, ...], since: Any) -> None:
         super().__init__(scope, cast(Any, None), scope.ask("watch_start", *wanted, _resolved(since)))
-        self._wanted = wanted
+        self._wanted, self._waited = wanted, 0.0
 
-    def _page(self) -> Page:
-        return cast(Page, cast(RemoteScope, self._scope).ask("watch_page", *self._wanted, self._read))
+    def _page(self, most: float) -> Page:
+        scope, place = cast(RemoteScope, self._scope), self._read
+        whole = place == Place(place.position)  # else there is more of that event
+        wait = self._waited = min(most, WATCH_SECONDS) if whole else 0.0
+        return cast(Page, scope.ask("watch_page", *self._wanted, place, wait_after=(place.position, wait)))
+
+    @property
+    def pause(self) -> float:
+        """Short where the service has waited."""
+        return min(AGAIN_SECONDS, super().pause) if self._waited else super().pause
 
 
 class RemoteClient(Client):
-    """The same reads through `runlore query serve`. Made by `Client("nats://…")`."""
+    """The same reads from afar. Made by `Client("nats://…")` and `Client("https://…")`."""
 
     @staticmethod
-    def _scope_of(data_dir_or_url: str | Path | None, project: str | None, clock: Clock) -> Scope:
-        settings = read_settings(project=project, url=None if data_dir_or_url is None else str(data_dir_or_url))
-        return RemoteScope(cast(Any, Line(settings)), settings.project, clock=clock)
+    def _scope_of(where: str | Path | None, project: str | None, clock: Clock, token: str | None) -> Scope:
+        settings = read_settings(project=project)
+        address = str(where or settings.url)
+        if address.partition("://")[0] in ("http", "https"):
+            line: Line = HttpLine(site_of(address, token or settings.token, settings.tls_ca))
+        else:
+            line = NatsLine(read_settings(project=project, url=address))
+        return RemoteScope(cast(Any, line), settings.project, clock=clock)
 
     def _ask(self, method: str, **kwargs: Any) -> Any:
         return cast(RemoteScope, self.scope).ask(method, **kwargs)

@@ -27,8 +27,8 @@ from runlore.schemas.references import EntityRef
 from runlore.schemas.refusal import UnsupportedError
 from runlore.schemas.values import decode_value, encode_value
 
-EntityMaker = Callable[[list[Any], Moment, str], Entity]
-"""Makes an entity of a row, a moment and a name."""
+EntityMaker = Callable[[list[Any], Moment, str | None], Entity]
+"""Makes an entity of a row, a moment and, of a run, the name that it goes by, if that was read."""
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _STRUCTS: tuple[Any, ...] = (Actor, Change, EntityRef, Entry, Hit)
@@ -49,7 +49,7 @@ def pack(value: Any) -> Any:
         return value
     if isinstance(value, Entity):
         row = value._row  # pyright: ignore[reportPrivateUsage] -- own
-        return ["entity", list(row), *value.moment, value.name]
+        return ["entity", list(row), *value.moment, vars(value).get("_read_name")]
     if kind in _FIELDS:
         return [kind.__name__, *(pack(getattr(value, name)) for name in _FIELDS[kind])]
     packer = _PACKERS.get(kind)
@@ -116,7 +116,7 @@ class Unpacker:
     def _read_value(self, data: bytes) -> Any:
         return decode_value(data)
 
-    def _read_entity(self, row: list[Any], position: int, occurred: int | None, name: str) -> Entity:
+    def _read_entity(self, row: list[Any], position: int, occurred: int | None, name: str | None) -> Entity:
         return self._entity(row, Moment(position, occurred), name)
 
     def _read_list(self, *nodes: Any) -> list[Any]:

@@ -10,11 +10,19 @@ from runlore.query.entries import MissingKeyError
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.schemas import errors
 from runlore.schemas.errors import RunloreError
-from runlore.schemas.subjects import subject_token
+from runlore.schemas.subjects import QUERY_SUBJECT, subject_token
 
-SUBJECT = "runlore-query.v1"
+HTTP_PATH = "/rpc/v1"
+"""Over HTTP, questions are posted to <this>/<project>/<method>."""
+HTTP_TYPE = "application/vnd.msgpack"
 PARTS = "Runlore-Parts"
-"""Header of a reply: its part, and the number of parts."""
+"""Header of a reply in several messages: its part, and the number of parts."""
+WORKING = "Runlore-Working"
+"""Header of a message without a reply: the service has the question, and is at it."""
+WORKING_SECONDS = 0.5
+"""Between two of these. An answer that takes less has none."""
+SILENT_SECONDS = 2.0
+"""Without a message from a service, it ended while it answered: the question is asked again, of another one."""
 MAX_ANSWER = 64 * 1024 * 1024
 MAX_SECONDS = 60.0
 
@@ -25,11 +33,11 @@ CLIENT = frozenset({
 """Names of the Client that travel."""
 ENTITY = frozenset({
     "blame", "cells", "consumers", "created", "downstream", "field_history", "fields", "history", "holder", "holds",
-    "inputs", "known", "metadata", "models", "outputs", "parameter_cells", "parts", "producer", "run_metadata", "runs",
-    "series", "steps", "upstream",
+    "inputs", "known", "metadata", "models", "name", "outputs", "parameter_cells", "parts", "producer", "run_metadata",
+    "runs", "series", "steps", "upstream",
 })  # fmt: skip
 """Names of an Entity that travel."""
-INNER = frozenset({"folded", "moment_of", "position_at", "state", "watch_page", "watch_start"})
+INNER = frozenset({"again", "folded", "moment_of", "position_at", "state", "watch_page", "watch_start"})
 """Questions behind the other names: see `Answers`."""
 NEEDS_FILES = {
     "audit_state": "it reads log.db",
@@ -51,6 +59,9 @@ class Call(msgspec.Struct, array_like=True):
     clock: str
     at_least: int
     seconds: float
+    news_after: int = 0
+    wait: float = 0.0
+    """Seconds to wait for an event after `news_after`, before it is answered that there is none."""
 
 
 class Reply(msgspec.Struct, array_like=True):
@@ -65,7 +76,7 @@ class Reply(msgspec.Struct, array_like=True):
 
 def subject(project: str, method: str) -> str:
     """The subject of a method: permissions are given by project."""
-    return f"{SUBJECT}.{subject_token(project)}.{method}"
+    return f"{QUERY_SUBJECT}.{subject_token(project)}.{method}"
 
 
 _OTHERS: tuple[type[Exception], ...] = (MissingKeyError, TypeError, ValueError, KeyError, LookupError)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import Any
 
-import msgspec
 from nats.micro import add_service  # pyright: ignore[reportUnknownVariableType] -- nats-py leaves its options open
 from nats.micro.request import Request
 
-from runlore.query.remote.answers import Answers
-from runlore.query.remote.methods import MAX_ANSWER, PARTS, SUBJECT, Call, Reply, pack_error, subject
+from runlore.query.remote.answers import Answers, AnswerStep
+from runlore.query.remote.methods import PARTS, WORKING, WORKING_SECONDS
 from runlore.query.view.connection import ViewReader
-from runlore.schemas.errors import AccessDeniedError, ArgumentError, QueryTimeoutError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.schemas.subjects import QUERY_SUBJECT
 from runlore.wire.connect import Backoff, Connection, connect
+from runlore.wire.failures import NATS_ERRORS
 
 NAME = "runlore-query"
 THREADS = 4
+MOST_CALLS = 10_000
+"""Under way at once; more wait in the connection."""
+FINISH_SECONDS = 2.0
+"""For the answers under way when it is stopped."""
+ASK_ANOTHER = {"Status": "503"}
+"""What the NATS server, too, says where nobody answers."""
 _PART_ROOM = 4096
 """Bytes of a message that are not the part's: headers."""
 
@@ -51,7 +58,7 @@ async def _serve_once(
 
     async def failed(error: Exception) -> None:
         print(f"query service: {error}", file=sys.stderr)
-        denied = f'permissions violation for subscription to "{SUBJECT}.'
+        denied = f'permissions violation for subscription to "{QUERY_SUBJECT}.'
         if denied in str(error).lower() and not ended.done():
             ended.set_exception(AccessDeniedError(f"the NATS server does not let this user answer queries: {error}"))
 
@@ -60,15 +67,22 @@ async def _serve_once(
             ended.set_result(None)
 
     connection = await connect(settings, "runlore query", failed, closed)
+    service = _Service(connection, answers, threads)
+    working = asyncio.create_task(service.say_what_it_works_on())
     try:
-        service = _Service(connection, answers, threads)
         micro = await add_service(connection, name=NAME, version=_semantic(), queue_group=NAME)
-        await micro.add_endpoint(name="query", subject=f"{SUBJECT}.*.*", handler=service.handle)
+        await micro.add_endpoint(name="query", subject=f"{QUERY_SUBJECT}.*.*", handler=service.handle)
         await connection.flush()
         if ready is not None:
             ready.set()
-        await ended
+        try:
+            await ended
+        except asyncio.CancelledError:
+            await micro.stop()  # takes no more, so that another one answers
+            await service.finish()
+            raise
     finally:
+        working.cancel()
         await connection.close()
 
 
@@ -79,45 +93,53 @@ def _semantic() -> str:
 class _Service:
     def __init__(self, connection: Connection, answers: Answers, threads: ThreadPoolExecutor) -> None:
         self._connection, self._answers, self._threads = connection, answers, threads
-        self._free = asyncio.Semaphore(THREADS * 2)
-        self._tasks = set[asyncio.Task[None]]()
+        self._room = asyncio.Semaphore(MOST_CALLS)
+        self._calls = dict[asyncio.Task[None], tuple[Request, float]]()
 
     async def handle(self, request: Request) -> None:
         """Begin to answer; it waits while too much is under way."""
-        await self._free.acquire()
+        await self._room.acquire()
         task = asyncio.create_task(self._answer(request))
-        self._tasks.add(task)
+        self._calls[task] = request, time.monotonic()
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._free.release()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        del self._calls[task]
+        self._room.release()
+        # With the connection, the answers under way are lost, and will be asked for again.
+        if not task.cancelled() and (error := task.exception()) and not self._connection.is_closed:
             print(f"query service: {error!r}", file=sys.stderr)
 
     async def _answer(self, request: Request) -> None:
-        loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(self._threads, self._bytes, request.subject, request.data)
+        data = await self._answers.answer(request.subject, request.data, self._in_thread)
+        if data is None:
+            await request.respond(b"", ASK_ANOTHER)
+            return
         size = self._connection.max_payload - _PART_ROOM
-        count = max(1, -(-len(data) // size))
+        if len(data) <= size:
+            await request.respond(data)
+            return
+        count = -(-len(data) // size)
         for part in range(count):
             await request.respond(data[part * size : (part + 1) * size], {PARTS: f"{part}/{count}"})
 
-    def _bytes(self, address: str, data: bytes) -> bytes:
-        try:
-            call = msgspec.msgpack.decode(data, type=Call)
-            # The server lets a user use subjects: what a message says besides must not reach further.
-            if address != subject(call.project, call.method):
-                raise ArgumentError("the question is not about the project and method of its subject")
-        except (msgspec.DecodeError, ArgumentError) as error:
-            return _encoded(Reply(0, "", 0, True, pack_error(ArgumentError(f"no question: {error}"))))
-        reply = self._answers.answer(call)
-        found = _encoded(reply)
-        if len(found) > MAX_ANSWER:
-            told = QueryTimeoutError(f"the answer has {len(found):,} bytes, the limit is {MAX_ANSWER:,}: ask for less")
-            return _encoded(Reply(reply.position, reply.epoch, reply.version, True, pack_error(told)))
-        return found
+    async def finish(self) -> None:
+        """Wait a little for the answers under way."""
+        self._answers.hurry()
+        if self._calls:
+            await asyncio.wait(list(self._calls), timeout=FINISH_SECONDS)
 
+    async def _in_thread(self, step: AnswerStep) -> bytes | None:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, step)
 
-def _encoded(reply: Any) -> bytes:
-    return msgspec.msgpack.encode(reply)
+    async def say_what_it_works_on(self) -> None:
+        """Tell who waits for long that it is still asked for something here: without a word, the asker asks again."""
+        while True:
+            await asyncio.sleep(WORKING_SECONDS)
+            early = time.monotonic() - WORKING_SECONDS
+            try:
+                for request, begun in list(self._calls.values()):
+                    if begun < early:
+                        await request.respond(b"", {WORKING: "yes"})
+            except NATS_ERRORS:
+                return  # the connection ended

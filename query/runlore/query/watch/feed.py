@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from runlore.query.scope import Scope
-from runlore.query.time.moment import NOW, checked_position
+from runlore.query.time.moment import NO_END, NOW, checked_position
 from runlore.query.watch.changes import Change, Page, read_page
 from runlore.query.watch.selection import Place, Selection, Since, select
 from runlore.schemas.errors import LatestOnlyError, MomentError
@@ -18,6 +18,10 @@ IDLE_SECONDS = 0.05
 """Between two looks at the view: while the log moves, and when it has not for about a second."""
 SLOWER = 1.05
 """Each look in vain makes the next pause so much longer."""
+
+
+CANCEL_SECONDS = 0.25
+"""An async watch that is cancelled ends within these."""
 
 
 class Feed:
@@ -34,9 +38,9 @@ class Feed:
         """After the last change that was taken, and whatever before the next one is not wanted."""
         return self._place if self._waiting else self._read
 
-    def fill(self) -> None:
-        """Read one page of what is new; changes nothing if that fails."""
-        page = self._page()
+    def fill(self, most: float = 0.0) -> None:
+        """Read one page of what is new; changes nothing if that fails. `most`: seconds to wait where that is cheap."""
+        page = self._page(most)
         moved = page.place != self._read
         self._read = page.place
         self._waiting += page.changes
@@ -47,7 +51,7 @@ class Feed:
         else:
             self._pause = min(IDLE_SECONDS, max(ACTIVE_SECONDS, self._pause * SLOWER))
 
-    def _page(self) -> Page:
+    def _page(self, most: float) -> Page:
         return read_page(self._scope, self._selection, self._read)
 
     def take(self) -> Change | None:
@@ -102,6 +106,10 @@ class _Deadline:
             self._since = time.monotonic()
         return change
 
+    def _left(self) -> float:
+        """Seconds until it ends."""
+        return NO_END if self._timeout is None else max(0.0, self._since + self._timeout - time.monotonic())
+
     def _pause(self) -> float | None:
         """Seconds to wait; None when it is over."""
         if self._timeout is None or not self.feed.pause:
@@ -118,7 +126,7 @@ class Watch(_Deadline):
 
     def __next__(self) -> Change:
         while (change := self._take()) is None:
-            self.feed.fill()
+            self.feed.fill(self._left())
             if (change := self._take()) is not None:
                 break
             pause = self._pause()
@@ -138,7 +146,7 @@ class AsyncWatch(_Deadline):
         import anyio  # 60 ms, which plain readers need not pay
 
         while (change := self._take()) is None:
-            await anyio.to_thread.run_sync(self.feed.fill)
+            await anyio.to_thread.run_sync(self.feed.fill, min(self._left(), CANCEL_SECONDS))
             if (change := self._take()) is not None:
                 break
             pause = self._pause()

@@ -1,0 +1,1 @@
+"""Snapshots of the view in NATS's object store, from which replicas begin."""

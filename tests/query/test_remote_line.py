@@ -1,0 +1,212 @@
+"""The line to a query service: what is lost is asked again, and its thread ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from runlore.cli.server import EmbeddedServer
+from runlore.query.remote import answers, nats_line, service
+from runlore.query.remote.answers import Answers, AnswerStep
+from runlore.query.remote.codec import Unpacker, pack
+from runlore.query.remote.methods import Call, Reply
+from runlore.query.time.moment import NOW
+from runlore.query.watch.changes import Change
+from runlore.schemas import read_settings
+from runlore.schemas.errors import QueryTimeoutError
+from runlore.store.folder import DataDir
+from tests.events import LogBuilder
+from tests.patience import PATIENCE, until
+from tests.query.serving import served
+from tests.query.test_remote import both, remote, sample
+from tests.query.views import client_of, fold_live
+
+
+def lines() -> int:
+    return sum(thread.name == "runlore-query-line" for thread in threading.enumerate())
+
+
+def test_the_thread_of_a_client_ends_with_it(server: EmbeddedServer) -> None:
+    _, far = both(sample())
+    with served():
+        assert far.position
+        assert lines() == 1
+        far.close()
+        until(lambda: not lines())
+        assert far.position
+        model = far.get("model:churn@1")
+        del far
+        gc.collect()
+        assert model.metadata  # an entity keeps the line of its client
+        del model
+        gc.collect()
+        until(lambda: not lines())
+
+
+def test_a_question_whose_service_ended_without_a_word_is_asked_again(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_line, "SILENT_SECONDS", 0.2)
+    _, far = both(sample())
+    plain, asked = service._Service._answer, list[str]()
+
+    async def lost(self: service._Service, request: service.Request) -> None:
+        asked.append(request.subject)
+        if len(asked) > 1:
+            await plain(self, request)
+
+    with served(), far:
+        monkeypatch.setattr(service._Service, "_answer", lost)
+        assert far.get("model:churn@1").metadata
+    assert asked[:2] == ["runlore-query.v1.default.get"] * 2
+
+
+def test_a_service_that_is_at_it_is_not_asked_again(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_line, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(service, "WORKING_SECONDS", 0.05)
+    _, far = both(sample())
+    plain, asked = Answers._step, list[str]()
+    waited = threading.Event()
+
+    def slow(self: Answers, one: answers.Asked) -> bytes | None:
+        asked.append(one.call.method)
+        waited.wait(1.3)
+        return plain(self, one)
+
+    with served(), far:
+        monkeypatch.setattr(Answers, "_step", slow)
+        assert far.find("model")
+    assert asked == ["find"]
+
+
+@pytest.mark.parametrize(("quick", "long", "in_threads"), [(0.0, 60.0, 1), (60.0, 0.0, 0)])
+def test_what_takes_longer_than_usual_goes_to_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: float, long: float, in_threads: int
+) -> None:
+    def write(log: LogBuilder) -> None:
+        for part in range(4):
+            log.log("model:m@1", {f"k{part}.{n}": n for n in range(900)})
+
+    local = client_of(tmp_path, write)
+    model, reader = local.get("model:m@1"), local.scope.reader
+    call = Call("default", "metadata", pack(model), [], {}, *NOW, "recorded", 0, 5.0)
+    monkeypatch.setattr(answers, "QUICK_SECONDS", quick)
+    monkeypatch.setattr(answers, "LONG_TRY", long)
+    asked, steps = Answers(reader), list[AnswerStep]()
+
+    async def run(step: AnswerStep) -> bytes | None:
+        steps.append(step)
+        return step()
+
+    def ask() -> object:
+        data = asyncio.run(asked.answer("runlore-query.v1.default.metadata", msgspec.msgpack.encode(call), run))
+        return Unpacker(lambda *_: model).read(msgspec.msgpack.decode(data, type=Reply).node)
+
+    assert ask() == model.metadata
+    assert len(steps) == in_threads
+    assert ask() == model.metadata
+    assert len(steps) == in_threads + 1  # a long try is the last one for a while
+
+
+def test_who_waits_for_an_event_holds_no_thread(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    local, far = both(sample())
+    ahead = [remote() for _ in range(service.THREADS * 4)]
+    with served(), far, ThreadPoolExecutor(len(ahead)) as readers:
+        for client in ahead:
+            client.scope.reader.saw(local.position + 1)  # type: ignore[attr-defined]
+        waiting = [readers.submit(client.get, "model:churn@1") for client in ahead]
+        for _ in range(20):
+            assert far.get("model:churn@1")
+        assert not any(one.done() for one in waiting)
+        log = sample()
+        log.log("model:churn@1", {"new": True})
+        fold_live(DataDir(read_settings().data_dir), log, 2)
+        assert [one.result(PATIENCE).metadata["new"] for one in waiting] == [True] * len(ahead)
+        for client in ahead:
+            client.close()
+
+
+def test_what_comes_too_late_is_said_by_the_service(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runlore.query.remote.line.SECONDS", 0.6)
+    local, far = both(sample())
+    with served(), far:
+        far.scope.reader.saw(local.position + 1)  # type: ignore[attr-defined]
+        with pytest.raises(QueryTimeoutError, match=f"you have seen event {local.position + 1}"):
+            far.get("model:churn@1")
+
+
+def test_a_forked_child_asks_over_a_connection_of_its_own(server: EmbeddedServer) -> None:
+    _, far = both(sample())
+    with served(), far:
+        model = far.get("model:churn@1")
+        context = multiprocessing.get_context("fork")
+        results = context.SimpleQueue()
+        child = context.Process(target=lambda: results.put(model.metadata["acc"]))
+        child.start()
+        assert results.get() == model.metadata["acc"]
+        child.join(PATIENCE)
+        assert child.exitcode == 0
+        assert far.get("model:churn@1").metadata
+
+
+def test_a_watch_waits_at_the_service_and_hears_of_news_at_once(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runlore.query.remote.client.WATCH_SECONDS", PATIENCE)
+    _, far = both(sample())
+    plain, asked = service._Service._answer, list[str]()
+
+    async def counted(self: service._Service, request: service.Request) -> None:
+        asked.append(request.subject.rpartition(".")[2])
+        await plain(self, request)
+
+    monkeypatch.setattr(service._Service, "_answer", counted)
+    with served(), far, ThreadPoolExecutor(2) as watchers:
+        watch, many = far.watch("model:churn@1", key="new"), far.watch_async("model:churn@1", key="new")
+
+        async def first() -> Change:
+            return await anext(many)
+
+        one, other = watchers.submit(next, watch), watchers.submit(lambda: asyncio.run(first()))
+        until(lambda: asked.count("watch_page") >= 2)
+        log = sample()
+        log.log("model:churn@1", {"new": 7})
+        fold_live(DataDir(read_settings().data_dir), log, 2)
+        assert [found.result(PATIENCE).entry.value for found in (one, other)] == [7, 7]
+        assert asked.count("watch_page") < 20
+        assert list(far.watch(since=watch.place, timeout=0)) == []
+
+
+def test_a_service_that_ends_lets_its_watches_go_on_elsewhere(server: EmbeddedServer) -> None:
+    _, far = both(sample())
+    with far, ThreadPoolExecutor(1) as watchers:
+        with served():
+            found = watchers.submit(next, far.watch("model:churn@1", key="new"))
+            assert far.position
+        with served():
+            assert not found.done()
+            log = sample()
+            log.log("model:churn@1", {"new": 7})
+            fold_live(DataDir(read_settings().data_dir), log, 2)
+            assert found.result(PATIENCE).entry.value == 7
+
+
+def test_a_service_that_ends_sends_who_waits_for_an_event_to_another_one(server: EmbeddedServer) -> None:
+    local, far = both(sample())
+    with far, ThreadPoolExecutor(1) as readers:
+        with served():
+            assert far.position
+            far.scope.reader.saw(local.position + 1)  # type: ignore[attr-defined]
+            waiting = readers.submit(far.get, "model:churn@1")
+        with served():
+            log = sample()
+            log.log("model:churn@1", {"new": True})
+            fold_live(DataDir(read_settings().data_dir), log, 2)
+            assert waiting.result(PATIENCE).metadata["new"]
