@@ -102,9 +102,9 @@ def _show_proofs(events: Sequence[ProvenEvent], verdict: Verdict, prover: Prover
 @data_dir_option
 @json_option
 def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_json: bool) -> None:
-    """Print every event about an entity, oldest first: when, by whom, from where.
+    """Print every event about an entity that took effect, oldest first: when, by whom, from where.
 
-    A name without a version means all its versions.
+    A name without a version means all its versions. Rejected events are in its bundle: `runlore audit bundle`.
 
     \b
     Examples:
