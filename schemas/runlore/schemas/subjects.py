@@ -23,6 +23,12 @@ FORMER_EPOCHS_KEY = "runlore.former_epochs"
 QUERY_SUBJECT = "runlore-query.v1"
 """Questions are asked on <this>.<project>.<method>: whoever may publish there reads the project."""
 
+SIGNING_SUBJECT = f"{SUBJECT_PREFIX}.=signing.keys"
+"""Statements about the keys that sign the log. No project has this token: `=` is encoded in those."""
+CHECKPOINT_STREAM = "RUNLORE_CHECKPOINTS"
+CHECKPOINT_SUBJECT = "runlore_checkpoints"
+"""With `.<epoch>` appended: the log's signed checkpoints, in a small stream of their own. Outside `runlore.>`: a
+checkpoint must not be an event of the log that it speaks for."""
 ARCHIVE_SUBJECT = "runlore_archive"
 """The projector answers here which stream it archives, and with `.<epoch>` appended which events it has archived.
 Outside `runlore.>`: the stream must not store the questions."""

@@ -16,7 +16,10 @@ from typing import NamedTuple
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.subjects import (
     ARCHIVE_SUBJECT,
+    CHECKPOINT_STREAM,
+    CHECKPOINT_SUBJECT,
     QUERY_SUBJECT,
+    SIGNING_SUBJECT,
     SNAPSHOT_BUCKET,
     STREAM_NAME,
     SUBJECT_PREFIX,
@@ -34,6 +37,12 @@ _READ = (
     f"{_API}.CONSUMER.CREATE.{STREAM_NAME}.*",
     f"{_API}.CONSUMER.MSG.NEXT.{STREAM_NAME}.*",
 )
+_SIGNING = (
+    SIGNING_SUBJECT,
+    f"{CHECKPOINT_SUBJECT}.*",
+    *(f"{_API}.STREAM.{request}.{CHECKPOINT_STREAM}" for request in ("CREATE", "MSG.GET")),
+)
+"""Checkpoints go to a small stream of their own, which the projector makes; changes of the key into the log."""
 ARCHIVE_SUBJECTS = (ARCHIVE_SUBJECT, f"{ARCHIVE_SUBJECT}.*")
 _ANSWER_QUERIES = (
     f"{QUERY_SUBJECT}.*.*",
@@ -113,9 +122,10 @@ def project_reader(project: str) -> Role:
 def projector() -> Role:
     """`runlore projector`, and `runlore up` with the query service.
 
-    It makes no stream, which the operator does, but the bucket with its snapshots.
+    It makes no stream, which the operator does, but that of its checkpoints and the bucket with its snapshots.
     """
-    return Role("projector", (*_READ, *_SNAPSHOTS), (*ARCHIVE_SUBJECTS, *_ANSWER_QUERIES), responds=True)
+    may_publish = (*_READ, *_SIGNING, *_SNAPSHOTS)
+    return Role("projector", may_publish, (*ARCHIVE_SUBJECTS, *_ANSWER_QUERIES), responds=True)
 
 
 def query_service() -> Role:

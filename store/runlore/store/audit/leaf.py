@@ -31,6 +31,11 @@ def origin_of(epoch: str) -> str:
     return f"runlore/{STREAM_NAME}/{quote(epoch, safe='')}"
 
 
+def speaks_for(origin: str, epoch: str) -> bool:
+    """Return whether a checkpoint's origin is this log's: after a restore it has another part behind the first."""
+    return origin == origin_of(epoch) or origin.startswith(f"{origin_of(epoch)}/")
+
+
 class LeafCoder:
     """Makes leaf hashes for the log of one epoch."""
 
@@ -44,16 +49,31 @@ class LeafCoder:
         self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
     ) -> bytes:
         """The leaf hash of one message."""
+        return sha256(self._event_leaf(position, event_id, recorded_ns, subject, headers, payload)).digest()
+
+    def event_entry(
+        self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
+    ) -> bytes:
+        """The leaf of one message: what gets hashed, without RFC 6962's mark."""
+        return self._event_leaf(position, event_id, recorded_ns, subject, headers, payload)[1:]
+
+    def _event_leaf(
+        self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
+    ) -> bytes:
         leaf = (
             self._event, _START(8, position, len(subject)), subject,
             _ABSENT if event_id is None else _LENGTH(len(event_id)) + event_id,
             _END(8, recorded_ns), _HASH, sha256(headers).digest(), _HASH, sha256(payload).digest(),
         )  # fmt: skip
-        return sha256(b"".join(leaf)).digest()
+        return b"".join(leaf)
 
     def gap(self, first: int, last: int, reason: bytes) -> bytes:
         """The leaf hash of positions that the stream does not hold, both ends included."""
-        return sha256(self._gap + _END(8, first) + _END(8, last) + _field(reason)).digest()
+        return sha256(b"\0" + self.gap_entry(first, last, reason)).digest()
+
+    def gap_entry(self, first: int, last: int, reason: bytes) -> bytes:
+        """The leaf of such positions: what gets hashed, without RFC 6962's mark."""
+        return self._gap[1:] + _END(8, first) + _END(8, last) + _field(reason)
 
 
 def _field(value: bytes) -> bytes:
