@@ -70,7 +70,7 @@ def test_a_search_sees_what_its_index_does_not_hold_yet(tmp_path: Path) -> None:
     assert client.scope.reader.one("SELECT position FROM value_state") == (0,)  # four thousand events behind
     assert [found.name for found in client.find("model", "k >= 1", order_by="k", descending=True)] == ["m2", "m1"]
     view = View.open(path)
-    view.follow_heads(0)
+    view.follow_values(0)
     more = LogBuilder(first=4)
     more.log("model:m0@1", {"k": 9})
     more.log("model:m2@1", {"k": -1})
@@ -88,6 +88,6 @@ def test_the_digest_does_not_depend_on_how_far_the_index_of_values_is(tmp_path: 
     view = View.create(tmp_path / "parts.db", EPOCH)
     for row in log.rows:
         view.fold([row])
-        view.follow_heads(0)
+        view.follow_values(0)
     view.close()
     assert view_digest(tmp_path / "whole.db") == view_digest(tmp_path / "parts.db")

@@ -12,7 +12,7 @@ from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW
 from runlore.query.view import value_index
 from runlore.query.view.leaves import leaves
-from runlore.query.view.value_index import INDEXED, SHORT
+from runlore.query.view.value_index import INDEXED
 from runlore.schemas.errors import AmbiguousError, NotFoundError
 from runlore.schemas.names import check_version, exact_text
 from runlore.schemas.references import UNVERSIONED_KINDS, EntityRef, parse_ref
@@ -148,9 +148,9 @@ def _runs_named(scope: Scope, name: str) -> list[EntityRow]:
     # The index on values holds short ones; who has a longer name is looked for among the runs.
     source, sought = "entities", tuple[str, ...]()
     if len(name) <= INDEXED:
-        rows = value_index.of_history(path, f"h.value = ? AND {SHORT}")
-        source = f"(SELECT DISTINCT h.entity_id FROM {rows}) d CROSS JOIN entities ON entities.entity_id = d.entity_id"
-        sought = (name,)
+        rows = value_index.of_history(path, "h.value = ?")
+        source = f"(SELECT DISTINCT entity_id FROM ({rows})) d CROSS JOIN entities ON entities.entity_id = d.entity_id"
+        sought = (name, name)
     last = stretches.newest("n.value", "entities.entity_id", path, seen, "n")
     return scope.reader.rows(
         f"SELECT {COLUMNS} FROM {source} WHERE project = ? AND kind = 'run' AND {known} AND {last} = ? LIMIT 6",

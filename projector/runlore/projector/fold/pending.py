@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from runlore.store.cells import Cell
 from runlore.store.sqlite import sqlite
-from runlore.store.stretches import HISTORY_BITS, VALUE_BITS
+from runlore.store.stretches import HISTORY_BITS
 
 PlainRow = tuple[int, int, int, str, Any]
 """Entity ID, path ID, position, type and value of a leaf whose cell needs no text beside it."""
@@ -79,9 +79,8 @@ class Taken(NamedTuple):
         mentions = {(row[2], row[0]) for row in plain} | {(row[2], row[0]) for row in odd}
         mentions.update(self.links)
         connection.executemany("INSERT INTO mentions VALUES (?, ?)", sorted(mentions))
-        for table, bits in (("stretches", HISTORY_BITS), ("value_stretches", VALUE_BITS)):
-            new = sorted({position >> bits for position, _ in mentions})
-            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", [(stretch,) for stretch in new])
+        new = sorted({position >> HISTORY_BITS for position, _ in mentions})
+        connection.executemany("INSERT OR IGNORE INTO stretches VALUES (?)", [(stretch,) for stretch in new])
 
 
 class Pending:

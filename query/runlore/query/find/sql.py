@@ -121,7 +121,7 @@ def _search(place: KeyPaths, test: str, snapshot: Snapshot, ever: bool) -> str:
     if snapshot.as_of is None and not ever:
         found = value_index.of_heads(path, test)
     else:
-        found = f"SELECT h.entity_id FROM {value_index.of_history(path, test, snapshot.at or None)}"
+        found = value_index.of_history(path, test, snapshot.at or None)
     if place.step is None:
         return found
     return (
