@@ -67,6 +67,8 @@ def to_cell(value: Any) -> Cell:
         return "float", value, None
     if kind is str and value.isascii():
         return "str", value, None
+    if kind is int and _I64_MIN <= value <= _I64_MAX:
+        return "int", value, None
     return _WRITERS[kind](value)
 
 
