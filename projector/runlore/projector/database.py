@@ -15,7 +15,7 @@ from runlore.store.sqlite import is_refusal, sqlite
 
 CACHE_KIB = 65_536
 WAL_AUTO_BYTES = 32 * 1024 * 1024
-"""Size at which a write-ahead log is moved into the file: the rarer that is, the more often a page of it was changed."""
+"""Size at which a write-ahead log is moved into the file: of a page that changed often, only the last state is."""
 
 CHECKPOINT_WAIT_MS = 200
 """Time that emptying a write-ahead log may wait for its readers; its writer waits meanwhile."""

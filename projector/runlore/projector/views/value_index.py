@@ -14,6 +14,8 @@ from runlore.store.stretches import HISTORY_BITS, VALUE_STRETCH
 
 BEHIND = 4096
 """Positions after which the values follow."""
+CATCHING_UP = 8 * BEHIND
+"""The same while the fold itself is further behind than that: a head that changed often meanwhile is moved once."""
 
 _LIVE = f"{SHORT_CELL} AND type NOT IN {ENDED_SQL}"
 # A value that is the same as before costs a look, and no write.

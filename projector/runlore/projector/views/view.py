@@ -10,7 +10,7 @@ from runlore.projector.database import end_bulk, open_writer
 from runlore.projector.fold import FoldResult, ReadModel
 from runlore.projector.views.projection_file import ProjectionFile, begin
 from runlore.projector.views.search_index import sync_search
-from runlore.projector.views.value_index import BEHIND, fill_heads, follow_history, follow_values
+from runlore.projector.views.value_index import BEHIND, CATCHING_UP, fill_heads, follow_history, follow_values
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
@@ -68,7 +68,7 @@ class View(ProjectionFile):
             with self._db.atomic():
                 follow_history(self._db.conn)
         else:
-            self.follow_values()
+            self.follow_values(BEHIND if len(rows) <= BEHIND else CATCHING_UP)
         return result
 
     def sync_search(self, most: int | None = SEARCH_POSITIONS) -> bool:
