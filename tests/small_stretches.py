@@ -13,4 +13,4 @@ stretches.HISTORY_STRETCH, stretches.VALUE_STRETCH = "(position >> 2)", "(positi
 
 from runlore.projector.views import value_index  # noqa: E402 -- its SQL is made of the numbers above
 
-value_index.BEHIND = value_index.CATCHING_UP = 3
+value_index.BEHIND = value_index.CATCHING_UP = value_index.HISTORY_BEHIND = 3

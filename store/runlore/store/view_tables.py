@@ -162,7 +162,7 @@ CREATE TABLE head_values (           -- the values of heads that can be searched
     value ANY,                       -- NULL where it has ended or is long
     PRIMARY KEY (entity_id, path_id)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE history_values (        -- the values of history that can be searched by value, as of value_state
+CREATE TABLE history_values (        -- the values of history that can be searched, as of value_state
     stretch INTEGER NOT NULL,        -- of its position; see value_stretches
     path_id INTEGER NOT NULL,
     value ANY NOT NULL,
@@ -173,9 +173,10 @@ CREATE TABLE history_values (        -- the values of history that can be search
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE value_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    position INTEGER NOT NULL        -- head_values and history_values are complete up to here
+    position INTEGER NOT NULL,       -- head_values is complete up to here
+    history_position INTEGER NOT NULL -- and history_values up to here
 ) STRICT;
-INSERT INTO value_state VALUES (1, 0);
+INSERT INTO value_state VALUES (1, 0, 0);
 
 CREATE TABLE search_docs (           -- one document of the full-text index
     doc_id INTEGER PRIMARY KEY,      -- its rowid in search

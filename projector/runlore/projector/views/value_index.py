@@ -13,7 +13,9 @@ from runlore.store.sqlite import sqlite
 from runlore.store.stretches import HISTORY_BITS, VALUE_STRETCH
 
 BEHIND = 4096
-"""Positions after which the values follow."""
+"""Positions after which the values of heads follow."""
+HISTORY_BEHIND = 1024
+"""The same for those of history, where looking at an entity that was mentioned since costs several times as much."""
 CATCHING_UP = 8 * BEHIND
 """The same while the fold itself is further behind than that: a head that changed often meanwhile is moved once."""
 
@@ -28,38 +30,39 @@ _ALL_HEADS = f"INSERT INTO head_values SELECT entity_id, path_id, type, iif({_LI
 
 # History is in the order of positions within a leaf: of equal values the first one stays.
 _HISTORY = f"""INSERT OR IGNORE INTO history_values
-SELECT {VALUE_STRETCH}, path_id, value, type, entity_id, position FROM history
-WHERE stretch >= (:after + 1) >> {HISTORY_BITS} AND position > :after AND {SOUGHT_IN_HISTORY}"""
+SELECT {VALUE_STRETCH}, path_id, value, type, h.entity_id, position
+FROM (SELECT DISTINCT entity_id FROM mentions WHERE position > :after) c
+CROSS JOIN stretches s CROSS JOIN history h ON h.stretch = s.stretch AND h.entity_id = c.entity_id
+WHERE s.stretch >= (:after + 1) >> {HISTORY_BITS} AND position > :after AND {SOUGHT_IN_HISTORY}"""
 _STRETCHES = f"""INSERT OR IGNORE INTO value_stretches
 SELECT DISTINCT {VALUE_STRETCH} FROM mentions WHERE position > :after"""
-_MOVE = "UPDATE value_state SET position = (SELECT position FROM view_state)"
 
 
 def follow_values(connection: sqlite.Connection, behind: int = BEHIND) -> None:
-    """Bring both tables up to date if they are `behind` positions or more. The caller holds a transaction."""
-    if (after := _due(connection, behind)) is not None:
-        _follow(connection, after, (_HISTORY, _STRETCHES, _HEADS))
+    """Bring the values of heads up to date if they are `behind` positions or more; those of history follow closer.
+
+    The caller holds a transaction.
+    """
+    follow_history(connection, min(behind, HISTORY_BEHIND))
+    _follow(connection, "position", behind, (_HEADS,))
 
 
-def follow_history(connection: sqlite.Connection) -> None:
-    """Bring the values of history alone up to date: for a file that is filled in bulk, and ends with `fill_heads`."""
-    if (after := _due(connection, 1)) is not None:
-        _follow(connection, after, (_HISTORY, _STRETCHES))
+def follow_history(connection: sqlite.Connection, behind: int = 1) -> None:
+    """Bring the values of history alone up to date: all that a file needs while it is filled in bulk."""
+    _follow(connection, "history_position", behind, (_HISTORY, _STRETCHES))
 
 
 def fill_heads(connection: sqlite.Connection) -> None:
     """Take the values of all heads, in the order of the table, at the end of a bulk fill."""
     connection.execute(_ALL_HEADS)
+    connection.execute("UPDATE value_state SET position = (SELECT position FROM view_state)")
 
 
-def _due(connection: sqlite.Connection, behind: int) -> int | None:
-    """Return the position up to which the tables are complete, if that is `behind` positions or more ago."""
-    (after,) = connection.execute("SELECT position FROM value_state").fetchone()
+def _follow(connection: sqlite.Connection, state: str, behind: int, statements: tuple[str, ...]) -> None:
+    (after,) = connection.execute(f"SELECT {state} FROM value_state").fetchone()
     (folded,) = connection.execute("SELECT position FROM view_state").fetchone()
-    return after if folded - after >= behind else None
-
-
-def _follow(connection: sqlite.Connection, after: int, statements: tuple[str, ...]) -> None:
+    if folded - after < max(behind, 1):
+        return
     for statement in statements:
         connection.execute(statement, {"after": after})
-    connection.execute(_MOVE)
+    connection.execute(f"UPDATE value_state SET {state} = ?", (folded,))

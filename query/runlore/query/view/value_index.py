@@ -15,9 +15,11 @@ SHORT = SHORT_CELL.replace("value", "h.value")
 """The condition on a row `h` that its value is short."""
 
 VALUED = "(SELECT position FROM value_state)"
-"""Up to here `head_values` and `history_values` have the values."""
+"""Up to here `head_values` has the values of heads."""
 SINCE = f"(SELECT DISTINCT entity_id FROM mentions WHERE position > {VALUED})"
 """Entities whose heads may have changed since."""
+HISTORY_VALUED = "(SELECT history_position FROM value_state)"
+"""Up to here `history_values` has the values of history."""
 
 
 def of_heads(path: str, test: str) -> str:
@@ -33,11 +35,11 @@ def of_history(path: str, test: str, upto: str | None = None) -> str:
     """SELECT entity IDs for which a row `h` of a path passed a test once; `upto` is a position."""
     last = "" if upto is None else f" AND {{row}}.position <= {upto}"
     stretch = "" if upto is None else f" AND v.stretch <= {upto} >> {VALUE_BITS}"
-    since = f"(SELECT DISTINCT m.entity_id FROM mentions m WHERE m.position > {VALUED}{last.format(row='m')})"
+    since = f"(SELECT DISTINCT m.entity_id FROM mentions m WHERE m.position > {HISTORY_VALUED}{last.format(row='m')})"
     return (
         f"SELECT h.entity_id FROM value_stretches v CROSS JOIN history_values h ON h.stretch = v.stretch"
         f" AND h.path_id = {path} WHERE {test}{stretch}{last.format(row='h')} UNION ALL"
         f" SELECT h.entity_id FROM {since} c CROSS JOIN stretches s CROSS JOIN history h ON h.stretch = s.stretch"
-        f" AND h.entity_id = c.entity_id AND h.path_id = {path} AND h.position > {VALUED}"
-        f" WHERE {test} AND s.stretch >= {VALUED} >> {HISTORY_BITS}{last.format(row='h')}"
+        f" AND h.entity_id = c.entity_id AND h.path_id = {path} AND h.position > {HISTORY_VALUED}"
+        f" WHERE {test} AND s.stretch >= {HISTORY_VALUED} >> {HISTORY_BITS}{last.format(row='h')}"
     )
