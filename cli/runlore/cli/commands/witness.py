@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -59,8 +60,12 @@ def witness(folder: Path, name: str, logs: tuple[Verifier, ...], listen: str, sh
 
 def _serve(server: WitnessServer) -> None:
     stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+        signal.signal(number, stop)
     thread = threading.Thread(target=server.serve_forever, args=(0.1,))
     thread.start()
     stopped.wait()
