@@ -62,10 +62,10 @@ def test_what_is_no_address_is_refused_without_its_secrets(address: str) -> None
 def test_what_a_client_cannot_read_names_what_it_can(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"replica:FOLDER, a NATS server .* or the page"):
         Client("ftp://host")
-    with pytest.raises(NotFoundError, match="`runlore replica --data-dir .*` makes it one"):
+    with pytest.raises(NotFoundError, match=r"`runlore replica --data-dir .*` makes it one"):
         Client(f"replica:{tmp_path}")
     data = DataDir(tmp_path)
     data.projection.mkdir()
     data.log.touch()
-    with pytest.raises(NotFoundError, match="it is a projector's folder"):
+    with pytest.raises(NotFoundError, match=r"it is a projector.s folder"):
         Client(f"replica:{tmp_path}")

@@ -397,8 +397,8 @@ def _path(data_dir_or_url: str | Path) -> Path:
     parts = urlsplit(text)
     if parts.scheme != "file":
         raise SettingsError(
-            f"{text!r}: use a data folder, a view file, a file:// URL, replica:FOLDER, a NATS server (nats://host:4222) "
-            "or the page (https://host)"
+            f"{text!r}: use a data folder, a view file, a file:// URL, replica:FOLDER, a NATS server "
+            "(nats://host:4222) or the page (https://host)"
         )
     return Path(unquote(parts.path))
 
