@@ -34,6 +34,7 @@ from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import read_struct, write_struct
 from runlore.store.records import ProjectorStatus, RestoredLog
+from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.stream import create_stream, stream_config
 
@@ -58,7 +59,8 @@ class Restore:
 
     def __enter__(self) -> Restore:
         if not self._data.log.exists():
-            raise NotFoundError(f"no log at {self._data.log}: there is nothing to restore the stream from")
+            told = f"no log at {self._data.log}: there is nothing to restore the stream from"
+            raise no_log(self._data) or NotFoundError(told)
         with contextlib.ExitStack() as locks:
             locks.enter_context(FolderLock(self._data.up_lock, "`runlore stream restore`"))
             locks.enter_context(FolderLock(self._data.projector_lock, "`runlore stream restore`"))

@@ -48,12 +48,33 @@ def _confirm(text: str) -> Confirm:
 
 
 def _urls(text: str) -> str | None:
-    for url in text.split(","):
+    for url in filter(None, map(str.strip, text.split(","))):
         try:
-            urlsplit(url if "://" in url else f"nats://{url}")
+            require_address(url if "://" in url else f"nats://{url}")
         except ValueError as error:
             raise ValueError(f"use addresses like nats://host:4222 ({error})") from error
     return text or None
+
+
+def require_address(url: str) -> None:
+    """Raise ValueError where a URL has no host, or no port that can be: what connects to it fails in its own way.
+
+    Its words have nothing of a password in them.
+    """
+    try:
+        parts = urlsplit(url)
+        found = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("the port is a number up to 65535, and in a password # is %23, / is %2F") from None
+    if not found[0]:
+        raise ValueError("it names no host")
+
+
+def without_user(text: str) -> str:
+    """A URL, or several, as they may be shown: a password may have any letter, and ends at the last @."""
+    head, at, rest = text.rpartition("@")
+    scheme, there, _ = head.partition("://")
+    return f"{scheme}{there}…@{rest}" if at and there else f"{at and '…@'}{rest}"
 
 
 def _optional(text: str) -> str | None:
@@ -134,7 +155,8 @@ def _targets(text: str) -> tuple[str, ...]:
     for target in filter(None, map(str.strip, text.split(","))):
         if "://" not in target:
             targets.append(str(user_path(target)))
-        elif target.startswith(("http://", "https://")) and urlsplit(target).hostname:
+        elif target.startswith(("http://", "https://")):
+            require_address(target)
             targets.append(target)
         else:
             raise ValueError("use paths of files, or addresses that begin with http:// or https://")
@@ -385,7 +407,8 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
             # A project is a name whatever it was given as; other values of code are taken as they are.
             values[name] = setting.cast(value) if isinstance(value, str) or setting.cast is _project else value
         except ValueError as error:
-            raise SettingsError(f"{source}={value!r}: {error}") from error
+            shown = without_user(value) if setting.cast in (_urls, _targets) else value
+            raise SettingsError(f"{source}={shown!r}: {error}") from error
     return Settings(**values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -42,9 +43,7 @@ def witness(folder: Path, name: str, logs: tuple[Verifier, ...], listen: str, sh
     """
     if not name or any(letter in name for letter in "+\n") or name.split() != [name]:
         raise click.BadParameter("use a name without spaces and +", param_hint="--name")
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit():
-        raise click.BadParameter("use HOST:PORT", param_hint="--listen")
+    host, port = _place(listen)
     make_folder(folder)
     signer = load_or_make_signer(folder / "witness.key", name)
     print_line(Cosigner(name, signer.verifier.public).vkey)
@@ -53,11 +52,24 @@ def witness(folder: Path, name: str, logs: tuple[Verifier, ...], listen: str, sh
     configure_logs()
     with FolderLock(folder / "witness.lock", "`runlore witness`"):
         try:
-            server = WitnessServer(Witness(signer, folder / "witness.json", logs), host, int(port))
+            server = WitnessServer(Witness(signer, folder / "witness.json", logs), host, port)
         except OSError as error:
             raise SettingsError(f"--listen {listen}: {error}") from error
-        note(f"listening on http://{host}:{server.server_address[1]}")
+        shown = f"[{host}]" if ":" in host else host
+        note(f"listening on http://{shown}:{server.server_address[1]}")
         _serve(server)
+
+
+def _place(listen: str) -> tuple[str, int]:
+    """Host and port of --listen. Raises BadParameter."""
+    try:
+        parts = urlsplit(f"//{listen}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or port is None or "@" in listen:
+        raise click.BadParameter("use HOST:PORT, with a port up to 65535; 0: any free one", param_hint="--listen")
+    return host, port
 
 
 def _serve(server: WitnessServer) -> None:

@@ -14,7 +14,7 @@ from nats.micro.request import Request
 from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.methods import PARTS, WORKING, WORKING_SECONDS
 from runlore.query.view.connection import ViewReader
-from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.subjects import QUERY_SUBJECT
 from runlore.wire.connect import Backoff, Connection, connect
@@ -27,6 +27,8 @@ MOST_CALLS = 10_000
 """Under way at once; more wait in the connection."""
 FINISH_SECONDS = 2.0
 """For the answers under way when it is stopped."""
+VIEW_SECONDS = 0.2
+"""Between two looks for a view, where there is none yet."""
 ASK_ANOTHER = {"Status": "503"}
 """What the NATS server, too, says where nobody answers."""
 _PART_ROOM = 4096
@@ -36,7 +38,9 @@ _PART_ROOM = 4096
 async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
     """Answer until cancelled, over new connections where one ends. Raises AccessDeniedError."""
     backoff, told = Backoff(), ""
-    answers = Answers(ViewReader(settings.data_dir))
+    reader = ViewReader(settings.data_dir)
+    await _view_of(reader)
+    answers = Answers(reader)
     with ThreadPoolExecutor(THREADS, "runlore-query") as threads:
         while True:
             try:
@@ -50,6 +54,22 @@ async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
                     told = str(error)
                     print(f"query service: {told}", file=sys.stderr)
             await asyncio.sleep(backoff.wait())
+
+
+async def _view_of(reader: ViewReader) -> None:
+    """Wait until there is a view: without one, this service would take questions that another one can answer."""
+    told = False
+    while True:
+        try:
+            with reader.read():
+                return
+        except NotFoundError as error:
+            if not told:
+                print(f"query service: {error}. It answers as soon as there is a view", file=sys.stderr)
+            told = True
+        except RunloreError:
+            return  # such as a damaged view: who asks is told
+        await asyncio.sleep(VIEW_SECONDS)
 
 
 async def _serve_once(
