@@ -15,8 +15,8 @@ from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.prove import Signed
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import signed_by
-from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
 from runlore.store.private_files import write_struct
 from runlore.store.records import LastVerify
 
@@ -48,7 +48,7 @@ def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[V
     if given:
         return list(given)
     try:
-        return [load_signer(data.checkpoint_key, origin_of(epoch)).verifier]
+        return [load_signer(data.checkpoint_key, log_origin(data, epoch)).verifier]
     except NotFoundError:
         return []
 

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from runlore.producer.outboxes.damaged import damaged_outboxes
 from runlore.producer.outboxes.ledger import NOWHERE, Destination
 from runlore.producer.outboxes.look import Look, look_at
@@ -20,7 +22,7 @@ from runlore.schemas.settings import Settings
 from runlore.store.access import check_readable
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
-from runlore.wire.destinations import server_key
+from runlore.wire.destinations import has_shards, server_key
 
 STOP_SECONDS = 5.0
 OTHERS_PAUSE = 0.2
@@ -149,12 +151,24 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, 
     keeper = OutboxKeeper(settings)
     keeper.start()
     keeper.wait_swept(timeout)
+    if has_shards(settings):
+        _drain_others(settings, deadline)
     while _orphaned(data) and time.monotonic() < deadline:
         time.sleep(OTHERS_PAUSE)  # another process has adopted them, and sends them
     keeper.stop()
     after = _orphaned(data)
     dead = sum(len(status.dead_letters) for status in outbox_status(data) if not status.alive)
     return DrainReport(max(0, before - after), after, dead)
+
+
+def _drain_others(settings: Settings, deadline: float) -> None:
+    """Send what is left of other projects: they may be in other shards, and a relay sends to one."""
+    left = {one.destination.project for one in outbox_status(DataDir(settings.data_dir)) if one.left_behind}
+    for project in sorted(one for one in left if one not in (None, settings.project)):
+        keeper = OutboxKeeper(msgspec.structs.replace(settings, project=project))
+        keeper.start()
+        keeper.wait_swept(max(0.0, deadline - time.monotonic()))
+        keeper.stop()
 
 
 def _take_over(settings: Settings) -> None:

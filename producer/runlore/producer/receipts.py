@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio.to_thread
 
@@ -39,6 +39,8 @@ class AckBook:
         self._closed: str | None = None
         self._dropped = 0
         self._gates: deque[threading.Lock] = deque()
+        self.shard = 0
+        """Of the positions, once there is one."""
 
     def stored(self, first: int, last: int, position: int) -> None:
         """Record that rows `first` to `last` are on the stream without a gap, `last` at `position`."""
@@ -138,6 +140,9 @@ class AckBook:
 class _Waiting(Protocol):
     """Source of a receipt's position: an AckBook, or a deferred event."""
 
+    @property
+    def shard(self) -> int: ...
+
     def wait(self, seq: int, timeout: float | None) -> int | None: ...
 
 
@@ -147,10 +152,11 @@ class Receipt:
     Pickled, it keeps its event ID, which `runlore.query.Client.wait_for` can look up anywhere.
     """
 
-    __slots__ = ("_book", "_seq", "event_id")
+    __slots__ = ("_book", "_seq", "_shard", "event_id")
 
-    def __init__(self, event_id: str, seq: int = 0, book: _Waiting | None = None) -> None:
+    def __init__(self, event_id: str, seq: int = 0, book: _Waiting | None = None, shard: int = 0) -> None:
         self.event_id = event_id
+        self._shard = shard
         self._seq = seq
         self._book = book
 
@@ -171,8 +177,13 @@ class Receipt:
         """`wait` without blocking the event loop (asyncio or trio)."""
         return await anyio.to_thread.run_sync(self.wait, timeout, abandon_on_cancel=True)
 
+    @property
+    def shard(self) -> int:
+        """The shard whose position `wait` returns; 0 until it is known."""
+        return self._shard if self._book is None else self._book.shard
+
     def __repr__(self) -> str:
         return f"Receipt({self.event_id!r})"
 
-    def __reduce__(self) -> tuple[type[Receipt], tuple[str]]:
-        return Receipt, (self.event_id,)
+    def __reduce__(self) -> tuple[type[Receipt], tuple[Any, ...]]:
+        return Receipt, (self.event_id, 0, None, self.shard) if self.shard else (self.event_id,)

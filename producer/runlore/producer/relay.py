@@ -25,6 +25,7 @@ from runlore.producer.sending.source import Source
 from runlore.producer.sending.warnings import Warnings
 from runlore.schemas.errors import AccessDeniedError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Relay:
         self._last_seq = last_seq
         self._warnings = Warnings(f"Events wait in {self._data.outboxes}")
         self._adopted = Adopted(settings, self._warnings.say)
+        self._shards: dict[str, int] = {}
+        """Of the projects whose events were sent, or found."""
         self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
         self._stopping = self._retiring = False
         self._connecting = False
@@ -165,11 +168,12 @@ class Relay:
     async def _claims(self, delivery: Delivery) -> Claims:
         """What may be sent over this connection. Raises DeliveryError when the own outbox may not."""
         expected = Expected.read(self._data)
+        await self._find_shard(delivery)
         stream = await delivery.identify()
         if stream is not None:
             self._warnings.stream_known()
         try:
-            claims = Claims(self._settings, stream, expected, any_project=self._own is None)
+            claims = Claims(self._settings, stream, expected, any_project=self._own is None, shards=self._shards)
             if self._own is not None:
                 claims.require(self._own.destination)
                 claims.claim(self._own)
@@ -178,6 +182,21 @@ class Relay:
             raise DeliveryError(error) from error
         self._adopted.recheck(claims)
         return claims
+
+    async def _find_shard(self, delivery: Delivery) -> None:
+        """Send to the shard of this process's project, which is looked up once. Raises DeliveryError."""
+        own, project = self._own, self._settings.project
+        if own is not None and own.shard is not None:
+            self._shards[project] = own.shard.number
+        await self._look_up(delivery, {project})
+        shard = Shard(self._shards[project])
+        if own is not None and own.book is not None:
+            own.book.shard = shard.number
+        delivery.use_shard(shard)
+
+    async def _look_up(self, delivery: Delivery, projects: set[str]) -> None:
+        for project in projects - self._shards.keys():
+            self._shards[project] = (await delivery.find_shard(project)).number
 
     async def _serve(self, delivery: Delivery, claims: Claims) -> None:
         async with Confirmer(delivery, self._sources, self._signal.set) as confirmer:
@@ -209,6 +228,10 @@ class Relay:
                 self._next_scan = time.monotonic() + ADOPT_SECONDS
                 if self._adopted.scan(claims):
                     claims = await self._claims(delivery)
+                if claims.unknown:
+                    await self._look_up(delivery, claims.unknown)
+                    claims.unknown.clear()
+                    self._next_scan = 0.0
                 confirmer.notify_kept()
                 continue
             self._answered = asked

@@ -14,20 +14,12 @@ import re
 from runlore.schemas.references import EntityRef
 
 SUBJECT_PREFIX = "runlore"
-ALL_SUBJECTS = f"{SUBJECT_PREFIX}.>"
+"""Of shard 0, and of events whose shard is not known yet; see `shards.Shard`."""
 STREAM_NAME = "RUNLORE"
 EPOCH_KEY = "runlore.epoch"
 """Key of the stream's metadata for its epoch, a random UUID that identifies it."""
 FORMER_EPOCHS_KEY = "runlore.former_epochs"
 """Key for the epochs that a restored stream continues, comma-separated: events that wait for one may be sent to it."""
-QUERY_SUBJECT = "runlore-query.v1"
-"""Questions are asked on <this>.<project>.<method>: whoever may publish there reads the project."""
-
-ARCHIVE_SUBJECT = "runlore_archive"
-"""The projector answers here which stream it archives, and with `.<epoch>` appended which events it has archived.
-Outside `runlore.>`: the stream must not store the questions."""
-SNAPSHOT_BUCKET = "RUNLORE_SNAPSHOTS"
-"""The bucket of NATS's object store with snapshots of the view, from which replicas begin."""
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]*")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")

@@ -28,10 +28,10 @@ from runlore.projector.audit.prove import newest_checkpoint
 from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
-from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
+from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError, SettingsError
 from runlore.schemas.settings import Settings
-from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin, require_own_shard
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import sqlite
 
@@ -129,8 +129,9 @@ def _verify_log(data: DataDir, keys: tuple[Verifier, ...], checkpoints: tuple[Pa
 def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, full: bool) -> None:
     with contextlib.closing(open_audited(data.log)) as log, progress_bar("comparing the stream") as progress:
         try:
+            require_own_shard(settings)
             report.stream, problems = asyncio.run(compare_stream(settings, log, full, progress))
-        except ServerUnavailableError as error:
+        except (ServerUnavailableError, SettingsError) as error:
             report.not_compared["stream"] = str(error)
         except sqlite.DatabaseError as error:  # the file is damaged, which the report says already
             report.not_compared["stream"] = f"the log cannot be read: {error}"
@@ -182,7 +183,7 @@ def key(new: bool, data_dir: Path | None) -> None:
     --key OLD --key NEW.
     """
     data = DataDir(settings_for(data_dir).data_dir)
-    signer = (make_signer if new else load_signer)(data.checkpoint_key, origin_of(_epoch(data)))
+    signer = (make_signer if new else load_signer)(data.checkpoint_key, log_origin(data, _epoch(data)))
     print_line(signer.verifier.vkey)
 
 

@@ -34,7 +34,6 @@ from runlore.query import Client
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import Settings
-from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import LogRow
@@ -79,7 +78,7 @@ def prove(
 
 def _show_proof(event: ProvenEvent, prover: Prover) -> None:
     print_line(event_text(_row(event)))
-    print_line(f"leaf {event.index} of {prover.newest.checkpoint.size}: {event.leaf(LeafCoder(prover.epoch)).hex()}")
+    print_line(f"leaf {event.index} of {prover.newest.checkpoint.size}: {event.leaf(prover.coder).hex()}")
     for sibling in event.proof:
         print_line(f"  {sibling.hex()}")
     print_line("gives the root of the signed checkpoint:\n")

@@ -20,7 +20,7 @@ from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.report import html_report
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, stream_in
 from runlore.store.audit.merkle import check_consistency
 
 MAX_MEMBER_BYTES = 1 << 30
@@ -87,8 +87,8 @@ def check_bundle(path: Path, trusted: Sequence[Verifier]) -> CheckedBundle:
     bundle, note, since_note = _read(path)
     if bundle.format != FORMAT:
         raise CorruptLogError(f"{path} has format {bundle.format!r}, this version knows {FORMAT!r}")
-    coder = LeafCoder(bundle.epoch)
     checkpoint, verifier = signed_by(note, trusted)
+    coder = LeafCoder(bundle.epoch, stream_in(checkpoint.origin))
     if checkpoint.origin != coder.origin:
         raise CorruptLogError(f"the checkpoint is of {checkpoint.origin}, the events are of {coder.origin}")
     for event in bundle.events:

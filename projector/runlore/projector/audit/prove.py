@@ -31,12 +31,12 @@ class Prover:
 
     def __init__(self, connection: sqlite.Connection, trusted: Sequence[Verifier]) -> None:
         self._connection = connection
-        epoch = connection.execute("SELECT epoch FROM log_state").fetchone()[0].decode()
-        self.epoch: str = epoch
-        self._coder = LeafCoder(epoch)
+        epoch, stream = connection.execute("SELECT epoch, stream FROM log_state").fetchone()
+        self.epoch: str = epoch.decode()
+        self.coder = LeafCoder(self.epoch, stream.decode())
         self.newest = newest_checkpoint(connection, trusted)
         self._nodes = StoredNodes(connection)  # after the checkpoint: a live log's tree covers at least that
-        if self.newest.checkpoint.origin != self._coder.origin:
+        if self.newest.checkpoint.origin != self.coder.origin:
             raise CorruptLogError(TAMPERED)
 
     def covers(self, position: int) -> bool:
@@ -45,7 +45,7 @@ class Prover:
 
     def event(self, position: int) -> ProvenEvent:
         """The event at a position with its proof. Raises NotFoundError when it is not there or not signed yet."""
-        return prove_event(self._connection, self._coder, self._nodes, self.newest.checkpoint, position)
+        return prove_event(self._connection, self.coder, self._nodes, self.newest.checkpoint, position)
 
     def consistency(self, old: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with the older one's (RFC 6962, 2.1.2)."""

@@ -21,7 +21,7 @@ from runlore.schemas.events import Event, event_type
 from runlore.schemas.references import EntityRef
 from runlore.schemas.visible import visible
 from runlore.store.audit.checkpoint import Checkpoint
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, stream_in
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.cells import readable
 
@@ -37,7 +37,7 @@ _ROW = Template('<tr><th>$name</th><td class="$kind">$value</td></tr>')
 
 def html_report(bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None, verifier: Verifier) -> str:
     """Return the report on a bundle whose proofs hold. Everything in it except `about` is proved."""
-    coder = LeafCoder(bundle.epoch)
+    coder = LeafCoder(bundle.epoch, stream_in(checkpoint.origin))
     page = Template(files("runlore.projector.audit").joinpath("report.html").read_text("utf-8"))
     about = ", ".join(bundle.about)
     count = len(bundle.events)

@@ -12,7 +12,7 @@ from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, EventLimitError, RunloreError
 from runlore.schemas.events import Event
-from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
+from runlore.schemas.shards import Shard
 from runlore.schemas.validity import check_event
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
@@ -139,9 +139,11 @@ class Fold:
         if event.id != row.event_id:
             return None, "decode", f"header Nats-Msg-Id is {row.event_id!r}, the event's ID {event.id!r}"
         prefix = self._prefixes.get(event.project)
+        if prefix is None or not row.subject.startswith(prefix):
+            prefix = Shard.prefix_of(row.subject, event.project)
+            if prefix is not None:
+                self._prefixes[event.project] = prefix
         if prefix is None:
-            prefix = self._prefixes[event.project] = f"{SUBJECT_PREFIX}.{subject_token(event.project)}."
-        if not row.subject.startswith(prefix):
             return None, "decode", f"project {event.project!r} came on subject {row.subject!r}"
         try:
             check_event(event)

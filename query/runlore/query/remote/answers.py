@@ -36,6 +36,7 @@ from runlore.query.watch.changes import Page, read_page
 from runlore.query.watch.feed import feed
 from runlore.query.watch.selection import Place, select
 from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutError, RunloreError
+from runlore.schemas.shards import Shard
 
 QUICK = frozenset({
     "again", "folded", "get", "get_artifact_version", "get_model_version", "get_pipeline_run", "known", "metadata",
@@ -64,8 +65,9 @@ class Asked(NamedTuple):
 class Answers:
     """Answers questions from one view. Safe in several threads."""
 
-    def __init__(self, reader: ViewReader) -> None:
-        self._reader = reader
+    def __init__(self, reader: ViewReader, shard: Shard = Shard()) -> None:  # noqa: B008 -- frozen
+        """`shard`: on whose subjects questions come."""
+        self._reader, self._shard = reader, shard
         self._growth = Growth(lambda: self._state()[0])
         self._threaded = dict[str, float]()
         """Until when quick methods go to threads, because one took long."""
@@ -81,7 +83,7 @@ class Answers:
         try:
             call = msgspec.msgpack.decode(data, type=Call)
             # The server lets a user use subjects: what a message says besides must not reach further.
-            if address != subject(call.project, call.method):
+            if address != subject(call.project, call.method, self._shard):
                 raise ArgumentError("the question is not about the project and method of its subject")
         except (msgspec.DecodeError, ArgumentError) as error:
             return _encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
@@ -123,7 +125,7 @@ class Answers:
                 return None
             with self._reader.within(max(0.001, min(left, most))):
                 state = self._state()
-                found = _encoded(Reply(*state, False, pack(self._result(call))))
+                found = _encoded(Reply(*state, False, pack(self._result(call)), self._reader.shard.number))
         except QueryTimeoutError as error:
             return None if most < left else _encoded(_failure(state, error))
         except Exception as error:  # noqa: BLE001 -- the supervised boundary: the asker raises it, the service goes on
