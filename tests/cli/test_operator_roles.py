@@ -54,13 +54,16 @@ API = (
     "CONSUMER.LIST.RUNLORE", "DIRECT.GET.RUNLORE", "DIRECT.GET.RUNLORE.runlore.vision.x",
     *(f"{request}.OBJ_RUNLORE_SNAPSHOTS" for request in (
         "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "DIRECT.GET")),
+    *(f"{request}.KV_runlore-shards" for request in (
+        "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.MSG.GET", "DIRECT.GET")),
+    *(f"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.{project}" for project in ("vision", "speech")),
 )  # fmt: skip
 PUBLISH = (
     *(f"$JS.API.{request}" for request in API),
     "$JS.ACK.RUNLORE.c.1.1.1.1.1", "$SYS.REQ.SERVER.PING", "anything", "runlore_archive", "runlore_archive.epoch",
     "runlore.vision.model.x", "runlore.speech.model.x", "_INBOX_projector.x", "_INBOX_producer-vision.x",
     "runlore-query.v1.vision.get", "runlore-query.v1.speech.get", "runlore-query.v1.vision", "$SRV.PING",
-    "$O.RUNLORE_SNAPSHOTS.C.x",
+    "$O.RUNLORE_SNAPSHOTS.C.x", "$KV.runlore-shards.vision", "$KV.runlore-shards.speech",
 )  # fmt: skip
 SUBSCRIBE = (
     ">", "_INBOX.>", "runlore.>", "runlore.vision.>", "$JS.API.>", "$JS.ACK.>", "runlore_archive", "runlore_archive.*",
@@ -76,6 +79,8 @@ STORE = {FETCH, *(f"STREAM.{one}.OBJ_RUNLORE_SNAPSHOTS" for one in ("CREATE", "I
 ARCHIVE = {"runlore_archive", "runlore_archive.epoch"}
 
 
+SHARD = {"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.vision", "STREAM.INFO.KV_runlore-shards"}
+SHARDS = {f"STREAM.{one}.KV_runlore-shards" for one in ("CREATE", "INFO")}
 ASK = "runlore-query.v1.vision.get"
 QUERIES = {"runlore-query.v1.*.*", ASK, "$SRV.PING", "$SRV.STATS.runlore-query.x"}
 
@@ -85,12 +90,13 @@ def js(requests: set[str]) -> set[str]:
 
 
 ROLES: list[tuple[Role, set[str], set[str]]] = [
-    (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", ASK, *js({"STREAM.INFO.RUNLORE"})}, set()),
-    (project_reader("vision"), {ASK}, set()),
+    (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", ASK, *js({"STREAM.INFO.RUNLORE"} | SHARD)}, set()),
+    (project_reader("vision"), {ASK, *js(SHARD)}, set()),
     (projector(), {"$O.RUNLORE_SNAPSHOTS.C.x", *js(READ | STORE)}, {"runlore_archive", "runlore_archive.*", *QUERIES}),
     (query_service(), set(), QUERIES),
     (reader(), js(READ | {FETCH}), set()),
-    (operator(), js(READ | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"}), set()),
+    (operator(), {"$KV.runlore-shards.vision", "$KV.runlore-shards.speech",
+                  *js(READ | SHARDS | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"})}, set()),
     (restorer(), js(READ | {f"STREAM.{one}.RUNLORE" for one in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE")}),
      set()),
 ]  # fmt: skip

@@ -52,18 +52,15 @@ async def find_shard(connection: NatsConnection, project: str) -> Shard:
 
 async def _without_answer(connection: NatsConnection) -> Shard:
     """Nobody serves the bucket: is there none, or are the servers that have it away?"""
+    subject = api_subject(connection, f"STREAM.INFO.{SHARD_STREAM}")
     try:
-        await api(connection, f"STREAM.INFO.{SHARD_STREAM}")
-    except ApiError as error:
-        if error.err_code == NOT_FOUND:
-            return Shard()
-        raise ServerUnavailableError(str(error)) from error
-    except AccessDeniedError:
+        answer = await request(connection, subject, b"", API_TIMEOUT)
+    except (AccessDeniedError, NoRespondersError):
+        return Shard()  # also in an account that imports the subjects of a project, and no more
+    except NatsError as error:
+        raise unavailable(error, "the connection to NATS is gone") from error
+    if msgspec.json.decode(answer.data).get("error", {}).get("err_code") in {NOT_FOUND, *NO_JETSTREAM}:
         return Shard()
-    except ServerUnavailableError:
-        if connection.is_closed:
-            raise
-        return Shard()  # an account without JetStream, which imports the subjects of a project
     raise ServerUnavailableError(f"the bucket {SHARD_BUCKET} has no server that answers for it now")
 
 
@@ -74,10 +71,11 @@ async def assign_shard(connection: NatsConnection, project: str, shard: Shard, r
     ApiError where JetStream refuses.
     """
     for other in await _shards(connection):
-        if other != shard and (count := await _events(connection, other, project)):
+        count = await _subjects(connection, other, project) if other != shard else 0
+        if count:
             raise SettingsError(
-                f"the project {project!r} has {count:,} subjects with events in {other.stream}: a project is in one "
-                f"shard for good. Nothing was changed"
+                f"the project {project!r} has events in {other.stream}: {count:,} subject{'s' if count > 1 else ''}. A "
+                "project is in one shard for good; nothing was changed"
             )
     try:
         await api(connection, f"STREAM.INFO.{SHARD_STREAM}")
@@ -98,7 +96,7 @@ async def _shards(connection: NatsConnection) -> list[Shard]:
             return [shard for name in names if (shard := Shard.of_stream(name)) is not None]
 
 
-async def _events(connection: NatsConnection, shard: Shard, project: str) -> int:
+async def _subjects(connection: NatsConnection, shard: Shard, project: str) -> int:
     """The number of subjects under which a shard has events of a project."""
     body = {"subjects_filter": f"{shard.project_prefix(project)}>"}
     state = (await api(connection, f"STREAM.INFO.{shard.stream}", body))["state"]
