@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from runlore.producer.outboxes.damaged import damaged_outboxes
 from runlore.producer.outboxes.ledger import NOWHERE, Destination
 from runlore.producer.outboxes.look import Look, look_at
@@ -19,10 +17,11 @@ from runlore.producer.relay import Relay
 from runlore.schemas.codec import decode_head
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.store.access import check_readable
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
-from runlore.wire.destinations import has_shards, server_key
+from runlore.wire.destinations import server_key
 
 STOP_SECONDS = 5.0
 OTHERS_PAUSE = 0.2
@@ -151,24 +150,17 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, 
     keeper = OutboxKeeper(settings)
     keeper.start()
     keeper.wait_swept(timeout)
-    if has_shards(settings):
-        _drain_others(settings, deadline)
+    for number in sorted(keeper.elsewhere):
+        other = OutboxKeeper(settings, Shard(number))
+        other.start()
+        other.wait_swept(max(0.0, deadline - time.monotonic()))
+        other.stop()
     while _orphaned(data) and time.monotonic() < deadline:
         time.sleep(OTHERS_PAUSE)  # another process has adopted them, and sends them
     keeper.stop()
     after = _orphaned(data)
     dead = sum(len(status.dead_letters) for status in outbox_status(data) if not status.alive)
     return DrainReport(max(0, before - after), after, dead)
-
-
-def _drain_others(settings: Settings, deadline: float) -> None:
-    """Send what is left of other projects: they may be in other shards, and a relay sends to one."""
-    left = {one.destination.project for one in outbox_status(DataDir(settings.data_dir)) if one.left_behind}
-    for project in sorted(one for one in left if one not in (None, settings.project)):
-        keeper = OutboxKeeper(msgspec.structs.replace(settings, project=project))
-        keeper.start()
-        keeper.wait_swept(max(0.0, deadline - time.monotonic()))
-        keeper.stop()
 
 
 def _take_over(settings: Settings) -> None:
@@ -188,13 +180,19 @@ def _orphaned(data: DataDir) -> int:
 class OutboxKeeper:
     """Sends what ended processes leave behind, in the background, for as long as it runs."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, shard: Shard | None = None) -> None:
+        """`shard`: where to send; unless given, to that of the settings' project."""
+        self._settings, self._shard = settings, shard
         self._relay: Relay | None = None
 
     def start(self) -> None:
-        self._relay = Relay(self._settings, None, lambda: 0)
+        self._relay = Relay(self._settings, None, lambda: 0, self._shard)
         self._relay.start()
+
+    @property
+    def elsewhere(self) -> set[int]:
+        """Other shards that something was left behind for."""
+        return set() if self._relay is None else set(self._relay.elsewhere)
 
     def wait_swept(self, timeout: float) -> bool:
         """Wait until every orphan that was there is sent; False after `timeout` seconds."""

@@ -46,7 +46,10 @@ logger = logging.getLogger("runlore")
 class Relay:
     """Carries one own outbox (if any) and the folder's orphans. It owns them: its thread closes them."""
 
-    def __init__(self, settings: Settings, own: Source | None, last_seq: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, own: Source | None, last_seq: Callable[[], int], shard: Shard | None = None
+    ) -> None:
+        """`shard`: where to send; unless given, to that of the settings' project."""
         self._settings = settings
         self._data = DataDir(settings.data_dir)
         self._own = own
@@ -55,6 +58,8 @@ class Relay:
         self._adopted = Adopted(settings, self._warnings.say)
         self._shards: dict[str, int] = {}
         """Of the projects whose events were sent, or found."""
+        self._shard, self.elsewhere = shard, set[int]()
+        """Other shards that orphans are for: this relay leaves them."""
         self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
         self._stopping = self._retiring = False
         self._connecting = False
@@ -168,12 +173,12 @@ class Relay:
     async def _claims(self, delivery: Delivery) -> Claims:
         """What may be sent over this connection. Raises DeliveryError when the own outbox may not."""
         expected = Expected.read(self._data)
-        await self._find_shard(delivery)
+        shard = await self._find_shard(delivery)
         stream = await delivery.identify()
         if stream is not None:
             self._warnings.stream_known()
         try:
-            claims = Claims(self._settings, stream, expected, any_project=self._own is None, shards=self._shards)
+            claims = Claims(self._settings, stream, expected, self._own is None, shard, self._shards)
             if self._own is not None:
                 claims.require(self._own.destination)
                 claims.claim(self._own)
@@ -183,16 +188,17 @@ class Relay:
         self._adopted.recheck(claims)
         return claims
 
-    async def _find_shard(self, delivery: Delivery) -> None:
-        """Send to the shard of this process's project, which is looked up once. Raises DeliveryError."""
+    async def _find_shard(self, delivery: Delivery) -> Shard:
+        """Send to the shard of this process's project, looked up once, or to the given one. Raises DeliveryError."""
         own, project = self._own, self._settings.project
         if own is not None and own.shard is not None:
             self._shards[project] = own.shard.number
         await self._look_up(delivery, {project})
-        shard = Shard(self._shards[project])
+        shard = self._shard or Shard(self._shards[project])
         if own is not None and own.book is not None:
             own.book.shard = shard.number
         delivery.use_shard(shard)
+        return shard
 
     async def _look_up(self, delivery: Delivery, projects: set[str]) -> None:
         for project in projects - self._shards.keys():
@@ -228,6 +234,7 @@ class Relay:
                 self._next_scan = time.monotonic() + ADOPT_SECONDS
                 if self._adopted.scan(claims):
                     claims = await self._claims(delivery)
+                self.elsewhere |= claims.elsewhere
                 if claims.unknown:
                     await self._look_up(delivery, claims.unknown)
                     claims.unknown.clear()

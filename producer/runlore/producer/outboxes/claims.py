@@ -7,7 +7,6 @@ goes to the server that it was made for. What belongs elsewhere is left alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from runlore.producer.outboxes.ledger import Acknowledged, Destination
@@ -51,12 +50,13 @@ class Claims:
         stream: KnownStream | None,
         expected: Expected,
         any_project: bool,
-        shards: Mapping[str, int] = MappingProxyType({}),
+        shard: Shard,
+        shards: Mapping[str, int],
     ) -> None:
-        """`shards`: of the projects that are known so far; the own one's decides where this connection sends."""
-        self.stream, self.shard, self._shards = stream, Shard(shards.get(settings.project, 0)), shards
-        self.unknown = set[str]()
-        """Other projects, with events to send, whose shard must be asked for first."""
+        """`shard`: where this connection sends. `shards`: of the projects that are known so far, the own one's too."""
+        self.stream, self.shard, self._shards = stream, shard, shards
+        self.unknown, self.elsewhere = set[str](), set[int]()
+        """Other projects, with events to send, whose shard must be asked for first; other shards that some are for."""
         self._settings = settings
         self._server = server_key(settings)
         self._any_project = any_project
@@ -102,7 +102,10 @@ class Claims:
         if shard is None and project is not None and project not in (self._settings.project, *self._shards):
             self.unknown.add(project)
             return False
-        return (shard or Shard(self._shards.get(project or self._settings.project, 0))) == self.shard
+        shard = shard or Shard(self._shards[project or self._settings.project])
+        if shard != self.shard:
+            self.elsewhere.add(shard.number)
+        return shard == self.shard
 
     def replaced(self, destination: Destination) -> bool:
         """Whether an outbox was made for this server and its stream is no longer there."""
