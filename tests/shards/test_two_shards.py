@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
+from runlore.cli.restoring import Restore
 from runlore.producer import Producer
 from runlore.producer.maintenance import drain
+from runlore.projector.archiving.copy_stream import copy_stream
 from runlore.projector.replicas.replica import Replica
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.query import Client
@@ -28,7 +30,7 @@ from runlore.store.folder import DataDir
 from runlore.store.folder_shard import folder_shard, require_own_shard
 from runlore.wire.shards import assign_shard
 from tests.cli.stack_process import run_cli
-from tests.open_servers import open_server
+from tests.open_servers import js, open_server
 from tests.projector.nats_tools import with_nats
 from tests.projector.service_tools import Running, log_rows, running
 from tests.query.serving import served
@@ -117,6 +119,34 @@ def test_a_logs_signatures_name_its_stream(sharded: Sharded) -> None:
         assert done.stdout.startswith(f"runlore/{stream}/"), done.stderr
         done = run_cli("audit", "verify", RUNLORE_SHARD=str(number), **environment)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_bundle_of_another_shard_can_be_checked(sharded: Sharded, tmp_path: Path) -> None:
+    environment = {"RUNLORE_DATA_DIR": str(sharded.owner(1).data_dir), "RUNLORE_PROJECT": "speech"}
+    made = run_cli("audit", "bundle", "model:m7", "--out", str(tmp_path / "m7.zip"), **environment)
+    assert made.returncode == 0, made.stderr
+    key = run_cli("audit", "key", **environment).stdout.strip()
+    checked = run_cli("audit", "check-bundle", str(tmp_path / "m7.zip"), "--key", key)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_lost_stream_is_restored_from_the_log_of_its_shard(tmp_path: Path) -> None:
+    with open_server(tmp_path) as (_, settings):
+        with_nats(settings, lambda connection: assign_shard(connection, "speech", Shard(1), 1))
+        owner = read_settings(url=settings.url, data_dir=tmp_path / "owner", shard=1)
+        with running(owner) as projector:
+            steps = read_settings(url=settings.url, data_dir=tmp_path / "steps", project="speech")
+            with Producer(steps) as producer:
+                for n in range(20):
+                    producer.emit_nowait(model(f"m{n}"))
+            projector.folded(20)
+        with_nats(settings, lambda connection: js(connection, "STREAM.DELETE.RUNLORE_01"))
+        with Restore(owner, lambda what, at, of: None) as restoring:
+            restoring.apply(restoring.plan())
+        assert copy_stream(owner, tmp_path / "copy.db") == 20
+        assert [row.subject for row in log_rows(tmp_path / "copy.db")] == [
+            row.subject for row in log_rows(DataDir(owner.data_dir).log)
+        ]
 
 
 def test_a_replica_follows_its_shard(sharded: Sharded, tmp_path: Path) -> None:

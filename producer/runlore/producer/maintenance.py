@@ -192,7 +192,7 @@ class OutboxKeeper:
     @property
     def elsewhere(self) -> set[int]:
         """Other shards that something was left behind for."""
-        return set() if self._relay is None else set(self._relay.elsewhere)
+        return set() if self._relay is None else set(self._relay.shards.elsewhere)
 
     def wait_swept(self, timeout: float) -> bool:
         """Wait until every orphan that was there is sent; False after `timeout` seconds."""

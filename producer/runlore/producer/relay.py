@@ -20,6 +20,7 @@ from runlore.producer.outboxes.rows import DamagedError
 from runlore.producer.sending.acks import DeliveryError, NotOursError, WrongStreamError
 from runlore.producer.sending.adopted import FEW_SECONDS, REST_SECONDS, Adopted
 from runlore.producer.sending.confirm import Confirmer
+from runlore.producer.sending.known_shards import KnownShards
 from runlore.producer.sending.relay_loop import RelayLoop
 from runlore.producer.sending.source import Source
 from runlore.producer.sending.warnings import Warnings
@@ -56,10 +57,7 @@ class Relay:
         self._last_seq = last_seq
         self._warnings = Warnings(f"Events wait in {self._data.outboxes}")
         self._adopted = Adopted(settings, self._warnings.say)
-        self._shards: dict[str, int] = {}
-        """Of the projects whose events were sent, or found."""
-        self._shard, self.elsewhere = shard, set[int]()
-        """Other shards that orphans are for: this relay leaves them."""
+        self.shards = KnownShards(settings, shard)
         self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
         self._stopping = self._retiring = False
         self._connecting = False
@@ -173,12 +171,12 @@ class Relay:
     async def _claims(self, delivery: Delivery) -> Claims:
         """What may be sent over this connection. Raises DeliveryError when the own outbox may not."""
         expected = Expected.read(self._data)
-        shard = await self._find_shard(delivery)
+        shard = await self.shards.choose(delivery, self._own)
         stream = await delivery.identify()
         if stream is not None:
             self._warnings.stream_known()
         try:
-            claims = Claims(self._settings, stream, expected, self._own is None, shard, self._shards)
+            claims = Claims(self._settings, stream, expected, self._own is None, shard, self.shards.of_projects)
             if self._own is not None:
                 claims.require(self._own.destination)
                 claims.claim(self._own)
@@ -187,22 +185,6 @@ class Relay:
             raise DeliveryError(error) from error
         self._adopted.recheck(claims)
         return claims
-
-    async def _find_shard(self, delivery: Delivery) -> Shard:
-        """Send to the shard of this process's project, looked up once, or to the given one. Raises DeliveryError."""
-        own, project = self._own, self._settings.project
-        if own is not None and own.shard is not None:
-            self._shards[project] = own.shard.number
-        await self._look_up(delivery, {project})
-        shard = self._shard or Shard(self._shards[project])
-        if own is not None and own.book is not None:
-            own.book.shard = shard.number
-        delivery.use_shard(shard)
-        return shard
-
-    async def _look_up(self, delivery: Delivery, projects: set[str]) -> None:
-        for project in projects - self._shards.keys():
-            self._shards[project] = (await delivery.find_shard(project)).number
 
     async def _serve(self, delivery: Delivery, claims: Claims) -> None:
         async with Confirmer(delivery, self._sources, self._signal.set) as confirmer:
@@ -234,10 +216,7 @@ class Relay:
                 self._next_scan = time.monotonic() + ADOPT_SECONDS
                 if self._adopted.scan(claims):
                     claims = await self._claims(delivery)
-                self.elsewhere |= claims.elsewhere
-                if claims.unknown:
-                    await self._look_up(delivery, claims.unknown)
-                    claims.unknown.clear()
+                if await self.shards.learn(delivery, claims):
                     self._next_scan = 0.0
                 confirmer.notify_kept()
                 continue
