@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from runlore.store.folder import DataDir
 from tests.audit.logs import Folder, messages
+from tests.audit.stories import make_story
 
 
 @pytest.fixture
@@ -28,3 +30,9 @@ def filled(folder: Folder, template: Folder) -> Folder:
     shutil.copy(template.log, folder.log)
     shutil.copy(template.key, folder.key)
     return folder
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> DataDir:
+    """A model's story, signed and folded: see `stories`. Not to be changed."""
+    return make_story(tmp_path_factory.mktemp("story") / "data")

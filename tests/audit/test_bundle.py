@@ -15,15 +15,17 @@ from typing import Any
 import pytest
 
 from runlore.projector.archiving.archive import Archive
+from runlore.projector.audit import bundle
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.schemas import CorruptLogError, NotFoundError
+from runlore.schemas import ArgumentError, CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.leaf import origin_of
 from runlore.store.log_rows import Received
+from tests.audit.bundles import TextChange, in_json, rewritten
 from tests.audit.logs import Folder, message, messages
 from tests.events import LogBuilder
 
@@ -74,7 +76,7 @@ def bundled(folder: Folder, path: Path, positions: list[int], since: Signed | No
     return path
 
 
-POSITIONS = [1, 2, 256, 257, 700, 5001, 5002, 5799]
+POSITIONS = [1, 2, 3, 256, 257, 700, 5001, 5002, 5799]
 
 
 def test_every_event_of_a_log_can_be_proved(folder: Folder, since: Signed) -> None:
@@ -111,6 +113,16 @@ def test_equal_contents_make_equal_files(folder: Folder, since: Signed, tmp_path
     assert one == two
 
 
+def test_a_bundle_of_nothing_or_too_much_is_not_written(
+    folder: Folder, since: Signed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "MAX_EVENTS", 2)
+    for positions in ([], [1, 2, 3]):
+        with pytest.raises(ArgumentError, match="a bundle has 1 to 2"):
+            bundled(folder, tmp_path / "bundle", positions)
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_another_key_does_not_do(folder: Folder, since: Signed, tmp_path: Path) -> None:
     path = bundled(folder, tmp_path / "bundle", POSITIONS)
     other = load_or_make_signer(tmp_path / "other", origin_of("epoch-1")).verifier
@@ -118,30 +130,11 @@ def test_another_key_does_not_do(folder: Folder, since: Signed, tmp_path: Path) 
         check_bundle(path, [other])
 
 
-def rewritten(path: Path, changes: dict[str, Callable[[str], str] | None]) -> None:
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name).decode() for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            change = changes.get(name, str)
-            if change is not None:
-                archive.writestr(name, change(content))
-
-
-def in_json(change: Callable[[dict[str, Any]], object]) -> dict[str, Callable[[str], str] | None]:
-    def apply(text: str) -> str:
-        content = json.loads(text)
-        change(content)
-        return json.dumps(content)
-
-    return {"bundle.json": apply}
-
-
 def first(field: str, value: Any) -> Callable[[dict[str, Any]], object]:
     return lambda content: content["events"][1].update({field: value})
 
 
-CHANGES: dict[str, dict[str, Callable[[str], str] | None]] = {
+CHANGES: dict[str, dict[str, TextChange]] = {
     "payload": in_json(first("payload", "AAAA")),
     "headers": in_json(first("headers", "AAAA")),
     "subject": in_json(first("subject", "runlore.default.other")),

@@ -123,6 +123,8 @@ STRAYS = {
     "node of a negative level": ("INSERT INTO tree_nodes VALUES (-1, 0, x'00')", "tree", None),
     "checkpoint of nothing": ("INSERT INTO checkpoints VALUES (0, 'x', 1)", "checkpoint", None),
     "checkpoint before the beginning": ("INSERT INTO checkpoints VALUES (-1, 'x', 1)", "checkpoint", None),
+    "cosignature of nothing": ("INSERT INTO cosignatures VALUES (9999, 'w+00', 'x')", "checkpoint", None),
+    "cosignature that is none": ("INSERT INTO cosignatures VALUES (700, 'w+00', 'x')", "checkpoint", None),
     "checkpoint beyond the end": ("INSERT INTO checkpoints VALUES (701, 'x', 1)", "checkpoint", 701),
 }
 

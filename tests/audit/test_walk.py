@@ -98,8 +98,11 @@ def test_the_walk_shows_what_it_is_about(walked: dict[str, subprocess.CompletedP
     assert "NOT COMPARED with the stream: --offline" in outputs["verify offline"].stderr
     assert "accuracy=0.97" in outputs["trail"].stdout
     assert "owner=ada" in outputs["prove"].stdout
-    assert "1 events under the checkpoint" in outputs["bundle"].stderr
-    assert "left out 1 newer" in outputs["bundle"].stderr
+    # On a busy machine the next checkpoint may be there already; it leaves nothing out.
+    bundled = outputs["bundle"].stderr
+    assert "2 events under" in bundled or (
+        "1 events under" in bundled and "left out newer events, 1 in number" in bundled
+    )
     assert "owner" in (folder / "churn.html").read_text()
 
 

@@ -45,7 +45,7 @@ from tests.query.serving import served
 
 API = (
     "INFO", "STREAM.NAMES", "STREAM.LIST", "META.LEADER.STEPDOWN", "SERVER.REMOVE", "ACCOUNT.PURGE.RUNLORE",
-    *(f"STREAM.{request}.{stream}" for stream in ("RUNLORE", "OTHER") for request in (
+    *(f"STREAM.{request}.{stream}" for stream in ("RUNLORE", "RUNLORE_CHECKPOINTS", "OTHER") for request in (
         "CREATE", "UPDATE", "INFO", "DELETE", "PURGE", "MSG.GET", "MSG.DELETE", "SNAPSHOT", "RESTORE", "PEER.REMOVE",
         "LEADER.STEPDOWN", "CANCEL_MOVE")),
     *(f"CONSUMER.{request}.{stream}.c" for stream in ("RUNLORE", "OTHER") for request in (
@@ -61,6 +61,7 @@ API = (
 PUBLISH = (
     *(f"$JS.API.{request}" for request in API),
     "$JS.ACK.RUNLORE.c.1.1.1.1.1", "$SYS.REQ.SERVER.PING", "anything", "runlore_archive", "runlore_archive.epoch",
+    "runlore.=signing.keys", "runlore_checkpoints.epoch",
     "runlore.vision.model.x", "runlore.speech.model.x", "_INBOX_projector.x", "_INBOX_producer-vision.x",
     "runlore-query.v1.vision.get", "runlore-query.v1.speech.get", "runlore-query.v1.vision", "$SRV.PING",
     "$O.RUNLORE_SNAPSHOTS.C.x", "$KV.runlore-shards.vision", "$KV.runlore-shards.speech",
@@ -89,10 +90,17 @@ def js(requests: set[str]) -> set[str]:
     return {f"$JS.API.{request}" for request in requests}
 
 
+SIGNING = {
+    "runlore.=signing.keys", "runlore_checkpoints.epoch",
+    *js({"STREAM.CREATE.RUNLORE_CHECKPOINTS", "STREAM.MSG.GET.RUNLORE_CHECKPOINTS"}),
+}  # fmt: skip
+
+
 ROLES: list[tuple[Role, set[str], set[str]]] = [
     (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", ASK, *js({"STREAM.INFO.RUNLORE"} | SHARD)}, set()),
     (project_reader("vision"), {ASK, *js(SHARD)}, set()),
-    (projector(), {"$O.RUNLORE_SNAPSHOTS.C.x", *js(READ | STORE)}, {"runlore_archive", "runlore_archive.*", *QUERIES}),
+    (projector(), {"$O.RUNLORE_SNAPSHOTS.C.x", *SIGNING, *js(READ | STORE)},
+     {"runlore_archive", "runlore_archive.*", *QUERIES}),
     (query_service(), set(), QUERIES),
     (reader(), js(READ | {FETCH}), set()),
     (operator(), {"$KV.runlore-shards.vision", "$KV.runlore-shards.speech",
@@ -274,7 +282,7 @@ def restore(settings: Settings) -> None:
 ASKED = {ASK, "runlore-query.v1.speech.get", "runlore-query.v1.vision"}
 EMBEDDED = {
     SERVICE: (
-        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", "$O.RUNLORE_SNAPSHOTS.C.x",
+        {*ARCHIVE, *SIGNING, "runlore.vision.model.x", "runlore.speech.model.x", "$O.RUNLORE_SNAPSHOTS.C.x",
          *js(READ | STORE | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"}),
          *ASKED},
         {"_INBOX_runlore.>", "runlore_archive", "runlore_archive.*", *QUERIES}),

@@ -16,6 +16,7 @@ from runlore.dashboard.api.routes import ENDPOINTS
 from runlore.dashboard.live import LiveFeed, News
 from runlore.dashboard.pages import PAGES
 from runlore.dashboard.throttle import LoginThrottle
+from runlore.dashboard.tiles import TILES
 from runlore.query import Client
 from runlore.schemas.settings import read_settings
 from runlore.store.folder import DataDir
@@ -212,7 +213,8 @@ def test_the_routes_that_were_walked_are_all_there_are(both: Client) -> None:
     paths = {route.path for route in application.routes if isinstance(route, Route)}
     open_to_all = {"/livez", "/readyz"}
     bundle = {path for path in paths if path.startswith("/static/")}
-    assert paths - known - open_to_all - bundle == {"/live", "/metrics", rpc.ROUTE}  # each has a test of its own
+    own = {"/live", "/metrics", rpc.ROUTE, *TILES}  # each has a test of its own
+    assert paths - known - open_to_all - bundle == own
 
 
 def test_the_full_token_sees_all_projects(both: Client) -> None:

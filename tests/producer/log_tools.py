@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import astuple
 from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -190,8 +191,8 @@ def old_outbox(path: Path, rows: Sequence[Row], dead: Sequence[Row] = (), versio
                 "last_position INTEGER, first_id TEXT, last_id TEXT)"
             )
         connection.execute("INSERT INTO producer VALUES (?, 1, 0)", (path.stem,))
-        connection.executemany("INSERT INTO outbox VALUES (?, ?, ?)", rows)
-        connection.executemany("INSERT INTO dead_letters VALUES (?, ?, ?, 'too large', 0)", dead)
+        connection.executemany("INSERT INTO outbox VALUES (?, ?, ?)", map(astuple, rows))
+        connection.executemany("INSERT INTO dead_letters VALUES (?, ?, ?, 'too large', 0)", map(astuple, dead))
 
 
 def read_outbox(settings: Settings) -> list[Event]:

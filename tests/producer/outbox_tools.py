@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import astuple
+
 from runlore.producer.outboxes.outbox import Outbox
 from runlore.producer.outboxes.rows import Row
 
@@ -20,7 +22,7 @@ def row(seq: int, size: int = 100) -> Row:
 def add(outbox: Outbox, *rows: Row) -> None:
     for one in rows:
         with outbox.lock:
-            outbox.insert(*one)
+            outbox.insert(*astuple(one))
 
 
 def replace(path: Path, data: bytes) -> None:

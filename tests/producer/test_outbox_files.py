@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from interrupting import Interrupt, Interrupts, every_moment
+from msgspec.structs import astuple
 from outbox_tools import UNIT, add, row
 
 from runlore.producer.outboxes import segment
@@ -54,7 +55,7 @@ def test_a_killed_process_loses_nothing_that_was_inserted(tmp_path: Path, small_
         if child == 0:
             outbox = Outbox.create(tmp_path / "outbox", f"producer-{number}")
             for seq in range(1, 10**9):
-                outbox.insert(*row(seq, 900))
+                outbox.insert(*astuple(row(seq, 900)))
                 os.write(tell, b".")
             os._exit(0)
         os.close(tell)
@@ -117,14 +118,14 @@ def test_an_exception_at_any_instruction_leaves_an_event_stored_or_not(tmp_path:
     for at in every_moment("opcode", 3):
         one = row(seq, 25_000)
         with Interrupts("opcode", at) as interrupts, contextlib.suppress(Interrupt):
-            outbox.insert(*one)
+            outbox.insert(*astuple(one))
         seq += outbox.has(seq)
         if not interrupts.hit:
             if seq % 2:
                 break
             continue
         if not outbox.has(one.seq):
-            outbox.insert(*one._replace(payload=one.payload[:9]))
+            outbox.insert(one.seq, one.subject, one.payload[:9])
             seq += 1
     found = rows_of(outbox.path)
     assert [one.seq for one in found] == list(range(1, seq))
@@ -150,7 +151,7 @@ def test_a_call_interrupted_by_a_fork_writes_into_the_parents_segment_in_the_par
 
         with Interrupts("opcode", at, act=fork) as interrupts:
             try:
-                outbox.insert(*row(seq))
+                outbox.insert(*astuple(row(seq)))
             except OutboxError:
                 assert children == [0], "only the child is refused"
         if children == [0]:
@@ -176,7 +177,7 @@ def test_threads_take_turns_and_a_reader_beside_them_sees_whole_events_in_order(
         try:
             for _ in range(300):
                 with outbox.lock:
-                    outbox.insert(*row(last[0] + 1, 700))
+                    outbox.insert(*astuple(row(last[0] + 1, 700)))
                     last[0] += 1
         except BaseException as error:
             failed.append(error)
@@ -211,6 +212,13 @@ def test_without_posix_fallocate_space_is_allocated_by_writing(tmp_path: Path, m
     assert path.stat().st_blocks * 512 >= path.stat().st_size == segment.FIRST_BYTES
     outbox.close()
     assert outbox_paths(tmp_path / "outbox") == [outbox.path]
+
+
+def test_a_look_from_outside_finds_the_first_event_that_waits(outbox: Outbox) -> None:
+    assert look_at(outbox.path).first is None
+    add(outbox, row(1), row(2), row(3))
+    outbox.remove(1)
+    assert look_at(outbox.path).first == row(2).payload
 
 
 def test_what_is_closed_with_events_in_it_takes_only_their_space(tmp_path: Path) -> None:

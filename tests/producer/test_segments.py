@@ -35,7 +35,7 @@ def made_segment(folder: Path, rows: list[Row]) -> bytes:
     path = segment_path(folder, 1)
     made = Segment.create(path, INFO, 1, UNIT, sync=False)
     for one in rows:
-        assert made.append(*one)
+        assert made.append(one.seq, one.subject, one.payload)
     made.release()
     return path.read_bytes()[: 400 + sum(len(one.payload) + 64 for one in rows)]
 

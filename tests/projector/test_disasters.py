@@ -19,6 +19,7 @@ from runlore.cli.server import EmbeddedServer
 from runlore.producer import Producer, drain, outbox_status
 from runlore.projector.views.digest import view_digest
 from runlore.schemas import CorruptLogError, EntityRef, MetadataLogged, Settings, StreamMismatchError, read_settings
+from runlore.schemas.subjects import SIGNING_SUBJECT
 from runlore.store.folder import DataDir
 from runlore.store.sqlite import open_reader, sqlite
 from tests.oracle import assert_nothing_lost_or_doubled
@@ -116,9 +117,13 @@ def test_log_db_and_stream_of_the_same_older_time_never_give_a_known_position_aw
         restoring.apply(restoring.plan())
     live(settings, made_events(1))
     with contextlib.closing(open_reader(lived.log)) as log:
-        assert log.execute("SELECT max(position) FROM log").fetchone() == (ALL + 1,)
+        new = log.execute("SELECT position FROM log WHERE position > ? AND subject != ?", (FIRST, SIGNING_SUBJECT))
+        assert new.fetchone() in AFTER_A_STATEMENT
         assert log.execute("SELECT first, last FROM gaps").fetchall() == [(FIRST + 1, ALL)]
 
+
+AFTER_A_STATEMENT = [(ALL + 1,), (ALL + 2,)]
+"""Where the next event is: after a restore that lost some, the log may first state that its key has a new name."""
 
 WHOLE, SKIPS = "restored whole", "restored up to the older copy; later positions stay empty"
 
@@ -162,10 +167,10 @@ def test_every_pairing_of_copies_heals_or_is_refused_with_advice_that_loses_noth
         last = FIRST if restored == SKIPS else ALL
     live(settings, [], last)
     after = what_it_knows(lived)
-    assert after == before if last == ALL else after[0] == before[0][:FIRST]
+    assert after == before if last == ALL else after[0][:FIRST] == before[0][:FIRST]
     assert lived.current_view() == lived.view(1 if (last, view) != (FIRST, "now") else 2)
     with serving(settings), running(settings):
-        assert publish_all(settings, made_events(1)) == ALL + 1
+        assert (publish_all(settings, made_events(1)),) in AFTER_A_STATEMENT[: 1 if last == ALL else 2]
         assert_nothing_lost_or_doubled(settings, [row[1] for row in after[0]])
 
 

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from nats.aio.client import Client
+from nats.micro import service
 from nats.protocol import parser
 
 from runlore.wire import private
@@ -31,6 +32,11 @@ def test_nats_py_has_the_private_parts_that_we_use() -> None:
         assert len(required) == 1, f"{CHANGED}: {name}"
     assert private.server_info(connection) == {}, CHANGED
     assert not inspect.signature(connection._connect_command).parameters, f"{CHANGED}: _connect_command"
+
+
+def test_a_micro_service_has_the_private_parts_that_we_use() -> None:
+    assert service.Service(Client(), service.ServiceConfig("name", "1.0.0"))._endpoints == [], CHANGED
+    assert "self._subscription" in inspect.getsource(service.Endpoint), CHANGED
 
 
 def test_no_other_file_reaches_into_nats_py() -> None:

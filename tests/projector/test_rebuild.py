@@ -180,6 +180,13 @@ def test_one_rebuild_at_a_time(folder: DataDir) -> None:
         rebuild_view(folder)
 
 
+def test_a_rebuild_is_not_refused_because_old_views_are_just_being_removed(folder: DataDir) -> None:
+    removal = rebuild_lock(folder)
+    removal.acquire()
+    threading.Timer(0.1, removal.release).start()
+    assert rebuild_view(folder).differing == ()
+
+
 def test_readers_go_on_through_rebuilds_beside_a_running_projector(stack: EmbeddedStack, data: DataDir) -> None:
     receipt = producer.log_metadata({"n": 0}, "model:m1@1")
     with Client(data.root) as client:

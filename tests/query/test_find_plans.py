@@ -69,7 +69,7 @@ def test_no_plan_scans_history_or_heads(
     for kind in ("model", "run", None):
         client.find(kind, where, order_by=order, as_of=as_of)
     # Aliases: h is heads, its values or history, m and n history.
-    scans = [step for step in steps if re.match(r"SCAN (h|m|n|heads|history|head_values)\b", step)]
+    scans = [step for step in steps if re.match(r"SCAN (h|m|n|heads|history|head_values|history_values)\b", step)]
     assert scans == []
     assert not any("AUTOMATIC" in step for step in steps)
     assert any(step.startswith("SEARCH") for step in steps)
@@ -90,7 +90,7 @@ def test_a_selective_condition_drives_through_the_index_on_values(client: Client
     assert "SEARCH h USING COVERING INDEX heads_by_value (path_id=? AND value>? AND value<?)" in steps
     steps.clear()
     client.find("model", "ever(metrics.loss > 0.9)")
-    assert any("history_by_value (<expr>=? AND path_id=? AND value>? AND value<?)" in step for step in steps)
+    assert "SEARCH h USING PRIMARY KEY (stretch=? AND path_id=? AND value>? AND value<?)" in steps
     steps.clear()
     client.find("model", order_by="metrics.loss", descending=True)
     indexed = steps[steps.index("MERGE (UNION ALL)") : steps.index("RIGHT")]

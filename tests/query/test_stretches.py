@@ -70,7 +70,7 @@ def test_a_search_sees_what_its_index_does_not_hold_yet(tmp_path: Path) -> None:
     assert client.scope.reader.one("SELECT position FROM value_state") == (0,)  # four thousand events behind
     assert [found.name for found in client.find("model", "k >= 1", order_by="k", descending=True)] == ["m2", "m1"]
     view = View.open(path)
-    view.follow_heads(0)
+    view.follow_values(0)
     more = LogBuilder(first=4)
     more.log("model:m0@1", {"k": 9})
     more.log("model:m2@1", {"k": -1})
@@ -80,6 +80,24 @@ def test_a_search_sees_what_its_index_does_not_hold_yet(tmp_path: Path) -> None:
     assert [found.name for found in client.find("model", "k >= 1", order_by="k")] == ["m1", "m0"]
     assert [found.name for found in client.find("model", order_by="k", limit=2)] == ["m2", "m1"]
     assert [found.name for found in client.find("model", "k < 1")] == ["m2"]
+    # What was so once is found in history, before the border as well as after it.
+    for then, fit in ((3, {"m0", "m1", "m2"}), (4, {"m1", "m2"}), (5, {"m1"})):
+        assert {found.name for found in client.find("model", "k >= 0 and k < 3", as_of=then)} == fit
+    for value, name in ((0, "m0"), (2, "m2"), (9, "m0"), (-1, "m2")):
+        assert [found.name for found in client.find("model", f"ever(k = {value})")] == [name]
+    assert client.find("model", "ever(k = 9)", as_of=3) == []
+
+
+def test_values_that_were_the_same_before_are_found_as_of_each_moment(tmp_path: Path) -> None:
+    client = client_of(
+        tmp_path, lambda log: [log.log("model:m@1", {"k": value}) for value in (7, 8, 7, 7.0, True, [7])]
+    )
+    view = View.open(DataDir(tmp_path).current_view())
+    view.follow_values(0)
+    view.close()
+    found = [position for position in range(1, 7) if client.find("model", "k = 7", as_of=position)]
+    assert found == [1, 3, 4]
+    assert [bool(client.find("model", "ever(k = true)", as_of=position)) for position in (4, 5)] == [False, True]
 
 
 def test_the_digest_does_not_depend_on_how_far_the_index_of_values_is(tmp_path: Path) -> None:
@@ -88,6 +106,6 @@ def test_the_digest_does_not_depend_on_how_far_the_index_of_values_is(tmp_path: 
     view = View.create(tmp_path / "parts.db", EPOCH)
     for row in log.rows:
         view.fold([row])
-        view.follow_heads(0)
+        view.follow_values(0)
     view.close()
     assert view_digest(tmp_path / "whole.db") == view_digest(tmp_path / "parts.db")

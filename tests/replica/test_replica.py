@@ -19,6 +19,7 @@ from tests.open_servers import OpenServer, js, open_server
 from tests.projector.nats_tools import made_events, publish_all, until, with_nats
 from tests.projector.service_tools import running
 from tests.replica.replica_tools import (
+    damage,
     digest,
     drop_all_but,
     log,
@@ -26,6 +27,7 @@ from tests.replica.replica_tools import (
     replica,
     replica_settings,
     store_again,
+    stored,
 )
 
 
@@ -92,6 +94,30 @@ def test_a_replica_that_was_stopped_goes_on_where_it_was(settings: Settings, tmp
     with replica(settings, tmp_path) as following:
         following.folded(50)
     assert began_at(ours) == 20
+    assert digest(ours) == digest(settings)
+
+
+def test_a_replica_that_is_far_behind_begins_again_with_a_snapshot(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runlore.projector.replicas.replica.FAR_POSITIONS", 10)
+    ours = replica_settings(settings, tmp_path)
+    with running(settings) as projector:
+        until(lambda: projector.state.connected)
+        for last, begins in ((20, 20), (29, 20), (40, 40)):
+            publish_all(settings, made_events(last - projector.state.folded))
+            projector.folded(last)
+            take_snapshot(settings)
+            with replica(settings, tmp_path) as following:
+                following.folded(last)
+            assert began_at(ours) == begins
+        publish_all(settings, made_events(20))
+        projector.folded(60)
+        take_snapshot(settings)
+        damage(settings, stored(settings)[0], None)
+        with replica(settings, tmp_path) as following:
+            following.folded(60)
+        assert began_at(ours) == 40  # it went on with what it had
     assert digest(ours) == digest(settings)
 
 

@@ -126,7 +126,7 @@ def test_a_bundle_of_another_shard_can_be_checked(sharded: Sharded, tmp_path: Pa
     made = run_cli("audit", "bundle", "model:m7", "--out", str(tmp_path / "m7.zip"), **environment)
     assert made.returncode == 0, made.stderr
     key = run_cli("audit", "key", **environment).stdout.strip()
-    checked = run_cli("audit", "check-bundle", str(tmp_path / "m7.zip"), "--key", key)
+    checked = run_cli("audit", "check", str(tmp_path / "m7.zip"), "--key", key)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

@@ -49,6 +49,7 @@ COMMANDS = {
     "rebuild": "rebuild:rebuild",
     "replay": "replay:replay_command",
     "audit": "audit:audit",
+    "witness": "witness:witness",
     "outbox": "outbox:outbox",
     "stream": "stream:stream",
     "operator": "operator:operator",

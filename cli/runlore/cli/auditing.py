@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from runlore.cli.output import note, print_pair
+from runlore.projector.archiving.archive import ArchiveReader
+from runlore.projector.audit.effect import Verdict
 from runlore.projector.audit.findings import Problem, VerifyReport
+from runlore.projector.audit.key_history import current_key, lineage, read_changes, spread
 from runlore.projector.audit.keys import Verifier, load_signer
-from runlore.projector.audit.prove import Signed
+from runlore.projector.audit.opening import open_audited
+from runlore.projector.audit.prove import Prover, Signed
 from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.settings import Settings
 from runlore.store.audit.checkpoint import signed_by
+from runlore.store.audit.proof import ProvenEvent
 from runlore.store.folder import DataDir
 from runlore.store.folder_shard import log_origin
+from runlore.store.log_rows import LogRow
+from runlore.store.ownership import read_private
 from runlore.store.private_files import write_struct
 from runlore.store.records import LastVerify
+from runlore.store.sqlite import sqlite
 
 
 class KeyType(click.ParamType[Verifier]):
@@ -44,13 +54,33 @@ key_option = click.option(
 
 
 def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[Verifier]:
-    """The keys given, else the folder's own, if it has one."""
-    if given:
-        return list(given)
+    """The keys given, else the folder's own, if it has one; and those that they vouch for in the log."""
     try:
-        return [load_signer(data.checkpoint_key, log_origin(data, epoch)).verifier]
+        found = list(given) or [load_public(data, log_origin(data, epoch))]
     except NotFoundError:
         return []
+    try:
+        with contextlib.closing(open_audited(data.log)) as connection:
+            changes = read_changes(connection)
+    except (NotFoundError, CorruptLogError, sqlite.DatabaseError):  # verification says what is wrong
+        return found
+    if not given:
+        return lineage(current_key(found[0], changes), changes)
+    return [one.key for one in spread(found, changes)]
+
+
+def load_public(data: DataDir, name: str) -> Verifier:
+    """The public part of the folder's own key: an encrypted key, or one behind a command, is not opened for it."""
+    key = data.checkpoint_key
+    if data.public_key.is_file() and (not key.exists() or b"ENCRYPTED" in read_private(key)):
+        return Verifier.parse(data.public_key.read_text(encoding="utf-8"))
+    return load_signer(key, name).verifier
+
+
+def epoch_of(data: DataDir) -> str:
+    """The epoch of the folder's log."""
+    with contextlib.closing(ArchiveReader(data.log)) as reader:
+        return reader.epoch
 
 
 def read_note(path: Path, trusted: Sequence[Verifier]) -> Signed:
@@ -60,6 +90,27 @@ def read_note(path: Path, trusted: Sequence[Verifier]) -> Signed:
         return Signed(text, *signed_by(text, trusted))
     except CorruptLogError as error:
         raise CorruptLogError(f"{path}: {error}") from error
+
+
+def trusted_of(settings: Settings, epoch: str, keys: Sequence[Verifier]) -> list[Verifier]:
+    """The keys given, else that of the settings' data folder."""
+    return trusted_keys(DataDir(settings.data_dir), epoch, keys)
+
+
+@contextlib.contextmanager
+def open_prover(settings: Settings, keys: Sequence[Verifier]) -> Generator[Prover]:
+    """A prover over the log of the settings' data folder."""
+    data = DataDir(settings.data_dir)
+    with contextlib.closing(ArchiveReader(data.log)) as reader:
+        trusted = trusted_keys(data, reader.epoch, keys)
+    with contextlib.closing(open_audited(data.log)) as connection:
+        yield Prover(connection, trusted)
+
+
+def proven_row(event: ProvenEvent, verdict: Verdict | None) -> LogRow:
+    """A proven event as the other commands print events of the log."""
+    first = verdict.first if verdict else None
+    return LogRow(event.position, event.event_id, event.recorded_ns, event.subject, event.payload, first)
 
 
 def show_report(report: VerifyReport) -> None:
@@ -77,8 +128,12 @@ def show_report(report: VerifyReport) -> None:
                 f"{report.conflicts:,} events have an earlier one's ID and other content, the first of them event "
                 f"{report.first_conflict:,}: forged, or an ID used twice; quarantined, without effect",
             )
+        for change in report.key_changes:
+            print_pair("KEY", change)
         outside = f", {report.outside:,} of them from outside" if report.outside else ""
         print_pair("signed", f"{report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves")
+    if report.witnessed is not None:
+        print_pair("witnessed", f"a quorum of the policy's witnesses saw the log up to {report.witnessed:,} leaves")
     if report.stream is not None:
         counts = f"{report.stream.stream_messages:,} messages there, {report.stream.log_messages:,} in the log"
         more = f", {report.stream.not_archived:,} not archived" if report.stream.not_archived else ""

@@ -11,6 +11,7 @@ from pathlib import Path
 from runlore.cli.finding import Finding
 from runlore.projector.surroundings import FULL_BYTES, clock_ahead
 from runlore.schemas.errors import RunloreError
+from runlore.schemas.settings import read_settings
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import ProjectorStatus
@@ -111,9 +112,12 @@ def _missing(data: DataDir) -> Iterator[Finding]:
     elif archived is not None and archived < known:
         detail = f"{data.log} ends at {archived:,}, and had events up to {known:,}: an older copy was put in its place"
         yield Finding("log.db", "fail", detail, "start the projector: it copies what the stream still has")
-    if _one(data.log, "SELECT count(*) FROM checkpoints") and not data.checkpoint_key.exists():
-        detail = f"{data.checkpoint_key} is missing: new checkpoints would be signed with another key"
-        yield Finding("signing key", "fail", detail, "bring it back from a backup before the projector starts")
+    elsewhere = read_settings(data_dir=data.root).signer_command is not None
+    if not elsewhere and _one(data.log, "SELECT count(*) FROM checkpoints") and not data.checkpoint_key.exists():
+        detail = f"{data.checkpoint_key} is missing: nothing more is signed"
+        yield Finding(
+            "signing key", "fail", detail, "bring it back from a backup; if it is lost, runlore audit key --new"
+        )
     ours, theirs = _text(data.log, "SELECT epoch FROM log_state"), _view_epoch(data)
     if ours and theirs and ours != theirs:
         yield Finding("view", "fail", "the view belongs to another log", "runlore rebuild")

@@ -22,16 +22,19 @@ from runlore.cli.remote_stream import RemoteStream, ask
 from runlore.cli.server import find_program
 from runlore.projector import stream_drift, stream_info
 from runlore.projector.archiving.copy_stream import copy_stream
+from runlore.projector.audit.signers import key_source
 from runlore.projector.restoring.blocks import BlockWriter
 from runlore.projector.restoring.restore import RestorePlan, plan_restore, restored_messages
 from runlore.schemas.errors import CorruptLogError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.shards import Shard
+from runlore.store.audit.leaf import origin_of
+from runlore.store.audit.tree import read_tree
 from runlore.store.folder import DataDir
 from runlore.store.folder_shard import require_own_shard
 from runlore.store.lock import FolderLock
-from runlore.store.private_files import read_struct
-from runlore.store.records import ProjectorStatus
+from runlore.store.private_files import read_struct, write_struct
+from runlore.store.records import ProjectorStatus, RestoredLog
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.stream import create_stream, stream_config
 
@@ -86,6 +89,8 @@ class Restore:
         Raises CorruptLogError when the new stream does not read back as it was written: nothing is exchanged then.
         """
         store = self._build(plan)
+        if plan.last - plan.moved > max(plan.log_position, plan.last_held):
+            self._note_lost_events()
         if self._settings.url is None:
             kept = self._exchange(store)
         else:
@@ -94,6 +99,14 @@ class Restore:
                 kept = remote.replace(private, plan)
         shutil.rmtree(self._work)
         return kept
+
+    def _note_lost_events(self) -> None:
+        """There were later events once, and the key may have signed them: the projector starts a new part then."""
+        with contextlib.suppress(RunloreError), contextlib.closing(open_reader(self._data.log)) as log:
+            position, epoch, stream = log.execute("SELECT position, epoch, stream FROM log_state").fetchone()
+            tree = read_tree(log)[1]
+            public = key_source(self._settings).load(origin_of(epoch, stream)).verifier.public.hex()
+            write_struct(self._data.restored, RestoredLog(position, tree.size, public, tree.root().hex()))
 
     def _require_room(self) -> None:
         needed = _ROOM * (self._data.log.stat().st_size + _size(self._data.nats / "store"))

@@ -24,6 +24,7 @@ from runlore.dashboard.doorkeeper import Doorkeeper
 from runlore.dashboard.live import LiveFeed
 from runlore.dashboard.metrics import Metrics
 from runlore.dashboard.safety import Guard
+from runlore.dashboard.tiles import TILES
 from runlore.dashboard.visit import Visit
 from runlore.query import Client
 from runlore.query.page.counts import KindCounts
@@ -69,6 +70,7 @@ def create_app(
         routes=[
             *(page(path, build) for path, build in pages.PAGES.items()),
             *(page(path, build) for path, build in API.items()),
+            *(page(path, build) for path, build in TILES.items()),
             Route("/live", live.answer, methods=["GET"]),
             Route(rpc.ROUTE, rpc.Rpc(reader, metrics).answer, methods=["POST"]),
             Route("/livez", health.livez),

@@ -14,7 +14,7 @@ from typing import Any
 from runlore.producer.lifecycle import default_producer
 from runlore.producer.receipts import Receipt
 from runlore.producer.runs.lost import lost_target, run_of_lost
-from runlore.producer.runs.place import Step, current_model, current_place, current_run, current_step
+from runlore.producer.runs.place import PROCESS, Step, current_model, current_place, current_run, current_step
 from runlore.schemas.errors import MissingContextError
 from runlore.schemas.events import (
     AnyFact,
@@ -36,13 +36,13 @@ Named = str | tuple[str, Version]
 
 def _emit(fact: AnyFact) -> Receipt:
     run, step = current_place()
-    if run is None:
+    if run is None and PROCESS.open:
         run = run_of_lost(fact)
     return default_producer().emit_packed(fact, None if run is None else run.id, None if step is None else step.name)
 
 
-def _log(metadata: Mapping[str, Any], *targets: EntityRef, merge: bool = False) -> Receipt:
-    return _emit(MetadataLogged(targets, pack_metadata(metadata), merge))
+def _log(metadata: Mapping[str, Any], *targets: EntityRef) -> Receipt:
+    return _emit(MetadataLogged(targets, pack_metadata(metadata)))
 
 
 def log_metadata(
@@ -58,12 +58,13 @@ def log_metadata(
 
         log_metadata({"owner": "ada"}, "dataset:reviews@2")
     """
-    return _log(metadata, *_targets(entity), merge=bool(merge))
+    targets = (parse_ref(entity),) if type(entity) is str else _targets(entity)
+    return _emit(MetadataLogged(targets, pack_metadata(metadata), bool(merge)))
 
 
 def _targets(entity: Reference | Iterable[Reference] | None) -> tuple[EntityRef, ...]:
     if entity is None:
-        step, run = current_step(), current_run()
+        run, step = current_place()
         if step is not None:
             return (step.ref,)
         if run is not None:
@@ -226,7 +227,8 @@ def use_artifact(name: str, version: Version | None = None) -> Receipt:
     artifact = checked_ref("artifact", name, version)
     if current_step() is None:
         process = lost_target("use_artifact records what a step reads: call it inside one")
-        return _log({"consumed": {artifact.name: artifact.version or "latest"}}, process, merge=True)
+        consumed = pack_metadata({"consumed": {artifact.name: artifact.version or "latest"}})
+        return _emit(MetadataLogged((process,), consumed, merge=True))
     return _emit(ArtifactVersionConsumed(artifact))
 
 

@@ -95,7 +95,7 @@ class Producer:
     def emit_packed(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> Receipt:
         """`emit_nowait` without its checks, for facts whose values are packed and whose names are checked."""
         settings = self.settings
-        subject = self._subject(fact, run, step)
+        ref = subject_of(fact, run, step)
         if settings.mode == "disabled":
             size = len(_encode(fact))
             if size > settings.max_event_bytes:
@@ -103,6 +103,7 @@ class Producer:
             if size > COUNTED_BYTES:
                 check_size(fact)
             return Receipt(new_id())
+        subject = _subject(settings.project, ref)
         while True:
             session = self._session or self._open()
             try:
@@ -121,15 +122,12 @@ class Producer:
 
     def prepared(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> PutAside:
         """An event for `emit_prepared`, packed and checked as for `emit_packed`. Raises EventTooLargeError."""
-        subject = self._subject(fact, run, step)
+        ref = subject_of(fact, run, step)
+        subject = "" if self.settings.mode == "disabled" else _subject(self.settings.project, ref)
         size = len(_encode(fact))
         if size > self.settings.max_event_bytes:
             raise too_large(fact, size, self.settings.max_event_bytes)
         return PutAside(fact, subject, run, step, causation_id, self.settle)
-
-    def _subject(self, fact: AnyFact, run: str | None, step: str | None) -> str:
-        ref = subject_of(fact, run, step)
-        return "" if self.settings.mode == "disabled" else _subject(self.settings.project, ref)
 
     def emit_prepared(self, aside: PutAside) -> None:
         """`emit_packed` in two steps, so that a caller interrupted in between can ask `has_emitted`.

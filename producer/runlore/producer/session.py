@@ -13,7 +13,7 @@ from runlore.producer.facts import too_large
 from runlore.producer.outboxes.ledger import Destination
 from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
 from runlore.producer.outboxes.rows import DamagedError
-from runlore.producer.receipts import AckBook, Receipt
+from runlore.producer.receipts import NOBODY, AckBook, Receipt
 from runlore.producer.relay import Relay
 from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
 from runlore.producer.sending.source import Source
@@ -33,6 +33,7 @@ _BEGAN = new_id()
 """Outboxes that ended processes left since then may be a child's: they are sent before this process ends. It does not
 wait for older ones."""
 _UTC = dt.timezone.utc  # noqa: UP017 -- a global is read faster than dt.UTC, once a call
+_now = dt.datetime.now
 _getframe = sys._getframe  # pyright: ignore[reportPrivateUsage] -- see CallLock
 
 
@@ -66,6 +67,9 @@ class Session:
         self.last_seq = 0
         self._trying = 0
         self._aside = aside
+        self._project = settings.project
+        self._small_bytes = min(COUNTED_BYTES, settings.max_event_bytes)
+        """Up to here an event is within all limits."""
         self._traceparent = traceparent
         self._actor = this_actor()
         self.outbox = Outbox.create(
@@ -111,7 +115,7 @@ class Session:
         Raises EventTooLargeError, OutboxError (nothing is stored then), or ClosedError.
         """
         event_id = new_id()
-        occurred_at = dt.datetime.now(_UTC)
+        occurred_at = _now(_UTC)
         frame = _getframe()
         queue = self._queue
         queue.append(frame)
@@ -127,7 +131,7 @@ class Session:
                 Event(
                     id=event_id,
                     schema=SCHEMA_VERSION,
-                    project=self.settings.project,
+                    project=self._project,
                     occurred_at=occurred_at,
                     actor=self._actor,
                     producer_id=self._producer_id,
@@ -139,10 +143,8 @@ class Session:
                     causation_id=causation_id,
                 )
             )
-            if len(payload) > self.settings.max_event_bytes:
-                raise too_large(fact, len(payload), self.settings.max_event_bytes)
-            if len(payload) > COUNTED_BYTES:
-                check_size(fact)
+            if len(payload) > self._small_bytes:
+                self._check_size(fact, len(payload))
             self._trying = seq
             self.outbox.insert(seq, subject, payload)
             self.last_seq = seq
@@ -158,7 +160,13 @@ class Session:
         relay = self.relay
         if relay is not None and relay.parked:
             relay.wake()
-        return Receipt(event_id, seq, self.book)
+        return Receipt(event_id, seq, self.book or NOBODY)
+
+    def _check_size(self, fact: AnyFact, size: int) -> None:
+        if size > self.settings.max_event_bytes:
+            raise too_large(fact, size, self.settings.max_event_bytes)
+        if size > COUNTED_BYTES:
+            check_size(fact)
 
     def settle(self) -> bool:
         """Store deferred events, and restore the counter after an interruption; False inside a call of this thread.

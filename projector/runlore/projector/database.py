@@ -14,12 +14,14 @@ from runlore.store.private_folder import make_shared_file
 from runlore.store.sqlite import is_refusal, sqlite
 
 CACHE_KIB = 65_536
-WAL_PAGES = 4_000
+WAL_AUTO_BYTES = 32 * 1024 * 1024
+"""Size at which a write-ahead log is moved into the file: of a page that changed often, only the last state is."""
+
 CHECKPOINT_WAIT_MS = 200
 """Time that emptying a write-ahead log may wait for its readers; its writer waits meanwhile."""
 
 WAL_BYTES = 48 * 1024 * 1024
-"""A write-ahead log above this size was held by a reader: without one it stays below 32 MiB (4,000 pages of log.db)."""
+"""A write-ahead log above this size was held by a reader: without one it stays below 32 MiB."""
 
 CHECKPOINT_SECONDS = 5.0
 """Interval of that check. SQLite never shrinks the file by itself, however long ago the reader left."""
@@ -60,7 +62,7 @@ def _open_writer(path: Path, bulk: bool, page_bytes: int) -> Database:
             f"journal_mode = {'MEMORY' if bulk else 'WAL'}",
             f"synchronous = {'OFF' if bulk else 'NORMAL'}",
             f"cache_size = -{CACHE_KIB}",
-            f"wal_autocheckpoint = {WAL_PAGES}",
+            f"wal_autocheckpoint = {WAL_AUTO_BYTES // page_bytes}",
             "temp_store = MEMORY",
             "busy_timeout = 5000",
         ):

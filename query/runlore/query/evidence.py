@@ -15,9 +15,10 @@ from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
 from runlore.schemas.events import Event
 from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import ProofStep, climb
 from runlore.store.audit.proof import prove_event
+from runlore.store.audit.stored_notes import newest_note
 from runlore.store.audit.tree import StoredNodes, read_tree
 from runlore.store.private_files import read_struct
 from runlore.store.records import LastVerify
@@ -29,7 +30,6 @@ _EVENT_COST = 4
 
 _ROW = "SELECT event_id, recorded_ns, subject, headers, payload, duplicate_of FROM log WHERE position = ?"
 _GAP = "SELECT first, last, reason FROM gaps WHERE first <= ? AND last >= ?"
-_CHECKPOINT = "SELECT note, created_ns FROM checkpoints ORDER BY size DESC LIMIT 1"
 
 
 class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +110,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
     """The event at a position, of whichever project. Raises NotFoundError, CorruptLogError when the file is damaged."""
     if position > scope.moment.position:
         raise NotFoundError(f"event {position:,} is later than the moment of this client")
-    with _log(scope) as log:
+    with log_of(scope) as log:
         row = log.execute(_ROW, (position,)).fetchone()
         if row is None:
             raise NotFoundError(_absent(log, position))
@@ -135,7 +135,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
 
 def audit_state(scope: Scope) -> AuditState:
     """Return the state of the audit. Raises NotFoundError where there is no log, or one without a tree yet."""
-    with _log(scope) as log:
+    with log_of(scope) as log:
         covered, tree = read_tree(log)
         rows = log.execute("SELECT first, last, reason FROM gaps ORDER BY first LIMIT ?", (MAX_GAPS,)).fetchall()
         state = AuditState(
@@ -160,7 +160,7 @@ def _last_verify(scope: Scope) -> LastVerify | None:
 
 
 @contextlib.contextmanager
-def _log(scope: Scope) -> Generator[sqlite.Connection]:
+def log_of(scope: Scope) -> Generator[sqlite.Connection]:
     """A reader inside one transaction, which hands out TEXT as bytes; closed again at once."""
     data = scope.reader.data
     if data is None or not data.log.exists():
@@ -201,9 +201,10 @@ def _proof(log: sqlite.Connection, position: int) -> tuple[Proof | None, str | N
         checkpoint = _newest(log)
         if checkpoint is None:
             return None, "the log has no signed checkpoint yet", False
-        coder, nodes = LeafCoder(*_log_name(log)), StoredNodes(log)
+        epoch, stream = _log_name(log)
+        coder, nodes = LeafCoder(epoch, stream), StoredNodes(log)
         signed = Checkpoint(checkpoint.origin, checkpoint.size, checkpoint.root)
-        if signed.origin != coder.origin:
+        if not speaks_for(signed.origin, epoch, stream):
             raise CorruptLogError(f"the checkpoint is of another log, {signed.origin}")
         event = prove_event(log, coder, nodes, signed, position)
     except NotFoundError as error:
@@ -221,18 +222,17 @@ def _proof(log: sqlite.Connection, position: int) -> tuple[Proof | None, str | N
 
 
 def _newest(log: sqlite.Connection) -> SignedCheckpoint | None:
-    row = log.execute(_CHECKPOINT).fetchone()
-    if row is None:
+    stored = newest_note(log)
+    if stored is None:
         return None
-    note = _text(row[0])
-    checkpoint, signers = read_unchecked(note)
+    checkpoint, signers = read_unchecked(stored.note)
     return SignedCheckpoint(
         origin=checkpoint.origin,
         size=checkpoint.size,
         root=checkpoint.root,
-        note=note,
+        note=stored.note,
         signers=signers,
-        created=_time(row[1]),
+        created=_time(stored.created_ns),
     )
 
 

@@ -149,8 +149,8 @@ def _runs_named(scope: Scope, name: str) -> list[EntityRow]:
     source, sought = "entities", tuple[str, ...]()
     if len(name) <= INDEXED:
         rows = value_index.of_history(path, "h.value = ?")
-        source = f"(SELECT DISTINCT h.entity_id FROM {rows}) d CROSS JOIN entities ON entities.entity_id = d.entity_id"
-        sought = (name,)
+        source = f"(SELECT DISTINCT entity_id FROM ({rows})) d CROSS JOIN entities ON entities.entity_id = d.entity_id"
+        sought = (name, name)
     last = stretches.newest("n.value", "entities.entity_id", path, seen, "n")
     return scope.reader.rows(
         f"SELECT {COLUMNS} FROM {source} WHERE project = ? AND kind = 'run' AND {known} AND {last} = ? LIMIT 6",

@@ -33,6 +33,10 @@ class EventHead(msgspec.Struct, frozen=True):
     fact: _FactHead
 
 
+class _IdHead(msgspec.Struct, frozen=True):
+    id: str
+
+
 class _FactHead(msgspec.Struct, frozen=True):
     type: str
 
@@ -43,6 +47,7 @@ class _SchemaHead(msgspec.Struct, frozen=True):
 
 _decode_event = msgspec.msgpack.Decoder(Event, ext_hook=unpack_extension).decode
 _decode_plain = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=unpack_extension).decode
+_decode_id = msgspec.msgpack.Decoder(_IdHead).decode
 _decode_head = msgspec.msgpack.Decoder(EventHead).decode
 _decode_schema = msgspec.msgpack.Decoder(_SchemaHead).decode
 
@@ -108,6 +113,14 @@ def _upcast(event: dict[str, Any], schema: int, upcasters: Mapping[int, Upcaster
             raise EventDecodeError(f"no way from event schema {version} to {version + 1}")
         event = upcasters[version](event)
     return msgspec.convert({**event, "schema": SCHEMA_VERSION}, Event)
+
+
+def decode_id(payload: bytes) -> str:
+    """ID of an event, in half the time of its head. Raises EventDecodeError."""
+    try:
+        return _decode_id(payload).id
+    except _BROKEN as error:
+        raise EventDecodeError(f"not an event: {error}") from error
 
 
 def decode_head(payload: bytes) -> EventHead:

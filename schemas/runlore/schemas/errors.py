@@ -163,7 +163,7 @@ class ServerUnavailableError(RunloreError, ConnectionError):
 
 
 class AccessDeniedError(ServerUnavailableError):
-    """The NATS server refuses this user: wrong or missing credentials, or a subject it may not use."""
+    """The NATS server or the page refuses this user: wrong or missing credentials, or a subject it may not use."""
 
 
 class ServerTooOldError(ServerUnavailableError):

@@ -1,7 +1,8 @@
 """Events: the facts of the log, one frozen struct each, and the envelope around them.
 
 The stored form is a MessagePack map of the field names below; `docs/events.md` is generated from
-this file. Fields are only ever added, with a default; their types never change.
+this file. Fields are only ever added, with a default; their types never change. No value that can be stored
+holds itself, so the garbage collector need not look at events (`gc=False`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ SCHEMA_VERSION = 1
 RunStatus = Literal["completed", "failed"]
 
 
-class Fact(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"):
+class Fact(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
     """Base of all facts: what happened, without who and when."""
 
 
@@ -134,7 +135,7 @@ AnyFact = (
 )
 
 
-class Actor(msgspec.Struct, frozen=True):
+class Actor(msgspec.Struct, frozen=True, gc=False):
     """Who emitted an event."""
 
     user: str
@@ -144,7 +145,7 @@ class Actor(msgspec.Struct, frozen=True):
     """Name and version of the emitting library, for example ``runlore 0.1.0``."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One immutable fact with its envelope, published once."""
 
     id: str

@@ -8,16 +8,26 @@ from typing import Any
 from runlore.schemas.limits import MAX_KEY_BYTES
 from runlore.schemas.refusal import UnsupportedError
 
-KNOWN_KEYS: dict[Any, str] = {}
-"""Keys that were found right, as exact text: the same ones come again and again.
-
-Only exact texts are put in, and none is taken out: another thread may be between looking and taking.
-"""
-
 _MAX_KNOWN, _MAX_KNOWN_LENGTH = 10_000, 200
 _MAX_INT_BITS = 10_000
 """Longer ones have more digits than Python writes."""
 _NAMES_OF_FLOATS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+class _KeyTexts(dict[Any, str]):
+    """Keys that were found right, as exact text: the same ones come again and again.
+
+    Only exact texts are put in. A lookup of any other key finds its text, or raises UnsupportedError.
+    """
+
+    def __missing__(self, key: Any) -> str:
+        text = _checked(_text(key))
+        if len(text) <= _MAX_KNOWN_LENGTH and len(self) < _MAX_KNOWN:
+            self[text] = text
+        return text
+
+
+KEY_TEXTS = _KeyTexts()
 
 
 def key_text(key: Any) -> str:
@@ -25,10 +35,7 @@ def key_text(key: Any) -> str:
 
     Enums stand for their values, numpy's scalars for Python's. Raises UnsupportedError for any other key.
     """
-    text = _checked(_text(key))
-    if len(text) <= _MAX_KNOWN_LENGTH and len(KNOWN_KEYS) < _MAX_KNOWN:
-        KNOWN_KEYS[text] = text
-    return text
+    return KEY_TEXTS[key]
 
 
 def _text(key: Any) -> str:

@@ -29,7 +29,7 @@ UNVERSIONED_KINDS = ("run", "step", "pipeline")
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
 
 
-class EntityRef(msgspec.Struct, frozen=True, omit_defaults=True):
+class EntityRef(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The subject of an event. `version` may be a selector (``latest`` or a stage name).
 
     A step names its `run`, or the `pipeline` (name, run ID or its prefix) whose last run is meant.
@@ -60,6 +60,8 @@ def parse_ref(text: str | EntityRef) -> EntityRef:
 
     Raises InvalidReferenceError saying which part is wrong.
     """
+    if type(text) is str:
+        return _parsed(text)
     if isinstance(text, EntityRef):
         return checked(text)
     plain = exact_text(text)

@@ -136,6 +136,18 @@ def _file(text: str) -> str | None:
     return str(user_path(text)) if text else None
 
 
+def _targets(text: str) -> tuple[str, ...]:
+    targets: list[str] = []
+    for target in filter(None, map(str.strip, text.split(","))):
+        if "://" not in target:
+            targets.append(str(user_path(target)))
+        elif target.startswith(("http://", "https://")) and urlsplit(target).hostname:
+            targets.append(target)
+        else:
+            raise ValueError("use paths of files, or addresses that begin with http:// or https://")
+    return tuple(targets)
+
+
 def _program(text: str) -> str | None:
     return _file(text) if text.startswith("~") else text or None
 
@@ -289,6 +301,30 @@ SETTINGS: dict[str, Setting] = {
         "events after which the projector stores a snapshot of the view for replicas; 0: none; unset: 100,000 with "
         "RUNLORE_URL, none with the embedded server",
     ),
+    "signer_passphrase": Setting(
+        "RUNLORE_SIGNER_PASSPHRASE", "", _optional, "passphrase of `checkpoint.key`, if that is encrypted"
+    ),
+    "signer_passphrase_file": Setting(
+        "RUNLORE_SIGNER_PASSPHRASE_FILE", "", _file, "file with that passphrase, in place of the variable"
+    ),
+    "signer_command": Setting(
+        "RUNLORE_SIGNER_COMMAND",
+        "",
+        _optional,
+        "command that signs checkpoints in place of `checkpoint.key`: bytes on stdin, Ed25519 signature on stdout",
+    ),
+    "signer_public_key": Setting(
+        "RUNLORE_SIGNER_PUBLIC_KEY", "", _file, "file with the public key of that command (PEM or `runlore audit key`)"
+    ),
+    "checkpoint_targets": Setting(
+        "RUNLORE_CHECKPOINT_TARGETS",
+        "",
+        _targets,
+        "where each signed checkpoint is written, too: files, and http(s) addresses that take a PUT, comma-separated",
+    ),
+    "witness_policy": Setting(
+        "RUNLORE_WITNESS_POLICY", "", _file, "file that names witnesses, their keys and addresses (C2SP tlog-policy)"
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -334,6 +370,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_hosts: tuple[str, ...]
     replicas: int | None
     snapshot_every: int | None
+    signer_passphrase: str | None
+    signer_passphrase_file: str | None
+    signer_command: str | None
+    signer_public_key: str | None
+    checkpoint_targets: tuple[str, ...]
+    witness_policy: str | None
     nats_server: str | None
 
 

@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from runlore.schemas.errors import RunloreError
-from runlore.schemas.subjects import STREAM_NAME, SUBJECT_PREFIX, subject_token
+from runlore.schemas.subjects import SIGNING_TOKENS, STREAM_NAME, SUBJECT_PREFIX, subject_token
 
 MAX_SHARD = 99
 
@@ -53,6 +53,11 @@ class Shard(msgspec.Struct, frozen=True):
         return f"{self.prefix}_archive"
 
     @property
+    def signing_subject(self) -> str:
+        """See `subjects.SIGNING_SUBJECT`."""
+        return f"{self.prefix}.{SIGNING_TOKENS}"
+
+    @property
     def query_name(self) -> str:
         """Name of the query service, for NATS's discovery of services."""
         return f"{SUBJECT_PREFIX}-query-{self.number:02}" if self.number else f"{SUBJECT_PREFIX}-query"
@@ -87,6 +92,11 @@ class Shard(msgspec.Struct, frozen=True):
         first = subject.partition(".")[0]
         prefix = f"{first}.{subject_token(project)}."
         return prefix if subject.startswith(prefix) and _PREFIX.fullmatch(first) else None
+
+
+def is_signing_subject(subject: str) -> bool:
+    """Return whether a subject is that of statements about keys, in any shard."""
+    return subject.endswith(SIGNING_TOKENS) and _PREFIX.fullmatch(subject[: -len(SIGNING_TOKENS) - 1]) is not None
 
 
 SHARD_BUCKET = "runlore-shards"

@@ -20,6 +20,13 @@ EPOCH_KEY = "runlore.epoch"
 """Key of the stream's metadata for its epoch, a random UUID that identifies it."""
 FORMER_EPOCHS_KEY = "runlore.former_epochs"
 """Key for the epochs that a restored stream continues, comma-separated: events that wait for one may be sent to it."""
+SIGNING_TOKENS = "=signing.keys"
+SIGNING_SUBJECT = f"{SUBJECT_PREFIX}.{SIGNING_TOKENS}"
+"""Statements about the keys that sign the log of shard 0. No project has this token: `=` is encoded in those."""
+CHECKPOINT_STREAM = "RUNLORE_CHECKPOINTS"
+CHECKPOINT_SUBJECT = "runlore_checkpoints"
+"""With `.<epoch>` appended: the signed checkpoints of a shard's log, in a small stream of their own. Outside
+`runlore.>`: a checkpoint must not be an event of the log that it speaks for."""
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]*")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")

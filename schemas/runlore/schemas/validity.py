@@ -55,9 +55,10 @@ def check_event(event: Event) -> None:
         # The commonest fact; what `exact_fact` does, without a new one.
         for ref in fact.targets or exact_targets(()):
             _known_ref(ref)
+        check_shape(len(fact.targets), fact.metadata)
     else:
         exact_fact(fact)
-    check_size(fact)
+        check_size(fact)
 
 
 def _check_envelope(event: Event) -> None:

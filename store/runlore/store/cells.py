@@ -43,7 +43,7 @@ TEXT_LIMIT = 2000
 """Characters of readable text kept beside a BLOB."""
 
 SHORT_CELL = "(typeof(value) IN ('integer', 'real') OR length(value) <= 200)"
-"""The cells that the view's indexes by value hold. A query uses them only if it repeats this condition as it stands."""
+"""The cells that the view's indexes by value hold."""
 
 _I64_MIN, _I64_MAX = -(2**63), 2**63 - 1
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -52,6 +52,11 @@ _json_encode = msgspec.json.Encoder().encode
 ENDED = frozenset({"removed", "retracted"})
 """Types of an entry by which a key ends: they have no value."""
 ENDED_SQL = "('removed', 'retracted')"
+
+SOUGHT_IN_HISTORY = (
+    f"{SHORT_CELL} AND type NOT IN ('removed', 'retracted', 'bytes', 'list', 'tuple', 'set', 'frozenset', 'dict')"
+)
+"""The rows of history that are found by value: what no condition compares with a value as a whole is left out."""
 
 
 def to_cell(value: Any) -> Cell:
@@ -62,6 +67,8 @@ def to_cell(value: Any) -> Cell:
         return "float", value, None
     if kind is str and value.isascii():
         return "str", value, None
+    if kind is int and _I64_MIN <= value <= _I64_MAX:
+        return "int", value, None
     return _WRITERS[kind](value)
 
 

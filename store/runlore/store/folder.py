@@ -3,7 +3,9 @@
 <data>/server.json                 address of the embedded server and secret of its producers (mode 0600)
 <data>/folder.json                 where this folder was when it was used last: a copy finds the original there
 <data>/up.lock                     held by `runlore up`
-<data>/checkpoint.key              signs the log's checkpoints (mode 0600)
+<data>/checkpoint.key              signs the log's checkpoints (mode 0600); checkpoint.pub: its public part
+<data>/checkpoint.key.next         the key after it, until the log says so; checkpoint.key.retired-…: those before
+<data>/checkpoint.statement        what the projector still has to write into the log about the key
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/dashboard.token             opens the page (mode 0600); page-tokens.json: hashes of tokens for projects
 <data>/page-sessions.json          sessions of the page that were ended before their time
@@ -45,6 +47,9 @@ _PARTS = frozenset(
             "folder.json",
             "up.lock",
             "checkpoint.key",
+            "checkpoint.key.next",
+            "checkpoint.pub",
+            "checkpoint.statement",
             "nats",
             "outbox",
             "reserve",
@@ -61,6 +66,7 @@ _PREFIXES = (
     "stream.before-restore-",
     "projection.",
     "checkpoint.key.before-restore-",
+    "checkpoint.key.retired-",
 )
 """Of files that are being written, and of backups."""
 _NAME_BYTES = 100
@@ -81,6 +87,18 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.root / "checkpoint.key"
 
     @property
+    def next_key(self) -> Path:
+        return self.root / "checkpoint.key.next"
+
+    @property
+    def public_key(self) -> Path:
+        return self.root / "checkpoint.pub"
+
+    @property
+    def key_statement(self) -> Path:
+        return self.root / "checkpoint.statement"
+
+    @property
     def home(self) -> Path:
         return self.root / "folder.json"
 
@@ -95,7 +113,7 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def secrets(self) -> tuple[Path, ...]:
         """Passwords, keys and tokens: never shared."""
-        return self.endpoint, self.service, self.checkpoint_key, self.dashboard_token, self.page_tokens
+        return self.endpoint, self.service, self.checkpoint_key, self.next_key, self.dashboard_token, self.page_tokens
 
     @property
     def dashboard_token(self) -> Path:

@@ -16,19 +16,25 @@ from runlore.store.sqlite import open_reader, sqlite
 
 def folder_shard(data: DataDir) -> Shard | None:
     """The shard whose events are in the folder; None while there are none, or this user may not read which."""
-    with (
-        contextlib.suppress(sqlite.Error, FolderError),
-        contextlib.closing(open_reader(data.log)) as log,
-    ):
-        row = log.execute("SELECT stream FROM log_state WHERE position > 0").fetchone()
-        return Shard.of_stream(row[0]) if row is not None else None
+    state = _log_state(data)
+    if state is not None:
+        return Shard.of_stream(state[0]) if state[1] else None  # an empty log may adopt another stream
     mark = read_struct(data.replica, ReplicaMark)
     return Shard(mark.shard) if mark is not None and mark.epoch is not None else None
 
 
 def log_origin(data: DataDir, epoch: str) -> str:
     """The name in checkpoints of the folder's log, whose epoch is given."""
-    return origin_of(epoch, (folder_shard(data) or Shard()).stream)
+    state = _log_state(data)
+    return origin_of(epoch, state[0] if state is not None else Shard().stream)
+
+
+def _log_state(data: DataDir) -> tuple[str, int] | None:
+    """The stream's name and the position of log.db; None without one, or for a user who may not read it."""
+    with contextlib.suppress(sqlite.Error, FolderError), contextlib.closing(open_reader(data.log)) as log:
+        row: tuple[str, int] | None = log.execute("SELECT stream, position FROM log_state").fetchone()
+        return row
+    return None
 
 
 def require_own_shard(settings: Settings) -> None:

@@ -88,6 +88,28 @@ def log_v2(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_LOG_V3 = (
+    """CREATE TABLE cosignatures (
+        size INTEGER NOT NULL,          -- of the checkpoint
+        witness TEXT NOT NULL,          -- name and key ID
+        line TEXT NOT NULL,             -- the note's line: C2SP tlog-cosignature
+        PRIMARY KEY (size, witness)
+    ) STRICT, WITHOUT ROWID""",
+    *(
+        f"""CREATE TRIGGER cosignatures_is_append_only_{change.lower()} BEFORE {change} ON cosignatures
+            BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"""
+        for change in ("UPDATE", "DELETE")
+    ),
+)
+
+
+@log_migrations()
+def log_v3(db: Database) -> None:
+    """What witnesses say about checkpoints."""
+    for statement in _LOG_V3:
+        db.conn.execute(statement)
+
+
 def require_known_tables(path: Path, connection: sqlite.Connection) -> None:
     """Raises NewerSchemaError for a log.db in which a newer version has made tables: this one may misread it."""
     table = Migrations.migrations_table

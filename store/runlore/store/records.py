@@ -75,7 +75,9 @@ class RestoredLog(msgspec.Struct, frozen=True):
     leaves: int
     """Of the audit tree then: any larger tree may have been signed before."""
     public_key: str
-    """Of the key that may have signed one, hexadecimal: it signs no more."""
+    """Of the key that may have signed one, hexadecimal: it signs under another name from then on."""
+    root: str = ""
+    """Of the tree then, hexadecimal; empty in files of older versions."""
 
 
 class LastVerify(msgspec.Struct, frozen=True, kw_only=True):

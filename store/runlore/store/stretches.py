@@ -14,7 +14,7 @@ from __future__ import annotations
 HISTORY_BITS = 14
 """A stretch of `history` and of the mentions of an entity is 2 to this power of positions: 16,384."""
 VALUE_BITS = 12
-"""The same for the index on values, whose rows come in no order at all: 4,096."""
+"""The same for the values of history, which come in no order at all: 4,096."""
 
 HISTORY_STRETCH = f"(position >> {HISTORY_BITS})"
 VALUE_STRETCH = f"(position >> {VALUE_BITS})"

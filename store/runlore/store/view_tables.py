@@ -6,9 +6,9 @@ entity itself (a run's status, a model's stage), so that both have a past in the
 
 from __future__ import annotations
 
-from runlore.store.cells import ENDED_SQL, SHORT_CELL
+from runlore.store.cells import ENDED_SQL
 from runlore.store.kinds import is_instance
-from runlore.store.stretches import HISTORY_STRETCH, VALUE_STRETCH
+from runlore.store.stretches import HISTORY_STRETCH
 
 VIEW_SCHEMA = 5
 """Version of these tables; the query library reads no other."""
@@ -30,15 +30,9 @@ TABLES = (
 stretches, the values and the texts of heads) is none of them."""
 
 HELPERS = (
-    "kind_counts",
-    "stretches",
-    "value_stretches",
-    "head_values",
-    "value_state",
-    "search",
-    "search_docs",
-    "search_state",
-)
+    "kind_counts", "stretches", "value_stretches", "head_values", "history_values", "value_state",
+    "search", "search_docs", "search_state",
+)  # fmt: skip
 """Tables that only help to find rows."""
 
 STATE_TABLES = """
@@ -171,7 +165,7 @@ CREATE TABLE producers (
 ) STRICT;
 
 CREATE TABLE stretches (stretch INTEGER PRIMARY KEY) STRICT;        -- those of history and mentions
-CREATE TABLE value_stretches (stretch INTEGER PRIMARY KEY) STRICT;  -- those of history_by_value
+CREATE TABLE value_stretches (stretch INTEGER PRIMARY KEY) STRICT;  -- those of history_values
 
 CREATE TABLE head_values (           -- the values of heads that can be searched by value, as of value_state
     entity_id INTEGER NOT NULL,
@@ -180,11 +174,21 @@ CREATE TABLE head_values (           -- the values of heads that can be searched
     value ANY,                       -- NULL where it has ended or is long
     PRIMARY KEY (entity_id, path_id)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE history_values (        -- the values of history that can be searched, as of value_state
+    stretch INTEGER NOT NULL,        -- of its position; see value_stretches
+    path_id INTEGER NOT NULL,
+    value ANY NOT NULL,
+    type TEXT NOT NULL,
+    entity_id INTEGER NOT NULL,
+    position INTEGER NOT NULL,       -- of the first such value in the stretch
+    PRIMARY KEY (stretch, path_id, value, type, entity_id)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE value_state (
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    position INTEGER NOT NULL        -- head_values is complete up to here
+    position INTEGER NOT NULL,       -- head_values is complete up to here
+    history_position INTEGER NOT NULL -- and history_values up to here
 ) STRICT;
-INSERT INTO value_state VALUES (1, 0);
+INSERT INTO value_state VALUES (1, 0, 0);
 
 CREATE TABLE search_docs (           -- one document of the full-text index
     doc_id INTEGER PRIMARY KEY,      -- its rowid in search
@@ -206,7 +210,6 @@ INDEXES = {
     "mentions_by_entity": f"mentions ({HISTORY_STRETCH}, entity_id)",
     "heads_by_value": "head_values (path_id, value, type) WHERE value IS NOT NULL",
     "heads_without_value": "head_values (path_id, type) WHERE value IS NULL",
-    "history_by_value": f"history ({VALUE_STRETCH}, path_id, value) WHERE {SHORT_CELL}",
 }
 """Indexes that only readers need: a file that is filled in bulk gets them at the end, in one sort each."""
 

@@ -47,3 +47,14 @@ def before_signing_in(connection: NatsConnection, check: Callable[[], None]) -> 
 def server_info(connection: NatsConnection) -> dict[str, Any]:
     """Return what the server said about itself, also while the handshake fails."""
     return connection._server_info  # pyright: ignore[reportPrivateUsage] -- see above
+
+
+async def drain_service(service: Any) -> None:
+    """Take no more questions for a `nats.micro.service.Service`, and handle those that the server has sent.
+
+    Its `stop` throws these away. It has no type here: whoever imports this room would load `nats.micro`.
+    """
+    for endpoint in service._endpoints:
+        subscription = endpoint._subscription
+        if subscription is not None:
+            await subscription.drain()

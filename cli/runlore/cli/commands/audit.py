@@ -10,28 +10,32 @@ import click
 import msgspec
 
 from runlore.cli.auditing import (
+    epoch_of,
     key_option,
     read_note,
     remember,
     show_report,
     trusted_keys,
 )
-from runlore.cli.commands.audit_proofs import bundle, check, prove, trail
+from runlore.cli.commands.audit_bundles import bundle, check
+from runlore.cli.commands.audit_key import key
+from runlore.cli.commands.audit_proofs import prove, trail
 from runlore.cli.options import TARGET, data_dir_option, force_option, json_option, require_new, settings_for
-from runlore.cli.output import note, print_exact, print_json, print_line
+from runlore.cli.output import note, print_exact, print_json
 from runlore.cli.progress import progress_bar
-from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.findings import VerifyReport
-from runlore.projector.audit.keys import Verifier, load_signer, make_signer
+from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import newest_checkpoint
 from runlore.projector.audit.stream_compare import compare_stream
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
+from runlore.projector.audit.witness_policy import read_policy
+from runlore.projector.audit.witness_verify import require_witnesses
 from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError, SettingsError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
-from runlore.store.folder_shard import log_origin, require_own_shard
+from runlore.store.folder_shard import require_own_shard
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import sqlite
 
@@ -49,7 +53,7 @@ def audit() -> None:
     """
 
 
-for _command in (prove, bundle, check, trail):
+for _command in (prove, bundle, check, trail, key):
     audit.add_command(_command)
 
 
@@ -63,6 +67,12 @@ for _command in (prove, bundle, check, trail):
     metavar="FILE",
     help="A checkpoint that was copied elsewhere: the log must still have its root. May be given again.",
 )
+@click.option(
+    "--witness-policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Demand the cosignatures of this policy (C2SP tlog-policy).",
+)
 @click.option("--full", is_flag=True, help="Compare every message with JetStream, not a sample.")
 @click.option("--offline", is_flag=True, help="Do not compare with JetStream.")
 @click.option("--replay/--no-replay", default=True, show_default=True, help="Replay the log and compare the view.")
@@ -73,6 +83,7 @@ def verify(
     ctx: click.Context,
     keys: tuple[Verifier, ...],
     checkpoints: tuple[Path, ...],
+    witness_policy: Path | None,
     full: bool,
     offline: bool,
     replay: bool,
@@ -86,7 +97,10 @@ def verify(
     """
     settings = settings_for(data_dir)
     data = DataDir(settings.data_dir)
+    policy = read_policy(witness_policy) if witness_policy is not None else None
     report = _verify_log(data, keys, checkpoints)
+    if policy is not None and not report.problems:
+        require_witnesses(data.log, policy, report)
     if offline or (report.problems and not report.position):
         report.not_compared["stream"] = "--offline" if offline else "the log does not say where it ends"
     else:
@@ -110,7 +124,7 @@ def _verify_log(data: DataDir, keys: tuple[Verifier, ...], checkpoints: tuple[Pa
     if (refusal := no_log(data)) is not None:
         raise refusal
     try:
-        trusted = trusted_keys(data, _epoch(data), keys)
+        trusted = trusted_keys(data, epoch_of(data), keys)
     except (NotFoundError, CorruptLogError) as error:
         try:
             report = verify_log(data.log, keys)  # says what is wrong; checkpoints have no log to be held against
@@ -165,28 +179,9 @@ def checkpoint(keys: tuple[Verifier, ...], out: Path | None, force: bool, data_d
         require_new(out, force)
     data = DataDir(settings_for(data_dir).data_dir)
     with contextlib.closing(open_audited(data.log)) as log:
-        newest = newest_checkpoint(log, trusted_keys(data, _epoch(data), keys))
+        newest = newest_checkpoint(log, trusted_keys(data, epoch_of(data), keys))
     if out is None:
         print_exact(newest.note)
     else:
         out.write_text(newest.note, encoding="utf-8")
         note(f"checkpoint of {newest.checkpoint.size:,} leaves written to {out}")
-
-
-@audit.command()
-@click.option("--new", is_flag=True, help="Make another key first, because the one that signed is lost.")
-@data_dir_option
-def key(new: bool, data_dir: Path | None) -> None:
-    """Print the public key of this log's checkpoints; hand it to whoever will check them.
-
-    After --new, `runlore audit verify` needs both public keys, the old one for earlier checkpoints:
-    --key OLD --key NEW.
-    """
-    data = DataDir(settings_for(data_dir).data_dir)
-    signer = (make_signer if new else load_signer)(data.checkpoint_key, log_origin(data, _epoch(data)))
-    print_line(signer.verifier.vkey)
-
-
-def _epoch(data: DataDir) -> str:
-    with contextlib.closing(ArchiveReader(data.log)) as reader:
-        return reader.epoch

@@ -215,7 +215,7 @@ def restore(folder: Path, skip_to: int, data_dir: Path | None) -> None:
     else:
         print_line(f"The stream was written from it; its next event gets number {done.plan.last + 1:,}.")
         print_line(
-            "Nothing more is signed with the old key: see the section on disaster recovery in docs/operations.md."
+            "Its key signs under a new name from now on, as the log will say: hand out what `runlore audit key` prints."
         )
     for kept in filter(None, (done.kept, done.kept_projection)):
         print_line(f"What was there is kept in {kept}.")

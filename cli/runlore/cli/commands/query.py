@@ -25,7 +25,8 @@ def query() -> None:
 def serve(data_dir: Path | None) -> None:
     """Answer `Client("nats://…")` from this folder's view, until Ctrl-C.
 
-    Run it beside the projector; a second process takes a share of the questions.
+    `runlore up` has one already. Run it beside `runlore projector`, or as a second one, which takes a share of the
+    questions.
 
     \b
     Examples:
@@ -46,5 +47,6 @@ def serve(data_dir: Path | None) -> None:
             if answering.done():
                 answering.result()
             answering.cancel()
+            await asyncio.wait({answering})  # it finishes what it was asked
 
         asyncio.run(run())

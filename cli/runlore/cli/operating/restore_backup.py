@@ -1,8 +1,8 @@
 """`runlore operator restore`: a backup as a data folder again, and the stream whole.
 
 Nothing is deleted: a projection that is there is kept beside the restored one. A stream that is there keeps every
-event. One that is gone is written from log.db; then nothing more is signed with the old key, which may have signed a
-tree of the same size and other events after the backup.
+event. One that is gone is written from log.db; then the key signs under a new name, for under the old one it may have
+signed a tree of the same size with other events after the backup.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from runlore.cli.operating.backup import CURRENT, KEY, LOG
 from runlore.cli.operating.manifest import Manifest, read_manifest
 from runlore.cli.restoring import Progress, Restore
 from runlore.projector.archiving.archive import ArchiveReader
-from runlore.projector.audit.keys import load_signer
+from runlore.projector.audit.signers import key_source
 from runlore.projector.restoring.restore import RestorePlan
 from runlore.schemas.errors import CorruptLogError, NotFoundError, RunloreError, StreamMismatchError
 from runlore.schemas.settings import Settings
@@ -55,7 +55,7 @@ def restore_backup(settings: Settings, source: Path, skip_to: int, progress: Pro
         plan = restoring.plan()
         kept = None
         if not plan.whole:
-            _hold_signatures(data, manifest)
+            _hold_signatures(data, settings, manifest)
             kept = restoring.apply(plan)
     return Restored(manifest, plan, kept, kept_projection)
 
@@ -97,13 +97,12 @@ def _put_key(data: DataDir, key: bytes, now: str) -> None:
     write_private(data.checkpoint_key, key)
 
 
-def _hold_signatures(data: DataDir, manifest: Manifest) -> None:
+def _hold_signatures(data: DataDir, settings: Settings, manifest: Manifest) -> None:
     with contextlib.suppress(
         RunloreError
     ):  # without a key nothing was signed, or the projector says that it is damaged
-        signer = load_signer(data.checkpoint_key, log_origin(data, manifest.epoch))
-        public = signer.verifier.public.hex()
-        write_struct(data.restored, RestoredLog(manifest.position, manifest.leaves, public))
+        public = key_source(settings).load(log_origin(data, manifest.epoch)).verifier.public.hex()
+        write_struct(data.restored, RestoredLog(manifest.position, manifest.leaves, public, manifest.root))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.shards import SHARD_BUCKET, SHARD_STREAM, Shard
-from runlore.schemas.subjects import subject_token
+from runlore.schemas.subjects import CHECKPOINT_STREAM, CHECKPOINT_SUBJECT, subject_token
 from runlore.wire.shards import shard_request
 
 _API = "$JS.API"
@@ -42,6 +42,12 @@ def _info(shard: Shard) -> str:
 def _read(shard: Shard) -> tuple[str, ...]:
     requests = ("STREAM.MSG.GET.{}", "CONSUMER.CREATE.{}.*", "CONSUMER.MSG.NEXT.{}.*")
     return (_info(shard), *(f"{_API}.{request.format(shard.stream)}" for request in requests))
+
+
+def _signing(shard: Shard) -> tuple[str, ...]:
+    """Checkpoints go to a small stream of their own, which the projector makes; changes of the key into the log."""
+    requests = (f"{_API}.STREAM.{request}.{CHECKPOINT_STREAM}" for request in ("CREATE", "MSG.GET"))
+    return (shard.signing_subject, f"{CHECKPOINT_SUBJECT}.*", *requests)
 
 
 def _answer_queries(shard: Shard) -> tuple[str, ...]:
@@ -138,10 +144,10 @@ def _look_up(project: str, shard: Shard) -> tuple[str, ...]:
 def projector(shard: Shard = _FIRST) -> Role:
     """`runlore projector`, and `runlore up` with the query service.
 
-    It makes no stream, which the operator does, but the bucket with its snapshots.
+    It makes no stream, which the operator does, but that of its checkpoints and the bucket with its snapshots.
     """
     answers = (*archive_subjects(shard), *_answer_queries(shard))
-    return _service("projector", shard, (*_read(shard), *_snapshots(shard)), answers)
+    return _service("projector", shard, (*_read(shard), *_signing(shard), *_snapshots(shard)), answers)
 
 
 def query_service(shard: Shard = _FIRST) -> Role:

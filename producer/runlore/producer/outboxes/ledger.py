@@ -159,7 +159,7 @@ class Ledger:
 
     def add_dead_letters(self, rows: Iterable[Row], reason: str, at: float) -> None:
         """The server will never take these rows."""
-        letters = [Letter(*row, reason, at) for row in rows]
+        letters = [Letter(row.seq, row.subject, row.payload, reason, at) for row in rows]
         self._do(_Refused(letters, [letter.seq for letter in letters]))
 
     def retried(self) -> None:

@@ -31,7 +31,7 @@ def look_at(path: Path) -> Look:
         acknowledged, skipped = ledger.acknowledged, ledger.skipped
         waiting = rows.count(acknowledged) - sum(seq > acknowledged for seq in skipped)
         kept = rows.count(ledger.gone) - sum(seq > ledger.gone for seq in skipped) - waiting
-        first = rows.read(acknowledged, 1, 0, skipped)
+        first = rows.read(acknowledged, 1, 1, skipped)
         info = rows.info()
         return Look(
             waiting,

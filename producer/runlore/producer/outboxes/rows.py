@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
+import msgspec
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-class Row(NamedTuple):
-    """One event that waits."""
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One event that waits. The garbage collector of the step has nothing to do with the many that a relay reads."""
 
     seq: int
     subject: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import msgspec
 
@@ -27,9 +27,13 @@ END = ONE_RECORD - 1
 _HEADER = Struct("=8sIIQQII")
 WORD = Struct("=Q")
 RECORD = Struct("<IIQH")
-_CHECKED = Struct("<IQH")
 CHECKED_FROM = 4
 """Offset in a record from which its checksum counts."""
+_NAME_FROM = RECORD.size - CHECKED_FROM
+"""Offset of the subject in what is counted."""
+_pack_crc = Struct("<I").pack
+_pack_checked = Struct("<IQH").pack
+_unpack_record = RECORD.unpack_from
 _PIECE = 4096
 """zlib releases the interpreter lock over more than 5 KiB: getting it back may take a busy process 5 ms."""
 
@@ -72,15 +76,15 @@ _decode_info = msgspec.msgpack.Decoder(Info).decode
 def checksum(data: bytes, seed: int = 0) -> int:
     """CRC-32, computed without releasing the interpreter lock."""
     if len(data) <= _PIECE:
-        return zlib.crc32(data, seed)
+        return crc32(data, seed)
     for at in range(0, len(data), _PIECE):
-        seed = zlib.crc32(data[at : at + _PIECE], seed)
+        seed = crc32(data[at : at + _PIECE], seed)
     return seed
 
 
 def seed_of(producer: str, first: int) -> int:
     """The seed of a segment's checksums: bytes of another segment, logged as a value, are never taken for a record."""
-    return zlib.crc32(f"{producer} {first}".encode())
+    return crc32(f"{producer} {first}".encode())
 
 
 def whole(size: int) -> int:
@@ -92,7 +96,7 @@ def pack_header(info: Info, first: int) -> bytes:
     """The header of a segment without records."""
     text = _encode(info)
     start = whole(_HEADER.size + len(text))
-    crc = zlib.crc32(text, zlib.crc32(first.to_bytes(8, "little")))
+    crc = crc32(text, crc32(first.to_bytes(8, "little")))
     return _HEADER.pack(MAGIC, start, len(text), start, first, crc, 0) + text
 
 
@@ -109,7 +113,7 @@ def read_header(data: Buffer, size: int) -> Header | None:
         raise OutboxError("it was written by a newer version of Runlore")
     if magic != MAGIC:
         raise DamagedError("not a segment of an outbox")
-    if crc != zlib.crc32(text, zlib.crc32(first.to_bytes(8, "little"))):
+    if crc != crc32(text, crc32(first.to_bytes(8, "little"))):
         raise DamagedError("the header of a segment is damaged")
     if not start <= word & END <= size:
         raise DamagedError("the committed length of a segment is damaged")
@@ -119,25 +123,25 @@ def read_header(data: Buffer, size: int) -> Header | None:
 def pack_record(seq: int, subject: str, payload: bytes, seed: int) -> bytes:
     """The bytes of a record, without the padding behind it."""
     name = subject.encode()
-    checked = _CHECKED.pack(len(payload), seq, len(name)) + name + payload
-    crc = zlib.crc32(checked, seed) if len(checked) <= _PIECE else checksum(checked, seed)
-    return crc.to_bytes(CHECKED_FROM, "little") + checked
+    checked = _pack_checked(len(payload), seq, len(name)) + name + payload
+    crc = crc32(checked, seed) if len(checked) <= _PIECE else checksum(checked, seed)
+    return _pack_crc(crc) + checked
 
 
 def record_at(data: Buffer, at: int, end: int, seed: int) -> tuple[Row, int] | None:
     """The record at an offset, and where the next one begins; None where there is no whole record before `end`."""
-    if at + RECORD.size > end:
-        return None
-    crc, size, seq, name = RECORD.unpack_from(data, at)
     body = at + RECORD.size
+    if body > end:
+        return None
+    crc, size, seq, name = _unpack_record(data, at)
     stop = body + name + size
     if stop > end:
         return None
-    raw = bytes(data[at + CHECKED_FROM : stop])
-    if checksum(raw, seed) != crc:
+    checked = data[at + CHECKED_FROM : stop]
+    if (crc32(checked, seed) if len(checked) <= _PIECE else checksum(checked, seed)) != crc:
         return None
-    body -= at + CHECKED_FROM
-    return Row(seq, raw[body : body + name].decode(), raw[body + name :]), whole(stop)
+    name += _NAME_FROM
+    return Row(seq, checked[_NAME_FROM:name].decode(), checked[name:]), whole(stop)
 
 
 def next_at(data: Buffer, at: int) -> int:

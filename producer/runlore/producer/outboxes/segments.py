@@ -160,7 +160,8 @@ class Segments:
         Raises DamagedError.
         """
         found: list[Row] = []
-        while len(found) < rows and size > 0 and (some := self._some(after, rows - len(found), size)):
+        # With some found, what is in a segment made meanwhile can wait: looking for it means listing the folder.
+        while len(found) < rows and size > 0 and (some := self._some(after, rows - len(found), size, not found)):
             after = some[-1].seq
             size -= sum(len(row.payload) for row in some)
             found += [row for row in some if row.seq not in skip] if skip else some
@@ -168,13 +169,13 @@ class Segments:
 
     def rows(self, after: int) -> Iterator[Row]:
         """All committed rows above a number, in order. Raises DamagedError."""
-        while some := self._some(after, _STRETCH, sys.maxsize):
+        while some := self._some(after, _STRETCH, sys.maxsize, True):
             yield from some
             after = some[-1].seq
 
-    def _some(self, after: int, rows: int, size: int) -> list[Row]:
-        """Those of the first segment that has any; when none has, look for new segments."""
-        for looked in (False, True):
+    def _some(self, after: int, rows: int, size: int, look: bool) -> list[Row]:
+        """Those of the first segment that has any; when none has, `look` for new segments."""
+        for looked in (False, True) if look else (False,):
             if looked:
                 self._look()
             index = max(bisect_right(self._firsts, after + 1) - 1, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Container, Iterator
 from contextlib import closing
+from itertools import starmap
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,7 +47,7 @@ class SqliteRows:
         found: list[Row] = []
         while "outbox" in self._tables:
             read = self._query(_ROWS, after, rows)
-            for row in map(Row._make, read):
+            for row in starmap(Row, read):
                 after = row.seq
                 if row.seq not in skip:
                     size -= len(row.payload)

@@ -45,7 +45,7 @@ def lost_target(problem: str) -> EntityRef:
 
 def run_of_lost(fact: AnyFact) -> Run | None:
     """The run to link this process with, when `fact` is about the process: the only one that is open."""
-    if not PROCESS.open or not isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded)):
+    if not isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded)):
         return None
     return PROCESS.innermost()[0] if fact.targets[0] is this_process() else None
 

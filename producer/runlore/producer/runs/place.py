@@ -107,14 +107,11 @@ class Step:
 
     def __init__(self, name: str, run: Run, model: EntityRef | None, outputs: tuple[str, ...] = ()) -> None:
         self.name, self.run, self.model, self.outputs = name, run, model, outputs
+        self.ref = EntityRef("step", name, run=run.id)
         self.threads = frozenset(threading.enumerate())
         self.owner = owner()
         self.outer = around(STEP.get(), self.owner)
         self.closed = False
-
-    @property
-    def ref(self) -> EntityRef:
-        return EntityRef("step", self.name, run=self.run.id)
 
 
 RUN: contextvars.ContextVar[Run | None] = contextvars.ContextVar("runlore_run", default=None)

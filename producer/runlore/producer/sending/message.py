@@ -9,7 +9,7 @@ from functools import lru_cache
 import msgspec
 
 from runlore.producer.outboxes.rows import Row
-from runlore.schemas.codec import decode_head
+from runlore.schemas.codec import decode_head, decode_id
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.subjects import cloudevents_headers, event_headers
 
@@ -24,9 +24,9 @@ _encode_json = msgspec.json.Encoder().encode
 
 def row_headers(row: Row, cloudevents: bool) -> dict[str, str]:
     """The headers of one event. Raises EventDecodeError."""
-    head = decode_head(row.payload)
     if not cloudevents:
-        return event_headers(head.id)
+        return event_headers(decode_id(row.payload))
+    head = decode_head(row.payload)
     return event_headers(head.id) | cloudevents_headers(head.id, head.fact.type, head.project, head.occurred_at)
 
 
@@ -42,31 +42,30 @@ def broken(row: Row) -> str | None:
 def commands(rows: Iterable[Row], batch: str, number: int, cloudevents: bool) -> bytes:
     """The protocol's HPUBs of messages `number`, … of an atomic batch, without a reply. Raises EventDecodeError."""
     parts: list[bytes] = []
-    for index, (_, subject, payload) in enumerate(rows, number):
-        head = decode_head(payload)
-        more = ""
-        if cloudevents:
-            # The quotes apart, this is isoformat() with its Z, in a tenth of the 1.8 µs.
-            time_text = _encode_json(head.occurred_at)[1:-1].decode()
-            more = f"ce-id: {head.id}\r\nce-time: {time_text}\r\n{_fixed_lines(head.fact.type, head.project)}"
-        block = (
-            f"NATS/1.0\r\nNats-Msg-Id: {head.id}\r\n{more}"
-            f"Nats-Batch-Id: {batch}\r\nNats-Batch-Sequence: {index}\r\n\r\n"
-        ).encode()
-        sizes = f"HPUB {subject} {len(block)} {len(block) + len(payload)}\r\n".encode()
-        parts += (sizes, block, payload, b"\r\n")
+    of_batch = f"\r\nNats-Batch-Id: {batch}\r\nNats-Batch-Sequence: "
+    for index, row in enumerate(rows, number):
+        payload = row.payload
+        event_id = decode_id(payload)
+        more = _cloudevents_lines(payload) if cloudevents else ""
+        block = f"NATS/1.0\r\nNats-Msg-Id: {event_id}{more}{of_batch}{index}\r\n\r\n".encode()
+        size = len(block)
+        parts += (f"HPUB {row.subject} {size} {size + len(payload)}\r\n".encode(), block, payload, b"\r\n")
     return b"".join(parts)
+
+
+def _cloudevents_lines(payload: bytes) -> str:
+    """The CloudEvents headers of one event, each behind the end of the line before it."""
+    head = decode_head(payload)
+    # The quotes apart, this is isoformat() with its Z, in a tenth of the 1.8 µs.
+    time_text = _encode_json(head.occurred_at)[1:-1].decode()
+    return f"\r\nce-id: {head.id}\r\nce-time: {time_text}{_fixed_lines(head.fact.type, head.project)}"
 
 
 @lru_cache(maxsize=256)
 def _fixed_lines(kind: str, project: str) -> str:
     """The CloudEvents headers that events of one type and project share."""
     headers = cloudevents_headers("", kind, project, _ANY_TIME)
-    return _lines({name: value for name, value in headers.items() if name not in _OWN_HEADERS})
-
-
-def _lines(headers: dict[str, str]) -> str:
-    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return "".join(f"\r\n{name}: {value}" for name, value in headers.items() if name not in _OWN_HEADERS)
 
 
 def batch_headers(batch: str, number: int, last: bool) -> dict[str, str]:

@@ -10,7 +10,7 @@ from runlore.producer.outboxes.ledger import Acknowledged
 from runlore.producer.outboxes.outbox import Outbox
 from runlore.producer.outboxes.rows import Row, is_full
 from runlore.producer.receipts import AckBook
-from runlore.schemas.codec import decode_head
+from runlore.schemas.codec import decode_id
 from runlore.schemas.settings import Settings
 from runlore.schemas.shards import Shard
 from runlore.wire.archived import StoredRange
@@ -46,7 +46,7 @@ class Source:
         rows, shard = self.outbox.read(self.after), self.shard
         if shard is None or not shard.number:
             return rows
-        return [row._replace(subject=shard.subject(row.subject)) for row in rows]
+        return [Row(row.seq, shard.subject(row.subject), row.payload) for row in rows]
 
     def stored(self, rows: Sequence[Row], position: int) -> None:
         """The stream has these rows at consecutive positions, the last at `position`."""
@@ -133,7 +133,7 @@ def _known_shard(outbox: Outbox) -> Shard | None:
 
 
 def _acknowledged(rows: Sequence[Row], position: int) -> Acknowledged:
-    first_id, last_id = decode_head(rows[0].payload).id, decode_head(rows[-1].payload).id
+    first_id, last_id = decode_id(rows[0].payload), decode_id(rows[-1].payload)
     positions = StoredRange(position - len(rows) + 1, position, first_id, last_id)
     return Acknowledged(rows[-1].seq, sum(len(row.payload) for row in rows), time.time(), positions)
 

@@ -39,6 +39,7 @@ _FIRST_COPY = "SELECT position, subject = ? AND payload = ? FROM log WHERE event
 _STORED = """SELECT count(*), coalesce(sum((position = ?1 AND event_id = ?3) OR (position = ?2 AND event_id = ?4)), 0)
     FROM log WHERE position BETWEEN ?1 AND ?2"""
 _ADD_CHECKPOINT = "INSERT INTO checkpoints VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_ADD_COSIGNATURE = "INSERT INTO cosignatures VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _MOVE = "UPDATE log_state SET position = ? WHERE id = 1 AND position = ?"
 _CONFLICTS = """duplicate_of IS NOT NULL AND NOT EXISTS (SELECT 1 FROM log AS first
     WHERE first.position = log.duplicate_of AND first.subject = log.subject AND first.payload = log.payload)"""
@@ -132,6 +133,21 @@ class Archive:
     def checkpoint_size(self) -> int:
         """The tree size of the newest checkpoint, 0 when there is none."""
         return int(self._db.conn.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()[0])
+
+    def newest_note(self) -> str | None:
+        """The newest checkpoint as it was signed; None when there is none."""
+        row = self._db.conn.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
+        return str(row[0]) if row else None
+
+    def add_cosignature(self, size: int, witness: str, line: str) -> None:
+        """Keep what a witness says about a checkpoint; its first word counts."""
+        with self._db.atomic():
+            self._db.conn.execute(_ADD_COSIGNATURE, (size, witness, line))
+
+    @property
+    def connection(self) -> sqlite.Connection:
+        """For reading, in the thread of this object."""
+        return self._db.conn
 
     def last(self) -> LogRow | None:
         """The message with the highest position."""

@@ -17,7 +17,7 @@ from runlore.projector.archiving.holes import trailing_gap
 from runlore.projector.archiving.intake import Intake
 from runlore.projector.archiving.lost_log import LostLog, lost_log, remembered, require_everything
 from runlore.projector.archiving.patrol import Patrol
-from runlore.projector.audit.signing import CheckpointWriter
+from runlore.projector.archiving.publishing import Publishing
 from runlore.projector.database import CHECKPOINT_SECONDS, WAL_BYTES
 from runlore.projector.logs import get_log
 from runlore.projector.metrics import ProjectorMetrics
@@ -28,7 +28,7 @@ from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.private_files import read_struct, write_struct
-from runlore.store.records import ArchivedStream, RestoredLog
+from runlore.store.records import ArchivedStream
 from runlore.wire.connect import connect
 from runlore.wire.destinations import server_key
 from runlore.wire.failures import NATS_ERRORS
@@ -48,7 +48,7 @@ class ArchiveStage:
         self._shard = Shard(settings.shard)
         self._state, self._metrics, self._archived = state, metrics, archived
         self._archive: Archive | None = None
-        self._checkpoints: CheckpointWriter | None = None
+        self._publishing: Publishing | None = None
         self._intake: Intake | None = None
         self._stopping = False
         self._checkpointed = time.monotonic()
@@ -76,8 +76,8 @@ class ArchiveStage:
         if self._archive is None:
             return
         try:
-            if self._checkpoints is not None:
-                self._checkpoints.sign()
+            if self._publishing is not None:
+                self._publishing.sign(due=False)
         finally:
             self._archive.checkpoint()
             self._archive.close()
@@ -116,12 +116,10 @@ class ArchiveStage:
         self._look_after(info)
         self._say(archive)
         await check_stream(connection, identity, archive.epoch, archive.position, archive.last())
-        if self._checkpoints is None:  # never before: a log that does not fit its stream is not signed
-            restored = read_struct(self._data.restored, RestoredLog)
-            self._checkpoints = CheckpointWriter(archive, self._data.checkpoint_key, restored)
-            if self._checkpoints.held is not None:
-                get_log().error("checkpoints are not signed", reason=self._checkpoints.held)
-                self._state.problems["signing"] = self._checkpoints.held
+        if self._publishing is None:  # never before: a log that does not fit its stream is not signed
+            publishing = Publishing(self._settings, self._state, archive)
+            await publishing.begin(connection, info.replicas, info.last_seq)
+            self._publishing = publishing
         self._tell_relays(archive.epoch)
         await ArchiveService(archive, info).start(connection)
         self._archived()
@@ -141,6 +139,7 @@ class ArchiveStage:
         watch = asyncio.create_task(self._watch(connection, self._archive.epoch))
         watch.add_done_callback(lambda _: intake.interrupt())
         patrol = asyncio.create_task(Patrol(self._settings, self._state).walk(connection, self._archive.position))
+        publish = asyncio.create_task(self._keep_publishing(connection))
         try:
             while not self._stopping and (batch := await intake.batch()):
                 self._store(self._archive, batch)
@@ -150,9 +149,13 @@ class ArchiveStage:
         finally:
             watch.cancel()
             patrol.cancel()
-            await asyncio.gather(watch, patrol, return_exceptions=True)
+            publish.cancel()
+            await asyncio.gather(watch, patrol, publish, return_exceptions=True)
         if not watch.cancelled():
             watch.result()
+        if self._stopping and self._publishing is not None:
+            self._publishing.sign(due=False)
+            await self._publishing.look(connection)
         if not self._stopping:
             raise ServerUnavailableError("the connection to NATS is gone")
 
@@ -198,8 +201,14 @@ class ArchiveStage:
         state.upkeep = found
 
     def _sign(self) -> None:
-        if self._checkpoints is not None:
-            self._checkpoints.sign_if_due()
+        if self._publishing is not None:
+            self._publishing.sign()
+
+    async def _keep_publishing(self, connection: NatsConnection) -> None:
+        assert self._publishing is not None
+        while True:  # beside the watch: a target that does not answer must not hold that up
+            await self._publishing.look(connection)
+            await asyncio.sleep(WATCH_SECONDS)
 
     def _say(self, archive: Archive) -> None:
         self._state.archived = archive.position

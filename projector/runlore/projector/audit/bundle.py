@@ -6,38 +6,26 @@ A zip file: `bundle.json` (struct Bundle), `checkpoint.txt`, `since-checkpoint.t
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import pairwise, product
 from pathlib import Path
-from typing import NamedTuple
 
-import msgspec
-
-from runlore.projector.audit.bundle_content import FORMAT, Bundle
+from runlore.projector.audit.bundle_content import FORMAT, FORMER_FORMAT, Bundle, CheckedBundle, Rejected
+from runlore.projector.audit.bundle_file import BundleFile, encode_bundle, read_members, write_members
+from runlore.projector.audit.effect import Verdict, judge, shortened
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.report import html_report
-from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.schemas.acceptance import Rejection
+from runlore.schemas.errors import ArgumentError, CorruptLogError
 from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
-from runlore.store.audit.leaf import LeafCoder, stream_in
+from runlore.store.audit.leaf import LeafCoder, speaks_for, stream_in
 from runlore.store.audit.merkle import check_consistency
+from runlore.store.audit.proof import ProvenEvent
 
-MAX_MEMBER_BYTES = 1 << 30
-"""A larger member is refused: zip files unpack to anything."""
-
-_MADE = (1980, 1, 1, 0, 0, 0)
-"""Equal contents give equal files."""
-
-
-class CheckedBundle(NamedTuple):
-    """A bundle whose every proof holds."""
-
-    bundle: Bundle
-    checkpoint: Checkpoint
-    since: Checkpoint | None
-    verifier: Verifier
-    """The key that signed the checkpoint."""
+MAX_EVENTS = 200_000
+"""More do not fit into a bundle with their proofs; making these takes minutes."""
 
 
 def write_bundle(
@@ -45,56 +33,154 @@ def write_bundle(
     prover: Prover,
     project: str,
     about: Sequence[str],
-    positions: Sequence[int],
+    positions: Iterable[int],
     since: Signed | None = None,
+    *,
+    refused: Mapping[int, Rejection] | None = None,
+    related: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> CheckedBundle:
-    """Write the events at `positions`, which the newest checkpoint must cover.
+    """Write the events at `positions`, which the newest checkpoint must cover, and the first copy of each of them.
 
-    Raises NotFoundError, and CorruptLogError when a proof does not hold.
+    `refused`: those that the view's fold has put into quarantine. Raises NotFoundError, ArgumentError for too much or
+    nothing at all, and CorruptLogError when a proof does not hold.
     """
+    wanted = set(positions)
+    if not 0 < len(wanted) <= MAX_EVENTS:
+        raise ArgumentError(f"{len(wanted):,} events; a bundle has 1 to {MAX_EVENTS:,}: see --depth")
+    events = prover.with_first_copies(wanted)
+    verdicts = judge(events, refused or {})
+    pairs = zip(events, verdicts, strict=True)
     bundle = Bundle(
         format=FORMAT,
         epoch=prover.epoch,
         project=project,
         about=list(about),
-        events=[prover.event(position) for position in positions],
+        events=events,
         consistency=None if since is None else prover.consistency(since.checkpoint),
+        rejected=[_declared(event, verdict.rejection) for event, verdict in pairs if verdict.rejection],
+        related=list(related),
+        left_out=list(left_out),
     )
     older = since.checkpoint if since else None
-    checked = CheckedBundle(bundle, prover.newest.checkpoint, older, prover.newest.verifier)
+    checked = CheckedBundle(bundle, prover.newest.checkpoint, older, prover.newest.verifier, verdicts, [])
     members = {
-        "bundle.json": msgspec.json.format(msgspec.json.encode(bundle), indent=1).decode(),
+        "bundle.json": encode_bundle(bundle),
         "checkpoint.txt": prover.newest.note,
         "vkey.txt": f"{prover.newest.verifier.vkey}\n",
-        "report.html": html_report(bundle, checked.checkpoint, checked.since, checked.verifier),
+        "report.html": html_report(checked),
     }
     if since is not None:
         members["since-checkpoint.txt"] = since.note
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            info = zipfile.ZipInfo(name, _MADE)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, content)
+    write_members(path, members)
     return checked
 
 
-def check_bundle(path: Path, trusted: Sequence[Verifier]) -> CheckedBundle:
-    """Check everything a bundle proves, with nothing but trusted public keys.
+def _declared(event: ProvenEvent, rejection: Rejection) -> Rejected:
+    return Rejected(position=event.position, stage=rejection.stage, why=shortened(rejection.why))
 
-    Raises NotFoundError when there is no file, CorruptLogError at the first thing that does not hold.
+
+def check_bundle(path: Path, trusted: Sequence[Verifier], others: Sequence[CheckedBundle] = ()) -> CheckedBundle:
+    """Check everything a bundle proves, with nothing but trusted public keys, and judge which events took effect.
+
+    `others`: bundles of the same log, whose events may be first copies of these. Raises NotFoundError when there is no
+    file, CorruptLogError at the first thing that does not hold.
     """
-    bundle, note, since_note = _read(path)
-    if bundle.format != FORMAT:
+    file = read_members(path)
+    bundle = file.bundle
+    checkpoint, verifier = _check_proofs(path, bundle, file.note, trusted)
+    since = _check_since(bundle, file.since, checkpoint, trusted)
+    claims = {one.position: Rejection(one.stage, one.why) for one in bundle.rejected}
+    verdicts = judge(bundle.events, claims, [event for other in others for event in other.bundle.events])
+    _check_claims(bundle, verdicts)
+    _check_project(bundle, verdicts)
+    checked = CheckedBundle(bundle, checkpoint, since, verifier, verdicts, [])
+    for other in others:
+        checked.notes.extend(_compared(checked, other))
+    checked.notes.extend(_unlike(file, checked))
+    return checked
+
+
+def _unlike(file: BundleFile, checked: CheckedBundle) -> Iterator[str]:
+    """Members for people that do not fit what was checked."""
+    if file.vkey is not None and file.vkey.strip() != checked.verifier.vkey:
+        yield "vkey.txt is not the key that signed the checkpoint"
+    if file.report is None:
+        return
+    if not file.compares:
+        yield "report.html was not compared with the events, which are too many: --report makes a new one"
+    elif sha256(html_report(checked).encode()).digest() != file.report:
+        yield (
+            "report.html is not the report of these events: it was changed, or another version made it; "
+            "--report makes a new one"
+        )
+
+
+def _check_proofs(path: Path, bundle: Bundle, note: str, trusted: Sequence[Verifier]) -> tuple[Checkpoint, Verifier]:
+    if bundle.format not in (FORMAT, FORMER_FORMAT):
         raise CorruptLogError(f"{path} has format {bundle.format!r}, this version knows {FORMAT!r}")
     checkpoint, verifier = signed_by(note, trusted)
-    coder = LeafCoder(bundle.epoch, stream_in(checkpoint.origin))
-    if checkpoint.origin != coder.origin:
+    stream = stream_in(checkpoint.origin)
+    coder = LeafCoder(bundle.epoch, stream)
+    if not speaks_for(checkpoint.origin, bundle.epoch, stream):
         raise CorruptLogError(f"the checkpoint is of {checkpoint.origin}, the events are of {coder.origin}")
+    if not bundle.events:
+        raise CorruptLogError("the bundle has no events: it proves nothing")
+    for before, event in pairwise(bundle.events):
+        if event.position <= before.position:
+            raise CorruptLogError(f"event {event.position} comes after event {before.position}: repeated, or moved")
     for event in bundle.events:
         if not event.holds(coder, checkpoint):
             raise CorruptLogError(f"event {event.position} is not in the log of the checkpoint")
-    return CheckedBundle(bundle, checkpoint, _check_since(bundle, since_note, checkpoint, trusted), verifier)
+    return checkpoint, verifier
+
+
+def _compared(one: CheckedBundle, other: CheckedBundle) -> Iterator[str]:
+    """Whether two bundles are of one history. Raises CorruptLogError when they are not, notes what is not shown."""
+    if one.checkpoint.origin != other.checkpoint.origin:
+        raise CorruptLogError(f"the bundles are of two logs: {one.checkpoint.origin}, {other.checkpoint.origin}")
+    for mine, its in product(one.checkpoints, other.checkpoints):
+        if mine.size == its.size and mine.root != its.root:
+            raise CorruptLogError(
+                f"the bundles are of two histories: their checkpoints of {mine.size:,} leaves have different roots, "
+                "signed with one key"
+            )
+    if not set(one.checkpoints) & set(other.checkpoints):
+        yield (
+            f"nothing shows that the checkpoints of {one.checkpoint.size:,} and {other.checkpoint.size:,} leaves are "
+            "of one history: bundle again, with --since-checkpoint"
+        )
+
+
+def _check_claims(bundle: Bundle, verdicts: Sequence[Verdict]) -> None:
+    """Each event that is declared as rejected is there, and rejected by the rule that is named.
+
+    Only a refusal by the fold, which depends on all earlier events, cannot be recomputed from the bundle.
+    """
+    found = {event.position: verdict for event, verdict in zip(bundle.events, verdicts, strict=True)}
+    for before, one in pairwise(bundle.rejected):
+        if one.position <= before.position:
+            raise CorruptLogError(f"event {one.position} is declared as rejected twice, or out of order")
+    for one in bundle.rejected:
+        verdict = found.get(one.position)
+        if verdict is None:
+            raise CorruptLogError(f"event {one.position} is declared as rejected and is not in the bundle")
+        if not verdict.proved and one.stage != "fold":
+            raise CorruptLogError(
+                f"event {one.position} is declared as rejected ({one.why}), and by the rules it is not"
+            )
+
+
+def _check_project(bundle: Bundle, verdicts: Sequence[Verdict]) -> None:
+    """Events in effect are of the bundle's project; the first copy of a rejected one may be of any."""
+    firsts = {verdict.first for verdict in verdicts}
+    for event, verdict in zip(bundle.events, verdicts, strict=True):
+        decoded = verdict.event
+        accepted = verdict.rejection is None and event.position not in firsts
+        if decoded is not None and accepted and decoded.project != bundle.project:
+            raise CorruptLogError(
+                f"event {event.position} is of project {decoded.project!r}, the bundle says {bundle.project!r}"
+            )
 
 
 def _check_since(
@@ -109,24 +195,3 @@ def _check_since(
     if since.origin != checkpoint.origin or not check_consistency(*roots, bundle.consistency):
         raise CorruptLogError("the log of the checkpoint does not begin with that of the older checkpoint")
     return since
-
-
-def _read(path: Path) -> tuple[Bundle, str, str | None]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            bundle = msgspec.json.decode(_member(archive, "bundle.json"), type=Bundle)
-            note = _member(archive, "checkpoint.txt").decode()
-            since = _member(archive, "since-checkpoint.txt").decode() if "since-checkpoint.txt" in names else None
-    except FileNotFoundError:
-        raise NotFoundError(f"no file {path}") from None
-    # zipfile raises NotImplementedError for an unknown compression method.
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError, zlib.error) as error:
-        raise CorruptLogError(f"{path} is not a bundle, or is damaged: {error}") from error
-    return bundle, note, since
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).file_size > MAX_MEMBER_BYTES:
-        raise ValueError(f"{name} is larger than {MAX_MEMBER_BYTES} bytes")
-    return archive.read(name)

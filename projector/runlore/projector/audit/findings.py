@@ -58,6 +58,10 @@ class VerifyReport(msgspec.Struct, kw_only=True):
     """Leaves under the largest of them."""
     outside: int = 0
     """Checkpoints that came from outside the data folder."""
+    key_changes: list[str] = []
+    """What the log says about its signing keys, in order."""
+    witnessed: int | None = None
+    """Leaves under the newest checkpoint that the witness policy is content with; None: no policy was given."""
     stream: StreamReport | None = None
     view: dict[str, str] | None = None
     """Canonical digest of each of the view's tables, as the log replays them."""

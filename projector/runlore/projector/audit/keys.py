@@ -16,13 +16,15 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
+    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
 
-from runlore.schemas.errors import NotFoundError, SettingsError
+from runlore.schemas.errors import NotFoundError, RunloreError, SettingsError
 from runlore.store.folder import DataDir
 from runlore.store.ownership import read_private
 from runlore.store.private_files import write_private
@@ -36,6 +38,10 @@ _RESTORE = (
     "restore it from a backup, or move it away: then a new key signs from here on, and auditors must be given it "
     "(`runlore audit key`)"
 )
+
+
+class SigningError(RunloreError):
+    """A key that is there and signs nothing."""
 
 
 class Verifier(NamedTuple):
@@ -91,41 +97,63 @@ class Signer:
         return self._key.sign(message)
 
 
-def load_signer(path: Path, name: str) -> Signer:
+def load_signer(path: Path, name: str, passphrase: bytes | None = None) -> Signer:
     """The key at `path`, to sign under `name`. Raises NotFoundError, SettingsError."""
     try:
-        key = load_pem_private_key(read_private(path), password=None)
+        key = _read_pem(read_private(path), passphrase)
     except FileNotFoundError:
         raise NotFoundError(f"no key at {path}: the projector makes it with its first checkpoint") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: it is locked with a password
-        raise SettingsError(f"{path} holds no key that can be read: {_RESTORE}") from error
+    except TypeError as error:  # it is encrypted, and there is no passphrase
+        raise SettingsError(
+            f"{path} is encrypted: set RUNLORE_SIGNER_PASSPHRASE_FILE, or RUNLORE_SIGNER_PASSPHRASE"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        wrong = "with this passphrase" if passphrase else _RESTORE
+        raise SettingsError(f"{path} holds no key that can be read: {wrong}") from error
     if not isinstance(key, Ed25519PrivateKey):
         raise SettingsError(f"{path} holds another kind of key than Ed25519: {_RESTORE}")
     return Signer(name, key)
 
 
-def load_or_make_signer(path: Path, name: str) -> Signer:
+def _read_pem(content: bytes, passphrase: bytes | None) -> object:
+    """The key of a PEM file. A passphrase that a plain file does not need is no error: the key was made before it."""
+    encrypted = b"ENCRYPTED" in content
+    return load_pem_private_key(content, password=passphrase if encrypted else None)
+
+
+def read_passphrase(path: Path) -> bytes:
+    """The passphrase in a file, without its last newline. Raises SettingsError."""
+    try:
+        passphrase = read_private(path).rstrip(b"\r\n")
+    except OSError as error:
+        raise SettingsError(f"no passphrase at {path}: {error.strerror}") from None
+    if not passphrase:
+        raise SettingsError(f"{path} is empty: it must hold the passphrase of the signing key")
+    return passphrase
+
+
+def load_or_make_signer(path: Path, name: str, passphrase: bytes | None = None) -> Signer:
     """The same, with a new key where there is none."""
     if not path.exists():
         with contextlib.suppress(SettingsError):  # another process was first, and its key holds
-            return make_signer(path, name)
-    return load_signer(path, name)
+            return make_signer(path, name, passphrase)
+    return load_signer(path, name, passphrase)
 
 
-def make_signer(path: Path, name: str) -> Signer:
+def make_signer(path: Path, name: str, passphrase: bytes | None = None) -> Signer:
     """Make a key, readable by its owner only. Raises SettingsError when there is one: a key is never replaced; and in
     a replica's folder, which never signs."""
     require_no_replica(DataDir(path.parent))
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    write_private(fresh, Ed25519PrivateKey.generate().private_bytes(*_pem()))
+    write_private(fresh, Ed25519PrivateKey.generate().private_bytes(*_pem(passphrase)))
     try:
         os.link(fresh, path)
     except FileExistsError:
         raise SettingsError(f"there is a key at {path}: move it away first") from None
     finally:
         fresh.unlink()
-    return load_signer(path, name)
+    return load_signer(path, name, passphrase)
 
 
-def _pem() -> tuple[Encoding, PrivateFormat, NoEncryption]:
-    return Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+def _pem(passphrase: bytes | None) -> tuple[Encoding, PrivateFormat, KeySerializationEncryption]:
+    return Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase) if passphrase else NoEncryption()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from runlore.projector.audit.effect import first_copy
 from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint, signed_by
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import check_consistency, consistency_proof
 from runlore.store.audit.proof import TAMPERED, ProvenEvent, prove_event
+from runlore.store.audit.stored_notes import newest_note
 from runlore.store.audit.tree import StoredNodes, leaf_index
 from runlore.store.sqlite import sqlite
 
@@ -36,7 +38,7 @@ class Prover:
         self.coder = LeafCoder(self.epoch, stream.decode())
         self.newest = newest_checkpoint(connection, trusted)
         self._nodes = StoredNodes(connection)  # after the checkpoint: a live log's tree covers at least that
-        if self.newest.checkpoint.origin != self.coder.origin:
+        if not speaks_for(self.newest.checkpoint.origin, self.epoch, stream.decode()):
             raise CorruptLogError(TAMPERED)
 
     def covers(self, position: int) -> bool:
@@ -46,6 +48,15 @@ class Prover:
     def event(self, position: int) -> ProvenEvent:
         """The event at a position with its proof. Raises NotFoundError when it is not there or not signed yet."""
         return prove_event(self._connection, self.coder, self._nodes, self.newest.checkpoint, position)
+
+    def with_first_copies(self, positions: Iterable[int]) -> list[ProvenEvent]:
+        """The events at these positions and, of each second copy, the first event with its ID; ascending."""
+        events = {position: self.event(position) for position in sorted(set(positions))}
+        for event in list(events.values()):
+            first = first_copy(self._connection, event)
+            if first not in events:
+                events[first] = self.event(first)
+        return [events[position] for position in sorted(events)]
 
     def consistency(self, old: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with the older one's (RFC 6962, 2.1.2)."""
@@ -62,8 +73,7 @@ class Prover:
 
 def newest_checkpoint(connection: sqlite.Connection, trusted: Sequence[Verifier]) -> Signed:
     """The stored checkpoint of the largest size. Raises NotFoundError, CorruptLogError when its signature is wrong."""
-    row = connection.execute("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1").fetchone()
-    if row is None:
+    stored = newest_note(connection)
+    if stored is None:
         raise NotFoundError("the log has no signed checkpoint yet: the projector signs one with the first event")
-    note = row[0].decode()
-    return Signed(note, *signed_by(note, trusted))
+    return Signed(stored.note, *signed_by(stored.note, trusted))

@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import html
 from collections.abc import Iterable, Iterator
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from string import Template
@@ -13,14 +14,13 @@ from typing import Any, cast
 
 import msgspec
 
-from runlore.projector.audit.bundle_content import Bundle
-from runlore.projector.audit.keys import Verifier
+from runlore.projector.audit.bundle_content import Bundle, CheckedBundle
+from runlore.projector.audit.effect import Verdict
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import Event, event_type
 from runlore.schemas.references import EntityRef
 from runlore.schemas.visible import visible
-from runlore.store.audit.checkpoint import Checkpoint
 from runlore.store.audit.leaf import LeafCoder, stream_in
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.cells import readable
@@ -28,46 +28,64 @@ from runlore.store.cells import readable
 _NAMES = {"targets": "about"}
 
 _EVENT = Template(
-    '<article><header><span class="type">$type</span><span class="who">$who</span>'
-    '<time>$time</time><span class="position">#$position</span></header>'
+    '<article class="$effect"><header><span class="type">$type</span><span class="who">$who</span>'
+    '<time>$time</time><span class="position">#$position</span></header>$label'
     "<table>$rows</table><details><summary>Proof</summary><table>$proof</table></details></article>"
 )
-_ROW = Template('<tr><th>$name</th><td class="$kind">$value</td></tr>')
+_LABEL = Template('<p class="label">$label</p>')
+_CLAIM = Template("<li>$text</li>")
 
 
-def html_report(bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None, verifier: Verifier) -> str:
-    """Return the report on a bundle whose proofs hold. Everything in it except `about` is proved."""
-    coder = LeafCoder(bundle.epoch, stream_in(checkpoint.origin))
+def html_report(checked: CheckedBundle) -> str:
+    """Return the report on a bundle whose proofs hold. What is not proved is in a section of its own."""
+    bundle = checked.bundle
     page = Template(files("runlore.projector.audit").joinpath("report.html").read_text("utf-8"))
-    about = ", ".join(bundle.about)
-    count = len(bundle.events)
+    pairs = list(zip(bundle.events, checked.verdicts, strict=True))
+    coder, count = LeafCoder(bundle.epoch, stream_in(checked.checkpoint.origin)), len(pairs)
+    rejected = sum(verdict.rejection is not None for _, verdict in pairs)
     return page.substitute(
-        title=_shown(f"Audit report: {about}"),
-        about="".join(f"<li>{_shown(ref)}</li>" for ref in bundle.about),
-        count=f"{count:,} event{'s' if count != 1 else ''}",
-        summary=_rows(_summary(bundle, checkpoint, since, verifier)),
-        events="\n".join(_event(event, coder) for event in bundle.events),
-        vkey=_shown(verifier.vkey),
+        title=_shown(f"Audit report (title not proved: {', '.join(bundle.about)})"),
+        claims=_claims(bundle),
+        count=f"{count:,} event{'s' if count != 1 else ''}" + (f", {rejected:,} of them rejected" if rejected else ""),
+        summary=_rows(_summary(checked)),
+        events="\n".join(_event(event, verdict, coder) for event, verdict in pairs),
+        vkey=_shown(checked.verifier.vkey),
     )
 
 
-def _summary(
-    bundle: Bundle, checkpoint: Checkpoint, since: Checkpoint | None, verifier: Verifier
-) -> Iterator[tuple[str, str]]:
+def _claims(bundle: Bundle) -> str:
+    """Statements by the maker of the bundle."""
+    parts = (
+        ("Project", [bundle.project]),
+        ("Events about", bundle.about),
+        ("What belongs to it", bundle.related),
+        ("Left out", bundle.left_out),
+    )
+    return "".join(
+        f"<h3>{name}</h3><ul>{''.join(_CLAIM.substitute(text=_shown(text)) for text in texts)}</ul>"
+        for name, texts in parts
+        if texts
+    )
+
+
+def _summary(checked: CheckedBundle) -> Iterator[tuple[str, str]]:
+    checkpoint, since, events = checked.checkpoint, checked.since, checked.bundle.events
     yield "Log", checkpoint.origin
     yield "Checkpoint", f"{checkpoint.size:,} leaves (archived messages and gaps)"
     yield "Root hash", base64.b64encode(checkpoint.root).decode()
-    yield "Signed by key", verifier.key_id.hex()
+    yield "Signed by key", checked.verifier.key_id.hex()
     if since is not None:
         yield "Continues", f"the checkpoint of {since.size:,} leaves, by a consistency proof"
-    if bundle.events:
-        first, last = bundle.events[0].recorded_ns, bundle.events[-1].recorded_ns
-        yield "Recorded between", f"{_time(first)} and {_time(last)}"
+    yield "Recorded between", f"{_time(events[0].recorded_ns)} and {_time(events[-1].recorded_ns)}"
+    if checked.undeclared:
+        yield "WRONG", f"rejected, and presented as in effect: {', '.join(f'#{one:,}' for one in checked.undeclared)}"
 
 
-def _event(event: ProvenEvent, coder: LeafCoder) -> str:
+def _event(event: ProvenEvent, verdict: Verdict, coder: LeafCoder) -> str:
     kind, who, rows = _told(event)
     return _EVENT.substitute(
+        effect="accepted" if verdict.rejection is None else "rejected",
+        label="" if verdict.rejection is None else _LABEL.substitute(label=_shown(verdict.label)),
         type=_shown(kind.replace("_", " ")),
         who=_shown(who),
         time=_time(event.recorded_ns),
@@ -94,13 +112,13 @@ def _told(event: ProvenEvent) -> tuple[str, str, Iterable[tuple[str, str]]]:
     except EventDecodeError as error:
         return "not readable", "unknown", [("Why", str(error)), ("Bytes", event.payload[:200].hex())]
     actor = decoded.actor
-    return event_type(decoded.fact), f"{actor.user}@{actor.host}", _content(decoded)
+    return event_type(decoded.fact), f"by {actor.user}@{actor.host} (claimed)", _content(decoded)
 
 
 def _content(event: Event) -> Iterator[tuple[str, str]]:
     if event.run:
         yield "in", f"run {event.run}" + (f", step {event.step}" if event.step else "")
-    for field in msgspec.structs.fields(event.fact):
+    for field in _fields(type(event.fact)):
         value = getattr(event.fact, field.name)
         if value is None or value == field.default:
             continue
@@ -108,6 +126,9 @@ def _content(event: Event) -> Iterator[tuple[str, str]]:
             yield from _leaves("", cast(dict[str, Any], value))
         else:
             yield _NAMES.get(field.name, field.name), _text(value)
+
+
+_fields = cache(msgspec.structs.fields)
 
 
 def _leaves(prefix: str, group: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -127,7 +148,7 @@ def _text(value: Any, joint: str = ", ") -> str:
 
 
 def _rows(rows: Iterable[tuple[str, str]], kind: str = "value") -> str:
-    return "".join(_ROW.substitute(name=_shown(name), kind=kind, value=_shown(value)) for name, value in rows)
+    return "".join([f'<tr><th>{_shown(name)}</th><td class="{kind}">{_shown(value)}</td></tr>' for name, value in rows])
 
 
 def _shown(text: str) -> str:

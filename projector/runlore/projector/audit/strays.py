@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from runlore.projector.audit.findings import AuditPart, Problem
+from runlore.schemas.errors import CorruptLogError
+from runlore.store.audit.checkpoint import read_signature
 from runlore.store.audit.tree import BLOCK_LEVEL
 from runlore.store.sqlite import sqlite
 
@@ -25,6 +27,9 @@ _STRAYS: tuple[tuple[AuditPart, str, str], ...] = (
 )
 """Place, table, and the query for a row of it that does not belong to the log."""
 
+_COSIGNED = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cosignatures'"
+_COSIGNATURES = """SELECT size, witness, line, EXISTS (SELECT 1 FROM checkpoints c WHERE c.size = s.size)
+    FROM cosignatures s"""
 _NODES = "SELECT level, idx FROM tree_nodes WHERE idx < 0 OR level < :level OR idx >= (:size >> level) LIMIT 1"
 
 
@@ -39,8 +44,27 @@ def require_no_strays(connection: sqlite.Connection, position: int, size: int) -
         if row is not None:
             what = f"table {table} has a row {row[0]} that is not part of the log, which has positions 1 to {position}"
             raise StrayError(place, what, row[0] if place == "log" else None)
+    _require_cosignatures(connection)
     node = connection.execute(_NODES, values).fetchone()
     if node is not None:
         raise StrayError(
             "tree", f"table tree_nodes has a node {node[1]} of level {node[0]} that is not part of the tree"
         )
+
+
+def _require_cosignatures(connection: sqlite.Connection) -> None:
+    """Each is a signature line of the witness that its key names, on a checkpoint that is there."""
+    if connection.execute(_COSIGNED).fetchone() is None:
+        return  # an older version made no such table
+    for size, witness, line, signed in connection.execute(_COSIGNATURES):
+        try:
+            name, key_id, _ = read_signature(_text(line).removesuffix("\n"))
+        except CorruptLogError:
+            name, key_id = "", b""
+        if not signed or f"{name}+{key_id.hex()}" != _text(witness) or not _text(line).endswith("\n"):
+            what = f"table cosignatures has a row for {size} leaves that is no signature of {_text(witness)!r} there"
+            raise StrayError("checkpoint", what)
+
+
+def _text(stored: str | bytes) -> str:
+    return stored.decode(errors="replace") if isinstance(stored, bytes) else stored

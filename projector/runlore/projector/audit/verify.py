@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from runlore.projector.audit.findings import AuditPart, Problem, VerifyReport
+from runlore.projector.audit.key_history import TrustedRange, described, read_changes, spread
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaves import LeafError, LeafKind, leaves
 from runlore.projector.audit.opening import open_audited
@@ -21,7 +22,7 @@ from runlore.projector.audit.strays import StrayError, require_no_strays
 from runlore.projector.progress import Progress
 from runlore.schemas.errors import CorruptLogError
 from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, origin_of, speaks_for
 from runlore.store.audit.merkle import HASH_BYTES
 from runlore.store.audit.tree import BLOCK, BLOCK_LEVEL, Tree, read_tree
 from runlore.store.sqlite import sqlite
@@ -93,6 +94,7 @@ class _Verification:
         progress: Progress,
     ) -> None:
         self._connection, self._trusted, self._report, self._progress = connection, trusted, report, progress
+        self._keys: list[TrustedRange] = []
         self._outside = [_OutsideCheckpoint(*one) for one in sorted(outside, key=lambda one: one.size) if one.size]
         self.good = 0
         self._tree, self._stored = Tree(), Tree()
@@ -108,6 +110,7 @@ class _Verification:
         report = self._report
         covered = self._read_state()
         coder = LeafCoder(report.epoch, self._stream)
+        self._read_keys()
         checkpoints = iter(heapq.merge(self._checkpoints(), self._outside, key=lambda one: one.size))
         checkpoint = next(checkpoints, None)
         try:
@@ -118,7 +121,7 @@ class _Verification:
                 if kind != "event":
                     self._count(kind, first)
                 while checkpoint is not None and checkpoint.size <= report.leaves:
-                    self._check(checkpoint, coder.origin, last)
+                    self._check(checkpoint, last)
                     checkpoint = next(checkpoints, None)
                 if len(self._hashes) == BLOCK:
                     self._end_block(last)
@@ -164,12 +167,21 @@ class _Verification:
                 self._require_newer(size)
                 return
             try:
-                found = read_checkpoint(row[1].decode(errors="replace"), self._trusted)
+                found = read_checkpoint(row[1].decode(errors="replace"), self._keys_for(size))
             except CorruptLogError as error:
                 raise _WrongError("checkpoint", f"the checkpoint stored for {size} leaves: {error}") from error
             if found.size != size:
                 raise _WrongError("checkpoint", f"the checkpoint stored for {size} leaves speaks of {found.size}")
             yield _StoredCheckpoint(*found)
+
+    def _read_keys(self) -> None:
+        """Read what the log says about its keys; the rows are verified with all others."""
+        changes = read_changes(self._connection)
+        self._keys = spread(self._trusted, changes)
+        self._report.key_changes = [described(change) for change in changes]
+
+    def _keys_for(self, size: int) -> list[Verifier]:
+        return [one.key for one in self._keys if one.covers(size)]
 
     def _require_newer(self, size: int) -> None:
         """A checkpoint beyond the tree we began with is fine only when the log has grown meanwhile."""
@@ -178,11 +190,13 @@ class _Verification:
             what = f"a stored checkpoint speaks of {size} leaves, the log has {now}: it was cut, and its tree with it"
             raise _WrongError("checkpoint", what, self._report.position + 1)
 
-    def _check(self, checkpoint: _StoredCheckpoint, origin: str, position: int) -> None:
+    def _check(self, checkpoint: _StoredCheckpoint, position: int) -> None:
         """Compare the root of the leaves so far with a signed one."""
         name = f"the checkpoint of {checkpoint.size} leaves {checkpoint.source}"
-        if checkpoint.origin != origin:
-            raise _WrongError("checkpoint", f"{name} is of another log: {checkpoint.origin}, not {origin}")
+        if not speaks_for(checkpoint.origin, self._report.epoch, self._stream):
+            what = f"{name} is of another log: {checkpoint.origin}, not {origin_of(self._report.epoch, self._stream)}"
+            raise _WrongError("checkpoint", what)
+        self._require_in_time(name, checkpoint)
         self._compare()
         if self._tree.grown(self._hashes).tree.root() != checkpoint.root:
             between = f"positions {self._confirmed + 1} to {position}"
@@ -191,6 +205,17 @@ class _Verification:
         self._confirmed = position
         self._report.checkpoints += 1
         self._report.signed = checkpoint.size
+
+    def _require_in_time(self, name: str, checkpoint: _StoredCheckpoint) -> None:
+        """A key that gave way to another signs no later trees; of a lost history it may have, before the restore."""
+        own = [one for one in self._keys if one.key.name == checkpoint.origin]
+        if own and not any(one.covers(checkpoint.size) for one in own):
+            until = max(one.until for one in own)
+            what = (
+                f"{name} was signed as {checkpoint.origin}, which ends with {until} leaves in this log: it was "
+                "restored then, and what came later was lost; or someone else has the key"
+            )
+            raise _WrongError("checkpoint", what, self._confirmed + 1)
 
     def _end_block(self, position: int) -> None:
         self._compare()

@@ -4,38 +4,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeGuard
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeGuard
 
+from runlore.projector.fold.pending import OddCell, PlainCell
 from runlore.projector.fold.rows import REMOVED, ViewRows
 from runlore.schemas.paths import PathParts
 from runlore.store.cells import Cell, to_cell
 
-FlatKey = tuple[str, tuple[int, ...], Sequence[Cell]]
-"""A key, the path IDs of its leaves, and their cells."""
+
+class Flat(NamedTuple):
+    """Metadata as it is written, but for entity and position."""
+
+    keys: dict[str, tuple[int, ...]]
+    """The path IDs of the leaves of each key."""
+    plain: list[PlainCell]
+    odd: list[OddCell]
 
 
-def flatten(rows: ViewRows, metadata: dict[str, Any]) -> list[FlatKey]:
+def flatten(rows: ViewRows, metadata: dict[str, Any]) -> Flat:
     """The leaves of every key; a dict that is not empty is a group, everything else a leaf."""
-    flat: list[FlatKey] = []
+    keys: dict[str, tuple[int, ...]] = {}
+    plain: list[PlainCell] = []
+    odd: list[OddCell] = []
+    known = rows.key_ids
+    ids: list[int] = []
+    values: list[Any] = []
+    # Written for speed, like all that runs for every value of every event.
     for key, value in metadata.items():
         if type(value) is dict and value:
-            flat.append(_flatten_group(rows, key, value))
+            found, inside = _group(rows, key, value)
+            values += inside
         else:
-            flat.append((key, (rows.key_id(key),), (to_cell(value),)))
-    return flat
+            found = known[key] if key in known else rows.key_id(key)
+            values.append(value)
+        keys[key] = found
+        ids += found
+    for path_id, (kind, value, text) in zip(ids, map(to_cell, values), strict=True):
+        if text is None and value is not None:
+            plain.append((path_id, kind, value))
+        else:
+            odd.append((path_id, kind, value, text))
+    return Flat(keys, plain, odd)
 
 
 def _is_group(value: Any) -> TypeGuard[dict[str, Any]]:
     return type(value) is dict and bool(value)
 
 
-def _flatten_group(rows: ViewRows, key: str, group: dict[str, Any]) -> FlatKey:
-    if any(map(_is_group, group.values())):
-        leaves = list(_leaves((key,), group))
-        ids = tuple([rows.path_id("metadata", parts) for parts, _ in leaves])
-        return key, ids, [to_cell(value) for _, value in leaves]
-    return key, rows.group_ids((key, *group)), list(map(to_cell, group.values()))
+def _group(rows: ViewRows, key: str, group: dict[str, Any]) -> tuple[tuple[int, ...], list[Any]]:
+    """Path IDs and values of a group's leaves."""
+    inside = list(group.values())
+    if dict not in map(type, inside):
+        return rows.group_ids((key, *group)), inside
+    leaves = list(_leaves((key,), group))
+    return tuple([rows.path_id("metadata", parts) for parts, _ in leaves]), [value for _, value in leaves]
 
 
 def _leaves(path: PathParts, group: dict[str, Any]) -> Iterator[tuple[PathParts, Any]]:
@@ -46,22 +69,16 @@ def _leaves(path: PathParts, group: dict[str, Any]) -> Iterator[tuple[PathParts,
             yield (*path, name), value
 
 
-def log(rows: ViewRows, entity_id: int, flat: list[FlatKey], position: int) -> None:
+def log(rows: ViewRows, entity_id: int, flat: Flat, position: int) -> None:
     """Apply `dict.update` at the top level: each key gets its new leaves, and loses those it no longer has."""
-    leaves, pending = rows.leaves(entity_id), rows.pending
-    add, add_odd = pending.leaves.append, pending.odd_leaves.append
-    for key, ids, cells in flat:
-        before = leaves.get(key)
-        if before != ids:
-            if before is not None:
+    leaves = rows.leaves(entity_id)
+    if leaves != flat.keys:  # most calls log the keys of the last one
+        for key, ids in flat.keys.items():
+            before = leaves.get(key, ids)
+            if before != ids:
                 _remove(rows, entity_id, set(before).difference(ids), position)
             leaves[key] = ids
-        for path_id, (kind, value, text) in zip(ids, cells, strict=True):
-            # `Pending.add_leaf`, without its call: this runs for every value of every event.
-            if text is None and value is not None:
-                add((entity_id, path_id, position, kind, value))
-            else:
-                add_odd((entity_id, path_id, position, kind, value, text))
+    rows.pending.add_leaves(entity_id, position, flat.plain, flat.odd)
 
 
 def _remove(rows: ViewRows, entity_id: int, path_ids: set[int], position: int) -> None:
@@ -72,9 +89,9 @@ def _remove(rows: ViewRows, entity_id: int, path_ids: set[int], position: int) -
 def merge(rows: ViewRows, entity_id: int, metadata: dict[str, Any], position: int) -> None:
     """Like `log`, but keep the names of a group that are not given again."""
     leaves = rows.leaves(entity_id)
-    for flat in flatten(rows, metadata):
-        key, ids, _ = flat
-        value = metadata[key]
+    for key, value in metadata.items():
+        flat = flatten(rows, {key: value})
+        ids = flat.keys[key]
         before = leaves.get(key, ())
         kept: set[int] = set()
         if type(value) is dict:
@@ -84,7 +101,7 @@ def merge(rows: ViewRows, entity_id: int, metadata: dict[str, Any], position: in
         _remove(rows, entity_id, set(before) - kept - set(ids), position)
         # What is kept must not be taken for removed: the key is put aside while the rest is logged.
         leaves.pop(key, None)
-        log(rows, entity_id, [flat], position)
+        log(rows, entity_id, flat, position)
         leaves[key] = tuple(sorted({*kept, *ids}))
 
 

@@ -9,20 +9,14 @@ from typing import Any, NamedTuple
 
 from runlore.projector.database import DataErrors, MachineErrors
 from runlore.projector.fold.projection import Projection, Recorded
-from runlore.schemas.codec import decode_event
-from runlore.schemas.errors import CorruptLogError, EventDecodeError, EventLimitError, RunloreError
-from runlore.schemas.events import Event
-from runlore.schemas.shards import Shard
-from runlore.schemas.validity import check_event
+from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
+from runlore.schemas.errors import CorruptLogError
+from runlore.store.audit.statement import is_statement
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 
 _MOVE = """UPDATE view_state SET position = ?, recorded_us = ?, event_id = ?, event_hash = ?
     WHERE position = ? AND position < ?"""
-
-_CONFLICT = (
-    "event {} is at position {} with other content: this one has no effect. Somebody forged it, or used an ID twice"
-)
 
 
 class FoldResult(NamedTuple):
@@ -39,7 +33,7 @@ class Fold:
     def __init__(self, db: Database, projection: Projection) -> None:
         self._db, self._projection = db, projection
         self._batch = projection.begin(db.conn)
-        self._prefixes: dict[str, str] = {}
+        self._accept = Acceptance().event
         self._quarantined: list[tuple[Any, ...]] = []
 
     def fold(self, batch: Sequence[LogRow]) -> FoldResult:
@@ -96,25 +90,28 @@ class Fold:
 
     def _apply(self, batch: Sequence[LogRow], recorded_us: int, fold_error: str | None) -> tuple[int, FoldResult]:
         """Apply the projection to every event of the batch; return the log's clock after it, and the result."""
-        held, apply = self._batch, self._projection.apply
+        held, apply, accept = self._batch, self._projection.apply, self._accept
         folded = 0
         for row in batch:
             recorded_us = max(recorded_us, row.recorded_ns // 1000)
             if row.duplicate_of is not None:
                 if row.conflicts:
-                    self._quarantine(row, recorded_us, "conflict", _CONFLICT.format(row.event_id, row.duplicate_of))
+                    self._quarantine(row, recorded_us, second_copy(row.event_id, row.duplicate_of, same=False))
                 continue
-            event, stage, error = self._decode(row)
-            if event is None or fold_error is not None:
-                reason = (fold_error or "") if event else error
-                self._quarantine(row, recorded_us, stage, reason)
+            event = accept(row.event_id, row.subject, row.payload)
+            if isinstance(event, Rejection):
+                # A statement is about the keys of the log: for auditors, not for the view.
+                if not is_statement(row.subject, row.payload):
+                    self._quarantine(row, recorded_us, event)
+            elif fold_error is not None:
+                self._quarantine(row, recorded_us, Rejection("fold", fold_error))
             else:
                 apply(held, Recorded(row.position, recorded_us, event))
                 folded += 1
         return recorded_us, FoldResult(folded, len(self._quarantined), batch[-1].position)
 
-    def _quarantine(self, row: LogRow, recorded_us: int, stage: str, reason: str) -> None:
-        self._quarantined.append((row.position, row.event_id, row.subject, recorded_us, stage, reason, row.payload))
+    def _quarantine(self, row: LogRow, recorded_us: int, rejection: Rejection) -> None:
+        self._quarantined.append((row.position, row.event_id, row.subject, recorded_us, *rejection, row.payload))
 
     def _take_quarantined(self) -> list[tuple[Any, ...]]:
         taken, self._quarantined = self._quarantined, []
@@ -129,27 +126,6 @@ class Fold:
         moved = self._db.conn.execute(_MOVE, (last.position, recorded_us, last.event_id, last.digest, before, first))
         if moved.rowcount != 1:
             raise CorruptLogError(f"the view is at position {before}, the batch starts at {first}")
-
-    def _decode(self, row: LogRow) -> tuple[Event | None, str, str]:
-        try:
-            event = decode_event(row.payload)
-        except EventDecodeError as error:
-            # Some limits are found while decoding and some after it: the same reason is the same row.
-            return None, "fold" if isinstance(error, EventLimitError) else "decode", str(error)
-        if event.id != row.event_id:
-            return None, "decode", f"header Nats-Msg-Id is {row.event_id!r}, the event's ID {event.id!r}"
-        prefix = self._prefixes.get(event.project)
-        if prefix is None or not row.subject.startswith(prefix):
-            prefix = Shard.prefix_of(row.subject, event.project)
-            if prefix is not None:
-                self._prefixes[event.project] = prefix
-        if prefix is None:
-            return None, "decode", f"project {event.project!r} came on subject {row.subject!r}"
-        try:
-            check_event(event)
-        except RunloreError as error:
-            return None, "fold", str(error)
-        return event, "fold", ""
 
 
 def _read_state(db: Database) -> tuple[int, int]:

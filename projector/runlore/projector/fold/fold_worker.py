@@ -164,6 +164,7 @@ class FoldWorker:
             self._care.care_for(view)
             look.take_if_due()
             if result is None:
+                view.follow_values()  # large batches left them further behind
                 self._wake.wait(IDLE_SECONDS)
                 continue
             seconds = time.perf_counter() - started

@@ -14,13 +14,19 @@ from typing import Any, NamedTuple
 
 from runlore.store.cells import Cell
 from runlore.store.sqlite import sqlite
-from runlore.store.stretches import HISTORY_BITS, VALUE_BITS
+from runlore.store.stretches import HISTORY_BITS
 
 PlainRow = tuple[int, int, int, str, Any]
 """Entity ID, path ID, position, type and value of a leaf whose cell needs no text beside it."""
 
 OddRow = tuple[int, int, int, str, Any, str | None]
 """The same for a value that is NULL or a BLOB, with its readable text."""
+
+PlainCell = tuple[int, str, Any]
+"""Path ID, type and value: a plain row without its entity and position."""
+
+OddCell = tuple[int, str, Any, str | None]
+"""The same of an odd one."""
 
 SqlRow = tuple[Any, ...]
 
@@ -29,21 +35,60 @@ _INSERTS = {
     "paths": "INSERT INTO paths VALUES (?, ?, ?, ?)",
     "actors": "INSERT INTO actors VALUES (?, ?, ?, ?, ?)",
     "links": "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)",
-    "events": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
-    "events_of_runs": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-    "events_of_steps": "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 }
+_PRODUCER = """INSERT INTO producers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (producer_id) DO UPDATE SET last_position = excluded.last_position, highest_seq = excluded.highest_seq,
+seen = excluded.seen, late = excluded.late, missing = excluded.missing, implausible = excluded.implausible,
+ranges = excluded.ranges"""
+
+CHUNKS = (500, 100)
+"""Rows in one statement: a third cheaper than one by one, and one release of the interpreter lock for all."""
+
+
+class Insert(NamedTuple):
+    """An insert of many rows: the table, the parameters of a row, and the template of its values."""
+
+    into: str
+    width: int
+    row: str
+
+    def many(self, connection: sqlite.Connection, rows: Sequence[SqlRow]) -> None:
+        """Insert rows, many with each statement."""
+        done = 0
+        for chunk in CHUNKS:
+            whole = (len(rows) - done) // chunk * chunk
+            if whole:
+                values = list(itertools.chain.from_iterable(rows[done : done + whole]))
+                step = chunk * self.width
+                chunks = [values[start : start + step] for start in range(0, len(values), step)]
+                connection.executemany(_statement(self, chunk), chunks)
+                done += whole
+        connection.executemany(_statement(self, 1), rows[done:])
+
+
+@functools.cache
+def _statement(insert: Insert, count: int) -> str:
+    into, width, row = insert
+    firsts = range(1, count * width + 1, width)
+    return f"INSERT {into} VALUES {', '.join(row.format(*range(first, first + width)) for first in firsts)}"
+
+
+# The numbers stand for the parameters of a row. The stretch is SQLite's to compute: a value more to bind costs as much
+# as one of the others.
 _LEAF = "entity_id, path_id, position, type, value"
-_UPSERT_PRODUCER = "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-
-CHUNK = 500
-"""Leaf rows in one statement: a fifth cheaper than one by one, and one release of the interpreter lock for all."""
-
-_PLAIN, _ODD = "(?{0}, ?{1}, ?{2}, ?{3}, ?{4})", "(?{0}, ?{1}, ?{2}, ?{3}, ?{4}, ?{5})"
-"""One row of VALUES; the numbers stand for its parameters."""
-# The stretch is SQLite's to compute: a value more to bind costs as much as one of the others.
-_STRETCH = f"(?{{2}} >> {HISTORY_BITS}, "
-_HISTORY, _ODD_HISTORY = _STRETCH + _PLAIN[1:], _STRETCH + _ODD[1:]
+_HISTORY = Insert(
+    f"INTO history (stretch, {_LEAF})", 5, f"(?{{2}} >> {HISTORY_BITS}, ?{{0}}, ?{{1}}, ?{{2}}, ?{{3}}, ?{{4}})"
+)
+_ODD_HISTORY = Insert("INTO history", 6, f"(?{{2}} >> {HISTORY_BITS}, ?{{0}}, ?{{1}}, ?{{2}}, ?{{3}}, ?{{4}}, ?{{5}})")
+_HEADS = Insert(f"OR REPLACE INTO heads ({_LEAF})", 5, "(?{0}, ?{1}, ?{2}, ?{3}, ?{4})")
+_ODD_HEADS = Insert("OR REPLACE INTO heads", 6, "(?{0}, ?{1}, ?{2}, ?{3}, ?{4}, ?{5})")
+_MENTIONS = Insert("INTO mentions", 2, "(?{0}, ?{1})")
+_EVENT = "?{0}, ?{1}, ?{2}, ?{3}, ?{4}, ?{5}, ?{6}, ?{7}"
+_EVENTS = {
+    "events": Insert("INTO events", 8, f"({_EVENT}, NULL, NULL)"),
+    "events_of_runs": Insert("INTO events", 9, f"({_EVENT}, ?{{8}}, NULL)"),
+    "events_of_steps": Insert("INTO events", 10, f"({_EVENT}, ?{{8}}, ?{{9}})"),
+}
 
 
 class Taken(NamedTuple):
@@ -52,36 +97,39 @@ class Taken(NamedTuple):
     rows: dict[str, list[SqlRow]]
     leaves: list[PlainRow]
     odd_leaves: list[OddRow]
-    links: list[tuple[int, int]]
+    mentions: set[tuple[int, int]]
     producers: list[SqlRow]
 
     def write(self, connection: sqlite.Connection) -> None:
         """Write everything into the open transaction."""
         for name, sql in _INSERTS.items():
-            connection.executemany(sql, self.rows[name])
+            if self.rows[name]:
+                connection.executemany(sql, self.rows[name])
+        for name, insert in _EVENTS.items():
+            insert.many(connection, self.rows[name])
         self._write_leaves(connection)
-        connection.executemany(_UPSERT_PRODUCER, self.producers)
+        mentions = sorted(self.mentions)
+        _MENTIONS.many(connection, mentions)
+        new = sorted({position >> HISTORY_BITS for position, _ in mentions})
+        connection.executemany("INSERT OR IGNORE INTO stretches VALUES (?)", [(stretch,) for stretch in new])
+        connection.executemany(_PRODUCER, self.producers)
 
     def _write_leaves(self, connection: sqlite.Connection) -> None:
         plain, odd = self.leaves, self.odd_leaves
         # By entity, path, position, which no two rows share: values are never compared.
         plain.sort()
         odd.sort()
-        _insert_many(connection, f"INSERT INTO history (stretch, {_LEAF})", 5, plain, _HISTORY)
-        _insert_many(connection, f"INSERT INTO history (stretch, {_LEAF}, text)", 6, odd, _ODD_HISTORY)
-        heads: dict[tuple[int, int], PlainRow | OddRow] = {row[:2]: row for row in plain}  # the last one stays
-        for row in odd:
-            if (head := heads.get(row[:2])) is None or head[2] < row[2]:
-                heads[row[:2]] = row
-        rows = list(heads.values())
-        _insert_many(connection, f"INSERT OR REPLACE INTO heads ({_LEAF})", 5, [r for r in rows if len(r) == 5], _PLAIN)
-        _insert_many(connection, "INSERT OR REPLACE INTO heads", 6, [r for r in rows if len(r) == 6], _ODD)
-        mentions = {(row[2], row[0]) for row in plain} | {(row[2], row[0]) for row in odd}
-        mentions.update(self.links)
-        connection.executemany("INSERT INTO mentions VALUES (?, ?)", sorted(mentions))
-        for table, bits in (("stretches", HISTORY_BITS), ("value_stretches", VALUE_BITS)):
-            new = sorted({position >> bits for position, _ in mentions})
-            connection.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?)", [(stretch,) for stretch in new])
+        _HISTORY.many(connection, plain)
+        _ODD_HISTORY.many(connection, odd)
+        heads = _last_of_leaves(sorted([*plain, *odd]) if odd else plain)
+        _HEADS.many(connection, [row for row in heads if len(row) == 5] if odd else heads)
+        _ODD_HEADS.many(connection, [row for row in heads if len(row) == 6] if odd else [])
+
+
+def _last_of_leaves(rows: Sequence[PlainRow | OddRow]) -> list[PlainRow | OddRow]:
+    """The last row of each entity and path, of rows in that order."""
+    last = [row for row, after in itertools.pairwise(rows) if row[1] != after[1] or row[0] != after[0]]
+    return [*last, *rows[-1:]]
 
 
 class Pending:
@@ -91,22 +139,33 @@ class Pending:
         self._begin()
 
     def _begin(self) -> None:
-        self.rows: dict[str, list[SqlRow]] = {name: [] for name in _INSERTS}
-        self.leaves: list[PlainRow] = []
-        """New rows of history; an event adds at most one for each entity and path, here or in `odd_leaves`."""
-        self.odd_leaves: list[OddRow] = []
+        self.rows: dict[str, list[SqlRow]] = {name: [] for name in (*_INSERTS, *_EVENTS)}
+        self._leaves: list[PlainRow] = []
+        """New rows of history; an event adds at most one for each entity and path, here or in `_odd_leaves`."""
+        self._odd_leaves: list[OddRow] = []
         self.fields: dict[tuple[int, int, int], Cell] = {}
         """The same for fields, which one event may set twice: entity ID, path ID, position; the last one stays."""
-        self.links: list[tuple[int, int]] = []
-        """Position and target of each link: what an event says of an entity without changing a row of it."""
+        self._mentions: set[tuple[int, int]] = set()
+
+    def add_leaves(self, entity_id: int, position: int, plain: list[PlainCell], odd: list[OddCell]) -> None:
+        """New rows of history, of one entity."""
+        self._leaves += [(entity_id, path_id, position, kind, value) for path_id, kind, value in plain]
+        if odd:
+            self._odd_leaves += [(entity_id, path_id, position, *cell) for path_id, *cell in odd]
+        if plain or odd:
+            self._mentions.add((position, entity_id))
 
     def add_leaf(self, entity_id: int, path_id: int, position: int, cell: Cell) -> None:
         """One new row of history."""
         kind, value, text = cell
         if text is None and value is not None:
-            self.leaves.append((entity_id, path_id, position, kind, value))
+            self.add_leaves(entity_id, position, [(path_id, kind, value)], [])
         else:
-            self.odd_leaves.append((entity_id, path_id, position, kind, value, text))
+            self.add_leaves(entity_id, position, [], [(path_id, kind, value, text)])
+
+    def mention(self, entity_id: int, position: int) -> None:
+        """Note that an event says something of an entity without changing a row of it."""
+        self._mentions.add((position, entity_id))
 
     def abandon(self) -> None:
         """Drop everything: the batch failed."""
@@ -116,25 +175,9 @@ class Pending:
         """Return everything that is pending, with the new rows of `producers`, and begin the next batch."""
         for (entity_id, path_id, position), cell in self.fields.items():
             self.add_leaf(entity_id, path_id, position, cell)
-        taken = Taken(self.rows, self.leaves, self.odd_leaves, self.links, producers)
+        taken = Taken(self.rows, self._leaves, self._odd_leaves, self._mentions, producers)
         self._begin()
         return taken
-
-
-def _insert_many(connection: sqlite.Connection, into: str, width: int, rows: Sequence[SqlRow], row: str) -> None:
-    """Insert rows of `width` parameters, many with each statement."""
-    whole = len(rows) // CHUNK * CHUNK
-    if whole:
-        values = list(itertools.chain.from_iterable(rows[:whole]))
-        step = CHUNK * width
-        chunks = [values[start : start + step] for start in range(0, len(values), step)]
-        connection.executemany(f"{into} VALUES {_values(row, width, CHUNK)}", chunks)
-    connection.executemany(f"{into} VALUES {_values(row, width, 1)}", rows[whole:])
-
-
-@functools.cache
-def _values(row: str, width: int, count: int) -> str:
-    return ", ".join(row.format(*range(first, first + width)) for first in range(1, count * width + 1, width))
 
 
 def next_id(connection: Any, table: str, column: str) -> int:

@@ -59,9 +59,11 @@ class ReadModel(Projection):
     @on(MetadataLogged)
     def metadata_logged(self, rows: ViewRows, fact: MetadataLogged, event: Event, context: EventContext) -> None:
         targets = resolve_all(rows, fact.targets, context)
-        _link_processes(rows, targets, context)
         for entity_id in targets:
-            if fact.metadata and rows.entity_key(entity_id)[1] == "model":
+            kind = rows.entity_key(entity_id)[1]
+            if kind == "process":
+                _link_process(rows, entity_id, context)
+            elif kind == "model" and fact.metadata:
                 counts_again(rows, entity_id, context)
         if fact.merge:
             for entity_id in targets:
@@ -152,9 +154,9 @@ class ReadModel(Projection):
 
     @on(NoteAdded)
     def note_added(self, rows: ViewRows, fact: NoteAdded, event: Event, context: EventContext) -> None:
-        targets = resolve_all(rows, fact.targets, context)
-        _link_processes(rows, targets, context)
-        for entity_id in targets:
+        for entity_id in resolve_all(rows, fact.targets, context):
+            if rows.entity_key(entity_id)[1] == "process":
+                _link_process(rows, entity_id, context)
             rows.set_field(entity_id, "note", fact.text, context.position)
 
 
@@ -169,15 +171,13 @@ def _context_of(rows: ViewRows, event: Event, position: int) -> EventContext:
     return EventContext(event.project, position, run_id, step_id, rows.step_since(step_id))
 
 
-def _link_processes(rows: ViewRows, targets: list[int], context: EventContext) -> None:
+def _link_process(rows: ViewRows, process_id: int, context: EventContext) -> None:
     """Record the run of a process: code that lost its run or step logs on its process."""
     if context.run is None:
         return
-    for entity_id in targets:
-        if rows.entity_key(entity_id)[1] == "process":
-            run = rows.entity_key(context.run)[3]
-            if rows.field(entity_id, "run") != run:
-                rows.set_field(entity_id, "run", run, context.position)
+    run = rows.entity_key(context.run)[3]
+    if rows.field(process_id, "run") != run:
+        rows.set_field(process_id, "run", run, context.position)
 
 
 def _set_stage(rows: ViewRows, model_id: int, stage: str, reason: str | None, context: EventContext) -> None:

@@ -49,7 +49,8 @@ class ViewRows:
         self._numbers: dict[tuple[str, str, str], int] = {}
         self._linked: dict[int, dict[tuple[str, str, str], int]] = {}
         self._path_ids: dict[tuple[str, PathParts], int] = {}
-        self._key_ids: dict[str, int] = {}
+        self.key_ids: dict[str, tuple[int]] = {}
+        """What `key_id` has found."""
         self._group_ids: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._path_parts: dict[int, PathParts] = {}
         self._starts: dict[int, int] = {}
@@ -190,11 +191,9 @@ class ViewRows:
         self._path_parts[found] = parts
         return found
 
-    def key_id(self, key: str) -> int:
-        """The path ID of a whole metadata key; `path_id` for the commonest case."""
-        found = self._key_ids.get(key)
-        if found is None:
-            found = self._key_ids[key] = self.path_id("metadata", (key,))
+    def key_id(self, key: str) -> tuple[int]:
+        """The path ID of a whole metadata key, alone in a tuple; `path_id` for the commonest case."""
+        found = self.key_ids[key] = (self.path_id("metadata", (key,)),)
         return found
 
     def group_ids(self, names: tuple[str, ...]) -> tuple[int, ...]:
@@ -251,7 +250,7 @@ class ViewRows:
         _, kind, _, name, _ = self.entity_key(target)
         if self.linked(source, relation, kind, name, since) != target:
             self.pending.rows["links"].append((source, relation, target, position))
-            self.pending.links.append((position, target))
+            self.pending.mention(target, position)
             self._linked.setdefault(source, {})[relation, kind, name] = target
             if relation == "made":
                 self._new_made.setdefault(source, []).append(target)

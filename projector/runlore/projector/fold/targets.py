@@ -17,15 +17,16 @@ class FoldError(Exception):
 
 def resolve(rows: ViewRows, ref: EntityRef, context: EventContext) -> int:
     """The entity ID of a reference, made now if the log has not named it. Raises FoldError."""
-    if ref.kind == "step":
+    kind, named = ref.kind, ref.version
+    if kind == "step":
         return _step(rows, ref, context)
-    if ref.kind in UNVERSIONED_KINDS:
-        return rows.entity((context.project, ref.kind, "", ref.name, ""), context.position)
-    if ref.kind == "model":
+    if kind in UNVERSIONED_KINDS:
+        return rows.entity((context.project, kind, "", ref.name, ""), context.position)
+    if kind == "model":
         return _model_version(rows, ref, context)
-    if ref.version in (None, "latest"):
+    if named is None or named == "latest":
         return _unversioned(rows, ref, context)
-    return version(rows, ref.kind, ref.name, ref.version, context)
+    return version(rows, kind, ref.name, named, context)
 
 
 def resolve_all(rows: ViewRows, refs: tuple[EntityRef, ...], context: EventContext) -> list[int]:

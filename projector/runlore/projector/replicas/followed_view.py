@@ -10,7 +10,7 @@ from runlore.projector.fold import FoldResult
 from runlore.projector.logs import get_log
 from runlore.projector.views.care import ViewCare
 from runlore.projector.views.fitness import UnfitError, damage_is_unfit
-from runlore.projector.views.generations import make_current, rebuild_lock, view_lock
+from runlore.projector.views.generations import REMOVAL_SECONDS, make_current, rebuild_lock, view_lock
 from runlore.projector.views.look_through import LookThrough
 from runlore.projector.views.view import View
 from runlore.schemas.errors import CorruptLogError, NotFoundError
@@ -31,7 +31,7 @@ class FollowedView:
         self._goal = goal or 0
         self.position, self.quarantined = view.position, view.quarantined
         if self._beside is not None:
-            self._beside.acquire()
+            self._beside.acquire(REMOVAL_SECONDS)
             self._go_live()
 
     @classmethod

@@ -35,11 +35,14 @@ WATCH_SECONDS = 1.0
 SNAPSHOT_SECONDS = 5.0
 """Between two looks for a snapshot that is needed."""
 
-FAR_POSITIONS = 500_000
+FAR_POSITIONS = 200_000
 """A replica that was away for longer fetches a snapshot: folding these takes longer."""
 
 FOLD_ROWS = 5_000
 """Rows folded at once: the loop that says that we live waits for them."""
+
+GATHER_SECONDS = 0.05
+"""Far behind, that many rows more arrive meanwhile: in larger batches an event costs less."""
 
 Result = TypeVar("Result")
 
@@ -125,6 +128,10 @@ class Replica(FolderService):
         """The view to go on with: ours, or a new one; None when stopped meanwhile."""
         view = self._followed
         if view is not None and not beyond and await self._goes_on(connection, view):
+            if not await self._is_far(connection, view):
+                return view
+            with contextlib.suppress(NoSnapshotError):
+                return await self._unless_stopped(self._replace(connection, view.position))
             return view
         while not self._stopping.is_set():
             try:
@@ -143,9 +150,13 @@ class Replica(FolderService):
             get_log().error("the stream was replaced: starting over", before=view.epoch, now=info.epoch)
             return False
         await require_continuation(connection, info, view.view)
-        if info.last_seq - view.position < FAR_POSITIONS:
-            return True
-        return await newest(connection, view.epoch) - view.position < FAR_POSITIONS
+        return True
+
+    async def _is_far(self, connection: NatsConnection, view: FollowedView) -> bool:
+        """Return whether a snapshot is so far ahead of this view that it is there sooner."""
+        if self.state.stream_last - view.position < FAR_POSITIONS:
+            return False
+        return await newest(connection, view.epoch) - view.position >= FAR_POSITIONS
 
     async def _replace(self, connection: NatsConnection, beyond: int) -> FollowedView:
         begun = await new_view(connection, self._data, await self._stream(connection), beyond, self._verify)
@@ -191,6 +202,8 @@ class Replica(FolderService):
                 self.state.stream_last = max(self.state.stream_last, intake.stream_last)
                 await self._fold(connection, view, batch)
                 self.state.consumer_restarts += intake.take_restarts()
+                if intake.stream_last - view.position > FOLD_ROWS:
+                    await asyncio.sleep(GATHER_SECONDS)
                 intake.resume()
         finally:
             watch.cancel()

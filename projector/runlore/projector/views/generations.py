@@ -17,6 +17,9 @@ from runlore.store.private_files import write_private
 from runlore.store.private_folder import make_shared_folder
 from runlore.store.sqlite import sqlite
 
+REMOVAL_SECONDS = 1.0
+"""For which the removal of old views may hold the lock of rebuilds."""
+
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
@@ -51,6 +54,17 @@ def view_lock(data: DataDir) -> Generator[None]:
 def rebuild_lock(data: DataDir) -> FolderLock:
     """Held while a new generation is made: there is one at a time."""
     return FolderLock(data.projection / "rebuild.lock", "a rebuild")
+
+
+@contextmanager
+def rebuilding(data: DataDir) -> Generator[None]:
+    """Hold that lock. Raises FolderBusyError if another rebuild has it, not while old views are just being removed."""
+    lock = rebuild_lock(data)
+    lock.acquire(REMOVAL_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_old_views(data: DataDir) -> list[Path]:

@@ -10,7 +10,7 @@ from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.fold import FOLD_VERSION
 from runlore.projector.progress import Progress
 from runlore.projector.views.digest import ViewSnapshot
-from runlore.projector.views.generations import make_current, next_path, rebuild_lock, remove_view, view_lock
+from runlore.projector.views.generations import make_current, next_path, rebuilding, remove_view, view_lock
 from runlore.projector.views.view import View
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.folder import DataDir
@@ -57,7 +57,7 @@ def rebuild_view(data: DataDir, progress: Progress | None = None, compare: bool 
     Raises FolderBusyError while another rebuild of the folder runs.
     """
     with (
-        rebuild_lock(data),
+        rebuilding(data),
         contextlib.closing(ArchiveReader(data.log)) as log,
         contextlib.ExitStack() as unfinished,
     ):

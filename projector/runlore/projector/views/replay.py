@@ -17,6 +17,7 @@ from runlore.store.sqlite import open_reader, sqlite
 _NARROW = (
     "DELETE FROM history WHERE entity_id NOT IN (SELECT entity_id FROM kept)",
     "DELETE FROM heads WHERE entity_id NOT IN (SELECT entity_id FROM kept)",
+    "DELETE FROM history_values WHERE entity_id NOT IN (SELECT entity_id FROM kept)",
     "DELETE FROM head_values WHERE entity_id NOT IN (SELECT entity_id FROM kept)",
     "DELETE FROM mentions WHERE entity_id NOT IN (SELECT entity_id FROM kept)",
     "DELETE FROM events WHERE position NOT IN (SELECT position FROM mentions)",

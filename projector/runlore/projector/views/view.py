@@ -10,9 +10,9 @@ import msgspec
 
 from runlore.projector.database import end_bulk, open_writer
 from runlore.projector.fold import FoldResult, ReadModel
-from runlore.projector.views.head_values import BEHIND, follow_heads
 from runlore.projector.views.projection_file import ProjectionFile, begin
 from runlore.projector.views.search_index import sync_search
+from runlore.projector.views.value_index import BEHIND, CATCHING_UP, fill_heads, follow_history, follow_values
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
@@ -71,9 +71,12 @@ class View(ProjectionFile):
     def fold(self, rows: Sequence[LogRow]) -> FoldResult:
         """Fold the rows that follow `position`; see `Fold.fold`."""
         result = super().fold(rows)
-        if not self._bulk:
-            # Behind the batch, so that nobody waits for its events meanwhile.
-            self.follow_heads()
+        # Behind the batch, so that nobody waits for its events meanwhile.
+        if self._bulk:
+            with self._db.atomic():
+                follow_history(self._db.conn)
+        else:
+            self.follow_values(BEHIND if len(rows) <= BEHIND else CATCHING_UP)
         return result
 
     def positions_of(self, event_ids: Sequence[str]) -> dict[str, int]:
@@ -86,14 +89,15 @@ class View(ProjectionFile):
         with self._db.atomic():
             return sync_search(self._db.conn, most)
 
-    def follow_heads(self, behind: int = BEHIND) -> None:
+    def follow_values(self, behind: int = BEHIND) -> None:
         """Let the values that are searched follow, once they are `behind` positions or more."""
         with self._db.atomic():
-            follow_heads(self._db.conn, behind)
+            follow_values(self._db.conn, behind)
 
     def end_bulk(self) -> None:
         """The file is filled: make it durable and fit for readers beside a writer."""
-        self.follow_heads(0)
+        with self._db.atomic():
+            fill_heads(self._db.conn)
         end_bulk(self._db, self.path, create_indexes)
         self._bulk = False
         self.sync_search(None)

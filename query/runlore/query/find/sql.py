@@ -133,7 +133,7 @@ def _search(place: KeyPaths, test: Branch, snapshot: Snapshot, ever: bool) -> st
     if snapshot.as_of is None and not ever:
         found = value_index.of_heads(path, test.sql, test.indexed)
     else:
-        found = f"SELECT h.entity_id FROM {value_index.of_history(path, test.sql, snapshot.at or None)}"
+        found = value_index.of_history(path, test.sql, snapshot.at or None)
     if place.step is None:
         return found
     return (

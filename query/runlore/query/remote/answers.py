@@ -38,14 +38,10 @@ from runlore.query.watch.selection import Place, select
 from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutError, RunloreError
 from runlore.schemas.shards import Shard
 
-QUICK = frozenset({
-    "again", "folded", "get", "get_artifact_version", "get_model_version", "get_pipeline_run", "known", "metadata",
-    "moment_of", "name", "position_at", "run_metadata", "state", "watch_page",
-})  # fmt: skip
-"""Methods that take less, nearly always, than handing them to a thread. They are tried first where questions arrive."""
 QUICK_SECONDS = 0.02
-"""For such a try, in which other questions wait. SQLite keeps to it; decoding large values does not."""
-LONG_TRY, THREADED_SECONDS = 0.1, 60.0
+"""Most reads take less than handing them to a thread, so each is tried first where questions arrive. Others wait
+meanwhile, so it is given up after these seconds. SQLite keeps to them; decoding large values does not."""
+THREADED_SECONDS = 10.0
 """After a try that took longer, its method goes to threads for a while."""
 
 AnswerStep = Callable[[], bytes | None]
@@ -70,7 +66,7 @@ class Answers:
         self._reader, self._shard = reader, shard
         self._growth = Growth(lambda: self._state()[0])
         self._threaded = dict[str, float]()
-        """Until when quick methods go to threads, because one took long."""
+        """Until when methods go to threads, because one took long."""
 
     async def answer(
         self, address: str, data: bytes, run: Callable[[AnswerStep], Awaitable[bytes | None]]
@@ -89,7 +85,7 @@ class Answers:
             return _encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
         now = time.monotonic()
         asked = Asked(call, now + min(call.seconds, MAX_SECONDS), now + call.wait)
-        if call.method in QUICK and (reply := self._tried(asked)) is not None:
+        if (reply := self._tried(asked)) is not None:
             return reply
         while (reply := await run(lambda: self._step(asked))) is None:
             if self._growth.over:
@@ -109,7 +105,7 @@ class Answers:
         if started < self._threaded.get(asked.call.method, 0.0):
             return None
         reply = self._step(asked, QUICK_SECONDS)
-        if (now := time.monotonic()) - started > LONG_TRY:
+        if (now := time.monotonic()) - started > QUICK_SECONDS:
             self._threaded[asked.call.method] = now + THREADED_SECONDS
         return reply
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from runlore.query.remote.line import Line, LostError
+from runlore.query.remote.line import Line, LostError, SilentError
 from runlore.query.remote.methods import HTTP_PATH, HTTP_TYPE, Call
 from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError, SettingsError
 from runlore.schemas.subjects import subject_token
@@ -55,6 +55,7 @@ class HttpLine(Line):
     def send(self, call: Call, seconds: float) -> bytes:
         late = time.monotonic() + seconds
         connection = self._taken()
+        kept = connection.sock is not None
         try:
             status, answer = self._asked(connection, call, late)
         except ssl.SSLCertVerificationError as error:
@@ -66,6 +67,9 @@ class HttpLine(Line):
             connection.close()
             if isinstance(error, TimeoutError):
                 raise
+            if kept:  # a server closes what was idle for some seconds
+                self.close()
+                raise SilentError from error
             raise LostError(f"{self.path} does not answer: {error or type(error).__name__}") from error
         self._keep(connection)
         if status == 200:

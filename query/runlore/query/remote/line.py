@@ -28,7 +28,7 @@ class LostError(Exception):
 
 
 class SilentError(Exception):
-    """A service took the question and is heard no more: ask again, at once."""
+    """A service took the question and is heard no more, or a kept connection has ended: ask again, at once."""
 
 
 class Line(ABC):

@@ -13,17 +13,19 @@ from nats.aio.msg import Msg
 
 from runlore.query.remote.line import Line, LostError, SilentError
 from runlore.query.remote.methods import PARTS, SILENT_SECONDS, WORKING, Call, subject
-from runlore.schemas.errors import AccessDeniedError, RunloreError
+from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.shards import Shard
 from runlore.wire.api import listen
-from runlore.wire.connect import Connection, connect
+from runlore.wire.connect import Connection, connect, patience
 from runlore.wire.destinations import has_shards
 from runlore.wire.failures import INBOX_ADVICE, NATS_ERRORS, denies_publish, denies_subscription
 from runlore.wire.shards import find_shard
 from runlore.wire.sign_in import addresses
 
 NOBODY = "no query service answers: start one beside the projector with `runlore query serve`"
+ALIVE_SECONDS = 1
+"""For the server to say that it is there, after a silence."""
 CLOSED = "the client was closed while it asked"
 
 _inherited: list[object] = []
@@ -146,6 +148,7 @@ class _Wire:
         self._answers = dict[str, _Answer]()
         self._shards = dict[str, Shard]()
         self._inbox, self._count = "", 0
+        self._closing = set[asyncio.Task[None]]()
         self._denied: AccessDeniedError | None = None
 
     async def ask(self, project: str, method: str, data: bytes, seconds: float) -> bytes:
@@ -158,6 +161,9 @@ class _Wire:
             try:
                 await connection.publish(address, data, reply=f"{self._inbox}.{number}")
                 return await answer.done
+            except SilentError:
+                await self._require_alive(connection)
+                raise
             except NATS_ERRORS as error:
                 if isinstance(error, TimeoutError | RunloreError):
                     raise
@@ -169,7 +175,7 @@ class _Wire:
     async def _open(self) -> Connection:
         async with self._opening:
             if self._connection is None or not self._connection.is_connected:
-                made = await connect(self._settings, "runlore client", self._failed, self._closed)
+                made = await self._connected()
                 self._inbox = made.new_inbox()
                 self._denied = None
                 await listen(made, f"{self._inbox}.*", self._arrived)
@@ -185,6 +191,30 @@ class _Wire:
         if project not in self._shards:
             self._shards[project] = await find_shard(connection, project) if has_shards(self._settings) else Shard()
         return self._shards[project]
+
+    async def _connected(self) -> Connection:
+        try:
+            return await connect(
+                self._settings, "runlore client", self._failed, self._closed, timeout=patience(self._settings, 0)
+            )
+        except (AccessDeniedError, ServerTooOldError):
+            raise
+        except ServerUnavailableError as error:
+            if self._inbox:  # there was a connection, so the address is right: the server may be starting again
+                raise LostError(str(error)) from error
+            raise
+
+    async def _require_alive(self, connection: Connection) -> None:
+        """Leave a connection whose server does not answer, without waiting for it. Raises LostError."""
+        try:
+            await connection.flush(ALIVE_SECONDS)
+        except NATS_ERRORS as error:
+            if self._connection is connection:
+                self._connection = None
+            closing = asyncio.create_task(connection.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            raise LostError("the NATS server does not answer") from error
 
     async def _arrived(self, message: Msg) -> None:
         answer = self._answers.get(message.subject.rpartition(".")[2])

@@ -20,6 +20,7 @@ from runlore.schemas.shards import Shard
 from runlore.store.folder_shard import require_own_shard
 from runlore.wire.connect import Backoff, Connection, connect
 from runlore.wire.failures import NATS_ERRORS
+from runlore.wire.private import drain_service
 
 THREADS = 4
 MOST_CALLS = 10_000
@@ -80,7 +81,7 @@ async def _serve_once(
         try:
             await ended
         except asyncio.CancelledError:
-            await micro.stop()  # takes no more, so that another one answers
+            await drain_service(micro)  # another one answers what comes now
             await service.finish()
             raise
     finally:

@@ -1,19 +1,25 @@
-"""Searches by value: the rows that may fit, found through the view's indexes. Whoever searches looks at them again."""
+"""Searches by value: the rows that may fit, found through the view's indexes. Whoever searches looks at them again.
+
+The indexes follow the fold some thousand events behind, so each search reads what came since from the entities that
+were mentioned since.
+"""
 
 from __future__ import annotations
 
 from runlore.store.cells import ENDED_SQL, SHORT_CELL
-from runlore.store.stretches import VALUE_BITS
+from runlore.store.stretches import HISTORY_BITS, VALUE_BITS
 
 INDEXED = 200
 """Characters of a text that the indexes hold; see `SHORT_CELL`."""
 SHORT = SHORT_CELL.replace("value", "h.value")
-"""The condition of the index on history on a row `h`, which a query repeats to use it."""
+"""The condition on a row `h` that its value is short."""
 
 VALUED = "(SELECT position FROM value_state)"
-"""Up to here `head_values` has the values of the heads."""
+"""Up to here `head_values` has the values of heads."""
 SINCE = f"(SELECT DISTINCT entity_id FROM mentions WHERE position > {VALUED})"
 """Entities whose heads may have changed since."""
+HISTORY_VALUED = "(SELECT history_position FROM value_state)"
+"""Up to here `history_values` has the values of history."""
 
 
 def of_heads(path: str, test: str, indexed: bool) -> str:
@@ -37,10 +43,14 @@ def of_heads(path: str, test: str, indexed: bool) -> str:
 
 
 def of_history(path: str, test: str, upto: str | None = None) -> str:
-    """FROM and WHERE: rows `h` of a path with short values that pass a test; `upto` is a position."""
-    positions = "" if upto is None else f" AND v.stretch <= {upto} >> {VALUE_BITS} AND h.position <= {upto}"
-    # The plus as in `stretches.of_entity`.
+    """SELECT entity IDs for which a row `h` of a path passed a test once; `upto` is a position."""
+    last = "" if upto is None else f" AND {{row}}.position <= {upto}"
+    stretch = "" if upto is None else f" AND v.stretch <= {upto} >> {VALUE_BITS}"
+    since = f"(SELECT DISTINCT m.entity_id FROM mentions m WHERE m.position > {HISTORY_VALUED}{last.format(row='m')})"
     return (
-        f"value_stretches v CROSS JOIN history h ON (h.position >> {VALUE_BITS}) = +v.stretch AND h.path_id = {path}"
-        f" WHERE {test} AND {SHORT}{positions}"
+        f"SELECT h.entity_id FROM value_stretches v CROSS JOIN history_values h ON h.stretch = v.stretch"
+        f" AND h.path_id = {path} WHERE {test}{stretch}{last.format(row='h')} UNION ALL"
+        f" SELECT h.entity_id FROM {since} c CROSS JOIN stretches s CROSS JOIN history h ON h.stretch = s.stretch"
+        f" AND h.entity_id = c.entity_id AND h.path_id = {path} AND h.position > {HISTORY_VALUED}"
+        f" WHERE {test} AND s.stretch >= {HISTORY_VALUED} >> {HISTORY_BITS}{last.format(row='h')}"
     )

@@ -61,8 +61,17 @@ class Checkpoint(NamedTuple):
     def signed(self, signer: SigningKey) -> str:
         """The signed note."""
         text = self.text()
-        signature = base64.b64encode(signer.verifier.key_id + signer.sign(text.encode())).decode()
-        return f"{text}\n{_SIGNATURE}{signer.verifier.name} {signature}\n"
+        return f"{text}\n{signature_line(signer, text.encode())}"
+
+
+def signature_line(signer: SigningKey, message: bytes) -> str:
+    """The line of a note by which a key signs its text."""
+    return signature_text(signer.verifier, signer.sign(message))
+
+
+def signature_text(key: TrustedKey, signature: bytes) -> str:
+    """The line of a note that holds this signature."""
+    return f"{_SIGNATURE}{key.name} {base64.b64encode(key.key_id + signature).decode()}\n"
 
 
 def read_checkpoint(note: str, trusted: Sequence[TrustedKey]) -> Checkpoint:
@@ -76,11 +85,11 @@ def read_checkpoint(note: str, trusted: Sequence[TrustedKey]) -> Checkpoint:
 
 def signed_by(note: str, trusted: Sequence[AnyTrustedKey]) -> tuple[Checkpoint, AnyTrustedKey]:
     """The same, and the key that signed it."""
-    text, lines = _parts(note)
+    text, lines = note_lines(note)
     known = {(key.name, key.key_id): key for key in trusted}
     signers: list[AnyTrustedKey] = []
     for line in lines:
-        name, key_id, signature = _signature(line)
+        name, key_id, signature = read_signature(line)
         key = known.get((name, key_id))
         if key is None:
             continue
@@ -113,13 +122,13 @@ def read_unchecked(note: str) -> tuple[Checkpoint, list[str]]:
 
     For showing it beside a verification that did check. Raises CorruptLogError when it is no signed checkpoint.
     """
-    text, lines = _parts(note)
-    signers = [_signature(line) for line in lines]
+    text, lines = note_lines(note)
+    signers = [read_signature(line) for line in lines]
     return parse_checkpoint(text), [f"{name}+{key_id.hex()}" for name, key_id, _ in signers]
 
 
-def _parts(note: str) -> tuple[str, list[str]]:
-    """The text with its last newline, and the signature lines."""
+def note_lines(note: str) -> tuple[str, list[str]]:
+    """The text of a note with its last newline, and its signature lines. Raises CorruptLogError."""
     text, blank, signatures = note.rpartition("\n\n")
     lines = signatures.split("\n")
     control = any(char < " " and char != "\n" for char in note)
@@ -128,7 +137,8 @@ def _parts(note: str) -> tuple[str, list[str]]:
     return text + "\n", lines
 
 
-def _signature(line: str) -> tuple[str, bytes, bytes]:
+def read_signature(line: str) -> tuple[str, bytes, bytes]:
+    """Name, key ID and signature of a signature line. Raises CorruptLogError."""
     name, _, encoded = line.removeprefix(_SIGNATURE).partition(" ")
     try:
         data = base64.b64decode(encoded, validate=True)

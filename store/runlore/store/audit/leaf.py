@@ -35,7 +35,13 @@ def origin_of(epoch: str, stream: str = STREAM_NAME) -> str:
 def stream_in(origin: str) -> str:
     """The stream in a log's name; shard 0's for what is no name of a log of ours."""
     parts = origin.split("/")
-    return parts[1] if len(parts) == 3 and Shard.of_stream(parts[1]) else STREAM_NAME
+    return parts[1] if len(parts) >= 3 and Shard.of_stream(parts[1]) else STREAM_NAME
+
+
+def speaks_for(origin: str, epoch: str, stream: str = STREAM_NAME) -> bool:
+    """Return whether a checkpoint's origin is this log's: after a restore it has another part behind the first."""
+    own = origin_of(epoch, stream)
+    return origin == own or origin.startswith(f"{own}/")
 
 
 class LeafCoder:
@@ -51,16 +57,31 @@ class LeafCoder:
         self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
     ) -> bytes:
         """The leaf hash of one message."""
+        return sha256(self._event_leaf(position, event_id, recorded_ns, subject, headers, payload)).digest()
+
+    def event_entry(
+        self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
+    ) -> bytes:
+        """The leaf of one message: what gets hashed, without RFC 6962's mark."""
+        return self._event_leaf(position, event_id, recorded_ns, subject, headers, payload)[1:]
+
+    def _event_leaf(
+        self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
+    ) -> bytes:
         leaf = (
             self._event, _START(8, position, len(subject)), subject,
             _ABSENT if event_id is None else _LENGTH(len(event_id)) + event_id,
             _END(8, recorded_ns), _HASH, sha256(headers).digest(), _HASH, sha256(payload).digest(),
         )  # fmt: skip
-        return sha256(b"".join(leaf)).digest()
+        return b"".join(leaf)
 
     def gap(self, first: int, last: int, reason: bytes) -> bytes:
         """The leaf hash of positions that the stream does not hold, both ends included."""
-        return sha256(self._gap + _END(8, first) + _END(8, last) + _field(reason)).digest()
+        return sha256(b"\0" + self.gap_entry(first, last, reason)).digest()
+
+    def gap_entry(self, first: int, last: int, reason: bytes) -> bytes:
+        """The leaf of such positions: what gets hashed, without RFC 6962's mark."""
+        return self._gap[1:] + _END(8, first) + _END(8, last) + _field(reason)
 
 
 def _field(value: bytes) -> bytes:

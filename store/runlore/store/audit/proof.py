@@ -17,7 +17,7 @@ TAMPERED = "the log does not give the root that was signed: `runlore audit verif
 _ROW = "SELECT event_id, recorded_ns, subject, headers, payload FROM log WHERE position = ?"
 
 
-class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True):
+class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One archived message, raw, and its inclusion proof (RFC 6962, 2.1.1). In JSON, bytes are base64."""
 
     position: int

@@ -1,0 +1,94 @@
+"""Which proven events took effect, by the rules of the fold.
+
+A proof shows that a message is in the log. The log also keeps what never took effect: what cannot be decoded, what came
+under a foreign ID or subject, second copies. `judge` says so of each event, with nothing but the events themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
+from runlore.schemas.events import Event
+from runlore.store.audit.proof import ProvenEvent
+from runlore.store.audit.statement import is_statement
+from runlore.store.sqlite import sqlite
+
+_FIRST = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
+_STATEMENT = Rejection("decode", "no event, but a statement about the keys that sign the log: `runlore audit key`")
+_LONGEST = 500
+"""Characters of a reason."""
+
+
+class Verdict(NamedTuple):
+    """Whether an event of the log took effect."""
+
+    event: Event | None
+    """None where it is rejected before it is decoded and checked."""
+    rejection: Rejection | None = None
+    first: int | None = None
+    """The position of the first event with its ID, where it is a second copy."""
+    proved: bool = True
+    """False for a refusal by the fold: it depends on all earlier events, and is only reported."""
+
+    @property
+    def label(self) -> str:
+        """In a few words."""
+        if self.rejection is None:
+            return "in the log, accepted"
+        why = shortened(self.rejection.why)
+        if self.proved:
+            return f"in the log, rejected: {why}"
+        return f"in the log, rejected by the view it was taken from (not proved): {why}"
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        if self.rejection is None:
+            return {"effect": "accepted", "rejected": None}
+        reason = {**self.rejection._asdict(), "first": self.first, "proved": self.proved}
+        return {"effect": "rejected", "rejected": reason}
+
+
+def judge(
+    events: Sequence[ProvenEvent], refused: Mapping[int, Rejection], others: Iterable[ProvenEvent] = ()
+) -> list[Verdict]:
+    """The verdict on each of these events.
+
+    `refused`: by position, what a view's fold has refused. It counts where the rules for a single message accept.
+    `others`: further events of the log, which may be first copies of these.
+    """
+    accept, firsts = Acceptance().event, _first_of_each_id([*events, *others])
+    verdicts: list[Verdict] = []
+    for event in events:
+        found = accept(event.event_id, event.subject, event.payload)
+        decoded = None if isinstance(found, Rejection) else found
+        first = event if event.event_id is None else firsts[event.event_id]
+        if first.position != event.position:
+            same = (first.subject, first.payload) == (event.subject, event.payload)
+            verdicts.append(Verdict(decoded, second_copy(event.event_id, first.position, same), first.position))
+        elif isinstance(found, Rejection):
+            verdicts.append(Verdict(None, _STATEMENT if is_statement(event.subject, event.payload) else found))
+        else:
+            claim = refused.get(event.position)
+            verdicts.append(Verdict(decoded, claim, proved=claim is None))
+    return verdicts
+
+
+def _first_of_each_id(events: Iterable[ProvenEvent]) -> dict[str, ProvenEvent]:
+    firsts: dict[str, ProvenEvent] = {}
+    for event in events:
+        if event.event_id is not None and firsts.setdefault(event.event_id, event).position > event.position:
+            firsts[event.event_id] = event
+    return firsts
+
+
+def shortened(why: str) -> str:
+    """A reason without the megabytes that an event may put into it."""
+    return why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
+
+
+def first_copy(log: sqlite.Connection, event: ProvenEvent) -> int:
+    """The position of the first event with the ID of this one: its own, unless it is a second copy."""
+    row = None if event.event_id is None else log.execute(_FIRST, (event.event_id,)).fetchone()
+    return event.position if row is None else int(row[0])
