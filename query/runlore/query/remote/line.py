@@ -113,9 +113,7 @@ class Line(ABC):
         with self._lock:
             if self._epoch not in ("", reply.epoch):
                 raise StreamMismatchError("the query service reads another log than before: make a new Client")
-            self._epoch = reply.epoch
-            if not reply.failed:
-                self.shard = Shard(reply.shard)
+            self._epoch, self.shard = reply.epoch, Shard(reply.shard)
             if reply.failed or reply.position >= self._seen:
                 self._seen = max(self._seen, reply.position)
                 return True

@@ -189,7 +189,11 @@ class _Wire:
     async def _shard_of(self, connection: Connection, project: str) -> Shard:
         """The shard of a project, looked up once for each connection."""
         if project not in self._shards:
-            self._shards[project] = await find_shard(connection, project) if has_shards(self._settings) else Shard()
+            try:
+                known = await find_shard(connection, project) if has_shards(self._settings) else Shard()
+                self._shards[project] = known
+            except ServerUnavailableError as error:
+                raise LostError(str(error)) from error
         return self._shards[project]
 
     async def _connected(self) -> Connection:
