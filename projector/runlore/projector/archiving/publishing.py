@@ -83,7 +83,7 @@ class Publishing:
         note = stored.note
         await self._tell("stream", note, partial(self._publish, connection, note))
         for target in self._settings.checkpoint_targets:
-            await self._tell(target, note, partial(asyncio.to_thread, push, target, note))
+            await self._tell(target, note, partial(_push, target, note))
 
     async def _state_keys(self, connection: NatsConnection) -> None:
         if self._pending.settle(self._archive.connection) or self._unsettled() != self.writer.restored:
@@ -165,3 +165,7 @@ class Publishing:
             if held != self._reported:
                 get_log().error("checkpoints are not signed", reason=held)
         self._reported = held
+
+
+async def _push(target: str, note: str) -> None:
+    await asyncio.to_thread(push, target, note)
