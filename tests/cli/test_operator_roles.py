@@ -81,6 +81,7 @@ ARCHIVE = {"runlore_archive", "runlore_archive.epoch"}
 
 
 SHARD = {"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.vision", "STREAM.INFO.KV_runlore-shards"}
+LOOKUPS = SHARD | {"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.speech"}
 SHARDS = {f"STREAM.{one}.KV_runlore-shards" for one in ("CREATE", "INFO")}
 ASK = "runlore-query.v1.vision.get"
 QUERIES = {"runlore-query.v1.*.*", ASK, "$SRV.PING", "$SRV.STATS.runlore-query.x"}
@@ -283,11 +284,11 @@ ASKED = {ASK, "runlore-query.v1.speech.get", "runlore-query.v1.vision"}
 EMBEDDED = {
     SERVICE: (
         {*ARCHIVE, *SIGNING, "runlore.vision.model.x", "runlore.speech.model.x", "$O.RUNLORE_SNAPSHOTS.C.x",
-         *js(READ | STORE | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"}),
+         *js(LOOKUPS | READ | STORE | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"}),
          *ASKED},
         {"_INBOX_runlore.>", "runlore_archive", "runlore_archive.*", *QUERIES}),
     PRODUCER: (
-        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", *js({"STREAM.INFO.RUNLORE"}), *ASKED},
+        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", *js(LOOKUPS | {"STREAM.INFO.RUNLORE"}), *ASKED},
         {"_INBOX_producer.>"}),
 }  # fmt: skip
 
