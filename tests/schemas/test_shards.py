@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from runlore.query.find.order import FoundRow, read_cursor, write_cursor
 from runlore.schemas import FilterError, RunloreError, SettingsError, read_settings
-from runlore.schemas.shards import MAX_SHARD, Shard, read_shard, shard_key
+from runlore.schemas.shards import MAX_SHARD, Shard, is_signing_subject, read_shard, shard_key
+from runlore.schemas.subjects import SIGNING_SUBJECT
 from runlore.store.audit.leaf import origin_of, stream_in
 
 shards = st.builds(Shard, st.integers(0, MAX_SHARD))
@@ -39,6 +40,14 @@ def test_a_shard_is_known_by_its_stream_its_origin_and_its_subjects(shard: Shard
     assert Shard.prefix_of(f"{shard.project_prefix('p')}model.churn", "p") == shard.project_prefix("p")
     assert Shard.prefix_of(f"{shard.project_prefix('p')}model.churn", "q") is None
     assert read_shard(str(shard.number).encode()) == shard
+
+
+@given(shards)
+def test_statements_about_keys_have_a_subject_in_each_shard_that_no_project_has(shard: Shard) -> None:
+    assert is_signing_subject(shard.signing_subject)
+    assert not is_signing_subject(f"{shard.project_prefix('=signing')}keys")
+    assert not is_signing_subject(f"x{shard.signing_subject}")
+    assert Shard().signing_subject == SIGNING_SUBJECT
 
 
 @pytest.mark.parametrize("name", ["RUNLORE_00", "RUNLORE_1", "RUNLORE_100", "KV_runlore-shards", "OBJ_RUNLORE", ""])
