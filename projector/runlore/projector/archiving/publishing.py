@@ -23,7 +23,6 @@ from runlore.projector.logs import get_log
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.audit.statement import next_statement_id
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
@@ -97,7 +96,7 @@ class Publishing:
         message_id = next_statement_id(self._archive.connection)
 
         async def send() -> None:
-            await send_statement(connection, note, message_id, STREAM_NAME)
+            await send_statement(connection, note, message_id)
             self._sent = note
 
         await self._tell("statement", note, send)
