@@ -26,6 +26,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return read_settings()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_block_of_the_logging_page_prints_what_the_page_shows(stack: EmbeddedStack, tmp_path: Path) -> None:
     run_blocks(ROOT / "docs" / "logging.md", tmp_path)

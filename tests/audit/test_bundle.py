@@ -218,6 +218,7 @@ def test_a_log_without_a_checkpoint_says_so(folder: Folder) -> None:
         Prover(connection, list[Verifier]())
 
 
+@pytest.mark.slow
 def test_checking_needs_no_data_folder(folder: Folder, since: Signed, tmp_path: Path) -> None:
     path = bundled(folder, tmp_path / "bundle", POSITIONS)
     vkey = tmp_path / "vkey.txt"

@@ -92,6 +92,7 @@ def test_doctor_without_a_server_fails_and_says_what_to_do(tmp_path: Path) -> No
     assert "runlore up" in findings["server"]["advice"]
 
 
+@pytest.mark.slow
 def test_the_commands_together(tmp_path: Path) -> None:
     folder = ("--data-dir", str(tmp_path / "data"))
     with running_up(tmp_path / "data"):

@@ -264,6 +264,7 @@ def test_a_user_without_the_prefix_of_its_inbox_is_told_which_setting_to_mend(
     assert (done.returncode, "RUNLORE_INBOX_PREFIX" in done.stderr) == (1, True), done.stderr
 
 
+@pytest.mark.slow
 def test_the_restorer_may_put_a_stream_in_the_place_of_a_damaged_one(operated: Operated, data: DataDir) -> None:
     rows = filled_log(data)
     with pytest.raises(AccessDeniedError, match="Nothing was changed"):

@@ -31,6 +31,7 @@ def messages(settings: Settings, make: bool = False) -> int:
     return asyncio.run(work())
 
 
+@pytest.mark.slow
 def test_status_says_for_whom_events_wait_and_take_over_sends_them_here(tmp_path: Path) -> None:
     with Producer(mode="offline", url="nats://u:secret@elsewhere.example:4333", project="churn") as producer:
         producer.emit_nowait(NoteAdded((EntityRef("model", "churn"),), "waits"))

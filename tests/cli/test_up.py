@@ -38,7 +38,7 @@ def make_stream(settings: Settings) -> None:
     asyncio.run(make())
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_up_exits_with_0_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     with running_up(tmp_path / "data") as (up, announced):
         assert readyz(announced["http"])

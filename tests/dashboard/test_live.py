@@ -89,7 +89,7 @@ def test_a_page_that_follows_nothing_says_how_old_it_is(browser: Browser, server
 # -- a server that was away ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_page_finds_its_server_again_and_shows_what_it_missed(
     browser: Browser, server: Server, number: signal.Signals
 ) -> None:

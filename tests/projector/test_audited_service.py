@@ -65,6 +65,7 @@ def test_a_projector_that_stops_has_signed_everything(archived: DataDir) -> None
     assert problems_of(archived) == []
 
 
+@pytest.mark.slow
 def test_a_projector_asked_to_end_signs_and_a_killed_one_never_contradicts_itself(
     server: Any, settings: Settings, data: DataDir
 ) -> None:

@@ -210,6 +210,7 @@ def _log_of(data: DataDir, events: int) -> None:
     fold_live(data, log)
 
 
+@pytest.mark.slow
 def test_a_killed_rebuild_leaves_the_live_view_as_it_is(data: DataDir) -> None:
     _log_of(data, 2 * BATCH)
     live, before = data.current_view(), view_digest(data.current_view())

@@ -175,7 +175,7 @@ def test_it_goes_on_after_a_restart_of_the_server(settings: Settings, data: Data
     assert len(history(data)) == 60
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT])
 def test_a_signal_ends_it_cleanly(number: int, settings: Settings, data: DataDir, server: EmbeddedServer) -> None:
     process = spawn(settings)
     until(lambda: (now := status(data)) and now.connected)

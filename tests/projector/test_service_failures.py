@@ -50,6 +50,7 @@ def test_a_view_that_is_ahead_of_the_log_is_made_again(
     assert len(history(data)) == 25
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_archive_and_quarantines_nothing(
     settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def fold_process() -> psutil.Process:
     return fold
 
 
+@pytest.mark.slow
 def test_a_fold_that_hangs_is_ended_and_the_service_says_so(
     settings: Settings, data: DataDir, server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,7 +58,7 @@ def end(process: subprocess.Popen[str], how: signal.Signals) -> None:
     process.wait(90)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_standby_takes_over_at_once_when_the_first_ends(
     how: signal.Signals, settings: Settings, data: DataDir, server: EmbeddedServer, start: Start
 ) -> None:

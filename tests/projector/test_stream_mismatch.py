@@ -41,6 +41,7 @@ def test_a_recreated_stream_stops_it_and_nothing_is_overwritten(tmp_path: Path, 
         stops_with_mismatch(settings, "recreated")
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_gone_is_not_made_again_beside_an_old_log(tmp_path: Path, data: DataDir) -> None:
     with open_server(tmp_path) as (_, settings):
         archive_some(settings)

@@ -116,6 +116,7 @@ def test_an_order_by_name_walks_the_names(client: Client, monkeypatch: Any) -> N
     assert "USE TEMP B-TREE FOR ORDER BY" not in steps
 
 
+@pytest.mark.slow
 def test_work_does_not_grow_with_the_entities(tmp_path: Path) -> None:
     few, many = (client_of(tmp_path / str(count), write(count)) for count in (1_000, 20_000))
     for where, options in (

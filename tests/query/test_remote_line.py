@@ -10,6 +10,7 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -68,6 +69,24 @@ def test_a_question_whose_service_ended_without_a_word_is_asked_again(
         monkeypatch.setattr(service._Service, "_answer", lost)
         assert far.get("model:churn@1").metadata
     assert asked[:2] == ["runlore-query.v1.default.get"] * 2
+
+
+def test_a_connection_that_ends_while_it_is_made_is_made_again(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, made = nats_line.listen, list[nats_line.Connection]()
+
+    async def ended(connection: nats_line.Connection, *rest: Any) -> Any:
+        made.append(connection)
+        if len(made) == 1:
+            await connection.close()
+        return await plain(connection, *rest)
+
+    monkeypatch.setattr(nats_line, "listen", ended)
+    _, far = both(sample())
+    with served(), far:
+        assert far.position
+        assert [one.is_closed for one in made] == [True, False]
 
 
 def test_a_service_without_a_view_leaves_the_questions_to_others(

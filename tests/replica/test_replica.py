@@ -111,13 +111,18 @@ def test_a_replica_that_is_far_behind_begins_again_with_a_snapshot(
             with replica(settings, tmp_path) as following:
                 following.folded(last)
             assert began_at(ours) == begins
-        publish_all(settings, made_events(20))
-        projector.folded(60)
-        take_snapshot(settings)
-        damage(settings, stored(settings)[0], None)
-        with replica(settings, tmp_path) as following:
-            following.folded(60)
-        assert began_at(ours) == 40  # it went on with what it had
+        for last in (60, 80):
+            publish_all(settings, made_events(20))
+            projector.folded(last)
+            take_snapshot(settings)
+            with monkeypatch.context() as full:
+                if last == 60:
+                    full.setattr("runlore.projector.replicas.incoming.FULL_BYTES", 1 << 60)
+                else:
+                    damage(settings, stored(settings)[0], None)
+                with replica(settings, tmp_path) as following:
+                    following.folded(last)
+            assert began_at(ours) == 40  # it went on with what it had
     assert digest(ours) == digest(settings)
 
 

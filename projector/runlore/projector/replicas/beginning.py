@@ -7,7 +7,7 @@ from typing import NamedTuple
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.logs import get_log
-from runlore.projector.replicas.incoming import fetch_view
+from runlore.projector.replicas.incoming import NoRoomError, fetch_view
 from runlore.projector.snapshots.shelf import Shelf, Stored, misfit
 from runlore.projector.views.generations import next_path
 from runlore.projector.views.view import View
@@ -43,6 +43,8 @@ async def new_view(connection: NatsConnection, data: DataDir, info: StreamInfo, 
         get_log().info("fetching a snapshot", position=stored.snapshot.position, megabytes=megabytes)
         try:
             view = await fetch_view(data, stored, shelf.content(stored), verify)
+        except NoRoomError as error:  # it may come; meanwhile a view that is there goes on
+            raise NoSnapshotError(str(error)) from error
         except (DamagedObjectError, CorruptLogError) as error:
             get_log().error("a snapshot is not used", reason=str(error))
             reasons.append(str(error))

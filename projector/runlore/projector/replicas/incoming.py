@@ -26,13 +26,17 @@ _GZIP = 16 + zlib.MAX_WBITS
 _INCOMING = "incoming.db"
 
 
+class NoRoomError(RunloreError):
+    """The disk has no room for the view."""
+
+
 async def fetch_view(data: DataDir, stored: Stored, content: AsyncIterator[bytes], verify: bool) -> View:
     """Fetch a stored view into the folder, and open it: a new generation, which is not live yet.
 
     Killed at any moment, it leaves the live view as it is.
 
     `verify`: compute its canonical digest. Raises DamagedObjectError, CorruptLogError where the file is not the view
-    that it claims to be, RunloreError where the disk has no room, and what the server raises.
+    that it claims to be, NoRoomError, and what the server raises.
     """
     path = data.projection / _INCOMING
     remove_view(path)  # of an attempt that was cut short
@@ -102,6 +106,6 @@ def _differing(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
 def _require_room(folder: Path, view_bytes: int) -> None:
     needed, free = view_bytes + FULL_BYTES, shutil.disk_usage(folder).free
     if free < needed:
-        raise RunloreError(
+        raise NoRoomError(
             f"the view needs {needed / 1e6:,.0f} MB on the disk of {folder}, and {free / 1e6:,.0f} MB are free"
         )

@@ -176,12 +176,11 @@ class _Wire:
         async with self._opening:
             if self._connection is None or not self._connection.is_connected:
                 made = await self._connected()
-                self._inbox = made.new_inbox()
-                self._denied = None
-                await listen(made, f"{self._inbox}.*", self._arrived)
-                await made.flush()  # the server has said by then whether this user may receive answers
-                if self._denied is not None:
+                try:
+                    await self._listen(made)
+                except BaseException as error:
                     await made.close()
+<<<<<<< HEAD
                     raise self._denied
                 self._connection, self._shards = made, {}
             return self._connection
@@ -195,6 +194,21 @@ class _Wire:
             except ServerUnavailableError as error:
                 raise LostError(str(error)) from error
         return self._shards[project]
+=======
+                    if isinstance(error, NATS_ERRORS) and not isinstance(error, AccessDeniedError):
+                        raise LostError(f"the connection to NATS ended: {error}") from error
+                    raise
+                self._connection = made
+            return self._connection
+
+    async def _listen(self, connection: Connection) -> None:
+        self._inbox = connection.new_inbox()
+        self._denied = None
+        await listen(connection, f"{self._inbox}.*", self._arrived)
+        await connection.flush()  # the server has said by then whether this user may receive answers
+        if self._denied is not None:
+            raise self._denied
+>>>>>>> w-eyes
 
     async def _connected(self) -> Connection:
         try:
