@@ -18,8 +18,8 @@ SIGNED_ALONE = {"cosignatures"}
 """Tables whose rows have a signature of their own: a changed one counts for no witness policy (test_witnesses)."""
 CHECKED = {("log_state", "id"), ("tree_state", "id")}
 """SQLite itself refuses another value."""
-EMPTY = {"cosignatures"}
-"""Of witnesses, which this log has none of."""
+EMPTY = {"cosignatures", "erasures"}
+"""Of witnesses, which this log has none of; and of erased values, which test_erasures forges."""
 
 
 @pytest.fixture(scope="module")
