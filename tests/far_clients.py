@@ -26,6 +26,7 @@ LOCAL = {
     "test_remote.py": "it has its own service",
     "test_remote_line.py": "it has its own service",
     "test_remote_tls.py": "it has its own services",
+    "test_addresses.py": "it has its own page",
     "test_transports.py": "it runs the suite again itself",
     "test_evidence.py": "it reads log.db",
     "test_counts.py": "a part of the page, which reads files",
@@ -37,6 +38,7 @@ LOCAL = {
 """Files of tests that do not make sense from afar, and why."""
 LOCAL_TESTS = {
     "test_a_run_is_found_by_its_name_without_a_scan": "it is about SQLite's plans",
+    "test_a_client_of_nothing_says_so": "a service without a view takes no questions",
     "test_a_repr_says_what_it_is[client": "its client names the address",
     "test_a_repr_says_what_it_is[past client": "its client names the address",
 }

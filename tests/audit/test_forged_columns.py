@@ -12,14 +12,14 @@ from runlore.projector.audit.signing import CheckpointWriter
 from runlore.store.sqlite import sqlite
 from tests.audit.logs import Folder, message, messages, tamper
 
-NOTES = {("gaps", "noticed_ns"), ("log_state", "stream"), ("log_state", "created"), ("checkpoints", "created_ns")}
+NOTES = {("gaps", "noticed_ns"), ("log_state", "created"), ("checkpoints", "created_ns")}
 """This machine's own: docs/audit.md says that nothing proves them."""
 SIGNED_ALONE = {"cosignatures"}
 """Tables whose rows have a signature of their own: a changed one counts for no witness policy (test_witnesses)."""
 CHECKED = {("log_state", "id"), ("tree_state", "id")}
 """SQLite itself refuses another value."""
-EMPTY = {"cosignatures", "erasures"}
-"""Of witnesses, which this log has none of; and of erased values, which test_erasures forges."""
+EMPTY = {"erasures"}
+"""Of erased values: test_erasures forges it."""
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from runlore.projector.audit.cosignatures import Cosigner, cosigned_at
 from runlore.projector.audit.keys import Signer, load_signer, make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.statements import write_statement
+from runlore.projector.audit.witness import Witness
 from runlore.projector.audit.witness_policy import read_policy
 from runlore.schemas import CorruptLogError, Settings, SettingsError, read_settings
 from runlore.store.audit.checkpoint import Checkpoint
@@ -142,6 +143,29 @@ def test_a_witness_learns_the_next_key_from_the_one_it_knows(tmp_path: Path) -> 
             assert witness.add(0, [], checkpoint(3, named.verifier.name).signed(named))[0] == code
 
 
+def test_a_key_after_a_lost_one_is_given_to_a_witness_and_a_retired_one_never_comes_back(tmp_path: Path) -> None:
+    first, second, third = (make_signer(tmp_path / name, "a/b/c") for name in ("first", "second", "third"))
+    own, data = make_signer(tmp_path / "own", "w"), DataDir(tmp_path)
+
+    def witness(*logs: Signer) -> Witness:
+        return Witness(own, tmp_path / "witness.json", [one.verifier for one in logs])
+
+    def codes(asked: Witness, *notes: str) -> list[int]:
+        return [asked.add_checkpoint(f"old 5\n\n{note}".encode()).status.value for note in notes]
+
+    with pytest.raises(SettingsError, match="give --log"):
+        witness()
+    assert witness(first).add_checkpoint(f"old 0\n\n{checkpoint(5).signed(first)}".encode()).status.value == 200
+    signed = [checkpoint(5).signed(one) for one in (first, second, third)]
+    assert codes(witness(first), *signed) == [200, 403, 403]
+    assert codes(witness(first, second), *signed) == [200, 200, 403], "given after the log had grown"
+    rotating = witness(first)
+    write_statement(data, "rotated", (5, bytes(32)), (first.verifier, third.verifier), [first])
+    assert rotating.add_statement(data.key_statement.read_bytes()).status.value == 200
+    assert codes(rotating, *signed) == [403, 200, 200]
+    assert codes(witness(first), *signed) == [403, 200, 200], "its command still names the old key"
+
+
 def policy(path: Path, witnesses: Sequence[WitnessProcess], least: int) -> Path:
     lines = [f"witness w{number} {one.key.vkey} {one.url}" for number, one in enumerate(witnesses)]
     names = " ".join(f"w{number}" for number in range(len(witnesses)))
@@ -235,7 +259,8 @@ def test_a_stolen_key_and_an_older_copy_of_everything_do_not_get_past_a_witness(
     "text",
     ["", "quorum w", "witness w {key}\nquorum w\nquorum w", "witness w {key}\nwitness v {key}\nquorum w",
      "witness w {key}\ngroup g 2 w\nquorum g", "witness w {key}\ngroup g any w\ngroup h any w\nquorum h",
-     "witness none {key}\nquorum none", "witness w x+1+AAAA\nquorum w", "witness w {key} ftp://x\nquorum w"],
+     "witness none {key}\nquorum none", "witness w x+1+AAAA\nquorum w", "witness w {key} ftp://x\nquorum w",
+     "witness w {key} http://x:99999\nquorum w", "witness w {key}\ngroup g some w\nquorum g"],
 )  # fmt: skip
 def test_a_policy_that_makes_no_sense_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "policy"

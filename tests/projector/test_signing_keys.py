@@ -24,6 +24,7 @@ from runlore.schemas import Settings, SettingsError, read_settings
 from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
 from runlore.wire.checkpoints import last_checkpoint
 from tests.audit.logs import tamper
 
@@ -46,6 +47,12 @@ def printed_key(data: DataDir, *arguments: str) -> Verifier:
     done = CliRunner().invoke(app, ["audit", "key", *arguments, "--data-dir", str(data.root)])
     assert done.exit_code == 0, done.stderr
     return Verifier.parse(done.stdout)
+
+
+def refused(data: DataDir, *arguments: str) -> str:
+    done = CliRunner().invoke(app, ["audit", "key", *arguments, "--data-dir", str(data.root)])
+    assert done.exit_code in (1, 2)
+    return done.stderr
 
 
 def archive(settings: Settings, first: int, last: int) -> None:
@@ -200,11 +207,16 @@ SIGNER = """
 """
 
 
-def test_a_command_signs_and_the_key_is_rotated_to_it(archived: DataDir, settings: Settings, tmp_path: Path) -> None:
+def test_a_command_signs_and_the_key_is_rotated_to_it(
+    archived: DataDir, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outside = make_signer(tmp_path / "hsm.pem", "any")
     (tmp_path / "hsm.pub").write_text(outside.verifier.vkey)
     (tmp_path / "sign.py").write_text(textwrap.dedent(SIGNER.format(key=str(tmp_path / "hsm.pem"))))
     old = key_of(archived)
+    assert "signed the log before" in refused(archived, "rotate", "--to", old.vkey), "it would be trusted for no tree"
+    with FolderLock(archived.key_lock, "another"):
+        assert "is in use by another" in refused(archived, "rotate")
     new = printed_key(archived, "rotate", "--to", str(tmp_path / "hsm.pub"))
     assert new.public == outside.verifier.public
     with running(settings) as service:
@@ -216,6 +228,10 @@ def test_a_command_signs_and_the_key_is_rotated_to_it(archived: DataDir, setting
         signer_public_key=str(tmp_path / "hsm.pub"),
     )
     archive(command, 11, 12)
+    assert not archived.key_statement.exists()
+    monkeypatch.setenv("RUNLORE_SIGNER_COMMAND", str(command.signer_command))
+    monkeypatch.setenv("RUNLORE_SIGNER_PUBLIC_KEY", str(command.signer_public_key))
+    assert "signed the log before" in refused(archived, "rotate", "--to", old.vkey), "nor does a retired key come back"
     assert signed_by(notes(archived)[-1], [new])[0].size >= 12
     assert verify_log(archived.log, [old]).problems == []
     broken = read_settings(data_dir=archived.root, signer_command="false", signer_public_key=str(tmp_path / "hsm.pub"))

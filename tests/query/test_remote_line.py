@@ -70,6 +70,30 @@ def test_a_question_whose_service_ended_without_a_word_is_asked_again(
     assert asked[:2] == ["runlore-query.v1.default.get"] * 2
 
 
+def test_a_service_without_a_view_leaves_the_questions_to_others(
+    server: EmbeddedServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = list[str]()
+
+    async def story() -> None:
+        ready = asyncio.Event()
+        answering = asyncio.create_task(service.serve(read_settings(), ready))
+        while not told:
+            await asyncio.sleep(0.01)
+            told.extend(capfd.readouterr().err.splitlines())
+        assert not ready.is_set()
+        _, far = await asyncio.to_thread(both, sample())
+        async with asyncio.timeout(PATIENCE):
+            await ready.wait()
+        assert await asyncio.to_thread(lambda: far.position)
+        far.close()
+        answering.cancel()
+        await asyncio.wait({answering})
+
+    asyncio.run(story())
+    assert "nothing to read in" in told[0]
+
+
 def test_a_service_that_is_at_it_is_not_asked_again(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nats_line, "SILENT_SECONDS", 1.0)
     monkeypatch.setattr(service, "WORKING_SECONDS", 0.05)

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from runlore.cli.checkup import check_up
+from runlore.cli.restoring import Restore
 from runlore.projector import rebuild_view
 from runlore.projector.audit.keys import make_signer
+from runlore.projector.audit.opening import open_audited
 from runlore.projector.replicas.replica import Replica
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.query import Client
@@ -68,6 +70,10 @@ def test_a_replica_never_signs_and_its_folder_is_no_projectors(settings: Setting
         rebuild_view(data)
     with pytest.raises(NotFoundError, match="is a replica"):
         take_snapshot(ours)
+    with pytest.raises(NotFoundError, match="is a replica"):
+        open_audited(data.log)
+    with pytest.raises(NotFoundError, match="is a replica"), Restore(ours, lambda *_: None):
+        pass
     assert not data.checkpoint_key.exists()
 
 

@@ -65,3 +65,27 @@ def test_a_relative_folder_in_a_working_folder_that_was_removed_says_so(
 def test_texts_given_in_code_are_checked_like_those_of_the_environment(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^{name}="):
         configure(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://",
+        "nats://127.0.0.1:99999",
+        "a:1,nats://b:x",
+        "nats://ada:se#cret@host:4222",
+        "nats://[::1",
+        "ada:se/cret@h:x",
+    ],
+)
+def test_an_address_that_nothing_can_connect_to_is_refused_without_its_password(url: str) -> None:
+    targets = url.replace("nats", "https") if "://" in url else f"https://{url}"
+    for variable, given in (("RUNLORE_URL", url), ("RUNLORE_CHECKPOINT_TARGETS", targets)):
+        with pytest.raises(SettingsError, match=f"^{variable}=") as refused:
+            read_settings({variable: given})
+        assert not any(part in str(refused.value) for part in ("ada", "se#", "'se", "cret"))
+
+
+def test_addresses_that_can_be_connected_to_are_taken_as_they_are() -> None:
+    for url in ("host", "host:4222", "nats://ada:se%23cret@[::1]:4222", "tls://a, ws://b:80,", "nats://10.0.0.1:0"):
+        assert read_settings({"RUNLORE_URL": url}).url == url

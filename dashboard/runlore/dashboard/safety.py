@@ -23,6 +23,9 @@ OPEN_PATHS = ("/livez", "/readyz", "/login", "/static/")
 QUESTIONS = "/rpc/"
 """Paths of questions, which are posted: they change nothing."""
 
+PROGRAMS = ("/api/", "/live", "/metrics", "/checkpoint", "/tile/", QUESTIONS)
+"""Paths that programs ask for: without a token they want a status, not the page where a person signs in."""
+
 UNAUTHORIZED = "missing or wrong token: send Authorization: Bearer TOKEN"
 TOO_MANY = "too many wrong tokens were tried: wait a little, then try again\n"
 NOT_WHOLE = "this token shows some projects, and this address is about all of them\n"
@@ -111,7 +114,7 @@ class Guard:
 
     async def _unknown(self, request: Request, door: Doorkeeper) -> Response | None:
         """Return the answer to who may not come in, or not in here; None to let a request pass."""
-        path, program = request.url.path, request.url.path.startswith(("/api/", "/live", "/metrics", QUESTIONS))
+        path, program = request.url.path, request.url.path.startswith(PROGRAMS)
         if not program and "token" in request.query_params:
             return await self._follow_link(request, door)
         access = await self._access(request, door)

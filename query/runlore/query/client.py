@@ -397,13 +397,16 @@ def _path(data_dir_or_url: str | Path) -> Path:
     parts = urlsplit(text)
     if parts.scheme != "file":
         raise SettingsError(
-            f"{text!r}: a client reads a data folder, a view file or a file:// URL on this machine. "
-            "Keep a copy of the view here (`runlore replica`), or run the client where the projector runs"
+            f"{text!r}: use a data folder, a view file, a file:// URL, replica:FOLDER, a NATS server "
+            "(nats://host:4222) or the page (https://host)"
         )
     return Path(unquote(parts.path))
 
 
 def _replica_folder(folder: Path) -> Path:
-    if not DataDir(folder).replica.exists():
+    data = DataDir(folder)
+    if not data.replica.exists():
+        if data.log.exists():
+            raise NotFoundError(f"{folder} is no replica, it is a projector's folder: leave out {_REPLICA!r}")
         raise NotFoundError(f"{folder} is no replica: `runlore replica --data-dir {folder}` makes it one")
     return folder

@@ -14,6 +14,7 @@ from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.limits import MAX_EVENT_BYTES
 from runlore.schemas.names import check_name
+from runlore.schemas.shards import MAX_SHARD
 
 Mode = Literal["online", "offline", "disabled"]
 Confirm = Literal["auto", "always", "never"]
@@ -48,12 +49,33 @@ def _confirm(text: str) -> Confirm:
 
 
 def _urls(text: str) -> str | None:
-    for url in text.split(","):
+    for url in filter(None, map(str.strip, text.split(","))):
         try:
-            urlsplit(url if "://" in url else f"nats://{url}")
+            require_address(url if "://" in url else f"nats://{url}")
         except ValueError as error:
             raise ValueError(f"use addresses like nats://host:4222 ({error})") from error
     return text or None
+
+
+def require_address(url: str) -> None:
+    """Raise ValueError where a URL has no host, or no port that can be: what connects to it fails in its own way.
+
+    Its words have nothing of a password in them.
+    """
+    try:
+        parts = urlsplit(url)
+        found = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("the port is a number up to 65535, and in a password # is %23, / is %2F") from None
+    if not found[0]:
+        raise ValueError("it names no host")
+
+
+def without_user(text: str) -> str:
+    """A URL, or several, as they may be shown: a password may have any letter, and ends at the last @."""
+    head, at, rest = text.rpartition("@")
+    scheme, there, _ = head.partition("://")
+    return f"{scheme}{there}…@{rest}" if at and there else f"{at and '…@'}{rest}"
 
 
 def _optional(text: str) -> str | None:
@@ -97,6 +119,12 @@ def _replicas(text: str) -> int | None:
     return count
 
 
+def _shard(text: str) -> int:
+    if (number := _count(text)) > MAX_SHARD:
+        raise ValueError(f"use a whole number from 0 to {MAX_SHARD}")
+    return number
+
+
 def _subject_prefix(text: str) -> str:
     tokens = text.split(".")
     if not all(token and token.isascii() and token.isprintable() and not set(token) & set(" *>") for token in tokens):
@@ -134,7 +162,8 @@ def _targets(text: str) -> tuple[str, ...]:
     for target in filter(None, map(str.strip, text.split(","))):
         if "://" not in target:
             targets.append(str(user_path(target)))
-        elif target.startswith(("http://", "https://")) and urlsplit(target).hostname:
+        elif target.startswith(("http://", "https://")):
+            require_address(target)
             targets.append(target)
         else:
             raise ValueError("use paths of files, or addresses that begin with http:// or https://")
@@ -204,6 +233,12 @@ SETTINGS: dict[str, Setting] = {
     ),
     "token": Setting("RUNLORE_TOKEN", "", _optional, 'token of the page that `Client("https://…")` asks'),
     "project": Setting("RUNLORE_PROJECT", "default", _project, "namespace that separates teams"),
+    "shard": Setting(
+        "RUNLORE_SHARD",
+        "0",
+        _shard,
+        "shard of the projector, the query service, replicas and the operator; producers and readers look theirs up",
+    ),
     "mode": Setting(
         "RUNLORE_MODE",
         "online",
@@ -331,6 +366,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jetstream_api: str
     token: str | None
     project: str
+    shard: int
     mode: Mode
     run: str | None
     step: str | None
@@ -385,7 +421,8 @@ def read_settings(environ: Mapping[str, str] | None = None, **overrides: Any) ->
             # A project is a name whatever it was given as; other values of code are taken as they are.
             values[name] = setting.cast(value) if isinstance(value, str) or setting.cast is _project else value
         except ValueError as error:
-            raise SettingsError(f"{source}={value!r}: {error}") from error
+            shown = without_user(value) if setting.cast in (_urls, _targets) else value
+            raise SettingsError(f"{source}={shown!r}: {error}") from error
     return Settings(**values)
 
 

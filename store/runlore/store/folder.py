@@ -5,6 +5,7 @@
 <data>/up.lock                     held by `runlore up`
 <data>/checkpoint.key              signs the log's checkpoints (mode 0600); checkpoint.pub: its public part
 <data>/checkpoint.key.next         the key after it, until the log says so; checkpoint.key.retired-…: those before
+<data>/checkpoint.key.lock         held by a command that changes the key
 <data>/checkpoint.statement        what the projector still has to write into the log about the key
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/dashboard.token             opens the page (mode 0600); page-tokens.json: hashes of tokens for projects
@@ -48,6 +49,7 @@ _PARTS = frozenset(
             "up.lock",
             "checkpoint.key",
             "checkpoint.key.next",
+            "checkpoint.key.lock",
             "checkpoint.pub",
             "checkpoint.statement",
             "nats",
@@ -89,6 +91,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def next_key(self) -> Path:
         return self.root / "checkpoint.key.next"
+
+    @property
+    def key_lock(self) -> Path:
+        return self.root / "checkpoint.key.lock"
 
     @property
     def public_key(self) -> Path:

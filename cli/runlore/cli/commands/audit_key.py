@@ -17,9 +17,10 @@ from runlore.projector.audit.signers import key_source, passphrase_of
 from runlore.projector.audit.statements import PendingStatement, public_key_of, require_none_pending, write_statement
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.settings import Settings
-from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.tree import read_tree
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
+from runlore.store.lock import FolderLock
 
 _TAKES_EFFECT = "it takes effect when the projector has put it into the log"
 
@@ -40,10 +41,11 @@ def key(ctx: click.Context, new: bool, old: Verifier | None, data_dir: Path | No
     settings = settings_for(data_dir)
     data = DataDir(settings.data_dir)
     if new:
-        print_line(_replace_lost(settings, data, old).vkey)
+        with _changing(data):
+            print_line(_replace_lost(settings, data, old).vkey)
         note(f"hand this key out; {_TAKES_EFFECT}")
         return
-    own = key_source(settings).load(origin_of(epoch_of(data))).verifier
+    own = key_source(settings).load(log_origin(data, epoch_of(data))).verifier
     with contextlib.closing(open_audited(data.log)) as log:
         print_line(current_key(own, read_changes(log)).vkey)
 
@@ -61,8 +63,20 @@ def rotate(to: Verifier | None, data_dir: Path | None) -> None:
     """
     settings = settings_for(data_dir)
     data = DataDir(settings.data_dir)
+    with _changing(data):
+        print_line(_rotate(settings, data, to).vkey)
+    note(f"hand this key out; {_TAKES_EFFECT}. Who trusts the old one needs nothing new: the log says who follows it")
+
+
+def _changing(data: DataDir) -> FolderLock:
+    """Two at once would put the key of one beside the statement of the other."""
+    epoch_of(data)  # raises where there is no log: then there is nothing to lock
+    return FolderLock(data.key_lock, "`runlore audit key`")
+
+
+def _rotate(settings: Settings, data: DataDir, to: Verifier | None) -> Verifier:
     require_none_pending(data)
-    source, base = key_source(settings), origin_of(epoch_of(data))
+    source, base = key_source(settings), log_origin(data, epoch_of(data))
     with contextlib.closing(open_audited(data.log)) as log:
         changes, (_, tree) = read_changes(log), read_tree(log)
         if PendingStatement(data, source, epoch_of(data)).unsettled(log):
@@ -71,6 +85,8 @@ def rotate(to: Verifier | None, data_dir: Path | None) -> None:
     now = current_key(own, changes)
     if now.public != own.public:
         raise SettingsError(f"{source} is not the key that signs this log now, which is {now.vkey}")
+    if to is not None and to.public in {now.public, *(key.public for one in changes for key in (one.old, one.new))}:
+        raise SettingsError("this key signed the log before, and is believed for those trees only: give a new one")
     old = source.load(now.name)
     if to is None and settings.signer_command is not None:
         raise SettingsError("RUNLORE_SIGNER_COMMAND keeps the key: give the public part of the next one with --to")
@@ -81,15 +97,14 @@ def rotate(to: Verifier | None, data_dir: Path | None) -> None:
     else:
         signers, public = [old], Verifier(now.name, to.public)
     write_statement(data, "rotated", (tree.size, tree.root()), (old.verifier, public), signers)
-    print_line(public.vkey)
-    note(f"hand this key out; {_TAKES_EFFECT}. Who trusts the old one needs nothing new: the log says who follows it")
+    return public
 
 
 def _replace_lost(settings: Settings, data: DataDir, old: Verifier | None) -> Verifier:
     require_none_pending(data)
     if settings.signer_command is not None:
         raise SettingsError("RUNLORE_SIGNER_COMMAND keeps the key: --new makes one only in a file")
-    base = origin_of(epoch_of(data))
+    base = log_origin(data, epoch_of(data))
     with contextlib.closing(open_audited(data.log)) as log:
         changes, (_, tree) = read_changes(log), read_tree(log)
         signed = log.execute("SELECT 1 FROM checkpoints").fetchone() is not None

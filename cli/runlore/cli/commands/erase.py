@@ -26,8 +26,8 @@ from runlore.schemas.paths import format_path, parse_path
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import Settings
 from runlore.store.audit.erasure import MAX_ERASED, ErasedEvent, Erasure, redactions
-from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
 from runlore.store.private_files import write_private
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_reader
@@ -127,7 +127,7 @@ def put_erasure(settings: Settings, data: DataDir, erasure: Erasure, timeout: fl
 
 
 def _signed(settings: Settings, data: DataDir, erasure: Erasure) -> str:
-    source, base = key_source(settings), origin_of(epoch_of(data))
+    source, base = key_source(settings), log_origin(data, epoch_of(data))
     with contextlib.closing(open_audited(data.log)) as log:
         changes = read_changes(log)
     own = source.load(base).verifier

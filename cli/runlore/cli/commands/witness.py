@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
 from runlore.cli.auditing import KeyType
 from runlore.cli.output import note, print_line
+from runlore.cli.stop_signals import StopSignals
 from runlore.projector.audit.cosignatures import Cosigner
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.projector.audit.witness import Witness
@@ -18,6 +19,9 @@ from runlore.projector.logs import configure_logs
 from runlore.schemas.errors import SettingsError
 from runlore.store.access import make_folder
 from runlore.store.lock import FolderLock
+
+_WAKE_SECONDS = 60.0
+"""Between two looks whether it should end; a signal wakes it at once."""
 
 
 @click.command()
@@ -39,9 +43,7 @@ def witness(folder: Path, name: str, logs: tuple[Verifier, ...], listen: str, sh
     """
     if not name or any(letter in name for letter in "+\n") or name.split() != [name]:
         raise click.BadParameter("use a name without spaces and +", param_hint="--name")
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit():
-        raise click.BadParameter("use HOST:PORT", param_hint="--listen")
+    host, port = _place(listen)
     make_folder(folder)
     signer = load_or_make_signer(folder / "witness.key", name)
     print_line(Cosigner(name, signer.verifier.public).vkey)
@@ -50,20 +52,32 @@ def witness(folder: Path, name: str, logs: tuple[Verifier, ...], listen: str, sh
     configure_logs()
     with FolderLock(folder / "witness.lock", "`runlore witness`"):
         try:
-            server = WitnessServer(Witness(signer, folder / "witness.json", logs), host, int(port))
+            server = WitnessServer(Witness(signer, folder / "witness.json", logs), host, port)
         except OSError as error:
             raise SettingsError(f"--listen {listen}: {error}") from error
-        note(f"listening on http://{host}:{server.server_address[1]}")
+        shown = f"[{host}]" if ":" in host else host
+        note(f"listening on http://{shown}:{server.server_address[1]}")
         _serve(server)
 
 
+def _place(listen: str) -> tuple[str, int]:
+    """Host and port of --listen. Raises BadParameter."""
+    try:
+        parts = urlsplit(f"//{listen}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or port is None or "@" in listen:
+        raise click.BadParameter("use HOST:PORT, with a port up to 65535; 0: any free one", param_hint="--listen")
+    return host, port
+
+
 def _serve(server: WitnessServer) -> None:
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    thread = threading.Thread(target=server.serve_forever, args=(0.1,))
-    thread.start()
-    stopped.wait()
-    server.shutdown()
-    thread.join()
+    with StopSignals() as stop:
+        thread = threading.Thread(target=server.serve_forever, args=(0.1,))
+        thread.start()
+        while not stop.wait(_WAKE_SECONDS):
+            pass
+        server.shutdown()
+        thread.join()
     server.server_close()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.access import check_readable
+from runlore.store.folder import DataDir
 from runlore.store.log_tables import require_known_tables
+from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_raw_reader, sqlite
 
 _TREE_TABLES = ("tree_state", "tree_leaves", "tree_nodes", "checkpoints")
@@ -18,7 +20,8 @@ def open_audited(path: Path) -> sqlite.Connection:
     """A raw reader of a log that has a tree. Raises NotFoundError, NewerSchemaError, CorruptLogError (no tables)."""
     if not path.exists():
         check_readable(path.parent)
-        raise NotFoundError(f"no log at {path}: the projector makes it when it first sees the stream")
+        told = f"no log at {path}: the projector makes it when it first sees the stream"
+        raise no_log(DataDir(path.parent.parent)) or NotFoundError(told)
     with contextlib.ExitStack() as unfit:
         connection = open_raw_reader(path)
         unfit.callback(connection.close)

@@ -19,7 +19,7 @@ import msgspec
 from runlore.projector.audit.cosignatures import cosign
 from runlore.projector.audit.key_history import KeyChange, checked_statement
 from runlore.projector.audit.keys import Signer, Verifier
-from runlore.schemas.errors import CorruptLogError
+from runlore.schemas.errors import CorruptLogError, SettingsError
 from runlore.store.audit.checkpoint import Checkpoint, note_lines, parse_checkpoint, read_checkpoint
 from runlore.store.audit.merkle import HASH_BYTES, check_consistency
 from runlore.store.private_files import read_trusted, write_struct
@@ -37,6 +37,8 @@ class SeenLog(msgspec.Struct, frozen=True):
     """Hexadecimal."""
     keys: tuple[str, ...]
     """Its public keys (vkeys), those it was told of later among them."""
+    retired: tuple[str, ...] = ()
+    """Keys that gave way to another one."""
 
 
 class WitnessMemory(msgspec.Struct, frozen=True):
@@ -63,7 +65,10 @@ class Witness:
     """One witness over one file. Thread-safe; one process has the file."""
 
     def __init__(self, signer: Signer, memory: Path, logs: Iterable[Verifier]) -> None:
-        """`logs`: keys of logs that it cosigns for; those it learned later are in its memory."""
+        """`logs`: keys of logs that it cosigns for; those it learned later are in its memory.
+
+        Raises SettingsError when it knows none.
+        """
         self._signer, self._path = signer, memory
         self._lock = threading.Lock()
         self._logs = dict((read_trusted(memory, WitnessMemory) or WitnessMemory()).logs)
@@ -71,8 +76,13 @@ class Witness:
             known = self._logs.get(key.name)
             if known is None:
                 self._logs[key.name] = SeenLog(0, "", (key.vkey,))
-            elif key.vkey not in known.keys and known.size == 0:
+            elif key.vkey not in (*known.keys, *known.retired):
+                # Such as the one that a log signs with since its key was lost.
                 self._logs[key.name] = msgspec.structs.replace(known, keys=(*known.keys, key.vkey))
+        if not self._logs:
+            raise SettingsError(
+                "this witness knows no log yet, and would cosign nothing: give --log, a log's public key"
+            )
 
     def add_checkpoint(self, body: bytes) -> WitnessAnswer:
         """Cosign a checkpoint, or say why not."""
@@ -101,7 +111,9 @@ class Witness:
     def _learn(self, known: SeenLog, change: KeyChange) -> None:
         if change.old.name == change.new.name:
             keys = tuple(key for key in known.keys if key != change.old.vkey)
-            self._remember(change.new.name, msgspec.structs.replace(known, keys=(*keys, change.new.vkey)))
+            retired = (*known.retired, change.old.vkey)
+            seen = msgspec.structs.replace(known, keys=(*keys, change.new.vkey), retired=retired)
+            self._remember(change.new.name, seen)
             return
         # After a restore: another log, as far as consistency goes.
         if change.new.name not in self._logs and _is_part(change.old.name, change.new.name):
@@ -116,7 +128,8 @@ class Witness:
             raise _RefusedError(HTTPStatus.CONFLICT, str(known.size), SIZE_TYPE)
         _require_consistency(known, checkpoint, proof)
         # Atomically and on disk before it is said: a witness that forgets would cosign another history.
-        self._remember(checkpoint.origin, SeenLog(checkpoint.size, checkpoint.root.hex(), known.keys))
+        seen = msgspec.structs.replace(known, size=checkpoint.size, root=checkpoint.root.hex())
+        self._remember(checkpoint.origin, seen)
         key = self._signer.verifier
         return WitnessAnswer(HTTPStatus.OK, cosign(text, self._signer, key.name, key.public, int(time.time())))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from runlore.projector.audit.witness_policy import PolicyWitness
 from runlore.schemas.errors import RunloreError
 
 ASK_SECONDS = 5.0
+_SIZE = re.compile("[0-9]{1,18}")
+"""int() takes other digits, too, and refuses very many."""
 _MOST_BYTES = 64 * 1024
 _CONTRADICTED = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 _STRANGER = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
@@ -57,7 +60,7 @@ class WitnessClient:
         if old not in proof_from:
             return old
         status, body = self._post("add-checkpoint", _request(old, proof_from[old], note))
-        if status == HTTPStatus.CONFLICT and body.strip().isdigit() and int(body) != old:
+        if status == HTTPStatus.CONFLICT and _SIZE.fullmatch(body.strip()) and int(body) != old:
             self._size = int(body)
             if self._size > size:
                 raise WitnessAheadError(self._size)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from runlore.projector.audit.cosignatures import Cosigner, cosigned_at
 from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import SettingsError
+from runlore.schemas.settings import require_address
 
 _NONE = "none"
 
@@ -94,6 +95,7 @@ class _Reading:
             case ["witness", name, vkey]:
                 self._add_witness(name, vkey, None)
             case ["witness", name, vkey, url] if url.startswith(("http://", "https://")):
+                require_address(url)
                 self._add_witness(name, vkey, url.rstrip("/"))
             case ["group", name, least, *members] if members:
                 self._add_group(name, least, tuple(members))
@@ -117,10 +119,10 @@ class _Reading:
             if not self._known(member) or member in self._members:
                 raise ValueError(f"{member!r} is no witness or group of a line before, or is in two groups")
             self._members.add(member)
-        count = {"any": 1, "all": len(members)}.get(least) or int(least)
-        if not 1 <= count <= len(members):
-            raise ValueError(f"{count} of {len(members)} members cannot be")
-        self.groups[name] = Group(count, members)
+        count = {"any": "1", "all": str(len(members))}.get(least, least)
+        if count not in map(str, range(1, len(members) + 1)):
+            raise ValueError(f"{least!r} of {len(members)} members cannot be: use all, any or a number up to theirs")
+        self.groups[name] = Group(int(count), members)
 
     def _known(self, name: str) -> bool:
         return name in self.witnesses or name in self.groups

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,6 +15,9 @@ SILENT_SECONDS = 30.0
 """A connection on which nothing comes for this long is closed."""
 
 
+_LENGTH = re.compile("[0-9]{1,9}")
+
+
 class WitnessServer(ThreadingHTTPServer):
     """Serves one witness. `serve_forever` until `shutdown`."""
 
@@ -21,6 +26,8 @@ class WitnessServer(ThreadingHTTPServer):
     def __init__(self, witness: Witness, host: str, port: int) -> None:
         """Raises OSError when the address cannot be used."""
         self.witness = witness
+        if ":" in host:
+            self.address_family = socket.AF_INET6
         super().__init__((host, port), _Handler)
 
 
@@ -35,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if call not in ("add-checkpoint", "add-statement"):
             self._answer(WitnessAnswer(HTTPStatus.NOT_FOUND, "POST to add-checkpoint\n"), close=True)
-        elif not length.isdigit() or int(length) > MAX_BODY:
+        elif not _LENGTH.fullmatch(length) or int(length) > MAX_BODY:
             self._answer(WitnessAnswer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too long\n"), close=True)
         else:
             body = self.rfile.read(int(length))

@@ -157,7 +157,7 @@ class RemoteClient(Client):
         settings = read_settings(project=project)
         address = str(where or settings.url)
         if address.partition("://")[0] in ("http", "https"):
-            line: Line = HttpLine(site_of(address, token or settings.token, settings.tls_ca))
+            line: Line = HttpLine(site_of(address, token, settings))
         else:
             line = NatsLine(read_settings(project=project, url=address))
         return RemoteScope(cast(Any, line), settings.project, clock=clock)

@@ -7,19 +7,22 @@ import ssl
 import time
 import weakref
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
 from runlore.query.remote.line import Line, LostError, SilentError
 from runlore.query.remote.methods import HTTP_PATH, HTTP_TYPE, Call
 from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError, SettingsError
+from runlore.schemas.settings import Settings, require_address, without_user
 from runlore.schemas.subjects import subject_token
 
 MOST_IDLE = 8
 """Connections that are kept for the next question."""
 _AGAIN = frozenset((502, 503, 504))
 """Statuses of a server or proxy that is busy, or starts."""
+_NO_PAGE = frozenset((301, 302, 303, 307, 308, 404, 405))
+"""Statuses of another path than that of the questions, and of other servers."""
 _PIECE = 1 << 18
 
 _inherited: list[object] = []
@@ -40,13 +43,10 @@ class HttpLine(Line):
 
     def __init__(self, site: Site) -> None:
         super().__init__()
-        parts = urlsplit(site.address)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError(f"{site.address!r}: an address such as https://host or http://127.0.0.1:8080")
-        self._site, self._parts = site, parts
+        self._site, self._parts = site, urlsplit(site.address)
         self.path = site.address
         self._idle = list[http.client.HTTPConnection]()
-        self._tls = _tls(site) if parts.scheme == "https" else None
+        self._tls = _tls(site) if self._parts.scheme == "https" else None
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
     def __reduce__(self) -> tuple[type[HttpLine], tuple[Site]]:
@@ -70,6 +70,8 @@ class HttpLine(Line):
             if kept:  # a server closes what was idle for some seconds
                 self.close()
                 raise SilentError from error
+            if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+                raise ServerUnavailableError(f"{self.path} does not speak TLS: is its address http://…?") from error
             raise LostError(f"{self.path} does not answer: {error or type(error).__name__}") from error
         self._keep(connection)
         if status == 200:
@@ -96,7 +98,14 @@ class HttpLine(Line):
         if status in _AGAIN:
             return LostError(f"{self.path} is busy ({status}): {text}")
         if status in (401, 403):
+            if self._site.token is None:
+                return AccessDeniedError(f"{self.path} wants a token: give token=…, or set RUNLORE_TOKEN")
             return AccessDeniedError(f"{self.path} does not let this token in: {text} (token=…, or RUNLORE_TOKEN)")
+        if status in _NO_PAGE:
+            return ServerUnavailableError(
+                f"{self.path} is not the address of a Runlore page ({status}): use the one that `runlore up` prints, "
+                "or under which a proxy has it"
+            )
         return ServerUnavailableError(f"{self.path} does not answer queries ({status}): {text}")
 
     def _taken(self) -> http.client.HTTPConnection:
@@ -124,12 +133,30 @@ class HttpLine(Line):
             _close_all(self._idle)
 
 
-def site_of(address: str, token: str | None, ca_file: str | None) -> Site:
-    """The site of an address, whose user part may hold the token. Raises SettingsError."""
-    parts = urlsplit(address)
+def site_of(address: str, token: str | None, settings: Settings) -> Site:
+    """The site of an address, which may hold the token: in its user part, or as the link of `runlore up` has it.
+
+    A `token` that is given comes before that one, RUNLORE_TOKEN after it. Raises SettingsError.
+    """
+    try:
+        require_address(address)
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise SettingsError(
+            f"{without_user(address)!r}: use an address such as https://host or http://127.0.0.1:8080 ({error})"
+        ) from None
     user, at, host = parts.netloc.rpartition("@")
-    named = unquote(user.rpartition(":")[2]) if at else None
-    return Site(parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/"), token or named, ca_file)
+    named = unquote(user.rpartition(":")[2]) if at else parse_qs(parts.query).get("token", [None])[0]
+    bare = parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/")
+    return Site(bare, _checked_token(token or named or settings.token), settings.tls_ca)
+
+
+def _checked_token(token: str | None) -> str | None:
+    """A token without the line end of the file that it was read from. Raises SettingsError, which does not show it."""
+    token = (token or "").strip()
+    if not (token.isascii() and token.isprintable()):
+        raise SettingsError("this is no token of the page: it has characters that no header may have")
+    return token or None
 
 
 def _tls(site: Site) -> ssl.SSLContext:

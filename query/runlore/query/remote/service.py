@@ -14,19 +14,21 @@ from nats.micro.request import Request
 from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.methods import PARTS, WORKING, WORKING_SECONDS
 from runlore.query.view.connection import ViewReader
-from runlore.schemas.errors import AccessDeniedError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import QUERY_SUBJECT
+from runlore.schemas.shards import Shard
+from runlore.store.folder_shard import require_own_shard
 from runlore.wire.connect import Backoff, Connection, connect
 from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.private import drain_service
 
-NAME = "runlore-query"
 THREADS = 4
 MOST_CALLS = 10_000
 """Under way at once; more wait in the connection."""
 FINISH_SECONDS = 2.0
 """For the answers under way when it is stopped."""
+VIEW_SECONDS = 0.2
+"""Between two looks for a view, where there is none yet."""
 ASK_ANOTHER = {"Status": "503"}
 """What the NATS server, too, says where nobody answers."""
 _PART_ROOM = 4096
@@ -36,7 +38,10 @@ _PART_ROOM = 4096
 async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
     """Answer until cancelled, over new connections where one ends. Raises AccessDeniedError."""
     backoff, told = Backoff(), ""
-    answers = Answers(ViewReader(settings.data_dir))
+    require_own_shard(settings)
+    reader = ViewReader(settings.data_dir)
+    await _view_of(reader)
+    answers = Answers(reader, Shard(settings.shard))
     with ThreadPoolExecutor(THREADS, "runlore-query") as threads:
         while True:
             try:
@@ -52,6 +57,22 @@ async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
             await asyncio.sleep(backoff.wait())
 
 
+async def _view_of(reader: ViewReader) -> None:
+    """Wait until there is a view: without one, this service would take questions that another one can answer."""
+    told = False
+    while True:
+        try:
+            with reader.read():
+                return
+        except NotFoundError as error:
+            if not told:
+                print(f"query service: {error}. It answers as soon as there is a view", file=sys.stderr)
+            told = True
+        except RunloreError:
+            return  # such as a damaged view: who asks is told
+        await asyncio.sleep(VIEW_SECONDS)
+
+
 async def _serve_once(
     settings: Settings, answers: Answers, threads: ThreadPoolExecutor, ready: asyncio.Event | None
 ) -> None:
@@ -59,7 +80,7 @@ async def _serve_once(
 
     async def failed(error: Exception) -> None:
         print(f"query service: {error}", file=sys.stderr)
-        denied = f'permissions violation for subscription to "{QUERY_SUBJECT}.'
+        denied = f'permissions violation for subscription to "{Shard(settings.shard).query_subject}.'
         if denied in str(error).lower() and not ended.done():
             ended.set_exception(AccessDeniedError(f"the NATS server does not let this user answer queries: {error}"))
 
@@ -68,11 +89,12 @@ async def _serve_once(
             ended.set_result(None)
 
     connection = await connect(settings, "runlore query", failed, closed)
+    name = connection.shard.query_name
     service = _Service(connection, answers, threads)
     working = asyncio.create_task(service.say_what_it_works_on())
     try:
-        micro = await add_service(connection, name=NAME, version=_semantic(), queue_group=NAME)
-        await micro.add_endpoint(name="query", subject=f"{QUERY_SUBJECT}.*.*", handler=service.handle)
+        micro = await add_service(connection, name=name, version=_semantic(), queue_group=name)
+        await micro.add_endpoint(name="query", subject=f"{connection.shard.query_subject}.*.*", handler=service.handle)
         await connection.flush()
         if ready is not None:
             ready.set()

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from runlore.schemas.errors import CorruptLogError
 from runlore.schemas.paths import PathParts
-from runlore.schemas.subjects import SIGNING_SUBJECT
+from runlore.schemas.shards import is_signing_subject
 from runlore.store.audit.checkpoint import SigningKey, note_lines, signature_line
 from runlore.store.audit.statement import statement_id
 from runlore.store.sqlite import sqlite
@@ -118,7 +118,7 @@ def parse_erasure(note: str) -> Erasure:
 
 def is_erasure(subject: str, payload: bytes) -> bool:
     """Return whether a message of the log is an erasure, valid or not."""
-    if subject != SIGNING_SUBJECT or not payload.startswith(_HEADER.encode()):
+    if not is_signing_subject(subject) or not payload.startswith(_HEADER.encode()):
         return False
     with contextlib.suppress(CorruptLogError):
         return bool(parse_erasure(payload.decode(errors="replace")))
@@ -132,7 +132,7 @@ def read_erasures(connection: sqlite.Connection) -> Iterator[LoggedErasure]:
         subject = row[1].decode(errors="replace") if isinstance(row[1], bytes) else row[1]
         note = bytes(row[2]).decode(errors="replace")
         with contextlib.suppress(CorruptLogError):
-            if subject == SIGNING_SUBJECT and note.startswith(_HEADER):
+            if is_signing_subject(subject) and note.startswith(_HEADER):
                 yield LoggedErasure(row[0], parse_erasure(note), note)
 
 
