@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from stack_process import run_cli, running_up
 
 from runlore.query import Client
@@ -21,6 +22,7 @@ def holding(root: Path, text: str) -> set[str]:
     return {str(path.relative_to(root)) for path in files if text.encode() in path.read_bytes()}
 
 
+@pytest.mark.slow
 def test_an_erased_value_is_gone_and_everything_else_is_still_proved(tmp_path: Path) -> None:
     root = tmp_path / "data"
     folder = ("--data-dir", str(root))

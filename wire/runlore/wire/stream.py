@@ -176,9 +176,7 @@ async def messages_on(connection: NatsConnection, subject: str) -> list[StoredMe
     while True:
         after = found[-1].sequence + 1 if found else 1
         try:
-            answer = await api(
-                connection, f"STREAM.MSG.GET.{shard_of(connection).stream}", {"seq": after, "next_by_subj": subject}
-            )
+            answer = await api(connection, _message_request(connection), {"seq": after, "next_by_subj": subject})
         except ApiError as error:
             if error.err_code == _NO_MESSAGE:
                 return found

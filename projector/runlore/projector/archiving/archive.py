@@ -15,7 +15,7 @@ from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.shards import Shard
 from runlore.store.access import check_readable
-from runlore.store.audit.erasure import Erasure, Redaction, redactions
+from runlore.store.audit.erasure import Erasure, Redaction, newest_executed
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
 from runlore.store.folder import DataDir
@@ -274,7 +274,7 @@ class ArchiveReader:
     @property
     def erased_at(self) -> int:
         """The position of the newest erasure that was executed here; 0 if there is none."""
-        return max((one.statement for one in redactions(self._connection).values()), default=0) & 0x7FFFFFFF
+        return newest_executed(self._connection)
 
     def read(self, after: int, limit: int) -> list[LogRow]:
         """Up to `limit` rows that follow position `after`, fewer when they are large; duplicates included."""

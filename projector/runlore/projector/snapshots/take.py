@@ -22,7 +22,7 @@ from runlore.projector.views.digest import ViewSnapshot
 from runlore.schemas.errors import NotFoundError, RunloreError, StreamMismatchError
 from runlore.schemas.settings import Settings
 from runlore.store.access import make_folder
-from runlore.store.audit.erasure import redactions
+from runlore.store.audit.erasure import newest_executed
 from runlore.store.audit.merkle import subtree_root
 from runlore.store.audit.tree import StoredNodes, leaf_index
 from runlore.store.folder import DataDir
@@ -104,8 +104,7 @@ def _require_room(view: Path, folder: Path) -> None:
 
 def _require_nothing_erased(data: DataDir, copy: Path) -> None:
     with contextlib.closing(open_reader(data.log)) as log, contextlib.closing(open_reader(copy)) as view:
-        newest = max((one.statement for one in redactions(log).values()), default=0)
-        if int(view.execute("PRAGMA user_version").fetchone()[0]) != newest & 0x7FFFFFFF:
+        if int(view.execute("PRAGMA user_version").fetchone()[0]) != newest_executed(log):
             raise RunloreError("values were erased from the log, and the view is being made again: try again soon")
 
 

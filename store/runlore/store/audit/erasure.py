@@ -34,6 +34,7 @@ _HEADER = "runlore/erasure/v1"
 _STATEMENT = "SELECT position, subject, payload FROM log WHERE event_id = ? AND duplicate_of IS NULL"
 _TABLE = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'erasures'"
 _ONE = "SELECT statement, payload_hash, redacted_hash FROM main.erasures WHERE position = ?"
+_NEWEST = "SELECT coalesce(max(statement), 0) FROM main.erasures"
 _ALL = "SELECT position, statement, payload_hash, redacted_hash FROM main.erasures ORDER BY position"
 
 
@@ -154,6 +155,11 @@ def redactions(connection: sqlite.Connection) -> dict[int, Redaction]:
     if not has_erasures(connection):
         return {}
     return {position: Redaction(*row) for position, *row in connection.execute(_ALL)}
+
+
+def newest_executed(connection: sqlite.Connection) -> int:
+    """The position of the newest erasure that was executed here, as a view notes it (31 bits); 0 if there is none."""
+    return connection.execute(_NEWEST).fetchone()[0] & 0x7FFFFFFF if has_erasures(connection) else 0
 
 
 def covers(erasure: Erasure, position: int, redaction: Redaction) -> bool:
