@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runlore.dashboard.display import show
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
 from runlore.projector.audit.keys import load_or_make_signer
@@ -17,9 +18,11 @@ from runlore.schemas.codec import decode_event
 from runlore.schemas.redaction import redacted
 from runlore.schemas.special import Erased
 from runlore.schemas.subjects import SIGNING_SUBJECT
+from runlore.schemas.values import decode_value, encode_value
 from runlore.store.audit.erasure import ErasedEvent, Erasure, parse_erasure
 from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.statement import statement_id
+from runlore.store.cells import from_cell, readable, to_cell
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Received
 from tests.audit.logs import EPOCH, Folder
@@ -228,3 +231,15 @@ def test_a_row_that_was_not_erased_cannot_be_updated(log: Log) -> None:
         with pytest.raises(Exception, match="append-only"):
             log.archive.connection.execute(f"UPDATE log SET {change} WHERE position = 1")
     log.archive.close()
+
+
+def test_what_takes_a_values_place_travels_and_is_stored_like_a_value() -> None:
+    erased = Erased("left")
+    for found in (
+        decode_value(encode_value(erased)),
+        from_cell(*to_cell(erased)[:2]),
+        decode_value(encode_value([erased]))[0],
+    ):
+        assert (type(found), found) == (Erased, "left")
+    assert readable(erased) == "erased: left"
+    assert show(erased).text == "erased"
