@@ -13,7 +13,9 @@ from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
 from runlore.projector.audit.keys import load_or_make_signer
 from runlore.projector.audit.signing import CheckpointWriter
-from runlore.schemas import CorruptLogError, EventDecodeError
+from runlore.projector.fold.projection import Projection, Recorded, on
+from runlore.projector.views.follow import follow
+from runlore.schemas import CorruptLogError, EventDecodeError, MetadataLogged
 from runlore.schemas.codec import decode_event
 from runlore.schemas.redaction import redacted
 from runlore.schemas.special import Erased
@@ -25,6 +27,7 @@ from runlore.store.audit.statement import statement_id
 from runlore.store.cells import from_cell, readable, to_cell
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Received
+from runlore.store.sqlite import sqlite
 from tests.audit.logs import EPOCH, Folder
 from tests.events import LogBuilder
 
@@ -243,3 +246,24 @@ def test_what_takes_a_values_place_travels_and_is_stored_like_a_value() -> None:
         assert (type(found), found) == (Erased, "left")
     assert readable(erased) == "erased: left"
     assert show(erased).text == "erased"
+
+
+class Values(Projection):
+    """Keeps what was logged, as a projection of somebody's own may."""
+
+    name, version = "values", 1
+    tables = "CREATE TABLE logged (position INTEGER PRIMARY KEY, what TEXT) STRICT"
+
+    @on(MetadataLogged)
+    def logged(self, db: sqlite.Connection, fact: MetadataLogged, at: Recorded) -> None:
+        db.execute("INSERT INTO logged VALUES (?, ?)", (at.position, str(fact.metadata)))
+
+
+def test_projections_of_ones_own_are_made_again_without_the_values(log: Log) -> None:
+    path = follow(Values(), log.data)
+    assert SECRET.encode() in path.read_bytes()
+    log.erase()
+    assert follow(Values(), log.data) == path
+    assert SECRET.encode() not in path.read_bytes()
+    assert b"left" in path.read_bytes()
+    log.archive.close()
