@@ -41,6 +41,7 @@ STOP = "kill -INT $PPID"
 WORDS: dict[tuple[str, ...], list[list[str]]] = {
     ("log",): [[str(MODEL), f"{NAME}=1"], [str(MODEL)]],
     ("retract",): [[str(MODEL), json.dumps([TEXT]), "--reason", NAME], [str(MODEL), "nothing", "--reason", NAME]],
+    ("erase",): [[str(MODEL), json.dumps([TEXT]), "--reason", NAME], [str(MODEL), NAME, "--reason", "x"]],
     ("note",): [[str(MODEL), TEXT]],
     ("stage",): [[f"model:{NAME}", f"stage{NAME}", "--reason", NAME], [str(ARTIFACT), "x"]],
     ("show",): [[str(MODEL)], [str(ARTIFACT)], [f"run:{RUN}"], [f"step:{RUN}/{STEP}"], [f"model:{NAME}x"]],

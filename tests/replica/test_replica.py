@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client as NatsConnection
 
+from runlore.cli.commands.erase import put_erasure
+from runlore.projector.audit.erasure_plan import plan_erasure
 from runlore.projector.snapshots.take import take_snapshot
+from runlore.projector.views.generations import view_files
 from runlore.query import Client
-from runlore.schemas import NotFoundError, Settings, read_settings
+from runlore.schemas import Erased, NotFoundError, Settings, parse_ref, read_settings
+from runlore.store.audit.erasure import Erasure
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import ReplicaMark
 from runlore.wire.stream import ensure_stream
+from tests.events import LogBuilder
 from tests.open_servers import OpenServer, js, open_server
+from tests.patience import PATIENCE
 from tests.projector.nats_tools import made_events, publish_all, until, with_nats
 from tests.projector.service_tools import running
 from tests.replica.replica_tools import (
@@ -186,6 +192,28 @@ def test_a_replica_never_goes_past_a_hole_but_on_from_a_newer_snapshot(settings:
             assert near.wait_for(60, timeout=60) == 60
         assert not following.state.problems
     assert digest(ours) == digest(settings)
+
+
+def test_a_replica_begins_again_without_the_values_that_were_erased(settings: Settings, tmp_path: Path) -> None:
+    built, data = LogBuilder(), DataDir(settings.data_dir)
+    built.log("model:m@1", {"customer": "zebra-4711", "owner": "ada"})
+    log(settings, built.rows)
+    take_snapshot(settings)
+    ours = replica_settings(settings, tmp_path)
+    with replica(settings, tmp_path) as following, running(settings) as projector:
+        following.folded(1)
+        until(lambda: projector.state.connected)
+        plan = plan_erasure(data.current_view(), data.log, "default", parse_ref("model:m@1"), [("customer",)], "left")
+        put_erasure(settings, data, Erasure("left", "ada", tuple(plan.events)), PATIENCE)
+        until(lambda: "event 2 erased values" in following.state.problems.get("missed", ""))
+        take_snapshot(settings)
+        following.folded(2)
+        with Client(ours.data_dir) as near:
+            assert near.get("model:m@1").metadata == {"customer": Erased("left"), "owner": "ada"}
+        until(lambda: len(view_files(DataDir(ours.data_dir))) == 1)
+    assert digest(ours) == digest(settings)
+    files = [path for root in (ours.data_dir, data.projection) for path in root.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"zebra-4711" in path.read_bytes()]
 
 
 def test_a_second_copy_whose_first_is_lost_waits_for_a_snapshot(settings: Settings, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runlore.schemas import DType, MetadataTypeError, Path, StorageSize, Uri
+from runlore.schemas import DType, Erased, MetadataTypeError, Path, StorageSize, Uri
 from runlore.schemas.values import decode_value, encode_value, pack_metadata
 from runlore.store.cells import TYPE_NAMES, from_cell, readable, to_cell
 
@@ -54,6 +54,7 @@ hashable = st.recursive(
         st.decimals(),
         st.uuids(),
         st.builds(Uri, any_text),
+        st.builds(Erased, any_text),
         st.builds(Path, any_text),
         st.builds(DType, any_text),
         st.builds(StorageSize, st.integers()),

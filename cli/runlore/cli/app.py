@@ -29,6 +29,7 @@ COMMANDS = {
     "dashboard": "dashboard:dashboard",
     "log": "log:log",
     "retract": "retract:retract",
+    "erase": "erase:erase",
     "note": "note:note",
     "stage": "stage:stage",
     "show": "show:show",

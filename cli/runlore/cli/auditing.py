@@ -128,6 +128,8 @@ def show_report(report: VerifyReport) -> None:
                 f"{report.conflicts:,} events have an earlier one's ID and other content, the first of them event "
                 f"{report.first_conflict:,}: forged, or an ID used twice; quarantined, without effect",
             )
+        if report.erased:
+            print_pair("erased", f"values of {report.erased:,} events; each has its erasure in the log")
         for change in report.key_changes:
             print_pair("KEY", change)
         outside = f", {report.outside:,} of them from outside" if report.outside else ""

@@ -27,6 +27,7 @@ from runlore.schemas.events import (
 from runlore.schemas.paths import format_path
 from runlore.schemas.references import EntityRef
 from runlore.schemas.visible import visible
+from runlore.store.audit.erasure import is_erasure, parse_erasure
 from runlore.store.audit.statement import is_statement, parse_statement
 from runlore.store.cells import readable
 from runlore.store.log_rows import LogRow
@@ -40,6 +41,10 @@ def event_text(row: LogRow) -> str:
     except EventDecodeError as error:
         if is_statement(row.subject, row.payload):
             return f"{start}  the key that signs the log was {parse_statement(row.payload.decode()).reason}"
+        if is_erasure(row.subject, row.payload):
+            erasure = parse_erasure(row.payload.decode())
+            what = f"values of {len(erasure.events):,} events were erased for {erasure.who}: {erasure.reason}"
+            return visible(f"{start}  {what}")
         return visible(f"{start}  {row.subject}  cannot be decoded: {error}")
     duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
     who = f"{event.actor.user}@{event.actor.host}"

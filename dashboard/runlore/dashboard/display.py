@@ -14,7 +14,7 @@ from runlore.dashboard.links import address, linkable
 from runlore.dashboard.texts import FOLDED, PREVIEW, counted, shortened
 from runlore.query import Entry
 from runlore.query.view.budget import Unread
-from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 from runlore.schemas.visible import visible
 from runlore.store.cells import readable
 
@@ -135,6 +135,8 @@ def _float(value: float) -> Shown:
 
 
 def _text(value: str) -> Shown:
+    if isinstance(value, Erased):
+        return Shown(css="mark", text="erased", title=shortened(visible(value), PREVIEW))
     css = "uri" if isinstance(value, Uri) else "code" if isinstance(value, (Path, DType)) else "text"
     href = str(value) if isinstance(value, Uri) and linkable(value) else None
     if len(value) <= PREVIEW and "\n" not in value:

@@ -8,7 +8,7 @@ import math
 import uuid
 from typing import Any, cast
 
-from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 
 _IMPORTS: dict[type, str] = {
     dt.datetime: "import datetime",
@@ -16,7 +16,7 @@ _IMPORTS: dict[type, str] = {
     dt.timedelta: "import datetime",
     decimal.Decimal: "from decimal import Decimal",
     uuid.UUID: "from uuid import UUID",
-    **{kind: f"from runlore.schemas import {kind.__name__}" for kind in (DType, Path, StorageSize, Uri)},
+    **{kind: f"from runlore.schemas import {kind.__name__}" for kind in (DType, Erased, Path, StorageSize, Uri)},
 }
 
 

@@ -15,6 +15,7 @@ from runlore.query.evidence import log_of
 from runlore.query.scope import Scope
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import read_unchecked
+from runlore.store.audit.erasure import redaction_of
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.audit.tree import StoredNodes, leaf_index, read_tree
@@ -87,7 +88,13 @@ def _entries(log: sqlite.Connection, coder: LeafCoder, first: int, count: int) -
     rows: list[Any] = [(row[0], row) for row in log.execute(_ROWS, (position, count))]
     gaps: list[Any] = [(gap[0], gap) for gap in log.execute(_GAPS, (position, count))]
     for _, row in sorted(rows + gaps, key=lambda pair: pair[0])[:count]:
-        yield coder.gap_entry(*row) if len(row) == 3 else coder.event_entry(*row)
+        if len(row) == 3:
+            yield coder.gap_entry(*row)
+            continue
+        redaction = redaction_of(log, row[0])
+        position, event_id, recorded_ns, subject, headers, payload = row
+        hashed = redaction.payload_hash if redaction else None
+        yield coder.event_entry(position, event_id, recorded_ns, subject, headers, payload, hashed)
 
 
 def _position_of(log: sqlite.Connection, index: int) -> int:

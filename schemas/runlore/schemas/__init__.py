@@ -48,7 +48,7 @@ from runlore.schemas.events import (
 )
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import SETTINGS, Settings, read_settings
-from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 
 __all__ = [
     "SETTINGS",
@@ -61,6 +61,7 @@ __all__ = [
     "CorruptLogError",
     "DType",
     "EntityRef",
+    "Erased",
     "Event",
     "EventCostError",
     "EventDecodeError",

@@ -23,13 +23,14 @@ import msgspec
 
 from runlore.schemas.libraries import LIBRARIES, array_list, class_dtype, plain_datetime
 from runlore.schemas.refusal import Unreadable, UnsupportedError, read_part
-from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 
 _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     # Order matters: the first base that matches wins (datetime is a date, bool is an int).
     (Uri, lambda v: Uri(str.__str__(v))),
     (Path, lambda v: Path(str.__str__(v))),
     (DType, lambda v: DType(str.__str__(v))),
+    (Erased, lambda v: Erased(str.__str__(v))),
     (StorageSize, lambda v: StorageSize(int(v))),
     (str, str.__str__),
     (int, int),

@@ -16,7 +16,7 @@ import msgspec
 from runlore.schemas.cost import check_number, check_set, check_values, nested
 from runlore.schemas.errors import EventCostError
 from runlore.schemas.limits import MAX_DECIMAL_CHARACTERS, MAX_EVENT_BYTES, SCANNED_BYTES
-from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 
 _LONGEST_TIME = 64
 """Bytes of a date or datetime: ISO 8601 has fewer."""
@@ -102,4 +102,5 @@ _UNPACKERS: dict[int, Callable[[bytes], Any]] = {
     12: lambda data: DType(_text(data)),
     13: lambda data: StorageSize(_integer(data)),
     14: _text,
+    15: lambda data: Erased(_text(data)),
 }

@@ -52,3 +52,12 @@ class StorageSize(int):
                 return f"{int(self)} B" if unit == "B" else f"{size:.1f} {unit}"
             size /= 1000
         return f"{size:.1f} PB"
+
+
+class Erased(str):
+    """What takes the place of a value that was erased: the reason. The log's erasures say which of them are real."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Erased({str.__repr__(self)})"

@@ -9,7 +9,7 @@ stored format and never change:
 
     1 int beyond 64 bits   2 tuple     3 set       4 frozenset   5 datetime   6 date   7 timedelta
     8 Decimal              9 UUID     10 Uri      11 Path       12 DType     13 StorageSize
-    14 text with lone surrogates
+    14 text with lone surrogates               15 the reason why a value was erased
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from runlore.schemas.keys import KEY_TEXTS, key_text
 from runlore.schemas.limits import MAX_DECIMAL_CHARACTERS, MAX_DEPTH
 from runlore.schemas.paths import PathParts, format_path
 from runlore.schemas.refusal import UnsupportedError, guarded
-from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _LONGEST_SHOWN = 200
@@ -211,6 +211,7 @@ _PACKERS: dict[type, Callable[[Any, int], Any]] = {
     Uri: _pack_text(10),
     Path: _pack_text(11),
     DType: _pack_text(12),
+    Erased: _pack_text(15),
     StorageSize: lambda value, depth: Ext(13, _int_bytes(value)),
 }
 

@@ -9,7 +9,7 @@
 | bool                                 | 0 or 1                                                      |
 | int, StorageSize                     | INTEGER; beyond 64 bits TEXT with the digits                |
 | float                                | REAL; not-a-number is TEXT ``nan``                          |
-| str, Uri, Path, DType                | TEXT; with lone surrogates a BLOB                           |
+| str, Uri, Path, DType, Erased        | TEXT; with lone surrogates a BLOB                           |
 | bytes                                | BLOB                                                        |
 | datetime, date                       | TEXT, ISO 8601                                              |
 | timedelta                            | INTEGER microseconds; beyond 64 bits TEXT                   |
@@ -32,7 +32,7 @@ import msgspec
 
 from runlore.schemas.extensions import read_datetime
 from runlore.schemas.names import is_unicode
-from runlore.schemas.special import DType, Path, StorageSize, Uri
+from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 from runlore.schemas.values import decode_value, encode_value
 
 Scalar = str | int | float | bytes | None
@@ -156,6 +156,8 @@ def readable(value: Any) -> str:
             return "true" if value else "false"
         case StorageSize():
             return value.human()
+        case Erased():
+            return f"erased: {str.__str__(value)}"
         case str():
             return value.encode("utf-8", "replace").decode()
         case int():
@@ -214,6 +216,7 @@ _WRITERS: dict[type, Callable[[Any], Cell]] = {
     Uri: _write_str("Uri"),
     Path: _write_str("Path"),
     DType: _write_str("DType"),
+    Erased: _write_str("Erased"),
     StorageSize: lambda value: ("StorageSize", _int_cell(value), None),
 }
 
@@ -237,6 +240,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "Uri": _read_str(Uri),
     "Path": _read_str(Path),
     "DType": _read_str(DType),
+    "Erased": _read_str(Erased),
     "StorageSize": lambda cell: StorageSize(_read_int(cell)),
 }
 

@@ -105,6 +105,11 @@ class DataDir(msgspec.Struct, frozen=True):
         return self.root / "checkpoint.statement"
 
     @property
+    def erasure(self) -> Path:
+        """An erasure that is not in the log yet."""
+        return self.root / "erasure.statement"
+
+    @property
     def home(self) -> Path:
         return self.root / "folder.json"
 

@@ -110,6 +110,31 @@ def log_v3(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_LOG_V4 = (
+    """CREATE TABLE erasures (
+        position INTEGER PRIMARY KEY,   -- of a row of log whose payload was redacted
+        statement INTEGER NOT NULL,     -- the position of the erasure that says so
+        payload_hash BLOB NOT NULL,     -- SHA-256 of the payload as it was logged: its leaf has it
+        redacted_hash BLOB NOT NULL     -- SHA-256 of the payload that is there now
+    ) STRICT""",
+    "DROP TRIGGER log_is_append_only_update",
+    """CREATE TRIGGER log_is_append_only_update BEFORE UPDATE ON log
+        WHEN NOT (new.position = old.position AND new.event_id IS old.event_id AND new.recorded_ns = old.recorded_ns
+            AND new.subject = old.subject AND new.headers = old.headers AND new.duplicate_of IS old.duplicate_of
+            AND EXISTS (SELECT 1 FROM erasures e WHERE e.position = old.position))
+        BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END""",
+    """CREATE TRIGGER erasures_is_append_only_delete BEFORE DELETE ON erasures
+        BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END""",
+)
+
+
+@log_migrations()
+def log_v4(db: Database) -> None:
+    """Erased values: rows whose payload was redacted."""
+    for statement in _LOG_V4:
+        db.conn.execute(statement)
+
+
 def require_known_tables(path: Path, connection: sqlite.Connection) -> None:
     """Raises NewerSchemaError for a log.db in which a newer version has made tables: this one may misread it."""
     table = Migrations.migrations_table

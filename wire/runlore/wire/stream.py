@@ -157,6 +157,10 @@ async def get_message(connection: NatsConnection, sequence: int) -> StoredMessag
         if error.err_code == _NO_MESSAGE:
             return None
         raise ServerUnavailableError(str(error)) from error
+    return _stored_message(found)
+
+
+def _stored_message(found: Mapping[str, Any]) -> StoredMessage:
     return StoredMessage(
         found["seq"],
         found["subject"],
@@ -164,6 +168,20 @@ async def get_message(connection: NatsConnection, sequence: int) -> StoredMessag
         base64.b64decode(found.get("data", "")),
         dt.datetime.fromisoformat(found["time"]).timestamp(),
     )
+
+
+async def messages_on(connection: NatsConnection, subject: str) -> list[StoredMessage]:
+    """All messages of one subject, which are few. Raises ServerUnavailableError."""
+    found: list[StoredMessage] = []
+    while True:
+        after = found[-1].sequence + 1 if found else 1
+        try:
+            answer = await api(connection, _message_request(connection), {"seq": after, "next_by_subj": subject})
+        except ApiError as error:
+            if error.err_code == _NO_MESSAGE:
+                return found
+            raise ServerUnavailableError(str(error)) from error
+        found.append(_stored_message(answer["message"]))
 
 
 async def next_sequence(connection: NatsConnection, sequence: int) -> int | None:

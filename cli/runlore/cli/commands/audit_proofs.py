@@ -86,6 +86,8 @@ def _show_proofs(events: Sequence[ProvenEvent], verdict: Verdict, prover: Prover
     for number, event in enumerate(events):
         print_line(event_text(proven_row(event, None if number else verdict)))
         print_line("the first event with its ID" if number else verdict.label)
+        if event.erasure is not None:
+            print_line(f"values were erased by event {event.erasure:,}; the leaf is that of the event as it was logged")
         leaf = event.leaf(prover.coder).hex()
         print_line(f"leaf {event.index} of {prover.newest.checkpoint.size}: {leaf}")
         for sibling in event.proof:

@@ -67,6 +67,8 @@ def _found(plan: RestorePlan) -> list[str]:
         lines.append(f"It lost {plan.lost:,} events of log.db, between {plan.lost_first:,} and {plan.lost_last:,}.")
     if plan.differing:
         lines.append(f"{plan.differing:,} events are not those of log.db, the first at {plan.differing_first:,}.")
+    if plan.erased:
+        lines.append(f"{plan.erased:,} of its events still hold values that were erased from log.db.")
     lines += [f"Its configuration is not Runlore's: {drift}." for drift in plan.drift]
     return lines
 
@@ -88,6 +90,8 @@ def _done(plan: RestorePlan, kept: Path | None, apply: bool) -> list[str]:
         lines.append(f"Numbers up to {plan.last - plan.moved:,} were given away before: they stay empty.")
     if kept is not None:
         lines.append(f"The old stream is kept in {kept}; remove it when all is well. Now start `runlore up` again.")
+        if plan.erased:
+            lines.append("It holds the erased values: they are gone once it is removed.")
     elif not apply:
         lines.append("Nothing was changed. To do it: runlore stream restore --apply")
     return lines

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from runlore.projector.archiving.redacted_rows import add_redactions, redact_row, redacted_copy
 from runlore.projector.archiving.saved_log import saved
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
 from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer, wal_bytes
@@ -14,6 +15,7 @@ from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.shards import Shard
 from runlore.store.access import check_readable
+from runlore.store.audit.erasure import Erasure, Redaction, newest_executed
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
 from runlore.store.folder import DataDir
@@ -66,6 +68,7 @@ class Archive:
         self.coder = LeafCoder(self.epoch, stream)
         self.tree = caught_up(path, db, self.coder, self.position)
         self._files = OpenFiles(path)
+        self._expected: Mapping[int, Redaction] = {}
 
     @classmethod
     def open(cls, path: Path, epoch: str, shard: Shard = Shard()) -> Archive:  # noqa: B008 -- frozen
@@ -104,17 +107,31 @@ class Archive:
                 f"positions {first} to {last} ({len(messages)} messages) do not follow {self.position}: "
                 "nothing was stored; restart the projector, and report this"
             )
-        leaves = message_leaves(self.coder, messages)
+        erased = self._erased_before(messages)
+        leaves = message_leaves(self.coder, messages, erased)
         try:
             with self._moved_to(last, leaves):
+                add_redactions(self._db.conn, erased)
                 # sqlite3 asks its adapters about every bytes object, 1.7 µs; a bytearray it binds at once.
                 rows = [(*row[:4], bytearray(row.headers), bytearray(row.payload)) for row in messages]
                 self._db.conn.executemany(_APPEND, rows)
         except sqlite.IntegrityError:
             with self._moved_to(last, leaves):
+                add_redactions(self._db.conn, erased)
                 duplicates, conflicts = self._append_one_by_one(messages)
             self.duplicates += duplicates
             self.conflicts += conflicts
+
+    def expect(self, redactions: Mapping[int, Redaction]) -> None:
+        """Hear which messages of the stream may be redacted already, by erasures that come later in it."""
+        self._expected = redactions
+
+    def _erased_before(self, messages: Sequence[Received]) -> dict[int, Redaction]:
+        """Those of the messages that are what an erasure left."""
+        if not self._expected:
+            return {}
+        found = ((one, self._expected.get(one.position)) for one in messages)
+        return {one.position: redaction for one, redaction in found if redaction and redaction.fits(one.payload)}
 
     def record_gap(self, first: int, last: int, reason: str) -> None:
         """Note that the stream does not hold these positions, and go past them. Raises CorruptLogError."""
@@ -181,6 +198,23 @@ class Archive:
         if misplaced:
             raise saved(self._path, self._db, misplaced, self.position)
 
+    def redact(self, statement: int, erasure: Erasure) -> int:
+        """Put redacted payloads in the place of those that an erasure names, all or none; return how many.
+
+        Raises CorruptLogError where one is not what the erasure says, EventDecodeError where it cannot be redacted.
+        """
+        with self._overwriting(), self._db.atomic():
+            return sum(redact_row(self._db.conn, statement, event, erasure.reason) for event in erasure.events)
+
+    @contextmanager
+    def _overwriting(self) -> Generator[None]:
+        """Have SQLite overwrite what is no longer needed, in the file and, at the next checkpoint, beside it."""
+        self._db.conn.execute("PRAGMA secure_delete = ON").fetchall()
+        try:
+            yield
+        finally:
+            self._db.conn.execute("PRAGMA secure_delete = OFF").fetchall()
+
     def close(self) -> None:
         """Close the file; the write-ahead log goes with the last connection."""
         self._db.close()
@@ -203,10 +237,11 @@ class Archive:
         for message in messages:
             told = (message.subject, message.payload, message.event_id)
             row = self._db.conn.execute(_FIRST_COPY, told).fetchone()
-            self._db.conn.execute(_APPEND_DUPLICATE, (*message, row[0] if row else None))
+            again = None if row is None or row[1] else redacted_copy(self._db.conn, message, row[0])
+            self._db.conn.execute(_APPEND_DUPLICATE, (*(again or message), row[0] if row else None))
             if row is not None:
                 duplicates += 1
-                if not row[1]:
+                if not row[1] and again is None:
                     conflicts += 1
                     _say_conflict(message, row[0])
         return duplicates, conflicts
@@ -235,6 +270,11 @@ class ArchiveReader:
     def position(self) -> int:
         """Everything up to here is archived."""
         return _state(self._path, self._connection)[0]
+
+    @property
+    def erased_at(self) -> int:
+        """The position of the newest erasure that was executed here; 0 if there is none."""
+        return newest_executed(self._connection)
 
     def read(self, after: int, limit: int) -> list[LogRow]:
         """Up to `limit` rows that follow position `after`, fewer when they are large; duplicates included."""

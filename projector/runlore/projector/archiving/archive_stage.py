@@ -25,6 +25,7 @@ from runlore.projector.state import ServiceState
 from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.shards import Shard
+from runlore.store.audit.erasure import named_in
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.private_files import read_struct, write_struct
@@ -32,7 +33,7 @@ from runlore.store.records import ArchivedStream
 from runlore.wire.connect import connect
 from runlore.wire.destinations import server_key
 from runlore.wire.failures import NATS_ERRORS
-from runlore.wire.stream import StreamIdentity, StreamInfo
+from runlore.wire.stream import StreamIdentity, StreamInfo, messages_on
 from runlore.wire.stream_upkeep import upkeep
 
 WATCH_SECONDS = 1.0
@@ -112,6 +113,9 @@ class ArchiveStage:
             # Not in the loop's thread: an older log gets its tree first, and a standby takes a silent loop for hung.
             self._archive = await asyncio.to_thread(Archive.open, self._data.log, identity.epoch, self._shard)
         archive = self._archive
+        if archive.position < identity.last_seq:
+            statements = await messages_on(connection, self._shard.signing_subject)
+            archive.expect(named_in((one.sequence, one.payload) for one in statements))
         self._state.stream_last = identity.last_seq
         self._look_after(info)
         self._say(archive)

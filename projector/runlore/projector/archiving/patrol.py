@@ -19,6 +19,7 @@ from runlore.projector.logs import get_log
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.store.audit.erasure import is_original
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.sqlite import open_reader, sqlite
@@ -84,7 +85,9 @@ class Patrol:
         ours = {position: (event_id, payload) for position, event_id, payload in rows}
         for message in batch:
             mine = ours.get(message.position)
-            if mine is not None and mine != (message.event_id, message.payload):
+            if mine is None or mine == (message.event_id, message.payload):
+                continue
+            if mine[0] != message.event_id or not is_original(log, message.position, message.payload):
                 self._say(f"event {message.position:,} of the stream is not the one in log.db")
                 return
 

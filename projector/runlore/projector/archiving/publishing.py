@@ -13,6 +13,7 @@ from pathlib import Path
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.archive import Archive
+from runlore.projector.archiving.erasing import Erasing
 from runlore.projector.archiving.witnessing import Witnessing
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.signers import KeySource, key_source
@@ -53,6 +54,7 @@ class Publishing:
         """The stream of checkpoints."""
         self._reported: str | None = None
         self._sent: str | None = None
+        self._erasing = Erasing(self._data, archive)
         self._keep_public()
 
     async def begin(self, connection: NatsConnection, replicas: int, last: int) -> None:
@@ -75,6 +77,7 @@ class Publishing:
     async def look(self, connection: NatsConnection) -> None:
         """Send what is new. Never raises for a place that is away."""
         await self._state_keys(connection)
+        await self._erase(connection)
         await self._witnesses.look()
         self._say()
         stored = newest_note(self._archive.connection)
@@ -100,6 +103,14 @@ class Publishing:
             self._sent = note
 
         await self._tell("statement", note, send)
+
+    async def _erase(self, connection: NatsConnection) -> None:
+        """Send an erasure that waits in the data folder, and execute those that are in the log."""
+        if (own := self.writer.public_key()) is not None and self._erasing.execute(own):
+            self.sign(due=False)  # the events are proved together with their erasure: it must be signed, too
+        if (note := self._erasing.pending()) is not None:
+            message_id = next_statement_id(self._archive.connection)
+            await self._tell("erasure", note, partial(send_statement, connection, note, message_id))
 
     async def _publish(self, connection: NatsConnection, note: str) -> None:
         if not self._made:

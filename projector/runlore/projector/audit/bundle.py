@@ -14,6 +14,7 @@ from pathlib import Path
 from runlore.projector.audit.bundle_content import FORMAT, FORMER_FORMAT, Bundle, CheckedBundle, Rejected
 from runlore.projector.audit.bundle_file import BundleFile, encode_bundle, read_members, write_members
 from runlore.projector.audit.effect import Verdict, judge, shortened
+from runlore.projector.audit.erased import require_erasures
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.report import html_report
@@ -132,6 +133,7 @@ def _check_proofs(path: Path, bundle: Bundle, note: str, trusted: Sequence[Verif
     for event in bundle.events:
         if not event.holds(coder, checkpoint):
             raise CorruptLogError(f"event {event.position} is not in the log of the checkpoint")
+    require_erasures(bundle.events, [*trusted, verifier])
     return checkpoint, verifier
 
 

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 
 from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
 from runlore.schemas.events import Event
+from runlore.store.audit.erasure import is_erasure
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.audit.statement import is_statement
 from runlore.store.sqlite import sqlite
 
 _FIRST = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
 _STATEMENT = Rejection("decode", "no event, but a statement about the keys that sign the log: `runlore audit key`")
+_ERASURE = Rejection("decode", "no event, but the erasure of values from earlier events")
 _LONGEST = 500
 """Characters of a reason."""
 
@@ -68,11 +70,18 @@ def judge(
             same = (first.subject, first.payload) == (event.subject, event.payload)
             verdicts.append(Verdict(decoded, second_copy(event.event_id, first.position, same), first.position))
         elif isinstance(found, Rejection):
-            verdicts.append(Verdict(None, _STATEMENT if is_statement(event.subject, event.payload) else found))
+            verdicts.append(Verdict(None, _statement(event) or found))
         else:
             claim = refused.get(event.position)
             verdicts.append(Verdict(decoded, claim, proved=claim is None))
     return verdicts
+
+
+def _statement(event: ProvenEvent) -> Rejection | None:
+    """What a message is that is about the log itself."""
+    if is_statement(event.subject, event.payload):
+        return _STATEMENT
+    return _ERASURE if is_erasure(event.subject, event.payload) else None
 
 
 def _first_of_each_id(events: Iterable[ProvenEvent]) -> dict[str, ProvenEvent]:

@@ -48,6 +48,8 @@ class VerifyReport(msgspec.Struct, kw_only=True):
     """Events with the ID of an earlier one and other content: in the log and in quarantine, without effect."""
     first_conflict: int | None = None
     """The position of the first of them."""
+    erased: int = 0
+    """Events from which values were erased; each has its erasure in the log."""
     gaps: int = 0
     leaves: int = 0
     root: str = ""

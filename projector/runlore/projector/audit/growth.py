@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runlore.projector.audit.leaves import LeafError, leaves
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError
+from runlore.store.audit.erasure import Redaction
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.tree import Growth, Tree, read_tree
 from runlore.store.database import Database
@@ -19,13 +20,24 @@ CATCH_UP_POSITIONS = 20_000
 """Positions added to the tree of an older log in one transaction; a stop in between loses nothing."""
 
 
-def message_leaves(coder: LeafCoder, messages: Sequence[Received]) -> list[bytes]:
-    """The leaf hashes of messages."""
+def message_leaves(
+    coder: LeafCoder, messages: Sequence[Received], erased: Mapping[int, Redaction] | None = None
+) -> list[bytes]:
+    """The leaf hashes of messages. `erased`: those of which the stream has only the redacted payload."""
     event = coder.event
+    if erased:
+        return [_leaf(coder, message, erased.get(message.position)) for message in messages]
     return [
         event(position, event_id.encode() if event_id is not None else None, ns, subject.encode(), headers, payload)
         for position, event_id, ns, subject, headers, payload in messages
     ]
+
+
+def _leaf(coder: LeafCoder, message: Received, redaction: Redaction | None) -> bytes:
+    position, event_id, ns, subject, headers, payload = message
+    id_bytes = event_id.encode() if event_id is not None else None
+    hashed = redaction.payload_hash if redaction else None
+    return coder.event(position, id_bytes, ns, subject.encode(), headers, payload, hashed)
 
 
 def store_growth(connection: sqlite.Connection, growth: Growth, old: int, new: int) -> None:

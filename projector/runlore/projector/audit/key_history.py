@@ -14,6 +14,7 @@ from typing import NamedTuple
 from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import CorruptLogError, SettingsError
 from runlore.store.audit.checkpoint import note_lines, read_signature
+from runlore.store.audit.erasure import LoggedErasure
 from runlore.store.audit.statement import Statement, parse_statement, read_statements
 from runlore.store.sqlite import sqlite
 
@@ -74,16 +75,22 @@ def checked_statement(note: str, position: int = 0, leaf: int = 0) -> KeyChange:
         old, new = Verifier.parse(statement.old), Verifier.parse(statement.new)
     except SettingsError as error:
         raise CorruptLogError(f"this statement names no keys: {error}") from None
-    return KeyChange(position, leaf, statement, note, old, new, _signs(old, note), _signs(new, note))
+    return KeyChange(position, leaf, statement, note, old, new, signs(old, note), signs(new, note))
 
 
-def _signs(key: Verifier, note: str) -> bool:
+def signs(key: Verifier, note: str) -> bool:
+    """Return whether a key has signed a note."""
     text, lines = note_lines(note)
     signatures = [read_signature(line) for line in lines]
     return any(
         (name, key_id) == (key.name, key.key_id) and key.verifies(text.encode(), signature)
         for name, key_id, signature in signatures
     )
+
+
+def is_signed(logged: LoggedErasure, leaf: int, keys: Iterable[TrustedRange]) -> bool:
+    """Return whether the key that signed the log then has signed an erasure. `leaf`: the index of its leaf."""
+    return any(one.covers(leaf) and signs(one.key, logged.note) for one in keys)
 
 
 def described(change: KeyChange) -> str:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
+from runlore.store.audit.erasure import has_erasures
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.sqlite import sqlite
 
-_ROWS = """SELECT position, event_id, recorded_ns, subject, headers, payload, duplicate_of
-    FROM log WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"""
+_ROWS = """SELECT l.position, event_id, recorded_ns, subject, headers, payload, duplicate_of, {hashes}
+    FROM log l {erasures} WHERE l.position > ? AND l.position <= ? ORDER BY l.position LIMIT ?"""
+_WITH_ERASURES = _ROWS.format(
+    hashes="e.payload_hash, e.redacted_hash", erasures="LEFT JOIN erasures e ON e.position = l.position"
+)
+_WITHOUT = _ROWS.format(hashes="NULL, NULL", erasures="")
 _GAPS = "SELECT first, last, reason FROM gaps WHERE last > ? AND first <= ? ORDER BY first"
 _FIRST = "SELECT event_id, duplicate_of, subject, payload FROM log WHERE position = ?"
 _STEP = 4096
@@ -46,7 +52,8 @@ def leaves(connection: sqlite.Connection, coder: LeafCoder, after: int, until: i
     expected = after + 1
     gaps = iter(connection.execute(_GAPS, (after, until)).fetchall())
     gap = next(gaps, None)
-    for position, event_id, recorded_ns, subject, headers, payload, duplicate_of in _rows(connection, after, until):
+    for row in _rows(connection, after, until):
+        position, event_id, recorded_ns, subject, headers, payload, duplicate_of, logged_hash, redacted_hash = row
         while gap is not None and gap[0] <= position:
             yield _gap_leaf(coder, gap, expected)
             expected = gap[1] + 1
@@ -57,8 +64,10 @@ def leaves(connection: sqlite.Connection, coder: LeafCoder, after: int, until: i
         if duplicate_of is not None:
             same = _is_first_copy(connection, position, event_id, duplicate_of, (subject, payload))
             kind = "duplicate" if same else "conflict"
+        if redacted_hash is not None and sha256(payload).digest() != redacted_hash:
+            raise LeafError(position, "values were erased from the row, and it is not what their erasure left")
         try:
-            leaf = coder.event(position, event_id, recorded_ns, subject, headers, payload)
+            leaf = coder.event(position, event_id, recorded_ns, subject, headers, payload, logged_hash)
         except (TypeError, ValueError, struct.error) as error:
             raise LeafError(position, f"the row is not a message: {error}") from error
         yield LeafAt(position, position, leaf, kind)
@@ -71,9 +80,11 @@ def leaves(connection: sqlite.Connection, coder: LeafCoder, after: int, until: i
 
 
 def _rows(connection: sqlite.Connection, after: int, until: int) -> Iterator[Any]:
+    # One statement sees a row and its erasure at one moment, also while a projector redacts rows.
+    sql = _WITH_ERASURES if has_erasures(connection) else _WITHOUT
     while True:
         last = after
-        for row in connection.execute(_ROWS, (after, until, _STEP)):
+        for row in connection.execute(sql, (after, until, _STEP)):
             yield row
             last = row[0]
         if last == after:

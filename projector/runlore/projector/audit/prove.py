@@ -50,12 +50,16 @@ class Prover:
         return prove_event(self._connection, self.coder, self._nodes, self.newest.checkpoint, position)
 
     def with_first_copies(self, positions: Iterable[int]) -> list[ProvenEvent]:
-        """The events at these positions and, of each second copy, the first event with its ID; ascending."""
+        """The events at these positions and, of each second copy, the first event with its ID, and the erasures of
+        those from which values were erased; ascending."""
         events = {position: self.event(position) for position in sorted(set(positions))}
         for event in list(events.values()):
             first = first_copy(self._connection, event)
             if first not in events:
                 events[first] = self.event(first)
+        for event in list(events.values()):
+            if event.erasure is not None and event.erasure not in events:
+                events[event.erasure] = self.event(event.erasure)
         return [events[position] for position in sorted(events)]
 
     def consistency(self, old: Checkpoint) -> list[bytes]:

@@ -101,6 +101,8 @@ def _proof(event: ProvenEvent, coder: LeafCoder) -> Iterator[tuple[str, str]]:
     yield "Leaf", f"{event.index:,}"
     yield "Leaf hash", event.leaf(coder).hex()
     yield "Payload SHA-256", sha256(event.payload).hexdigest()
+    if event.logged_hash is not None:
+        yield f"As logged; values were erased by #{event.erasure:,}", event.logged_hash.hex()
     for level, one in enumerate(event.proof):
         yield f"Sibling {level + 1}", one.hex()
 

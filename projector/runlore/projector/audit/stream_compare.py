@@ -16,6 +16,7 @@ from runlore.projector.audit.findings import Problem, StreamReport
 from runlore.projector.progress import Progress
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.settings import Settings
+from runlore.store.audit.erasure import is_original
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.private_files import read_struct
@@ -153,7 +154,7 @@ async def _compare_sample(
         if found is None and row is None:
             continue  # both say that it is gone
         theirs = _StreamRow(at, found.subject.encode(), found.headers, found.payload) if found else None
-        _require_same(at, _StreamRow(*row) if row else None, theirs)
+        _require_same(at, _as_logged(log, _StreamRow(*row), theirs) if row else None, theirs)
         compared += 1
     return compared
 
@@ -189,8 +190,16 @@ def _compare_batch(log: sqlite.Connection, batch: list[Received]) -> int:
     ours = {row[0]: _StreamRow(*row) for row in log.execute(_ROWS, (batch[0].position, batch[-1].position))}
     for message in batch:
         theirs = _StreamRow(message.position, message.subject.encode(), message.headers, message.payload)
-        _require_same(message.position, ours.get(message.position), theirs)
+        mine = ours.get(message.position)
+        _require_same(message.position, None if mine is None else _as_logged(log, mine, theirs), theirs)
     return len(batch)
+
+
+def _as_logged(log: sqlite.Connection, ours: _StreamRow, theirs: _StreamRow | None) -> _StreamRow:
+    """The log's row as the stream may still have it, where values were erased from it since."""
+    if theirs is not None and ours.payload != theirs.payload and is_original(log, ours.position, theirs.payload):
+        return ours._replace(payload=theirs.payload)
+    return ours
 
 
 def _require_same(position: int, ours: _StreamRow | None, theirs: _StreamRow | None) -> None:

@@ -37,7 +37,7 @@ def positions_about(view: Path, project: str, ref: EntityRef) -> list[int]:
     """
     found: set[int] = set()
     with contextlib.closing(open_reader(view)) as connection:
-        for entity_id, _ in _entities(connection, project, ref):
+        for entity_id, _ in entities_of(connection, project, ref):
             found.update(position for (position,) in connection.execute(_ABOUT, {"id": entity_id}))
     return sorted(found)
 
@@ -45,7 +45,7 @@ def positions_about(view: Path, project: str, ref: EntityRef) -> list[int]:
 def instances(view: Path, project: str, ref: EntityRef) -> list[str]:
     """The references that one without a version stands for, oldest first: of its versions, or else its own."""
     with contextlib.closing(open_reader(view)) as connection:
-        found = [reference for _, reference in _entities(connection, project, ref)]
+        found = [reference for _, reference in entities_of(connection, project, ref)]
     return [one for one in found if one != str(ref)] or found
 
 
@@ -87,8 +87,8 @@ def _after(ref: EntityRef, rows: Sequence[tuple[str, str, object]]) -> Iterator[
         held = key if holder == ref.version else None
 
 
-def _entities(connection: sqlite.Connection, project: str, ref: EntityRef) -> list[tuple[int, str]]:
-    """Raises NotFoundError when there is none."""
+def entities_of(connection: sqlite.Connection, project: str, ref: EntityRef) -> list[tuple[int, str]]:
+    """Number and reference of an entity, or of all its versions. Raises NotFoundError when there is none."""
     named = (project, ref.kind, ref.run or "", ref.name, ref.version, ref.version)
     rows: list[tuple[int, str]] = connection.execute(_ENTITIES, named).fetchall()
     if not rows:

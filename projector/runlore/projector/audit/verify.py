@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from runlore.projector.audit.erased import check_redactions
 from runlore.projector.audit.findings import AuditPart, Problem, VerifyReport
 from runlore.projector.audit.key_history import TrustedRange, described, read_changes, spread
 from runlore.projector.audit.keys import Verifier
@@ -129,6 +130,13 @@ class _Verification:
             self._compare()  # a wrong row before it comes first
             raise _WrongError("log", error.what, error.position) from error
         self._finish(checkpoint, covered)
+        self._require_erasures()
+
+    def _require_erasures(self) -> None:
+        """Each redacted row must be what an erasure says that the log's key has signed, later in the log."""
+        self._report.erased, wrong = check_redactions(self._connection, self._report.position, self._keys)
+        if wrong is not None:
+            raise _WrongError("log", wrong.what, wrong.position)
 
     def _count(self, kind: LeafKind, position: int) -> None:
         report = self._report

@@ -36,6 +36,12 @@ _SEARCH = _Table(
 )
 
 
+_HOLDS_ERASED = Problem(
+    place="view",
+    what="values were erased from the log after it was made: a projector that runs makes it again, else rebuild it",
+)
+
+
 def compare_view(
     data: DataDir, progress: Progress | None = None, tables: Progress | None = None
 ) -> tuple[dict[str, str], list[Problem]]:
@@ -60,6 +66,8 @@ def compare_view(
             with contextlib.closing(ArchiveReader(data.log)) as log:
                 if position > log.position:
                     return {}, [_ahead(position, log.position)]
+                if _erased_at(copy) != log.erased_at:
+                    return {}, [_HOLDS_ERASED]
                 _replay(log, scratch, position, progress)
             wanted, found = _digests(scratch, copy, tables)
             wrong = next((table for table in TABLES if wanted[table] != found[table]), None)
@@ -70,6 +78,11 @@ def compare_view(
         except sqlite.DatabaseError as error:
             return {}, [Problem(place="view", what=f"{live.name} is damaged ({error}): `runlore rebuild` recreates it")]
         return wanted, [problem] if problem else []
+
+
+def _erased_at(view: Path) -> int:
+    with contextlib.closing(open_reader(view)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _ahead(view: int, log: int) -> Problem:

@@ -26,7 +26,7 @@ from runlore.projector.fold.fold_report import FoldReport
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.standby import end_holder
 from runlore.projector.views.care import ViewCare
-from runlore.projector.views.fitness import AheadError, UnfitError, damage_is_unfit, live_view
+from runlore.projector.views.fitness import AheadError, UnfitError, damage_is_unfit, live_view, require_nothing_erased
 from runlore.projector.views.generations import make_current, remove_old_views, view_lock
 from runlore.projector.views.look_through import LookThrough, Rebuilds
 from runlore.projector.views.rebuild import BATCH, rebuild_view
@@ -155,6 +155,7 @@ class FoldWorker:
         while not self._stopping:
             self._moved = time.monotonic()
             self._wake.clear()
+            require_nothing_erased(view, log)
             rows = log.read(position, BATCH)
             started = time.perf_counter()
             with view_lock(self._data):

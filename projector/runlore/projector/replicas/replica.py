@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from nats.aio.client import Client as NatsConnection
@@ -24,7 +24,8 @@ from runlore.projector.replicas.stream_check import require_continuation
 from runlore.projector.views.fitness import UnfitError
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError, SettingsError
 from runlore.schemas.settings import Settings
-from runlore.store.log_rows import Gap, Received
+from runlore.store.audit.erasure import is_erasure
+from runlore.store.log_rows import Gap, LogRow, Received
 from runlore.store.private_files import read_struct, write_struct
 from runlore.store.records import ReplicaMark
 from runlore.wire.connect import connect
@@ -221,6 +222,7 @@ class Replica(FolderService):
                 rows = await rows_of(connection, view.view, batch[start : start + FOLD_ROWS])
             except FirstCopyLostError as error:
                 raise _MissedError(str(error), error.position) from error
+            self._require_nothing_erased(rows)
             with self._metrics.fold_seconds.time():
                 view.fold(rows)
             self.state.events_folded += len(rows)
@@ -229,6 +231,12 @@ class Replica(FolderService):
             self._say(view)
             view.care()
             await asyncio.sleep(0)
+
+    def _require_nothing_erased(self, rows: Sequence[LogRow]) -> None:
+        """An erasure is not folded: the view begins again with a snapshot that was made without the values."""
+        for row in rows:
+            if is_erasure(row.subject, row.payload):
+                raise _MissedError(f"event {row.position:,} erased values from earlier events", row.position - 1)
 
     async def _watch(self, connection: NatsConnection, view: FollowedView) -> None:
         while True:

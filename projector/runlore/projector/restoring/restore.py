@@ -9,24 +9,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
 from runlore.schemas.errors import NotFoundError
+from runlore.store.audit.erasure import redactions
 from runlore.store.log_rows import Received
 from runlore.store.sqlite import open_reader, sqlite
 
 _COLUMNS = "position, event_id, recorded_ns, subject, headers, payload"
-_SAME = "l.event_id IS s.event_id AND l.subject = s.subject AND l.headers = s.headers AND l.payload = s.payload"
+_ORIGINAL = """EXISTS (SELECT 1 FROM temp.erased e WHERE e.position = l.position
+    AND e.payload_hash = sha256(s.payload))"""
+"""The stream still has what was erased from the row of log.db."""
+_SAME = f"""l.event_id IS s.event_id AND l.subject = s.subject AND l.headers = s.headers
+    AND (l.payload = s.payload OR {_ORIGINAL})"""
 _LOST = """SELECT count(*), min(position), max(position) FROM main.log
     WHERE position NOT IN (SELECT position FROM stream.log)"""
 _DIFFERING = f"""SELECT count(*), min(l.position) FROM main.log l JOIN stream.log s ON s.position = l.position
     WHERE NOT ({_SAME})"""
+_STILL_THERE = f"""SELECT count(*) FROM main.log l JOIN stream.log s ON s.position = l.position
+    WHERE l.payload <> s.payload AND {_ORIGINAL}"""
 _ONLY_THERE = f"""FROM stream.log s WHERE s.position > :kept_after AND s.position <= :kept_until
     OR NOT (s.position > :kept_after AND s.position <= :kept_until)
     AND NOT EXISTS (SELECT 1 FROM main.log l WHERE l.event_id = s.event_id AND l.duplicate_of IS NULL
-                    AND l.payload = s.payload)
+                    AND (l.payload = s.payload OR {_ORIGINAL}))
     AND NOT EXISTS (SELECT 1 FROM main.log l WHERE l.position = s.position AND {_SAME})"""
 
 
@@ -48,6 +56,8 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     differing: int
     """Messages that are not the same at the same position."""
     differing_first: int | None
+    erased: int
+    """Messages that still hold values which were erased from log.db."""
     drift: tuple[str, ...]
     """Settings of the stream that are not ours."""
     kept: int
@@ -64,7 +74,8 @@ class RestorePlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def whole(self) -> bool:
         """Return whether the stream needs nothing."""
-        same = self.stream_epoch == self.epoch and not (self.lost or self.differing or self.moved or self.drift)
+        wrong = self.lost or self.differing or self.moved or self.drift or self.erased
+        same = self.stream_epoch == self.epoch and not wrong
         return same and self.stream_last >= self.last
 
 
@@ -101,6 +112,7 @@ def plan_restore(log: Path, stream: Path | None, given: int, drift: tuple[str, .
             lost_last=lost_last,
             differing=differing,
             differing_first=differing_first,
+            erased=one(_STILL_THERE).fetchone()[0],
             drift=drift,
             kept=kept_count,
             moved=moved,
@@ -143,4 +155,12 @@ def _both(log: Path, stream: Path | None) -> Generator[sqlite.Connection]:
                 connection.execute(f"CREATE TABLE stream.{table} AS SELECT * FROM main.{table} WHERE 0")
         else:
             connection.execute("ATTACH ? AS stream", (f"{stream.absolute().as_uri()}?mode=ro",))
+        connection.create_function("sha256", 1, _sha256, deterministic=True)
+        connection.execute("CREATE TEMP TABLE erased (position INTEGER PRIMARY KEY, payload_hash BLOB)")
+        rows = [(position, one.payload_hash) for position, one in redactions(connection).items()]
+        connection.executemany("INSERT INTO erased VALUES (?, ?)", rows)
         yield connection
+
+
+def _sha256(payload: bytes) -> bytes:
+    return sha256(payload).digest()

@@ -22,6 +22,7 @@ from runlore.projector.views.digest import ViewSnapshot
 from runlore.schemas.errors import NotFoundError, RunloreError, StreamMismatchError
 from runlore.schemas.settings import Settings
 from runlore.store.access import make_folder
+from runlore.store.audit.erasure import newest_executed
 from runlore.store.audit.merkle import subtree_root
 from runlore.store.audit.tree import StoredNodes, leaf_index
 from runlore.store.folder import DataDir
@@ -54,6 +55,7 @@ def take_snapshot(settings: Settings) -> LastSnapshot:
     with FolderLock(data.projection / "snapshot.lock", "a snapshot"), _work_folder(data) as folder:
         copy = folder / "view.db"
         _copy_view(data, copy)
+        _require_nothing_erased(data, copy)
         snapshot = _described(data, copy)
         stored = asyncio.run(_store(settings, snapshot, copy))
         last = LastSnapshot(
@@ -98,6 +100,12 @@ def _require_room(view: Path, folder: Path) -> None:
         raise RunloreError(
             f"a snapshot needs {needed / 1e6:,.0f} MB on the disk of {folder}, and {free / 1e6:,.0f} MB are free"
         )
+
+
+def _require_nothing_erased(data: DataDir, copy: Path) -> None:
+    with contextlib.closing(open_reader(data.log)) as log, contextlib.closing(open_reader(copy)) as view:
+        if int(view.execute("PRAGMA user_version").fetchone()[0]) != newest_executed(log):
+            raise RunloreError("values were erased from the log, and the view is being made again: try again soon")
 
 
 def _described(data: DataDir, copy: Path) -> SnapshotInfo:

@@ -46,6 +46,12 @@ def damage_is_unfit() -> Generator[None]:
         raise UnfitError(f"it is damaged: {error}") from error
 
 
+def require_nothing_erased(file: ProjectionFile, log: ArchiveReader) -> None:
+    """Raise UnfitError where values were erased from log.db since the file was begun: it may still hold them."""
+    if file.erased_at != log.erased_at:
+        raise UnfitError("values were erased from log.db since it was made")
+
+
 def _require_fit(file: ProjectionFile, log: ArchiveReader) -> None:
     """Raise UnfitError unless this code made the file from this very log."""
     if not file.up_to_date:
@@ -53,6 +59,9 @@ def _require_fit(file: ProjectionFile, log: ArchiveReader) -> None:
     if file.epoch != log.epoch:
         raise UnfitError(f"it was folded from stream {file.epoch}, log.db is a copy of {log.epoch}")
     position = file.position
+    if not position:
+        file.begin_after(log.erased_at)
+    require_nothing_erased(file, log)
     if position > log.position:
         raise AheadError(f"it is ahead: at event {position}, and log.db ends at event {log.position}", position)
     if position and not file.knows(log.at(position)):
@@ -80,6 +89,7 @@ def live_view(data: DataDir, log: ArchiveReader) -> View:
     """
     if not data.current.exists() and not view_files(data) and log.position <= BATCH:
         view = View.create(next_path(data), log.epoch)
+        view.begin_after(log.erased_at)
         make_current(data, view.path)
         return view
     return fit(lambda: View.open(data.current_view()), log)

@@ -50,16 +50,16 @@ def follow(
     """
     path = projection_path(data, projection)
     lock = FolderLock(path.with_suffix(".lock"), f"projection {projection.name}")
-    with (
-        lock,
-        contextlib.closing(ArchiveReader(data.log)) as log,
-        contextlib.closing(_opened(path, log, projection)) as file,
-    ):
+    with lock, contextlib.closing(ArchiveReader(data.log)) as log, contextlib.ExitStack() as opened:
+        file = opened.enter_context(contextlib.closing(_opened(path, log, projection)))
         _catch_up(log, file, progress)
         for other in data.projection.glob(f"{projection.name}-v*.db"):
             if other != path:
                 remove_view(other)
         while stop is not None and not stop.is_set():
+            if file.erased_at != log.erased_at:
+                opened.close()
+                file = opened.enter_context(contextlib.closing(_opened(path, log, projection)))
             if not _catch_up(log, file, None):
                 stop.wait(POLL_SECONDS)
             elif after_batch is not None:
@@ -74,7 +74,9 @@ def _opened(path: Path, log: ArchiveReader, projection: Projection) -> Projectio
     except UnfitError as error:
         get_log().warning("making the projection again from log.db", file=path.name, reason=str(error))
     remove_view(path)
-    return ProjectionFile.open_or_make(path, log.epoch, projection)
+    made = ProjectionFile.open_or_make(path, log.epoch, projection)
+    made.begin_after(log.erased_at)
+    return made
 
 
 def _catch_up(log: ArchiveReader, file: ProjectionFile, progress: Progress | None) -> bool:

@@ -49,6 +49,15 @@ class ProjectionFile:
         return not self._files.misplaced()
 
     @property
+    def erased_at(self) -> int:
+        """The newest erasure that log.db had executed before anything was folded into this file."""
+        return int(self._db.conn.execute("PRAGMA user_version").fetchone()[0])
+
+    def begin_after(self, erased_at: int) -> None:
+        """Note the newest erasure that log.db has executed: nothing is folded yet."""
+        self._db.conn.execute(f"PRAGMA user_version = {erased_at}")
+
+    @property
     def position(self) -> int:
         """Everything up to here is folded."""
         return int(self._db.conn.execute("SELECT position FROM view_state").fetchone()[0])

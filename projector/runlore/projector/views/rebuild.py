@@ -85,6 +85,7 @@ def fill(log: ArchiveReader, path: Path, progress: Progress | None = None, until
     with contextlib.ExitStack() as unfinished:
         unfinished.callback(remove_view, path)
         unfinished.callback(view.close)
+        view.begin_after(log.erased_at)
         fold_log(log, view, progress, until)
         view.end_bulk()
         unfinished.pop_all()

@@ -54,24 +54,40 @@ class LeafCoder:
         self._event, self._gap = b"\0" + _EVENT + shared, b"\0" + _GAP + shared
 
     def event(
-        self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
+        self,
+        position: int,
+        event_id: bytes | None,
+        recorded_ns: int,
+        subject: bytes,
+        headers: bytes,
+        payload: bytes,
+        payload_hash: bytes | None = None,
     ) -> bytes:
-        """The leaf hash of one message."""
-        return sha256(self._event_leaf(position, event_id, recorded_ns, subject, headers, payload)).digest()
+        """The leaf hash of one message. `payload_hash`: that of the logged payload, where another took its place."""
+        leaf = self._event_leaf(position, event_id, recorded_ns, subject, headers, payload_hash or _sha256(payload))
+        return _sha256(leaf)
 
     def event_entry(
-        self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
+        self,
+        position: int,
+        event_id: bytes | None,
+        recorded_ns: int,
+        subject: bytes,
+        headers: bytes,
+        payload: bytes,
+        payload_hash: bytes | None = None,
     ) -> bytes:
         """The leaf of one message: what gets hashed, without RFC 6962's mark."""
-        return self._event_leaf(position, event_id, recorded_ns, subject, headers, payload)[1:]
+        hashed = payload_hash or _sha256(payload)
+        return self._event_leaf(position, event_id, recorded_ns, subject, headers, hashed)[1:]
 
     def _event_leaf(
-        self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, payload: bytes
+        self, position: int, event_id: bytes | None, recorded_ns: int, subject: bytes, headers: bytes, hashed: bytes
     ) -> bytes:
         leaf = (
             self._event, _START(8, position, len(subject)), subject,
             _ABSENT if event_id is None else _LENGTH(len(event_id)) + event_id,
-            _END(8, recorded_ns), _HASH, sha256(headers).digest(), _HASH, sha256(payload).digest(),
+            _END(8, recorded_ns), _HASH, _sha256(headers), _HASH, hashed,
         )  # fmt: skip
         return b"".join(leaf)
 
@@ -82,6 +98,10 @@ class LeafCoder:
     def gap_entry(self, first: int, last: int, reason: bytes) -> bytes:
         """The leaf of such positions: what gets hashed, without RFC 6962's mark."""
         return self._gap[1:] + _END(8, first) + _END(8, last) + _field(reason)
+
+
+def _sha256(data: bytes) -> bytes:
+    return sha256(data).digest()
 
 
 def _field(value: bytes) -> bytes:

@@ -8,6 +8,7 @@ import msgspec
 
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint
+from runlore.store.audit.erasure import redaction_of
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.merkle import check_inclusion, inclusion_proof
 from runlore.store.audit.tree import StoredNodes, leaf_index
@@ -17,7 +18,7 @@ TAMPERED = "the log does not give the root that was signed: `runlore audit verif
 _ROW = "SELECT event_id, recorded_ns, subject, headers, payload FROM log WHERE position = ?"
 
 
-class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One archived message, raw, and its inclusion proof (RFC 6962, 2.1.1). In JSON, bytes are base64."""
 
     position: int
@@ -29,11 +30,18 @@ class ProvenEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     headers: bytes
     payload: bytes
     proof: list[bytes]
+    logged_hash: bytes | None = None
+    """SHA-256 of the payload as it was logged, where values were erased from it. Trust it only with the erasure."""
+    erasure: int | None = None
+    """The position of the erasure that says so."""
 
     def leaf(self, coder: LeafCoder) -> bytes:
         """Its leaf hash."""
         event_id = None if self.event_id is None else self.event_id.encode()
-        return coder.event(self.position, event_id, self.recorded_ns, self.subject.encode(), self.headers, self.payload)
+        subject = self.subject.encode()
+        return coder.event(
+            self.position, event_id, self.recorded_ns, subject, self.headers, self.payload, self.logged_hash
+        )
 
     def holds(self, coder: LeafCoder, checkpoint: Checkpoint) -> bool:
         """Return whether the proof shows it to be in the log of the checkpoint."""
@@ -62,6 +70,9 @@ def prove_event(
             "minute, and when it stops"
         )
     event_id, recorded_ns, subject, headers, payload = row
+    redaction = redaction_of(connection, position)
+    if redaction is not None and not redaction.fits(payload):
+        raise CorruptLogError(f"event {position} was erased, and is not what its erasure left: {TAMPERED}")
     event = ProvenEvent(
         position=position,
         index=index,
@@ -71,6 +82,8 @@ def prove_event(
         headers=headers,
         payload=payload,
         proof=inclusion_proof(index, checkpoint.size, nodes),
+        logged_hash=redaction.payload_hash if redaction else None,
+        erasure=redaction.statement if redaction else None,
     )
     if not event.holds(coder, checkpoint):
         raise CorruptLogError(f"event {position}: {TAMPERED}")
