@@ -23,6 +23,8 @@ from runlore.store.sqlite import sqlite
 from tests.audit.logs import tamper
 from tests.patience import until
 
+pytestmark = pytest.mark.slow  # the walk itself takes half a minute
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -82,7 +84,6 @@ def walked(folder: Path) -> dict[str, subprocess.CompletedProcess[str]]:
         return {command: shell(folder, command) for command, _ in walk()}
 
 
-@pytest.mark.slow
 def test_the_auditors_walk_does_what_it_says(walked: dict[str, subprocess.CompletedProcess[str]]) -> None:
     for command, code in walk():
         done = walked[command]
@@ -90,7 +91,6 @@ def test_the_auditors_walk_does_what_it_says(walked: dict[str, subprocess.Comple
         assert "Traceback" not in done.stderr, command
 
 
-@pytest.mark.slow
 def test_the_walk_shows_what_it_is_about(walked: dict[str, subprocess.CompletedProcess[str]], folder: Path) -> None:
     outputs = {command.split()[2] + (" offline" if "offline" in command else ""): done for command, done in walked.items()
             if command.startswith("runlore audit")}  # fmt: skip
@@ -108,7 +108,6 @@ def test_the_walk_shows_what_it_is_about(walked: dict[str, subprocess.CompletedP
     assert "owner" in (folder / "churn.html").read_text()
 
 
-@pytest.mark.slow
 def test_after_a_clean_stop_everything_is_provable_and_json_says_so(
     walked: dict[str, subprocess.CompletedProcess[str]], folder: Path
 ) -> None:
@@ -123,7 +122,6 @@ def test_after_a_clean_stop_everything_is_provable_and_json_says_so(
     assert [event["position"] for event in trail] == [1, 2]
 
 
-@pytest.mark.slow
 def test_a_wrong_row_of_the_view_exits_with_4_and_a_rolled_back_log_too(
     walked: dict[str, subprocess.CompletedProcess[str]], folder: Path
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from nats.aio.client import Client as NatsConnection
 from open_servers import open_server
 from stack_process import run_cli

@@ -180,10 +180,19 @@ class _Wire:
                     await self._listen(made)
                 except BaseException as error:
                     await made.close()
-<<<<<<< HEAD
-                    raise self._denied
+                    if isinstance(error, NATS_ERRORS) and not isinstance(error, AccessDeniedError):
+                        raise LostError(f"the connection to NATS ended: {error}") from error
+                    raise
                 self._connection, self._shards = made, {}
             return self._connection
+
+    async def _listen(self, connection: Connection) -> None:
+        self._inbox = connection.new_inbox()
+        self._denied = None
+        await listen(connection, f"{self._inbox}.*", self._arrived)
+        await connection.flush()  # the server has said by then whether this user may receive answers
+        if self._denied is not None:
+            raise self._denied
 
     async def _shard_of(self, connection: Connection, project: str) -> Shard:
         """The shard of a project, looked up once for each connection."""
@@ -194,21 +203,6 @@ class _Wire:
             except ServerUnavailableError as error:
                 raise LostError(str(error)) from error
         return self._shards[project]
-=======
-                    if isinstance(error, NATS_ERRORS) and not isinstance(error, AccessDeniedError):
-                        raise LostError(f"the connection to NATS ended: {error}") from error
-                    raise
-                self._connection = made
-            return self._connection
-
-    async def _listen(self, connection: Connection) -> None:
-        self._inbox = connection.new_inbox()
-        self._denied = None
-        await listen(connection, f"{self._inbox}.*", self._arrived)
-        await connection.flush()  # the server has said by then whether this user may receive answers
-        if self._denied is not None:
-            raise self._denied
->>>>>>> w-eyes
 
     async def _connected(self) -> Connection:
         try:
