@@ -40,9 +40,10 @@ def redacted(payload: bytes, paths: Iterable[PathParts], reason: str) -> bytes:
 
 def _put(metadata: dict[str, Any], path: PathParts, mark: Ext) -> None:
     *above, name = path
-    group: Any = metadata
+    group: dict[str, Any] = metadata
     for part in above:
-        group = group.get(part) if isinstance(group, dict) else None
-    if not isinstance(group, dict) or name not in group:
+        inner = group.get(part)
+        group = cast(dict[str, Any], inner) if isinstance(inner, dict) else {}
+    if name not in group:
         raise EventDecodeError(f"the event has no value at {'.'.join(path)!r}")
     group[name] = mark

@@ -91,7 +91,8 @@ async def _shards(connection: NatsConnection) -> list[Shard]:
     names: list[str] = []
     while True:
         page = await api(connection, "STREAM.NAMES", {"offset": len(names)})
-        names += (new := page.get("streams") or [])
+        new: list[str] = page.get("streams") or []
+        names += new
         if not new or len(names) >= page.get("total", 0):
             return [shard for name in names if (shard := Shard.of_stream(name)) is not None]
 
