@@ -23,7 +23,8 @@ from runlore.projector.views.rebuild import fold_log
 from runlore.projector.views.view import View
 from runlore.schemas import RunloreError, Settings
 from runlore.schemas.codec import decode_event
-from runlore.schemas.subjects import ALL_SUBJECTS, SIGNING_SUBJECT, STREAM_NAME
+from runlore.schemas.shards import Shard
+from runlore.schemas.subjects import SIGNING_SUBJECT, STREAM_NAME
 from runlore.store.folder import DataDir
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.connect import connect
@@ -76,7 +77,7 @@ async def _read_stream(settings: Settings) -> list[Message]:
         state = (await jetstream.stream_info(STREAM_NAME)).state
         left = state.messages
         config = ConsumerConfig(ack_policy=AckPolicy.NONE)
-        consumer = await jetstream.pull_subscribe(ALL_SUBJECTS, stream=STREAM_NAME, config=config)
+        consumer = await jetstream.pull_subscribe(Shard().subjects, stream=STREAM_NAME, config=config)
         found: list[Message] = []
         while left:
             for one in await consumer.fetch(500, timeout=PATIENCE):

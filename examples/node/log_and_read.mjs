@@ -4,7 +4,7 @@
 //   cd examples/node && npm install --no-package-lock && node log_and_read.mjs ../../.runlore/server.json
 
 import { Buffer } from "node:buffer";
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { decode, encode, ExtensionCodec } from "@msgpack/msgpack";
@@ -34,6 +34,7 @@ async function log(connection, number, metadata) {
     producer_id: PRODUCER,
     producer_seq: number,
     fact: { type: "metadata_logged", targets: [MODEL], metadata },
+    salt: randomBytes(16), // so that nobody can guess the values from the event's hash
   };
   const subject = `runlore.${PROJECT}.${MODEL.kind}.${MODEL.name}.${MODEL.version}`;
   const ack = await connection.jetstream().publish(subject, encode(event), {

@@ -25,9 +25,15 @@ SERVICES = {
     ("query", "serve"),
     ("stream", "restore"),
     ("operator", "restore"),
+    ("operator", "shard"),
+    ("operator", "snapshot"),
+    ("dashboard",),
     ("dashboard", "link"),
+    ("audit", "key", "rotate"),
+    ("replica",),
+    ("witness",),
 }
-"""Commands that serve, or that need a server: they show no text of an event."""
+"""Commands that serve, that need a server, or that change a key: they show no text of an event."""
 
 STOP = "kill -INT $PPID"
 
@@ -79,6 +85,8 @@ def commands(command: click.Command, context: click.Context, name: tuple[str, ..
     if not isinstance(command, click.Group):
         yield name
         return
+    if command.invoke_without_command and name:
+        yield name
     for part in command.list_commands(context):
         inner = command.get_command(context, part)
         assert inner is not None

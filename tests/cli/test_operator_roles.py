@@ -54,6 +54,9 @@ API = (
     "CONSUMER.LIST.RUNLORE", "DIRECT.GET.RUNLORE", "DIRECT.GET.RUNLORE.runlore.vision.x",
     *(f"{request}.OBJ_RUNLORE_SNAPSHOTS" for request in (
         "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "DIRECT.GET")),
+    *(f"{request}.KV_runlore-shards" for request in (
+        "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.MSG.GET", "DIRECT.GET")),
+    *(f"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.{project}" for project in ("vision", "speech")),
 )  # fmt: skip
 PUBLISH = (
     *(f"$JS.API.{request}" for request in API),
@@ -61,7 +64,7 @@ PUBLISH = (
     "runlore.=signing.keys", "runlore_checkpoints.epoch",
     "runlore.vision.model.x", "runlore.speech.model.x", "_INBOX_projector.x", "_INBOX_producer-vision.x",
     "runlore-query.v1.vision.get", "runlore-query.v1.speech.get", "runlore-query.v1.vision", "$SRV.PING",
-    "$O.RUNLORE_SNAPSHOTS.C.x",
+    "$O.RUNLORE_SNAPSHOTS.C.x", "$KV.runlore-shards.vision", "$KV.runlore-shards.speech",
 )  # fmt: skip
 SUBSCRIBE = (
     ">", "_INBOX.>", "runlore.>", "runlore.vision.>", "$JS.API.>", "$JS.ACK.>", "runlore_archive", "runlore_archive.*",
@@ -77,6 +80,9 @@ STORE = {FETCH, *(f"STREAM.{one}.OBJ_RUNLORE_SNAPSHOTS" for one in ("CREATE", "I
 ARCHIVE = {"runlore_archive", "runlore_archive.epoch"}
 
 
+SHARD = {"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.vision", "STREAM.INFO.KV_runlore-shards"}
+LOOKUPS = SHARD | {"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.speech"}
+SHARDS = {f"STREAM.{one}.KV_runlore-shards" for one in ("CREATE", "INFO")}
 ASK = "runlore-query.v1.vision.get"
 QUERIES = {"runlore-query.v1.*.*", ASK, "$SRV.PING", "$SRV.STATS.runlore-query.x"}
 
@@ -92,13 +98,14 @@ SIGNING = {
 
 
 ROLES: list[tuple[Role, set[str], set[str]]] = [
-    (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", ASK, *js({"STREAM.INFO.RUNLORE"})}, set()),
-    (project_reader("vision"), {ASK}, set()),
+    (producer("vision"), {*ARCHIVE, "runlore.vision.model.x", ASK, *js({"STREAM.INFO.RUNLORE"} | SHARD)}, set()),
+    (project_reader("vision"), {ASK, *js(SHARD)}, set()),
     (projector(), {"$O.RUNLORE_SNAPSHOTS.C.x", *SIGNING, *js(READ | STORE)},
      {"runlore_archive", "runlore_archive.*", *QUERIES}),
     (query_service(), set(), QUERIES),
     (reader(), js(READ | {FETCH}), set()),
-    (operator(), js(READ | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"}), set()),
+    (operator(), {"$KV.runlore-shards.vision", "$KV.runlore-shards.speech",
+                  *js(READ | SHARDS | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"})}, set()),
     (restorer(), js(READ | {f"STREAM.{one}.RUNLORE" for one in ("CREATE", "UPDATE", "DELETE", "SNAPSHOT", "RESTORE")}),
      set()),
 ]  # fmt: skip
@@ -277,11 +284,11 @@ ASKED = {ASK, "runlore-query.v1.speech.get", "runlore-query.v1.vision"}
 EMBEDDED = {
     SERVICE: (
         {*ARCHIVE, *SIGNING, "runlore.vision.model.x", "runlore.speech.model.x", "$O.RUNLORE_SNAPSHOTS.C.x",
-         *js(READ | STORE | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"}),
+         *js(LOOKUPS | READ | STORE | {"INFO", "STREAM.NAMES", "STREAM.CREATE.RUNLORE", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x"}),
          *ASKED},
         {"_INBOX_runlore.>", "runlore_archive", "runlore_archive.*", *QUERIES}),
     PRODUCER: (
-        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", *js({"STREAM.INFO.RUNLORE"}), *ASKED},
+        {*ARCHIVE, "runlore.vision.model.x", "runlore.speech.model.x", *js(LOOKUPS | {"STREAM.INFO.RUNLORE"}), *ASKED},
         {"_INBOX_producer.>"}),
 }  # fmt: skip
 

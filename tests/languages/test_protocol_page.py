@@ -35,7 +35,8 @@ def test_question_and_reply_are_on_the_page_field_by_field() -> None:
     listed = list(rows())
     assert listed[: len(question)] == question
     reply = PAGE.partition("### The reply")[2]
-    assert [*re.findall(r"`(\w+)` \((?:int|str|bool)\)", reply), "node"] == list(Reply.__struct_fields__)
+    found = [field for field in Reply.__struct_fields__ if field != "node"]
+    assert re.findall(r"`(\w+)` \((?:int|str|bool)\)", reply) == found
 
 
 def test_every_method_that_travels_is_on_the_page() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from interrupting import stored
 from log_tools import logged, make_stream, outbox_files, read_headers, read_stream, until
 
 import runlore.producer
@@ -171,6 +172,15 @@ def test_offline_mode_fills_the_outbox_and_an_online_process_sends_it(
         online.emit_nowait(fact(n=2))
     assert sorted(logged(settings)) == [1, 2]
     assert outbox_files(settings) == []
+
+
+def test_every_event_has_a_salt_of_its_own_so_that_its_hash_does_not_give_its_value_away(settings: Settings) -> None:
+    with Producer(mode="offline") as producer:
+        for _ in range(3):
+            producer.emit_nowait(fact(approved=True))
+    salts = {event.salt for event in stored(settings)}
+    assert len(salts) == 3
+    assert {len(salt) for salt in salts} == {16}
 
 
 def test_disabled_mode_checks_values_and_stores_nothing(settings: Settings) -> None:

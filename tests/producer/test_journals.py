@@ -10,13 +10,16 @@ from hypothesis import strategies as st
 from outbox_tools import add, replace, row
 
 from runlore.producer.outboxes.journal import frame
-from runlore.producer.outboxes.ledger import Acknowledged
+from runlore.producer.outboxes.ledger import Acknowledged, Destination
 from runlore.producer.outboxes.look import look_at
 from runlore.producer.outboxes.orphans import adopt_orphans
 from runlore.producer.outboxes.outbox import Outbox
 from runlore.producer.outboxes.rows import Row
 from runlore.producer.outboxes.segment_format import MAGIC
 from runlore.producer.outboxes.segments import segment_paths
+from runlore.producer.sending.source import Source
+from runlore.schemas import read_settings
+from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 from runlore.wire.archived import StoredRange
 
@@ -55,6 +58,28 @@ def test_what_became_of_events_survives_a_kill_and_a_torn_journal(tmp_path: Path
     adopted.remove(9)
     adopted.close()
     assert look_at(outbox.path)[:2] == (1, 0)
+
+
+def test_the_shard_of_the_events_is_kept_and_shard_0_writes_nothing(tmp_path: Path) -> None:
+    """An outbox without it is read by older versions."""
+    outbox = Outbox.create(tmp_path / "outbox", "producer-1", Destination("host:4222", "speech", "an epoch"))
+    add(outbox, row(1))
+    assert (Source(outbox, read_settings()).shard, b"shard" in _journal(outbox)) == (Shard(), False)
+    outbox.ledger.set_destination(Destination("host:4222", "speech"))
+    assert Source(outbox, read_settings()).shard is None
+    outbox.ledger.set_shard(7)
+    outbox.close()
+    adopted = Outbox.adopt(outbox.path)
+    assert adopted
+    source = Source(adopted, read_settings())
+    assert source.shard == Shard(7)
+    assert [one.subject for one in source.read()] == [Shard(7).subject(row(1).subject)]
+    adopted.close()
+
+
+def _journal(outbox: Outbox) -> bytes:
+    path = outbox.path / "journal"
+    return path.read_bytes() if path.exists() else b""
 
 
 def test_a_long_journal_is_written_anew_and_says_the_same(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:

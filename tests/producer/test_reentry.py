@@ -91,8 +91,9 @@ def test_a_call_inside_a_call_is_stored_once_wherever_it_comes(
             receipts[-1].wait(0)
     configure(mode="disabled")
     assert sorted(values(settings)) == sorted(expected)
-    ids = {event.id for event in stored(settings)}
-    assert {receipt.event_id for receipt in receipts} <= ids
+    events = stored(settings)
+    assert {receipt.event_id for receipt in receipts} <= {event.id for event in events}
+    assert len({event.salt for event in events}) == len(events)
 
 
 def test_a_call_inside_a_call_is_refused_if_it_is_too_large_and_stores_nothing(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from service_tools import running
 
 from runlore.cli.server import EmbeddedServer
 from runlore.projector.archiving import archive_stage
-from runlore.projector.fold import fold_worker
+from runlore.projector.views import care
 from runlore.schemas import Settings
 from runlore.store.folder import DataDir
 from runlore.store.sqlite import open_reader
@@ -37,8 +37,8 @@ def wal_bytes(path: Path) -> int:
 def test_the_views_write_ahead_log_shrinks_after_its_reader_has_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fold_worker, "WAL_BYTES", LIMIT)
-    monkeypatch.setattr(fold_worker, "CHECKPOINT_SECONDS", 0.1)
+    monkeypatch.setattr(care, "WAL_BYTES", LIMIT)
+    monkeypatch.setattr(care, "CHECKPOINT_SECONDS", 0.1)
     log = some_log(10)
     data = make_folder(tmp_path / "data", log)
     with folding(data) as fold:

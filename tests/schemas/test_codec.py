@@ -88,6 +88,13 @@ def test_bytes_are_the_golden_ones_and_read_back(fact: Fact) -> None:
     assert (head.id, head.fact.type, head.occurred_at) == (decoded.id, event_type(fact), decoded.occurred_at)
 
 
+def test_a_salt_is_one_more_field_at_the_end() -> None:
+    golden, salt = (GOLDEN / "note_added.v1.msgpack").read_bytes(), bytes(range(16))
+    salted = msgspec.structs.replace(event(NoteAdded((MODEL,), "look here")), salt=salt)
+    assert encode_event(salted) == bytes([golden[0] + 1]) + golden[1:] + b"\xa4salt\xc4\x10" + salt
+    assert decode_event(encode_event(salted)) == salted
+
+
 def changed(**changes: Any) -> bytes:
     plain = msgspec.msgpack.decode(encode_event(event(NoteAdded((MODEL,), "x"))))
     return msgspec.msgpack.encode({**plain, **changes})

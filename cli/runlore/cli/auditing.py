@@ -21,9 +21,9 @@ from runlore.projector.audit.prove import Prover, Signed
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.settings import Settings
 from runlore.store.audit.checkpoint import signed_by
-from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
 from runlore.store.log_rows import LogRow
 from runlore.store.ownership import read_private
 from runlore.store.private_files import write_struct
@@ -56,7 +56,7 @@ key_option = click.option(
 def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[Verifier]:
     """The keys given, else the folder's own, if it has one; and those that they vouch for in the log."""
     try:
-        found = list(given) or [load_public(data, origin_of(epoch))]
+        found = list(given) or [load_public(data, log_origin(data, epoch))]
     except NotFoundError:
         return []
     try:

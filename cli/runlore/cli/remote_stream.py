@@ -16,9 +16,8 @@ from nats.aio.msg import Msg
 from runlore.projector.restoring.restore import RestorePlan
 from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.ownership import write_to
-from runlore.wire.api import ApiError, api, listen
+from runlore.wire.api import ApiError, api, listen, shard_of
 from runlore.wire.connect import connect
 from runlore.wire.failures import NatsError, unavailable
 from runlore.wire.stream import stream_config, stream_info
@@ -63,22 +62,23 @@ class RemoteStream:
         return old
 
     async def _put(self, connection: NatsConnection, new: Path, old: Path, plan: RestorePlan) -> None:
-        config = stream_config(plan.epoch, self._settings.replicas or 1)
+        config = stream_config(plan.epoch, self._settings.replicas or 1, shard_of(connection))
         with contextlib.suppress(NotFoundError):
             info = await stream_info(connection)
             config |= {kept: info.config[kept] for kept in ("num_replicas", "max_bytes")}
             await _require_rights(connection)
             await _hold(connection, info.config, plan.stream_last)
             await _save(connection, old)
-            await api(connection, f"STREAM.DELETE.{STREAM_NAME}")
+            await api(connection, f"STREAM.DELETE.{shard_of(connection).stream}")
         await _load(connection, new, config)
 
 
 async def _hold(connection: NatsConnection, config: dict[str, Any], last: int) -> None:
     """Keep new events away (their producers wait), so that none is acknowledged by the stream that goes."""
-    await api(connection, f"STREAM.UPDATE.{STREAM_NAME}", config | {"subjects": [HELD_SUBJECT]})
+    update = f"STREAM.UPDATE.{shard_of(connection).stream}"
+    await api(connection, update, config | {"subjects": [HELD_SUBJECT]})
     if (await stream_info(connection)).last_seq != last:
-        await api(connection, f"STREAM.UPDATE.{STREAM_NAME}", config)
+        await api(connection, update, config)
         raise ServerUnavailableError(
             "events arrived since the stream was read: stop the producers, and run it again. Nothing was changed"
         )
@@ -88,7 +88,7 @@ async def _require_rights(connection: NatsConnection) -> None:
     """Ask for both in a way that is refused for its form: a user who may not ask gets no answer at all."""
     for request in ("RESTORE", "UPDATE", "DELETE"):
         try:
-            await api(connection, f"STREAM.{request}.{STREAM_NAME}", {"not": "a request"})
+            await api(connection, f"STREAM.{request}.{shard_of(connection).stream}", {"not": "a request"})
         except ApiError:
             continue
         except AccessDeniedError as error:
@@ -109,7 +109,7 @@ async def _save(connection: NatsConnection, path: Path) -> None:
 
     subscription = await listen(connection, inbox, take)
     body = {"deliver_subject": inbox, "chunk_size": CHUNK_BYTES, "no_consumers": True}
-    await api(connection, f"STREAM.SNAPSHOT.{STREAM_NAME}", body)
+    await api(connection, f"STREAM.SNAPSHOT.{shard_of(connection).stream}", body)
     with write_to(path) as file:
         while (chunk := await asyncio.wait_for(chunks.get(), CHUNK_SECONDS)).data:
             file.write(chunk.data)
@@ -122,9 +122,8 @@ async def _save(connection: NatsConnection, path: Path) -> None:
 
 async def _load(connection: NatsConnection, path: Path, config: dict[str, Any]) -> None:
     """Have the server restore a stream from its backup."""
-    target = (await api(connection, f"STREAM.RESTORE.{STREAM_NAME}", {"config": config, "state": {}}))[
-        "deliver_subject"
-    ]
+    body = {"config": config, "state": {}}
+    target = (await api(connection, f"STREAM.RESTORE.{shard_of(connection).stream}", body))["deliver_subject"]
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             _heed(await _asked(connection, target, chunk))

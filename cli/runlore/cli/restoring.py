@@ -27,10 +27,11 @@ from runlore.projector.restoring.blocks import BlockWriter
 from runlore.projector.restoring.restore import RestorePlan, plan_restore, restored_messages
 from runlore.schemas.errors import CorruptLogError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import STREAM_NAME
+from runlore.schemas.shards import Shard
 from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.tree import read_tree
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import require_own_shard
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import read_struct, write_struct
 from runlore.store.records import ProjectorStatus, RestoredLog
@@ -51,6 +52,7 @@ class Restore:
 
     def __init__(self, settings: Settings, progress: Progress, skip_to: int = 0) -> None:
         self._settings, self._progress, self._skip_to = settings, progress, skip_to
+        self._shard = Shard(settings.shard)
         self._data = DataDir(settings.data_dir)
         self._work = self._data.root / "restore"
         self._program = find_program(settings.nats_server)
@@ -61,6 +63,7 @@ class Restore:
         if not self._data.log.exists():
             told = f"no log at {self._data.log}: there is nothing to restore the stream from"
             raise no_log(self._data) or NotFoundError(told)
+        require_own_shard(self._settings)
         with contextlib.ExitStack() as locks:
             locks.enter_context(FolderLock(self._data.up_lock, "`runlore stream restore`"))
             locks.enter_context(FolderLock(self._data.projector_lock, "`runlore stream restore`"))
@@ -102,9 +105,9 @@ class Restore:
     def _note_lost_events(self) -> None:
         """There were later events once, and the key may have signed them: the projector starts a new part then."""
         with contextlib.suppress(RunloreError), contextlib.closing(open_reader(self._data.log)) as log:
-            position, epoch = log.execute("SELECT position, epoch FROM log_state").fetchone()
+            position, epoch, stream = log.execute("SELECT position, epoch, stream FROM log_state").fetchone()
             tree = read_tree(log)[1]
-            public = key_source(self._settings).load(origin_of(epoch)).verifier.public.hex()
+            public = key_source(self._settings).load(origin_of(epoch, stream)).verifier.public.hex()
             write_struct(self._data.restored, RestoredLog(position, tree.size, public, tree.root().hex()))
 
     def _require_room(self) -> None:
@@ -135,7 +138,7 @@ class Restore:
         if self._settings.url is not None:
             return self._copied(self._settings)
         old = self._data.nats / "store"
-        if not (old / STREAMS / STREAM_NAME).is_dir():
+        if not (old / STREAMS / self._shard.stream).is_dir():
             return self._earlier(), ()
         # A server mends a damaged store when it starts, by cutting it: let it do that to a copy.
         folder = _emptied(self._work / "old")
@@ -171,8 +174,8 @@ class Restore:
         server = PrivateServer(self._program, folder, self._settings)
         replicas = 1  # of this server; the real one's are set when it is restored there
         with server as private:
-            ask(private, lambda connection: create_stream(connection, stream_config(plan.epoch, replicas)))
-        blocks = server.store / STREAMS / STREAM_NAME / "msgs"
+            ask(private, lambda connection: create_stream(connection, stream_config(plan.epoch, replicas, self._shard)))
+        blocks = server.store / STREAMS / self._shard.stream / "msgs"
         for file in blocks.iterdir():
             file.unlink()
         self._write(blocks, plan)
@@ -182,7 +185,7 @@ class Restore:
         return server.store
 
     def _write(self, blocks: Path, plan: RestorePlan) -> None:
-        with BlockWriter(blocks) as writer:
+        with BlockWriter(blocks, self._shard.stream) as writer:
             recorded_ns = 0
             for message in restored_messages(self._data.log, self._copy, plan):
                 writer.write(message)
@@ -212,7 +215,7 @@ class Restore:
         old = self._data.nats / "store"
         if old.exists():
             for folder in (old / STREAMS).glob("*"):
-                if folder.name != STREAM_NAME:
+                if folder.name != self._shard.stream:
                     shutil.copytree(folder, store / STREAMS / folder.name)
         _sync(store)
         now = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -21,15 +21,18 @@ from runlore.schemas.errors import (
     RunloreError,
     ServerTooOldError,
     ServerUnavailableError,
+    SettingsError,
 )
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
+from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import require_own_shard
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.api import api, request
 from runlore.wire.connect import connect
-from runlore.wire.destinations import known_endpoint
+from runlore.wire.destinations import has_shards, known_endpoint
 from runlore.wire.failures import NatsError, NoRespondersError
+from runlore.wire.shards import find_shard
 from runlore.wire.stream import StreamInfo, stream_drift, stream_info
 from runlore.wire.stream_upkeep import upkeep
 
@@ -45,11 +48,14 @@ def check_server(settings: Settings) -> Iterator[Finding]:
     """Findings about the server and the stream, as far as it answers."""
     errors: list[str] = []
     try:
+        require_own_shard(settings)
         findings = asyncio.run(_ask(settings, errors))
     except NotFoundError as error:
         yield Finding("stream", "warn", str(error), "start the projector")
     except (AccessDeniedError, ServerTooOldError) as error:
         yield Finding("server", "fail", "; ".join([str(error), *errors]))  # it says what to mend
+    except SettingsError as error:
+        yield Finding("shard", "fail", str(error))
     except RunloreError as error:
         advice = "start `runlore up`" if not settings.url else "check RUNLORE_URL and the server's log"
         yield Finding("server", "fail", "; ".join([str(error), *errors]), advice)
@@ -104,7 +110,8 @@ def _unknown_stream(reason: str, publish: Finding) -> Finding:
 
 async def _publishing(connection: NatsConnection, settings: Settings, errors: list[str]) -> Finding:
     """Publish in a way that the stream must refuse: only who may publish hears that."""
-    subject = f"{SUBJECT_PREFIX}.{subject_token(settings.project)}.doctor"
+    shard = await find_shard(connection, settings.project) if has_shards(settings) else Shard()
+    subject = f"{shard.project_prefix(settings.project)}doctor"
     headers = {"Nats-Expected-Last-Sequence": _NEVER}
     try:
         answer = (await request(connection, subject, b"", ASK_SECONDS, headers)).data

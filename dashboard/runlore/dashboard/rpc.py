@@ -14,7 +14,7 @@ from runlore.dashboard.metrics import Metrics
 from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.methods import HTTP_PATH, HTTP_TYPE
 from runlore.query.view.connection import ViewReader
-from runlore.schemas.subjects import QUERY_SUBJECT
+from runlore.schemas.shards import Shard
 
 MAX_QUESTION = 2 * 1024 * 1024
 ROUTE = f"{HTTP_PATH}/{{project}}/{{method}}"
@@ -44,7 +44,7 @@ class Rpc:
             question += piece
             if len(question) > MAX_QUESTION:
                 return PlainTextResponse("question too large", 413)
-        found = await self._answers.answer(f"{QUERY_SUBJECT}.{project}.{method}", bytes(question), _in_thread)
+        found = await self._answers.answer(f"{Shard().query_subject}.{project}.{method}", bytes(question), _in_thread)
         if found is None:
             return PlainTextResponse("the page ends", 503)
         return Response(found, media_type=HTTP_TYPE)

@@ -13,7 +13,6 @@ import msgspec
 from runlore.dashboard.visit import Visit
 from runlore.query.evidence import AuditState, LoggedEvent
 from runlore.schemas.errors import NotFoundError
-from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 from runlore.store.records import ProjectorStatus
 
 
@@ -31,7 +30,7 @@ def quarantine(visit: Visit, limit: int, now: bool = False) -> list[dict[str, An
     client = visit.now if now else visit.client
     if visit.access.projects is None:
         return client.quarantine(limit)
-    return client.quarantine(limit, [*map(_subjects_of, visit.access.projects)])
+    return client.quarantine(limit, [_subjects_of(visit, project) for project in visit.access.projects])
 
 
 def count_quarantined(visit: Visit, most: int) -> int:
@@ -61,8 +60,8 @@ def audit_state(visit: Visit) -> AuditState:
 
 
 def _sees_subject(visit: Visit, subject: str) -> bool:
-    return any(subject.startswith(_subjects_of(project)) for project in visit.access.projects or ())
+    return any(subject.startswith(_subjects_of(visit, project)) for project in visit.access.projects or ())
 
 
-def _subjects_of(project: str) -> str:
-    return f"{SUBJECT_PREFIX}.{subject_token(project)}."
+def _subjects_of(visit: Visit, project: str) -> str:
+    return visit.client.scope.reader.shard.project_prefix(project)

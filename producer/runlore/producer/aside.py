@@ -57,6 +57,11 @@ class PutAside:
         self._book = book
         self.done = True
 
+    @property
+    def shard(self) -> int:
+        """As an AckBook's."""
+        return 0 if self._book is None else self._book.shard
+
     def wait(self, seq: int, timeout: float | None) -> int | None:
         """As `AckBook.wait`, for the receipt, which knows no number. Raises NotSentError if waiting would never end."""
         self._settle()

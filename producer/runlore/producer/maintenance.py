@@ -17,6 +17,7 @@ from runlore.producer.relay import Relay
 from runlore.schemas.codec import decode_head
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.store.access import check_readable
 from runlore.store.folder import DataDir
 from runlore.store.lock import FolderLock
@@ -149,6 +150,11 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, 
     keeper = OutboxKeeper(settings)
     keeper.start()
     keeper.wait_swept(timeout)
+    for number in sorted(keeper.elsewhere):
+        other = OutboxKeeper(settings, Shard(number))
+        other.start()
+        other.wait_swept(max(0.0, deadline - time.monotonic()))
+        other.stop()
     while _orphaned(data) and time.monotonic() < deadline:
         time.sleep(OTHERS_PAUSE)  # another process has adopted them, and sends them
     keeper.stop()
@@ -174,13 +180,19 @@ def _orphaned(data: DataDir) -> int:
 class OutboxKeeper:
     """Sends what ended processes leave behind, in the background, for as long as it runs."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, shard: Shard | None = None) -> None:
+        """`shard`: where to send; unless given, to that of the settings' project."""
+        self._settings, self._shard = settings, shard
         self._relay: Relay | None = None
 
     def start(self) -> None:
-        self._relay = Relay(self._settings, None, lambda: 0)
+        self._relay = Relay(self._settings, None, lambda: 0, self._shard)
         self._relay.start()
+
+    @property
+    def elsewhere(self) -> set[int]:
+        """Other shards that something was left behind for."""
+        return set() if self._relay is None else set(self._relay.shards.elsewhere)
 
     def wait_swept(self, timeout: float) -> bool:
         """Wait until every orphan that was there is sent; False after `timeout` seconds."""

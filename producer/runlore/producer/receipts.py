@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio.to_thread
 import msgspec
@@ -40,6 +40,8 @@ class AckBook:
         self._closed: str | None = None
         self._dropped = 0
         self._gates: deque[threading.Lock] = deque()
+        self.shard = 0
+        """Of the positions, once there is one."""
 
     def stored(self, first: int, last: int, position: int) -> None:
         """Record that rows `first` to `last` are on the stream without a gap, `last` at `position`."""
@@ -139,11 +141,16 @@ class AckBook:
 class _Waiting(Protocol):
     """Source of a receipt's position: an AckBook, or a deferred event."""
 
+    @property
+    def shard(self) -> int: ...
+
     def wait(self, seq: int, timeout: float | None) -> int | None: ...
 
 
 class _Nobody:
     """For receipts of events that this process does not send."""
+
+    shard = 0
 
     def wait(self, seq: int, timeout: float | None) -> int | None:
         raise NotSentError(NOT_SENT_HERE)
@@ -161,6 +168,7 @@ class Receipt(msgspec.Struct, eq=False, gc=False):  # a struct is made in half t
     event_id: str
     _seq: int = 0
     _book: _Waiting = NOBODY
+    _shard: int = 0
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait up to `timeout` seconds (None: for ever) until the event is on the stream; its position.
@@ -177,8 +185,13 @@ class Receipt(msgspec.Struct, eq=False, gc=False):  # a struct is made in half t
         """`wait` without blocking the event loop (asyncio or trio)."""
         return await anyio.to_thread.run_sync(self.wait, timeout, abandon_on_cancel=True)
 
+    @property
+    def shard(self) -> int:
+        """The shard whose position `wait` returns; 0 until it is known."""
+        return self._shard or self._book.shard
+
     def __repr__(self) -> str:
         return f"Receipt({self.event_id!r})"
 
-    def __reduce__(self) -> tuple[type[Receipt], tuple[str]]:
-        return Receipt, (self.event_id,)
+    def __reduce__(self) -> tuple[type[Receipt], tuple[Any, ...]]:
+        return Receipt, (self.event_id, 0, NOBODY, self.shard) if self.shard else (self.event_id,)

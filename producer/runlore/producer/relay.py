@@ -20,12 +20,14 @@ from runlore.producer.outboxes.rows import DamagedError
 from runlore.producer.sending.acks import DeliveryError, NotOursError, WrongStreamError
 from runlore.producer.sending.adopted import FEW_SECONDS, REST_SECONDS, Adopted
 from runlore.producer.sending.confirm import Confirmer
+from runlore.producer.sending.known_shards import KnownShards
 from runlore.producer.sending.lookout import look_out
 from runlore.producer.sending.relay_loop import RelayLoop
 from runlore.producer.sending.source import Source
 from runlore.producer.sending.warnings import Warnings
 from runlore.schemas.errors import AccessDeniedError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 
 if TYPE_CHECKING:
@@ -44,13 +46,17 @@ logger = logging.getLogger("runlore")
 class Relay:
     """Carries one own outbox (if any) and the folder's orphans. It owns them: its thread closes them."""
 
-    def __init__(self, settings: Settings, own: Source | None, last_seq: Callable[[], int]) -> None:
+    def __init__(
+        self, settings: Settings, own: Source | None, last_seq: Callable[[], int], shard: Shard | None = None
+    ) -> None:
+        """`shard`: where to send; unless given, to that of the settings' project."""
         self._settings = settings
         self._data = DataDir(settings.data_dir)
         self._own = own
         self._last_seq = last_seq
         self._warnings = Warnings(f"Events wait in {self._data.outboxes}")
         self._adopted = Adopted(settings, self._warnings.say)
+        self.shards = KnownShards(settings, shard)
         self._next_scan = 0.0 if own is None else time.monotonic() + FIRST_ADOPT_SECONDS
         self._stopping = self._retiring = False
         self._connecting = False
@@ -164,11 +170,12 @@ class Relay:
     async def _claims(self, delivery: Delivery) -> Claims:
         """What may be sent over this connection. Raises DeliveryError when the own outbox may not."""
         expected = Expected.read(self._data)
+        shard = await self.shards.choose(delivery, self._own)
         stream = await delivery.identify()
         if stream is not None:
             self._warnings.stream_known()
         try:
-            claims = Claims(self._settings, stream, expected, any_project=self._own is None)
+            claims = Claims(self._settings, stream, expected, self._own is None, shard, self.shards.of_projects)
             if self._own is not None:
                 claims.require(self._own.destination)
                 claims.claim(self._own)
@@ -208,6 +215,8 @@ class Relay:
                 self._next_scan = time.monotonic() + ADOPT_SECONDS
                 if self._adopted.scan(claims):
                     claims = await self._claims(delivery)
+                if await self.shards.learn(delivery, claims):
+                    self._next_scan = 0.0
                 confirmer.notify_kept()
                 continue
             self._answered = asked

@@ -24,7 +24,6 @@ from runlore.producer.sending.acks import (
 from runlore.producer.sending.inbox import Inbox
 from runlore.producer.sending.message import HEADER_ROOM, batch_headers, broken, commands, header_bytes, row_headers
 from runlore.schemas.ids import new_id
-from runlore.schemas.subjects import STREAM_NAME
 from runlore.wire.api import api_subject
 from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.private import send_block
@@ -42,8 +41,6 @@ about 0.6 ms: one call in 250. With 32 one call in 32 waited 0.1 ms, and each wa
 
 ASK_SECONDS = 5.0
 """How long a question to the server or the archive waits, unless it says otherwise."""
-EXPECTED_STREAM = {"Nats-Expected-Stream": STREAM_NAME}
-"""Has any other stream refuse the message, and the batch that it is in."""
 ONLY_IF_STORED = {"Nats-Expected-Last-Msg-Id": "none"}
 """Has the stream refuse an event that it does not have; it looks for duplicates first."""
 PROBES = 100
@@ -87,6 +84,11 @@ class Sender:
         return await self.ask(api_subject(self._connection, request), payload)
 
     @property
+    def _expected_stream(self) -> dict[str, str]:
+        """Has any other stream refuse the message, and the batch that it is in."""
+        return {"Nats-Expected-Stream": self.inbox.shard.stream}
+
+    @property
     def safe_payload(self) -> int:
         """Bytes of an event that the server takes with any headers of ours."""
         assert self._connection
@@ -128,14 +130,14 @@ class Sender:
         # The last row goes the public way, which also writes to the socket.
         headers = batch_headers(batch, end, last)
         if last:
-            headers |= EXPECTED_STREAM  # one message of a batch is enough
+            headers |= self._expected_stream  # one message of a batch is enough
         _check(answer)
         await self._publish(rows[end - 1], reply if last else "", headers)
 
     async def send_one(self, row: Row) -> Ack:
         """Store one row. Raises SendError."""
         answer, reply = self.inbox.expect_ack([row])
-        await self._publish(row, reply, EXPECTED_STREAM)
+        await self._publish(row, reply, self._expected_stream)
         return await self._hear(answer, row)
 
     async def find_stored(self, rows: Sequence[Row]) -> list[int] | int:
@@ -166,7 +168,7 @@ class Sender:
         for row in rows:
             answer, reply = self.inbox.expect_ack([row])
             answers.append(answer)
-            await self._publish(row, reply, EXPECTED_STREAM | ONLY_IF_STORED)
+            await self._publish(row, reply, self._expected_stream | ONLY_IF_STORED)
         return answers
 
     async def _publish(self, row: Row, reply: str, headers: dict[str, str]) -> None:
@@ -183,7 +185,8 @@ class Sender:
         if not answer.done():
             if self.inbox.others:
                 raise WrongStreamError(
-                    f"the stream {self.inbox.others} answers for {STREAM_NAME}, which has not acknowledged an event"
+                    f"the stream {self.inbox.others} answers for {self.inbox.shard.stream}, which has not "
+                    "acknowledged an event"
                 )
             await self._wait_for_busy_server(answer, row)
         return answer.result()

@@ -21,7 +21,7 @@ from runlore.producer.warn import warn_not_stored
 from runlore.schemas.codec import encode_event
 from runlore.schemas.errors import OutboxError
 from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
-from runlore.schemas.ids import new_id
+from runlore.schemas.ids import new_id, new_salt
 from runlore.schemas.limits import COUNTED_BYTES
 from runlore.schemas.settings import Settings
 from runlore.schemas.validity import check_size
@@ -141,6 +141,7 @@ class Session:
                     step=step,
                     traceparent=self._traceparent,
                     causation_id=causation_id,
+                    salt=new_salt(),
                 )
             )
             if len(payload) > self._small_bytes:
@@ -230,6 +231,7 @@ class Session:
                 step=aside.step,
                 traceparent=self._traceparent,
                 causation_id=aside.causation_id,
+                salt=new_salt(),
             )
         )
 

@@ -27,6 +27,7 @@ from runlore.schemas.errors import (
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
 from runlore.store.folder_home import require_no_copy
+from runlore.store.folder_shard import require_own_shard
 from runlore.store.private_files import read_struct, write_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import ProjectorStatus
@@ -97,6 +98,7 @@ class FolderService:
             if not ours:
                 return
             require_no_copy(self._data)
+            require_own_shard(self._settings)
             self._prepare()
             self.state.follow(read_struct(self._data.status, ProjectorStatus))
             health = self._health()

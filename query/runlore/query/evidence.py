@@ -139,7 +139,7 @@ def audit_state(scope: Scope) -> AuditState:
         covered, tree = read_tree(log)
         rows = log.execute("SELECT first, last, reason FROM gaps ORDER BY first LIMIT ?", (MAX_GAPS,)).fetchall()
         state = AuditState(
-            epoch=_epoch(log),
+            epoch=_log_name(log)[0],
             position=covered,
             leaves=tree.size,
             root=tree.root(),
@@ -201,10 +201,10 @@ def _proof(log: sqlite.Connection, position: int) -> tuple[Proof | None, str | N
         checkpoint = _newest(log)
         if checkpoint is None:
             return None, "the log has no signed checkpoint yet", False
-        epoch = _epoch(log)
-        coder, nodes = LeafCoder(epoch), StoredNodes(log)
+        epoch, stream = _log_name(log)
+        coder, nodes = LeafCoder(epoch, stream), StoredNodes(log)
         signed = Checkpoint(checkpoint.origin, checkpoint.size, checkpoint.root)
-        if not speaks_for(signed.origin, epoch):
+        if not speaks_for(signed.origin, epoch, stream):
             raise CorruptLogError(f"the checkpoint is of another log, {signed.origin}")
         event = prove_event(log, coder, nodes, signed, position)
     except NotFoundError as error:
@@ -236,11 +236,12 @@ def _newest(log: sqlite.Connection) -> SignedCheckpoint | None:
     )
 
 
-def _epoch(log: sqlite.Connection) -> str:
-    row: tuple[Any, ...] | None = log.execute("SELECT epoch FROM log_state").fetchone()
+def _log_name(log: sqlite.Connection) -> tuple[str, str]:
+    """The epoch, and the stream's name."""
+    row: tuple[Any, ...] | None = log.execute("SELECT epoch, stream FROM log_state").fetchone()
     if row is None:
         raise CorruptLogError("log.db has lost its state: `runlore audit verify` says more")
-    return _text(row[0])
+    return _text(row[0]), _text(row[1])
 
 
 def _text(stored: bytes) -> str:

@@ -51,8 +51,8 @@ def entry_bundle(scope: Scope, address: str) -> bytes:
     """Entries, each after its length in two bytes. Raises NotFoundError beyond the newest checkpoint."""
     with log_of(scope) as log:
         index, width = tile_place(address, _newest(log)[1])
-        epoch = log.execute("SELECT epoch FROM log_state").fetchone()[0].decode()
-        found = list(_entries(log, LeafCoder(epoch), index * WIDTH, width))
+        epoch, stream = log.execute("SELECT epoch, stream FROM log_state").fetchone()
+        found = list(_entries(log, LeafCoder(epoch.decode(), stream.decode()), index * WIDTH, width))
         if len(found) != width or any(len(entry) > MAX_ENTRY for entry in found):
             raise CorruptLogError(f"entries from {index * WIDTH:,} on cannot be given out: `runlore audit verify`")
         return b"".join(struct.pack(">H", len(entry)) + entry for entry in found)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError, EventLimitError, RunloreError
 from runlore.schemas.events import Event
-from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
+from runlore.schemas.shards import Shard
 from runlore.schemas.validity import check_event
 
 Stage = Literal["decode", "fold", "conflict", "copy"]
@@ -44,8 +44,8 @@ class Acceptance:
             return Rejection("fold" if isinstance(error, EventLimitError) else "decode", str(error))
         if event.id != event_id:
             return Rejection("decode", f"header Nats-Msg-Id is {event_id!r}, the event's ID {event.id!r}")
-        prefix = self._prefixes.get(event.project) or self._prefix(event.project)
-        if not subject.startswith(prefix):
+        prefix = self._prefixes.get(event.project)
+        if (prefix is None or not subject.startswith(prefix)) and not self._learned(subject, event.project):
             return Rejection("decode", f"project {event.project!r} came on subject {subject!r}")
         try:
             check_event(event)
@@ -53,11 +53,15 @@ class Acceptance:
             return Rejection("fold", str(error))
         return event
 
-    def _prefix(self, project: str) -> str:
+    def _learned(self, subject: str, project: str) -> bool:
+        """Remember how the subjects of a project begin in this log's shard; False if this is none of its."""
+        prefix = Shard.prefix_of(subject, project)
+        if prefix is None:
+            return False
         if len(self._prefixes) >= _MAX_PREFIXES:  # anyone may make many, by a new project with each event
             self._prefixes.clear()
-        prefix = self._prefixes[project] = f"{SUBJECT_PREFIX}.{subject_token(project)}."
-        return prefix
+        self._prefixes[project] = prefix
+        return True
 
 
 def second_copy(event_id: str | None, first: int, same: bool) -> Rejection:

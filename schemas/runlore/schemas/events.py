@@ -167,6 +167,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     """W3C trace context of the emitting process."""
     causation_id: str | None = None
     """The event that led to this one."""
+    salt: bytes = b""
+    """16 random bytes, made with the event: nobody can guess its values from its hash in the audit tree."""
 
 
 def event_type(fact: Fact) -> str:

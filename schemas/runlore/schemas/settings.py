@@ -14,6 +14,7 @@ from runlore.schemas.errors import InvalidReferenceError, SettingsError
 from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.limits import MAX_EVENT_BYTES
 from runlore.schemas.names import check_name
+from runlore.schemas.shards import MAX_SHARD
 
 Mode = Literal["online", "offline", "disabled"]
 Confirm = Literal["auto", "always", "never"]
@@ -116,6 +117,12 @@ def _replicas(text: str) -> int | None:
     if not 1 <= (count := int(text)) <= MAX_REPLICAS:
         raise ValueError(f"use a whole number from 1 to {MAX_REPLICAS}")
     return count
+
+
+def _shard(text: str) -> int:
+    if (number := _count(text)) > MAX_SHARD:
+        raise ValueError(f"use a whole number from 0 to {MAX_SHARD}")
+    return number
 
 
 def _subject_prefix(text: str) -> str:
@@ -226,6 +233,12 @@ SETTINGS: dict[str, Setting] = {
     ),
     "token": Setting("RUNLORE_TOKEN", "", _optional, 'token of the page that `Client("https://…")` asks'),
     "project": Setting("RUNLORE_PROJECT", "default", _project, "namespace that separates teams"),
+    "shard": Setting(
+        "RUNLORE_SHARD",
+        "0",
+        _shard,
+        "shard of the projector, the query service, replicas and the operator; producers and readers look theirs up",
+    ),
     "mode": Setting(
         "RUNLORE_MODE",
         "online",
@@ -353,6 +366,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jetstream_api: str
     token: str | None
     project: str
+    shard: int
     mode: Mode
     run: str | None
     step: str | None

@@ -14,26 +14,19 @@ import re
 from runlore.schemas.references import EntityRef
 
 SUBJECT_PREFIX = "runlore"
-ALL_SUBJECTS = f"{SUBJECT_PREFIX}.>"
+"""Of shard 0, and of events whose shard is not known yet; see `shards.Shard`."""
 STREAM_NAME = "RUNLORE"
 EPOCH_KEY = "runlore.epoch"
 """Key of the stream's metadata for its epoch, a random UUID that identifies it."""
 FORMER_EPOCHS_KEY = "runlore.former_epochs"
 """Key for the epochs that a restored stream continues, comma-separated: events that wait for one may be sent to it."""
-QUERY_SUBJECT = "runlore-query.v1"
-"""Questions are asked on <this>.<project>.<method>: whoever may publish there reads the project."""
-
-SIGNING_SUBJECT = f"{SUBJECT_PREFIX}.=signing.keys"
-"""Statements about the keys that sign the log. No project has this token: `=` is encoded in those."""
+SIGNING_TOKENS = "=signing.keys"
+SIGNING_SUBJECT = f"{SUBJECT_PREFIX}.{SIGNING_TOKENS}"
+"""Statements about the keys that sign the log of shard 0. No project has this token: `=` is encoded in those."""
 CHECKPOINT_STREAM = "RUNLORE_CHECKPOINTS"
 CHECKPOINT_SUBJECT = "runlore_checkpoints"
-"""With `.<epoch>` appended: the log's signed checkpoints, in a small stream of their own. Outside `runlore.>`: a
-checkpoint must not be an event of the log that it speaks for."""
-ARCHIVE_SUBJECT = "runlore_archive"
-"""The projector answers here which stream it archives, and with `.<epoch>` appended which events it has archived.
-Outside `runlore.>`: the stream must not store the questions."""
-SNAPSHOT_BUCKET = "RUNLORE_SNAPSHOTS"
-"""The bucket of NATS's object store with snapshots of the view, from which replicas begin."""
+"""With `.<epoch>` appended: the signed checkpoints of a shard's log, in a small stream of their own. Outside
+`runlore.>`: a checkpoint must not be an event of the log that it speaks for."""
 
 _SAFE = re.compile(r"[A-Za-z0-9_-]*")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_-]")

@@ -59,12 +59,13 @@ class ProjectorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Problems while it runs, with their remedies."""
 
 
-class ArchivedStream(msgspec.Struct, frozen=True):
+class ArchivedStream(msgspec.Struct, frozen=True, omit_defaults=True):
     """The stream that log.db is a copy of; the content of stream.json. Relays look here before they send."""
 
     epoch: str
     server: str
     """As `destinations.server_key` names it."""
+    shard: int = 0
 
 
 class RestoredLog(msgspec.Struct, frozen=True):
@@ -143,10 +144,12 @@ class LastSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Time it took to make and store it."""
 
 
-class ReplicaMark(msgspec.Struct, frozen=True):
+class ReplicaMark(msgspec.Struct, frozen=True, omit_defaults=True):
     """That a folder is a replica, and where its view began; the content of replica.json."""
 
     epoch: str | None
     """Of the stream that it follows; None before the first view."""
     snapshot: SnapshotInfo | None
     """None if the view was folded from the first event on."""
+    shard: int = 0
+    """Of that stream."""

@@ -12,6 +12,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError
+from runlore.schemas.shards import Shard
 from runlore.wire.failures import (
     INBOX_ADVICE,
     NatsError,
@@ -41,6 +42,11 @@ class ApiError(RunloreError):
 def api_subject(connection: NatsConnection, request: str) -> str:
     """Where this connection's account has a request of JetStream's API."""
     return f"{getattr(connection, 'jetstream_api', '$JS.API')}.{request}"
+
+
+def shard_of(connection: NatsConnection) -> Shard:
+    """The shard whose stream a program asks for over this connection."""
+    return getattr(connection, "shard", None) or Shard()
 
 
 async def api(connection: NatsConnection, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A relay's question to the archive, and the answer: JSON on `ARCHIVE_SUBJECT` and `ARCHIVE_SUBJECT.<epoch>`."""
+"""A relay's question to the archive, and the answer: JSON on the shard's `archive_subject`, or <it>.<epoch>."""
 
 from __future__ import annotations
 

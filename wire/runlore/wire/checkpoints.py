@@ -9,8 +9,8 @@ import msgspec
 from nats.aio.client import Client as NatsConnection
 
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError
-from runlore.schemas.subjects import CHECKPOINT_STREAM, CHECKPOINT_SUBJECT, SIGNING_SUBJECT, subject_token
-from runlore.wire.api import API_TIMEOUT, ApiError, api, request
+from runlore.schemas.subjects import CHECKPOINT_STREAM, CHECKPOINT_SUBJECT, subject_token
+from runlore.wire.api import API_TIMEOUT, ApiError, api, request, shard_of
 from runlore.wire.failures import NATS_ERRORS, unavailable
 
 _NAME_IN_USE, _NOT_FOUND, _NO_MESSAGE = 10058, 10059, 10037
@@ -63,9 +63,10 @@ async def publish_checkpoint(connection: NatsConnection, epoch: str, note: str) 
     await _stored(connection, _subject(epoch), note, CHECKPOINT_STREAM)
 
 
-async def send_statement(connection: NatsConnection, note: str, message_id: str, stream: str) -> None:
+async def send_statement(connection: NatsConnection, note: str, message_id: str) -> None:
     """Send a statement about a key to the log's stream; it is stored when this returns. Raises as above."""
-    await _stored(connection, SIGNING_SUBJECT, note, stream, message_id)
+    shard = shard_of(connection)
+    await _stored(connection, shard.signing_subject, note, shard.stream, message_id)
 
 
 async def _stored(

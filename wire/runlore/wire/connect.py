@@ -19,6 +19,7 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.schemas.errors import AccessDeniedError, FolderError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_trusted
 from runlore.store.records import Endpoint, Login
@@ -45,11 +46,11 @@ ClosedCallback = Callable[[], Awaitable[None]]
 
 
 class Connection(NatsConnection):
-    """A connection that knows where its account has JetStream."""
+    """A connection that knows where its account has JetStream, and which shard its program owns."""
 
-    def __init__(self, jetstream_api: str) -> None:
+    def __init__(self, jetstream_api: str, shard: Shard) -> None:
         super().__init__()
-        self.jetstream_api = jetstream_api
+        self.jetstream_api, self.shard = jetstream_api, shard
 
 
 class Backoff:
@@ -135,7 +136,7 @@ async def connect(
     about the user, ServerTooOldError.
     """
     options: dict[str, Any] = {"inbox_prefix": settings.inbox_prefix} | server_options(settings, role)
-    connection = Connection(settings.jetstream_api)
+    connection = Connection(settings.jetstream_api, Shard(settings.shard))
     before_signing_in(connection, partial(_check_server, connection, wants_tls=_wants_tls(options)))
     connected = False
     cause: Exception | None = None

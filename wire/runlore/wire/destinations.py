@@ -45,6 +45,11 @@ def same_server(one: str | None, other: str | None) -> bool:
     return not set(one.split(",")).isdisjoint(other.split(","))
 
 
+def has_shards(settings: Settings) -> bool:
+    """Return whether there may be other shards than 0: the server of `runlore up` has one stream."""
+    return server_key(settings) != EMBEDDED
+
+
 def _address(url: str) -> str:
     url = url.strip()
     parts = urlsplit(url if "://" in url else f"nats://{url}")

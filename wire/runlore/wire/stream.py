@@ -13,8 +13,9 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError, SettingsError, StreamDriftError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import ALL_SUBJECTS, EPOCH_KEY, STREAM_NAME
-from runlore.wire.api import ApiError, api
+from runlore.schemas.shards import Shard
+from runlore.schemas.subjects import EPOCH_KEY
+from runlore.wire.api import ApiError, api, shard_of
 
 VERSION_KEY = "runlore.version"
 DUPLICATE_WINDOW_NS = 120 * 10**9
@@ -23,7 +24,6 @@ _NOT_FOUND, _NAME_IN_USE, _NO_MESSAGE, _OVERLAP, _LIMIT_REQUIRED = 10059, 10058,
 _TOO_MANY_REPLICAS = frozenset({10005, 10052, 10074})
 
 _CONFIG: Mapping[str, Any] = {
-    "subjects": [ALL_SUBJECTS],
     "storage": "file",
     "retention": "limits",
     "discard": "new",
@@ -36,8 +36,10 @@ _CONFIG: Mapping[str, Any] = {
     "allow_atomic": True,
     "compression": "none",
 }
-"""The configuration that the stream is created with and must keep. `max_bytes` may be anything: with `discard: new` a
-full stream refuses events, which wait in their outboxes, and hosted accounts require a limit."""
+"""The configuration that a stream is created with and must keep, its subjects apart.
+
+`max_bytes` may be anything: with `discard: new` a full stream refuses events, which wait in their outboxes, and hosted
+accounts require a limit."""
 
 _ABSENT: Mapping[str, Any] = {
     "sealed": False,
@@ -132,17 +134,17 @@ async def ensure_stream(connection: NatsConnection, settings: Settings) -> Strea
 def require_no_drift(info: StreamInfo) -> None:
     """Raises StreamDriftError listing every setting that is not what Runlore needs."""
     if drift := stream_drift(info.config):
-        raise StreamDriftError(_drift_message(drift))
+        raise StreamDriftError(_drift_message(info.config["name"], drift))
 
 
 async def stream_info(connection: NatsConnection) -> StreamInfo:
     """The stream's configuration and extent. Raises NotFoundError, ServerUnavailableError."""
     try:
-        return _info(await api(connection, f"STREAM.INFO.{STREAM_NAME}"))
+        return _info(await api(connection, f"STREAM.INFO.{shard_of(connection).stream}"))
     except ApiError as error:
         if error.err_code == _NOT_FOUND:
             raise NotFoundError(
-                f"the server has no stream {STREAM_NAME}: `runlore up` or `runlore projector` makes it"
+                f"the server has no stream {shard_of(connection).stream}: `runlore up` or `runlore projector` makes it"
             ) from None
         raise ServerUnavailableError(str(error)) from error
 
@@ -150,7 +152,7 @@ async def stream_info(connection: NatsConnection) -> StreamInfo:
 async def get_message(connection: NatsConnection, sequence: int) -> StoredMessage | None:
     """The message at `sequence`, or None when the stream does not hold it. Raises ServerUnavailableError."""
     try:
-        found = (await api(connection, f"STREAM.MSG.GET.{STREAM_NAME}", {"seq": sequence}))["message"]
+        found = (await api(connection, _message_request(connection), {"seq": sequence}))["message"]
     except ApiError as error:
         if error.err_code == _NO_MESSAGE:
             return None
@@ -170,19 +172,24 @@ async def next_sequence(connection: NatsConnection, sequence: int) -> int | None
     Raises ServerUnavailableError.
     """
     try:
-        query = {"seq": sequence, "next_by_subj": ALL_SUBJECTS}
-        return int((await api(connection, f"STREAM.MSG.GET.{STREAM_NAME}", query))["message"]["seq"])
+        query = {"seq": sequence, "next_by_subj": shard_of(connection).subjects}
+        return int((await api(connection, _message_request(connection), query))["message"]["seq"])
     except ApiError as error:
         if error.err_code == _NO_MESSAGE:
             return None
         raise ServerUnavailableError(str(error)) from error
 
 
+def _message_request(connection: NatsConnection) -> str:
+    return f"STREAM.MSG.GET.{shard_of(connection).stream}"
+
+
 def stream_drift(config: Mapping[str, Any]) -> list[Drift]:
     """Every setting that would delete, reject or hide events, or that we cannot work with."""
+    shard = Shard.of_stream(config.get("name", "")) or Shard()
     drift = [
         Drift(field, wanted, found)
-        for field, wanted in {**_CONFIG, **_ABSENT}.items()
+        for field, wanted in {"subjects": [shard.subjects], **_CONFIG, **_ABSENT}.items()
         if (found := _normal(field, config.get(field), wanted)) != wanted
     ]
     window = config.get("duplicate_window", 0)
@@ -209,10 +216,11 @@ def _normal(field: str, found: Any, wanted: Any) -> Any:
     return found
 
 
-def stream_config(epoch: str, replicas: int) -> dict[str, Any]:
-    """The configuration that a stream of this epoch is made with."""
+def stream_config(epoch: str, replicas: int, shard: Shard = Shard()) -> dict[str, Any]:  # noqa: B008 -- frozen
+    """The configuration that the stream of a shard is made with."""
     return {
-        "name": STREAM_NAME,
+        "name": shard.stream,
+        "subjects": [shard.subjects],
         **_CONFIG,
         "duplicate_window": DUPLICATE_WINDOW_NS,
         "num_replicas": replicas,
@@ -222,11 +230,11 @@ def stream_config(epoch: str, replicas: int) -> dict[str, Any]:
 
 async def create_stream(connection: NatsConnection, config: dict[str, Any]) -> StreamInfo:
     """Make the stream. Raises ApiError, ServerUnavailableError."""
-    return _info(await api(connection, f"STREAM.CREATE.{STREAM_NAME}", config))
+    return _info(await api(connection, f"STREAM.CREATE.{config['name']}", config))
 
 
 async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
-    config = stream_config(str(uuid.uuid4()), settings.replicas or 1)
+    config = stream_config(str(uuid.uuid4()), settings.replicas or 1, shard_of(connection))
     try:
         return await create_stream(connection, config)
     except ApiError as error:
@@ -245,16 +253,17 @@ async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
         if error.err_code == _OVERLAP:
             raise await _taken(connection) from error
         raise ServerUnavailableError(
-            f"the server would not make the stream {STREAM_NAME}: {error.description}"
+            f"the server would not make the stream {config['name']}: {error.description}"
         ) from error
 
 
 async def _taken(connection: NatsConnection) -> StreamDriftError:
     """Another stream takes our subjects: waiting changes nothing."""
-    found = await api(connection, "STREAM.NAMES", {"subject": ALL_SUBJECTS})
+    shard = shard_of(connection)
+    found = await api(connection, "STREAM.NAMES", {"subject": shard.subjects})
     return StreamDriftError(
-        f"the stream {STREAM_NAME} cannot be made: {', '.join(found.get('streams') or ['another stream'])} takes "
-        f"{ALL_SUBJECTS} on this server. Nothing was changed. Take these subjects out of it, or use another NATS "
+        f"the stream {shard.stream} cannot be made: {', '.join(found.get('streams') or ['another stream'])} takes "
+        f"{shard.subjects} on this server. Nothing was changed. Take these subjects out of it, or use another NATS "
         "account or server for Runlore"
     )
 
@@ -268,10 +277,10 @@ def _info(answer: dict[str, Any]) -> StreamInfo:
     return StreamInfo(config, *numbers, config["num_replicas"], answer.get("domain"), clustered)
 
 
-def _drift_message(drift: list[Drift]) -> str:
+def _drift_message(stream: str, drift: list[Drift]) -> str:
     listed = "; ".join(map(str, drift))
     return (
-        f"the stream {STREAM_NAME} is not configured as Runlore needs it: {listed}. Nothing was changed. "
+        f"the stream {stream} is not configured as Runlore needs it: {listed}. Nothing was changed. "
         "If someone changed it by mistake, set it back (`nats stream edit`) after making sure that no "
         "message was deleted; if it is not Runlore's stream, use another NATS account or server"
     )

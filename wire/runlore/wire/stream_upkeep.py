@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from runlore.schemas.subjects import STREAM_NAME
 from runlore.wire.stream import StreamInfo
 
 NEARLY_FULL = 0.8
@@ -29,7 +28,7 @@ def upkeep(info: StreamInfo, wanted: int | None) -> list[Upkeep]:
 
 
 def _replicas(info: StreamInfo, wanted: int | None) -> Upkeep | None:
-    edit = f"`nats stream edit {STREAM_NAME} --replicas"
+    edit = f"`nats stream edit {info.config['name']} --replicas"
     if wanted is not None and wanted != info.replicas:
         detail = f"the stream has {_counted(info.replicas)}, RUNLORE_REPLICAS={wanted}"
         return Upkeep("replicas", detail, f"{edit} {wanted}`, or set RUNLORE_REPLICAS={info.replicas}")
@@ -61,5 +60,6 @@ def _full(info: StreamInfo) -> Upkeep | None:
     return Upkeep(
         "stream size",
         detail,
-        f"`nats stream edit {STREAM_NAME} --max-bytes`: at the limit it refuses events, which wait in their outboxes",
+        f"`nats stream edit {info.config['name']} --max-bytes`: at the limit it refuses events, which wait in their "
+        "outboxes",
     )

@@ -32,9 +32,10 @@ from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
 from runlore.projector.audit.witness_policy import read_policy
 from runlore.projector.audit.witness_verify import require_witnesses
-from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
+from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError, SettingsError
 from runlore.schemas.settings import Settings
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import require_own_shard
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import sqlite
 
@@ -142,8 +143,9 @@ def _verify_log(data: DataDir, keys: tuple[Verifier, ...], checkpoints: tuple[Pa
 def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, full: bool) -> None:
     with contextlib.closing(open_audited(data.log)) as log, progress_bar("comparing the stream") as progress:
         try:
+            require_own_shard(settings)
             report.stream, problems = asyncio.run(compare_stream(settings, log, full, progress))
-        except ServerUnavailableError as error:
+        except (ServerUnavailableError, SettingsError) as error:
             report.not_compared["stream"] = str(error)
         except sqlite.DatabaseError as error:  # the file is damaged, which the report says already
             report.not_compared["stream"] = f"the log cannot be read: {error}"

@@ -17,9 +17,9 @@ from runlore.projector.audit.signers import key_source, passphrase_of
 from runlore.projector.audit.statements import PendingStatement, public_key_of, require_none_pending, write_statement
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.settings import Settings
-from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.tree import read_tree
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
 from runlore.store.lock import FolderLock
 
 _TAKES_EFFECT = "it takes effect when the projector has put it into the log"
@@ -45,7 +45,7 @@ def key(ctx: click.Context, new: bool, old: Verifier | None, data_dir: Path | No
             print_line(_replace_lost(settings, data, old).vkey)
         note(f"hand this key out; {_TAKES_EFFECT}")
         return
-    own = key_source(settings).load(origin_of(epoch_of(data))).verifier
+    own = key_source(settings).load(log_origin(data, epoch_of(data))).verifier
     with contextlib.closing(open_audited(data.log)) as log:
         print_line(current_key(own, read_changes(log)).vkey)
 
@@ -76,7 +76,7 @@ def _changing(data: DataDir) -> FolderLock:
 
 def _rotate(settings: Settings, data: DataDir, to: Verifier | None) -> Verifier:
     require_none_pending(data)
-    source, base = key_source(settings), origin_of(epoch_of(data))
+    source, base = key_source(settings), log_origin(data, epoch_of(data))
     with contextlib.closing(open_audited(data.log)) as log:
         changes, (_, tree) = read_changes(log), read_tree(log)
         if PendingStatement(data, source, epoch_of(data)).unsettled(log):
@@ -104,7 +104,7 @@ def _replace_lost(settings: Settings, data: DataDir, old: Verifier | None) -> Ve
     require_none_pending(data)
     if settings.signer_command is not None:
         raise SettingsError("RUNLORE_SIGNER_COMMAND keeps the key: --new makes one only in a file")
-    base = origin_of(epoch_of(data))
+    base = log_origin(data, epoch_of(data))
     with contextlib.closing(open_audited(data.log)) as log:
         changes, (_, tree) = read_changes(log), read_tree(log)
         signed = log.execute("SELECT 1 FROM checkpoints").fetchone() is not None

@@ -23,7 +23,6 @@ from runlore.projector.audit.trail import positions_about, refusals
 from runlore.query import Client
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
-from runlore.store.audit.leaf import LeafCoder
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import LogRow
@@ -87,7 +86,7 @@ def _show_proofs(events: Sequence[ProvenEvent], verdict: Verdict, prover: Prover
     for number, event in enumerate(events):
         print_line(event_text(proven_row(event, None if number else verdict)))
         print_line("the first event with its ID" if number else verdict.label)
-        leaf = event.leaf(LeafCoder(prover.epoch)).hex()
+        leaf = event.leaf(prover.coder).hex()
         print_line(f"leaf {event.index} of {prover.newest.checkpoint.size}: {leaf}")
         for sibling in event.proof:
             print_line(f"  {sibling.hex()}")

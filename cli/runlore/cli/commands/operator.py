@@ -20,21 +20,24 @@ from runlore.cli.options import POSITION, data_dir_option, json_option, settings
 from runlore.cli.output import note, note_count, print_exact, print_json, print_line
 from runlore.cli.remote_stream import ask
 from runlore.projector.snapshots.take import take_snapshot
-from runlore.schemas.errors import InvalidReferenceError, NotFoundError
+from runlore.schemas.errors import InvalidReferenceError, NotFoundError, SettingsError
 from runlore.schemas.names import check_name
 from runlore.schemas.settings import MAX_REPLICAS
+from runlore.schemas.shards import MAX_SHARD, Shard
+from runlore.wire.shards import assign_shard
 from runlore.wire.stream import create_stream, require_no_drift, stream_config, stream_info
 
 
 @click.group()
 def operator() -> None:
-    """Set up your own NATS server for Runlore, back up, restore, and store snapshots for replicas.
+    """Set up your own NATS server for Runlore, back up, restore, shard, and store snapshots for replicas.
 
     \b
     Examples:
       runlore operator config --project vision --project speech > nats-server.conf
       runlore operator stream --format nack --replicas 3
       runlore operator permissions --project vision
+      runlore operator shard vision 1
       runlore operator backup /backup/monday
       runlore operator restore /backup/monday
       runlore operator snapshot
@@ -50,6 +53,11 @@ def _projects(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
     return projects
 
 
+shard_option = click.option(
+    "--shard",
+    type=click.IntRange(0, MAX_SHARD),
+    help="The shard that these projects are in; default: RUNLORE_SHARD, 0 if unset.",
+)
 project_options = click.option(
     "--project", "projects", multiple=True, callback=_projects, help="A tenant; several times. Default: 'default'."
 )
@@ -61,6 +69,7 @@ restore_option = click.option(
 @operator.command()
 @project_options
 @restore_option
+@shard_option
 @click.option("--name", default="n1", show_default=True, help="Name of this server.")
 @click.option("--listen", default="127.0.0.1:4222", show_default=True, help="Where clients connect.")
 @click.option("--store", default="/var/lib/nats", show_default=True, help="Folder of JetStream.")
@@ -70,6 +79,7 @@ restore_option = click.option(
 def config(
     projects: tuple[str, ...],
     restore: bool,
+    shard: int | None,
     name: str,
     listen: str,
     store: str,
@@ -85,15 +95,38 @@ def config(
     if cluster is not None and not password:
         raise click.UsageError("set RUNLORE_ROUTE_PASSWORD, by which the servers of the cluster know each other")
     node = Node(name, listen, store, cluster, cluster_listen, routes, password)
-    print_exact(config_text(node, accounts_text(projects, restore)))
+    print_exact(config_text(node, accounts_text(projects, restore, _shard(shard))))
 
 
 @operator.command()
 @project_options
 @restore_option
-def permissions(projects: tuple[str, ...], restore: bool) -> None:
+@shard_option
+def permissions(projects: tuple[str, ...], restore: bool, shard: int | None) -> None:
     """Print accounts, users and their permissions, to be included in a nats-server's configuration."""
-    print_exact(accounts_text(projects, restore))
+    print_exact(accounts_text(projects, restore, _shard(shard)))
+
+
+def _shard(given: int | None) -> Shard:
+    return Shard(settings_for(None).shard if given is None else given)
+
+
+@operator.command()
+@click.argument("project")
+@click.argument("number", type=click.IntRange(0, MAX_SHARD))
+@click.option("--replicas", type=click.IntRange(1, MAX_REPLICAS), help="Of the bucket, if it is made now.")
+def shard(project: str, number: int, replicas: int | None) -> None:
+    """Say at RUNLORE_URL that PROJECT is in the shard NUMBER, before its first event.
+
+    Producers and readers of the project look there when they connect. A project that has events in another shard stays
+    where it is.
+    """
+    settings = settings_for(None, project)
+    if not settings.url:
+        raise SettingsError("set RUNLORE_URL: the server of `runlore up` has one stream, and so one shard")
+    wanted, copies = Shard(number), replicas or settings.replicas or 1
+    ask(settings, lambda connection: assign_shard(connection, settings.project, wanted, copies))
+    print_line(f"The project {settings.project} is in shard {number}: the stream {wanted.stream}.")
 
 
 @operator.command()
@@ -107,7 +140,8 @@ def stream(form: Format, replicas: int | None, max_bytes: int | None, create: bo
     The stream keeps the random epoch in its metadata for good: print it once, and keep what was printed.
     """
     settings = settings_for(None)
-    found = stream_config(str(uuid.uuid4()), replicas or settings.replicas or 1) | {"max_bytes": max_bytes or -1}
+    found = stream_config(str(uuid.uuid4()), replicas or settings.replicas or 1, Shard(settings.shard))
+    found |= {"max_bytes": max_bytes or -1}
     if create:
         note(ask(settings, lambda connection: _make(connection, found)))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +10,7 @@ import click
 
 from runlore.cli.auditing import KeyType
 from runlore.cli.output import note, print_line
+from runlore.cli.stop_signals import StopSignals
 from runlore.projector.audit.cosignatures import Cosigner
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.projector.audit.witness import Witness
@@ -19,6 +19,9 @@ from runlore.projector.logs import configure_logs
 from runlore.schemas.errors import SettingsError
 from runlore.store.access import make_folder
 from runlore.store.lock import FolderLock
+
+_WAKE_SECONDS = 60.0
+"""Between two looks whether it should end; a signal wakes it at once."""
 
 
 @click.command()
@@ -70,12 +73,11 @@ def _place(listen: str) -> tuple[str, int]:
 
 
 def _serve(server: WitnessServer) -> None:
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    thread = threading.Thread(target=server.serve_forever, args=(0.1,))
-    thread.start()
-    stopped.wait()
-    server.shutdown()
-    thread.join()
+    with StopSignals() as stop:
+        thread = threading.Thread(target=server.serve_forever, args=(0.1,))
+        thread.start()
+        while not stop.wait(_WAKE_SECONDS):
+            pass
+        server.shutdown()
+        thread.join()
     server.server_close()

@@ -23,8 +23,8 @@ from runlore.projector.restoring.restore import RestorePlan
 from runlore.schemas.errors import CorruptLogError, NotFoundError, RunloreError, StreamMismatchError
 from runlore.schemas.settings import Settings
 from runlore.store.access import make_folder
-from runlore.store.audit.leaf import origin_of
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import write_private, write_struct
 from runlore.store.records import RestoredLog
@@ -101,7 +101,7 @@ def _hold_signatures(data: DataDir, settings: Settings, manifest: Manifest) -> N
     with contextlib.suppress(
         RunloreError
     ):  # without a key nothing was signed, or the projector says that it is damaged
-        public = key_source(settings).load(origin_of(manifest.epoch)).verifier.public.hex()
+        public = key_source(settings).load(log_origin(data, manifest.epoch)).verifier.public.hex()
         write_struct(data.restored, RestoredLog(manifest.position, manifest.leaves, public, manifest.root))
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from runlore.cli.operating.roles import (
-    ACCOUNT,
-    ARCHIVE_SUBJECTS,
     Role,
+    account,
+    archive_subjects,
     operator,
     producer,
     project_account,
@@ -21,7 +21,9 @@ from runlore.cli.operating.roles import (
     query_subjects,
     reader,
     restorer,
+    shard_lookup,
 )
+from runlore.schemas.shards import Shard
 
 _HEAD = """\
 # Accounts for Runlore: one with the stream, one for each project. nats-server reads the passwords from its environment;
@@ -42,12 +44,13 @@ class Node(NamedTuple):
     """What the servers of the cluster know each other by."""
 
 
-def accounts_text(projects: Sequence[str], restore: bool) -> str:
-    """The accounts of these projects and of Runlore. `restore`: with a user who may replace the stream."""
-    service = [projector(), query_service(), reader(), operator(), *([restorer()] if restore else [])]
-    users = [*service, *map(producer, projects), *map(project_reader, projects)]
+def accounts_text(projects: Sequence[str], restore: bool, shard: Shard) -> str:
+    """The accounts of these projects and of their shard. `restore`: with a user who may replace the stream."""
+    roles = [projector, query_service, reader, operator, *([restorer] if restore else [])]
+    service = [role(shard) for role in roles]
+    users = [*service, *(role(one, shard) for role in (producer, project_reader) for one in projects)]
     notes = "".join(f"#   {role.user}: {role.inbox}  (password: ${role.password_variable})\n" for role in users)
-    accounts = [_runlore(service, projects), *map(_tenant, projects)]
+    accounts = [_runlore(service, projects, shard), *(_tenant(one, shard) for one in projects)]
     return f"{_HEAD}{notes}accounts {{\n{''.join(accounts)}}}\n"
 
 
@@ -86,25 +89,36 @@ def _cluster(node: Node) -> list[str]:
     ]
 
 
-def _runlore(service: Iterable[Role], projects: Sequence[str]) -> str:
+def _runlore(service: Iterable[Role], projects: Sequence[str], shard: Shard) -> str:
     tenants = _listed(map(project_account, projects))
-    exports = [_export(project_subjects(one), _listed([project_account(one)])) for one in projects]
-    exports += [_export(subject, tenants) for subject in ARCHIVE_SUBJECTS]
+    exports = [
+        _export(subject, _listed([project_account(one)]))
+        for one in projects
+        for subject in (project_subjects(one, shard), shard_lookup(one))
+    ]
+    exports += [_export(subject, tenants) for subject in archive_subjects(shard)]
     # Large answers come in parts: without the type, the server lets one message pass.
     exports += [
-        _export(query_subjects(one), _listed([project_account(one)]), ", response_type: Stream") for one in projects
+        _export(query_subjects(one, shard), _listed([project_account(one)]), ", response_type: Stream")
+        for one in projects
     ]
-    return _account(ACCOUNT, "jetstream: enabled", service, "exports", exports)
+    return _account(account(shard), "jetstream: enabled", service, "exports", exports)
 
 
 def _export(subject: str, accounts: str, more: str = "") -> str:
     return f"{{ service: {_quoted(subject)}, accounts: {accounts}{more} }}"
 
 
-def _tenant(project: str) -> str:
-    subjects = (project_subjects(project), *ARCHIVE_SUBJECTS, query_subjects(project))
-    imports = [f"{{ service: {{ account: {ACCOUNT}, subject: {_quoted(subject)} }} }}" for subject in subjects]
-    return _account(project_account(project), "", [producer(project), project_reader(project)], "imports", imports)
+def _tenant(project: str, shard: Shard) -> str:
+    subjects = (
+        project_subjects(project, shard),
+        *archive_subjects(shard),
+        query_subjects(project, shard),
+        shard_lookup(project),
+    )
+    imports = [f"{{ service: {{ account: {account(shard)}, subject: {_quoted(subject)} }} }}" for subject in subjects]
+    users = [producer(project, shard), project_reader(project, shard)]
+    return _account(project_account(project), "", users, "imports", imports)
 
 
 def _account(name: str, first: str, users: Iterable[Role], shared: str, subjects: Iterable[str]) -> str:

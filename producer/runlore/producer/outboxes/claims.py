@@ -6,13 +6,14 @@ goes to the server that it was made for. What belongs elsewhere is left alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from runlore.producer.outboxes.ledger import Acknowledged, Destination
 from runlore.producer.sending.acks import WrongStreamError
 from runlore.producer.sending.source import Source
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import STREAM_NAME
+from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import ArchivedStream, ProjectorStatus
@@ -43,8 +44,19 @@ class Expected(NamedTuple):
 class Claims:
     """The claims of one connection. `stream`: None when the server does not tell."""
 
-    def __init__(self, settings: Settings, stream: KnownStream | None, expected: Expected, any_project: bool) -> None:
-        self.stream = stream
+    def __init__(
+        self,
+        settings: Settings,
+        stream: KnownStream | None,
+        expected: Expected,
+        any_project: bool,
+        shard: Shard,
+        shards: Mapping[str, int],
+    ) -> None:
+        """`shard`: where this connection sends. `shards`: of the projects that are known so far, the own one's too."""
+        self.stream, self.shard, self._shards = stream, shard, shards
+        self.unknown, self.elsewhere = set[str](), set[int]()
+        """Other projects, with events to send, whose shard must be asked for first; other shards that some are for."""
         self._settings = settings
         self._server = server_key(settings)
         self._any_project = any_project
@@ -53,16 +65,18 @@ class Claims:
     def _require_expected(self, expected: Expected) -> None:
         """Raises WrongStreamError when this folder archives another stream of this server."""
         archive, stream = expected.stream, self.stream
-        if archive is None or stream is None or not same_server(archive.server, self._server):
+        if archive is None or stream is None or archive.shard != self.shard.number:
+            return
+        if not same_server(archive.server, self._server):
             return
         if not stream.continues(archive.epoch):
             raise WrongStreamError(
-                f"the stream {STREAM_NAME} was recreated: its epoch is {stream.epoch}, log.db has {archive.epoch}. "
-                f"{_BEGIN}"
+                f"the stream {self.shard.stream} was recreated: its epoch is {stream.epoch}, log.db has "
+                f"{archive.epoch}. {_BEGIN}"
             )
         if archive.epoch == stream.epoch and stream.last_seq is not None and stream.last_seq < expected.archived:
             raise WrongStreamError(
-                f"the stream {STREAM_NAME} lost its tail: it ends at position {stream.last_seq}, log.db at "
+                f"the stream {self.shard.stream} lost its tail: it ends at position {stream.last_seq}, log.db at "
                 f"{expected.archived} or later. {_BEGIN}"
             )
 
@@ -70,8 +84,8 @@ class Claims:
         """Raises WrongStreamError when an outbox is for another stream than this one."""
         if self.stream is not None and destination.epoch is not None and not self.stream.continues(destination.epoch):
             raise WrongStreamError(
-                f"the stream {STREAM_NAME} was recreated: its epoch is {self.stream.epoch}, the waiting events are for "
-                f"{destination.epoch}. {_TAKE_OVER}"
+                f"the stream {self.shard.stream} was recreated: its epoch is {self.stream.epoch}, the waiting events "
+                f"are for {destination.epoch}. {_TAKE_OVER}"
             )
 
     def accepts(self, destination: Destination) -> bool:
@@ -82,6 +96,17 @@ class Claims:
             return self.stream.continues(destination.epoch)
         return same_server(destination.server, self._server)
 
+    def in_shard(self, source: Source) -> bool:
+        """Whether the project of an outbox is in the shard that this connection sends to; False while unknown."""
+        project, shard = source.destination.project, source.shard
+        if shard is None and project is not None and project not in (self._settings.project, *self._shards):
+            self.unknown.add(project)
+            return False
+        shard = shard or Shard(self._shards[project or self._settings.project])
+        if shard != self.shard:
+            self.elsewhere.add(shard.number)
+        return shard == self.shard
+
     def replaced(self, destination: Destination) -> bool:
         """Whether an outbox was made for this server and its stream is no longer there."""
         return same_server(destination.server, self._server) and not self.accepts(destination._replace(project=None))
@@ -89,6 +114,9 @@ class Claims:
     def claim(self, source: Source) -> None:
         """Make a source ready to be sent here: its stream is known from now on."""
         before, stream = source.destination, self.stream
+        source.shard = self.shard
+        if self.shard.number and source.outbox.ledger.shard is None:  # first: a known epoch without it means shard 0
+            source.outbox.ledger.set_shard(self.shard.number)
         epoch = stream.epoch if stream is not None else before.epoch
         now = Destination(before.server or self._server, before.project, epoch)
         if now != before:

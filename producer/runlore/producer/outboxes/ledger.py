@@ -61,6 +61,10 @@ class _To(_Record, frozen=True, tag="to"):
     destination: Destination
 
 
+class _InShard(_Record, frozen=True, tag="shard"):
+    number: int
+
+
 class _Kept(_Record, frozen=True, tag="kept"):
     ranges: list[Acknowledged]
 
@@ -91,7 +95,7 @@ class Began(_Record, frozen=True, tag="began"):
     letters: list[Letter] = []
 
 
-_AnyRecord = Began | _To | _Kept | _Gone | _Rewound | _Refused | _Retried
+_AnyRecord = Began | _To | _InShard | _Kept | _Gone | _Rewound | _Refused | _Retried
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_AnyRecord).decode
 
@@ -103,6 +107,8 @@ class Ledger:
         """`began` is the state before the journal's first record. Raises OutboxError for records not known here."""
         self._journal = journal
         self._destination = NOWHERE
+        self.shard: int | None = None
+        """The shard of the project, kept if it is another than 0. With a known epoch, none means shard 0."""
         self._kept: list[Acknowledged] = []
         self.gone = 0
         """Rows up to this number have left."""
@@ -123,6 +129,9 @@ class Ledger:
 
     def set_destination(self, destination: Destination) -> None:
         self._do(_To(destination))
+
+    def set_shard(self, number: int) -> None:
+        self._do(_InShard(number))
 
     def kept(self) -> list[Acknowledged]:
         """What is acknowledged and not archived, oldest first."""
@@ -184,6 +193,8 @@ class Ledger:
                 self.letters = {letter.seq: letter for letter in letters}
             case _To(destination):
                 self._destination = destination
+            case _InShard(number):
+                self.shard = number
             case _Kept(ranges):
                 self._kept += ranges
             case _Gone(last):
@@ -202,6 +213,7 @@ class Ledger:
         """Records that come to the same."""
         return [
             _To(self._destination),
+            *([] if self.shard is None else [_InShard(self.shard)]),
             _Gone(self.gone),
             _Kept(self._kept),
             _Refused(list(self.letters.values()), sorted(self.skipped)),

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runlore.schemas.subjects import STREAM_NAME
-
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
@@ -123,11 +121,14 @@ class _Error(msgspec.Struct, frozen=True):
 _decode_ack = msgspec.json.Decoder(Ack).decode
 
 
-def read_ack(message: Msg) -> Ack:
-    """The acknowledgement in an answer, whoever gave it. Raises NoStreamError, NoAnswerError or RefusedError."""
+def read_ack(message: Msg, stream: str) -> Ack:
+    """The acknowledgement in an answer, whoever gave it; `stream` should have.
+
+    Raises NoStreamError, NoAnswerError or RefusedError.
+    """
     if nobody_listens(message):
         raise NoStreamError(
-            f"no stream takes the events: {STREAM_NAME} does not exist yet or has no leader, or this NATS account does "
+            f"no stream takes the events: {stream} does not exist yet or has no leader, or this NATS account does "
             "not import the subjects of the project"
         )
     try:

@@ -66,7 +66,10 @@ class Adopted:
 
     def _accepts(self, claims: Claims, source: Source) -> bool:
         if claims.accepts(source.destination):
-            return True
+            if claims.in_shard(source):
+                return True
+            if source.destination.project in claims.unknown:
+                return False  # it is asked for, and looked at again
         self._resting[source.outbox.path] = time.monotonic() + REST_SECONDS
         if claims.replaced(source.destination):
             self._warn(f"events wait for a stream that was replaced: see `runlore outbox status` ({self._data.root})")

@@ -37,12 +37,14 @@ from runlore.producer.sending.identity import identify
 from runlore.producer.sending.known_stream import KnownStream
 from runlore.producer.sending.message import broken
 from runlore.producer.sending.pace import Pace
+from runlore.producer.sending.project_shard import project_shard
 from runlore.producer.warn import warn_dead
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import ARCHIVE_SUBJECT
+from runlore.schemas.shards import Shard
 from runlore.wire.archived import ArchiveAnswer, ArchiveQuestion, Fate, StoredRange
 from runlore.wire.connect import connect
+from runlore.wire.destinations import has_shards
 from runlore.wire.failures import NATS_ERRORS
 
 if TYPE_CHECKING:
@@ -82,6 +84,21 @@ class Delivery:
         with contextlib.suppress(*NATS_ERRORS):  # it is gone already
             await asyncio.wait_for(self._connection.close(), CLOSE_SECONDS)
 
+    async def find_shard(self, project: str) -> Shard:
+        """The shard of a project. Raises DeliveryError."""
+        if not has_shards(self._settings):
+            return Shard()
+        try:
+            return await project_shard(self._sender, project)
+        except TimeoutError:
+            raise DeliveryError(NoAnswerError("JetStream does not say in which shard the project is")) from None
+        except SendError as error:
+            raise DeliveryError(error) from error
+
+    def use_shard(self, shard: Shard) -> None:
+        """Send to the stream of this shard from now on."""
+        self._sender.inbox.shard = shard
+
     async def identify(self) -> KnownStream | None:
         """The stream that this connection publishes on; None where the server does not tell. Raises DeliveryError."""
         try:
@@ -102,7 +119,7 @@ class Delivery:
         """
         question = msgspec.json.encode(ArchiveQuestion(tuple(ranges)))
         try:
-            data = await self._sender.ask(f"{ARCHIVE_SUBJECT}.{epoch}", question)
+            data = await self._sender.ask(f"{self._sender.inbox.shard.archive_subject}.{epoch}", question)
             fates = msgspec.json.decode(data, type=ArchiveAnswer).fates
         except (NobodyError, TimeoutError, msgspec.MsgspecError):
             return ()

@@ -16,7 +16,7 @@ import msgspec
 from runlore.producer.sender import Sender
 from runlore.producer.sending.acks import ForbiddenError, NobodyError, NoStreamError, WrongStreamError
 from runlore.producer.sending.known_stream import KnownStream
-from runlore.schemas.subjects import ALL_SUBJECTS, ARCHIVE_SUBJECT, EPOCH_KEY, FORMER_EPOCHS_KEY, STREAM_NAME
+from runlore.schemas.subjects import EPOCH_KEY, FORMER_EPOCHS_KEY
 from runlore.wire.archived import ArchiveAnswer, ArchiveQuestion
 
 ARCHIVE_SECONDS = 1.0
@@ -34,7 +34,7 @@ async def identify(sender: Sender) -> KnownStream | None:
     NoAnswerError.
     """
     try:
-        info = msgspec.json.decode(await sender.ask_api(f"STREAM.INFO.{STREAM_NAME}"))
+        info = msgspec.json.decode(await sender.ask_api(f"STREAM.INFO.{sender.inbox.shard.stream}"))
     except (ForbiddenError, NobodyError):
         return await _from_archive(sender)
     if info.get("error", {}).get("err_code") in _NO_JETSTREAM:
@@ -63,7 +63,9 @@ def _stream_in(info: dict[str, Any]) -> KnownStream | None:
 
 async def _from_archive(sender: Sender) -> KnownStream | None:
     try:
-        data = await sender.ask(ARCHIVE_SUBJECT, msgspec.json.encode(ArchiveQuestion()), ARCHIVE_SECONDS)
+        data = await sender.ask(
+            sender.inbox.shard.archive_subject, msgspec.json.encode(ArchiveQuestion()), ARCHIVE_SECONDS
+        )
         answer = msgspec.json.decode(data, type=ArchiveAnswer)
     except (ForbiddenError, NobodyError, TimeoutError, msgspec.MsgspecError):
         return None
@@ -72,22 +74,22 @@ async def _from_archive(sender: Sender) -> KnownStream | None:
 
 async def _reason(sender: Sender, info: dict[str, Any]) -> NoStreamError | WrongStreamError:
     """Why nothing can be sent to a server that has no stream of Runlore's."""
-    error = info.get("error")
+    error, shard = info.get("error"), sender.inbox.shard
     if error is None:
         return WrongStreamError(
-            f"the stream {STREAM_NAME} on this server was not made by Runlore (no {EPOCH_KEY} in its metadata)"
+            f"the stream {shard.stream} on this server was not made by Runlore (no {EPOCH_KEY} in its metadata)"
         )
     if error.get("err_code") != _NOT_FOUND:
-        return NoStreamError(f"JetStream does not describe the stream {STREAM_NAME}: {error.get('description')}")
+        return NoStreamError(f"JetStream does not describe the stream {shard.stream}: {error.get('description')}")
     others = await _streams_on_our_subjects(sender)
     if others:
-        return WrongStreamError(f"the server has no stream {STREAM_NAME}: {others} takes {ALL_SUBJECTS} there")
-    return NoStreamError(f"the server has no stream {STREAM_NAME}: `runlore up` or `runlore projector` makes it")
+        return WrongStreamError(f"the server has no stream {shard.stream}: {others} takes {shard.subjects} there")
+    return NoStreamError(f"the server has no stream {shard.stream}: `runlore up` or `runlore projector` makes it")
 
 
 async def _streams_on_our_subjects(sender: Sender) -> str:
     try:
-        data = await sender.ask_api("STREAM.NAMES", msgspec.json.encode({"subject": ALL_SUBJECTS}))
+        data = await sender.ask_api("STREAM.NAMES", msgspec.json.encode({"subject": sender.inbox.shard.subjects}))
     except (ForbiddenError, NobodyError):
         return ""
     return ", ".join(msgspec.json.decode(data).get("streams") or [])

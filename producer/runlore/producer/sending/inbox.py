@@ -24,7 +24,7 @@ from runlore.producer.sending.acks import (
     read_ack,
 )
 from runlore.producer.sending.known_stream import KnownStream
-from runlore.schemas.subjects import STREAM_NAME
+from runlore.schemas.shards import Shard
 from runlore.wire.api import listen
 from runlore.wire.failures import INBOX_ADVICE
 
@@ -47,6 +47,8 @@ class Inbox:
         self.others = ""
         """Another stream that has answered in place of ours."""
         self.trouble: SendError | None = None
+        self.shard = Shard()
+        """The shard whose stream is sent to."""
         self.stream: KnownStream | None = None
         """The stream whose acknowledgements count, told by its JetStream domain; None: not known."""
 
@@ -85,9 +87,9 @@ class Inbox:
     def _on_ack(self, message: Msg, answer: asyncio.Future[Ack]) -> None:
         """Only our stream's answer counts; that of another is kept for the time-out's message."""
         try:
-            ack = read_ack(message)
+            ack = read_ack(message, self.shard.stream)
         except RefusedError as error:
-            if error.stream not in ("", STREAM_NAME):
+            if error.stream not in ("", self.shard.stream):
                 self.others = error.stream
             elif self.stream is not None and self.stream.domain is not None:
                 # A refusal does not say from which domain it comes.
@@ -97,7 +99,7 @@ class Inbox:
         except SendError as error:
             _settle(answer, error)
         else:
-            if ack.stream != STREAM_NAME or (self.stream is not None and ack.domain != self.stream.domain):
+            if ack.stream != self.shard.stream or (self.stream is not None and ack.domain != self.stream.domain):
                 self.others = ack.source
             else:
                 _settle(answer, ack)

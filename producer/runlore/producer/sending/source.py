@@ -12,6 +12,7 @@ from runlore.producer.outboxes.rows import Row, is_full
 from runlore.producer.receipts import AckBook
 from runlore.schemas.codec import decode_id
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.wire.archived import StoredRange
 
 
@@ -23,6 +24,8 @@ class Source:
         self.book = book
         """Receipts to tell; None for adopted outboxes."""
         self.destination = outbox.ledger.destination()
+        self.shard = _known_shard(outbox)
+        """The shard of its events; None: not known yet."""
         self.kept = deque(outbox.ledger.kept())
         """What is acknowledged and not yet archived, oldest first."""
         self.keeps = False
@@ -40,7 +43,10 @@ class Source:
         """Everything up to this number is acknowledged or dead."""
 
     def read(self) -> list[Row]:
-        return self.outbox.read(self.after)
+        rows, shard = self.outbox.read(self.after), self.shard
+        if shard is None or not shard.number:
+            return rows
+        return [Row(row.seq, shard.subject(row.subject), row.payload) for row in rows]
 
     def stored(self, rows: Sequence[Row], position: int) -> None:
         """The stream has these rows at consecutive positions, the last at `position`."""
@@ -117,6 +123,13 @@ class Source:
     def close(self) -> None:
         self.closed = True
         self.outbox.close()
+
+
+def _known_shard(outbox: Outbox) -> Shard | None:
+    ledger = outbox.ledger
+    if ledger.shard is not None:
+        return Shard(ledger.shard)
+    return Shard() if ledger.destination().epoch is not None else None
 
 
 def _acknowledged(rows: Sequence[Row], position: int) -> Acknowledged:

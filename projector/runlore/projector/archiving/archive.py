@@ -12,7 +12,7 @@ from runlore.projector.audit.growth import append_leaves, caught_up, message_lea
 from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer, wal_bytes
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, NotFoundError
-from runlore.schemas.subjects import STREAM_NAME
+from runlore.schemas.shards import Shard
 from runlore.store.access import check_readable
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
@@ -58,18 +58,18 @@ class Archive:
 
     def __init__(self, path: Path, db: Database) -> None:
         self._path, self._db = path, db
-        self.position, self.epoch = _state(path, db.conn)
+        self.position, self.epoch, stream = _state(path, db.conn)
         self.duplicates: int
         self.conflicts: int
         self.duplicates, self.conflicts = db.conn.execute(_COPIES).fetchone()
         self.gaps: int = db.conn.execute("SELECT count(*) FROM gaps").fetchone()[0]
-        self.coder = LeafCoder(self.epoch)
+        self.coder = LeafCoder(self.epoch, stream)
         self.tree = caught_up(path, db, self.coder, self.position)
         self._files = OpenFiles(path)
 
     @classmethod
-    def open(cls, path: Path, epoch: str) -> Archive:
-        """Open the log, or create it for the stream of this epoch. A log without rows adopts the epoch.
+    def open(cls, path: Path, epoch: str, shard: Shard = Shard()) -> Archive:  # noqa: B008 -- frozen
+        """Open the log, or create it for the shard's stream of this epoch. A log without rows adopts both.
 
         An older log keeps its own epoch: compare. Raises CorruptLogError, NewerSchemaError, FolderError.
         """
@@ -81,8 +81,9 @@ class Archive:
             with db.atomic():
                 db.conn.execute(
                     """INSERT INTO log_state VALUES (1, 0, ?, ?, ?)
-                    ON CONFLICT DO UPDATE SET epoch = excluded.epoch WHERE position = 0""",
-                    (epoch, STREAM_NAME, time.time()),
+                    ON CONFLICT DO UPDATE SET epoch = excluded.epoch, stream = excluded.stream
+                    WHERE position = 0""",
+                    (epoch, shard.stream, time.time()),
                 )
             return cls(path, db)
         except sqlite.DatabaseError as error:
@@ -226,7 +227,7 @@ class ArchiveReader:
         self._connection = open_reader(path)
         try:
             require_known_tables(path, self._connection)
-            self.epoch = _state(path, self._connection)[1]
+            _, self.epoch, self.stream = _state(path, self._connection)
         except sqlite.DatabaseError as error:
             raise log_error(path, error) from error
 
@@ -270,9 +271,10 @@ class ArchiveReader:
         self._connection.close()
 
 
-def _state(path: Path, connection: sqlite.Connection) -> tuple[int, str]:
+def _state(path: Path, connection: sqlite.Connection) -> tuple[int, str, str]:
+    """Position, epoch and the stream's name."""
     try:
-        row = connection.execute("SELECT position, epoch FROM log_state").fetchone()
+        row = connection.execute("SELECT position, epoch, stream FROM log_state").fetchone()
     except sqlite.OperationalError as error:
         if "no such table" not in str(error):
             raise
@@ -283,7 +285,7 @@ def _state(path: Path, connection: sqlite.Connection) -> tuple[int, str]:
         if _has_rows(connection):
             raise CorruptLogError(f"{path} has rows and has lost its position: `runlore audit verify` says more")
         raise NotFoundError(f"{path} holds no log yet: start the projector once")
-    return int(row[0]), str(row[1])
+    return int(row[0]), str(row[1]), str(row[2])
 
 
 def _say_conflict(message: Received, first: int) -> None:

@@ -1,7 +1,7 @@
 """The archive's answers to relays: which stream it is a copy of, and which acknowledged events it has.
 
-A relay keeps what the stream has acknowledged until the archive has it, and asks on `ARCHIVE_SUBJECT.<epoch>`. On
-`ARCHIVE_SUBJECT` alone it asks who is there, where it may not ask the stream itself.
+A relay keeps what the stream has acknowledged until the archive has it, and asks on the shard's `archive_subject` with
+its epoch. On `archive_subject` alone it asks who is there, where it may not ask the stream itself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from nats.aio.client import Client as NatsConnection
 from nats.aio.msg import Msg
 
 from runlore.projector.archiving.archive import Archive
-from runlore.schemas.subjects import ARCHIVE_SUBJECT
-from runlore.wire.api import listen
+from runlore.wire.api import listen, shard_of
 from runlore.wire.archived import ArchiveAnswer, ArchiveQuestion, Fate
 from runlore.wire.failures import NatsError
 from runlore.wire.stream import StreamInfo
@@ -33,7 +32,8 @@ class ArchiveService:
 
     async def start(self, connection: NatsConnection) -> None:
         """Answer from now on, until the connection closes. Raises ServerUnavailableError when it has."""
-        for subject in (ARCHIVE_SUBJECT, f"{ARCHIVE_SUBJECT}.{self._archive.epoch}"):
+        own = shard_of(connection).archive_subject
+        for subject in (own, f"{own}.{self._archive.epoch}"):
             await listen(connection, subject, self._on_question)
 
     async def _on_question(self, message: Msg) -> None:

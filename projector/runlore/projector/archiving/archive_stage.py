@@ -24,6 +24,7 @@ from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import CorruptLogError, NotFoundError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Gap, Received
 from runlore.store.private_files import read_struct, write_struct
@@ -44,6 +45,7 @@ class ArchiveStage:
         self, settings: Settings, state: ServiceState, metrics: ProjectorMetrics, archived: Callable[[], None]
     ) -> None:
         self._settings, self._data = settings, DataDir(settings.data_dir)
+        self._shard = Shard(settings.shard)
         self._state, self._metrics, self._archived = state, metrics, archived
         self._archive: Archive | None = None
         self._publishing: Publishing | None = None
@@ -108,7 +110,7 @@ class ArchiveStage:
         identity = StreamIdentity(info.epoch, info.first_seq, info.last_seq)
         if self._archive is None:
             # Not in the loop's thread: an older log gets its tree first, and a standby takes a silent loop for hung.
-            self._archive = await asyncio.to_thread(Archive.open, self._data.log, identity.epoch)
+            self._archive = await asyncio.to_thread(Archive.open, self._data.log, identity.epoch, self._shard)
         archive = self._archive
         self._state.stream_last = identity.last_seq
         self._look_after(info)
@@ -125,7 +127,7 @@ class ArchiveStage:
 
     def _tell_relays(self, epoch: str) -> None:
         """Write which stream this folder archives: a relay sends to no other stream of this server."""
-        stream = ArchivedStream(epoch, server_key(self._settings))
+        stream = ArchivedStream(epoch, server_key(self._settings), self._shard.number)
         if read_struct(self._data.archived_stream, ArchivedStream) != stream:
             write_struct(self._data.archived_stream, stream)
 

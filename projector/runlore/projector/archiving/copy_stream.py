@@ -13,6 +13,7 @@ from runlore.projector.archiving.intake import Intake
 from runlore.projector.progress import Progress
 from runlore.schemas.errors import ServerUnavailableError, StreamDriftError
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.store.log_rows import Gap, Received
 from runlore.wire.connect import connect
 from runlore.wire.stream import require_no_drift, stream_info
@@ -51,7 +52,7 @@ async def _copy(settings: Settings, path: Path, until: int | None, progress: Pro
         if info.epoch is None:
             raise StreamDriftError("the stream has no epoch: it was not made by Runlore")
         last = info.last_seq if until is None else min(until, info.last_seq)
-        archive = Archive.open(path, info.epoch)
+        archive = Archive.open(path, info.epoch, Shard(settings.shard))
         try:
             intake = Intake(connection, archive.position)
             while archive.position < last:

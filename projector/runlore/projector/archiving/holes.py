@@ -14,10 +14,9 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.intake import NOT_HELD
 from runlore.schemas.errors import ServerUnavailableError
-from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.log_rows import Gap
 from runlore.store.sqlite import sqlite
-from runlore.wire.api import ApiError, api
+from runlore.wire.api import ApiError, api, shard_of
 from runlore.wire.stream import get_message, next_sequence, stream_info
 
 WHAT_TO_DO = "log.db has them: stop the producers and `runlore up`, then `runlore stream restore` shows its plan"
@@ -86,7 +85,7 @@ async def _spot_check(connection: NatsConnection, log: sqlite.Connection, positi
 async def _state(connection: NatsConnection, deleted: bool) -> dict[str, Any]:
     body = {"deleted_details": True} if deleted else None
     try:
-        state: dict[str, Any] = (await api(connection, f"STREAM.INFO.{STREAM_NAME}", body))["state"]
+        state: dict[str, Any] = (await api(connection, f"STREAM.INFO.{shard_of(connection).stream}", body))["state"]
     except ApiError as error:
         raise ServerUnavailableError(str(error)) from error
     return state

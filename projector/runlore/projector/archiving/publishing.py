@@ -23,7 +23,6 @@ from runlore.projector.logs import get_log
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.audit.statement import next_statement_id
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
@@ -84,7 +83,7 @@ class Publishing:
         note = stored.note
         await self._tell("stream", note, partial(self._publish, connection, note))
         for target in self._settings.checkpoint_targets:
-            await self._tell(target, note, partial(asyncio.to_thread, push, target, note))
+            await self._tell(target, note, partial(_push, target, note))
 
     async def _state_keys(self, connection: NatsConnection) -> None:
         if self._pending.settle(self._archive.connection) or self._unsettled() != self.writer.restored:
@@ -97,7 +96,7 @@ class Publishing:
         message_id = next_statement_id(self._archive.connection)
 
         async def send() -> None:
-            await send_statement(connection, note, message_id, STREAM_NAME)
+            await send_statement(connection, note, message_id)
             self._sent = note
 
         await self._tell("statement", note, send)
@@ -166,3 +165,7 @@ class Publishing:
             if held != self._reported:
                 get_log().error("checkpoints are not signed", reason=held)
         self._reported = held
+
+
+async def _push(target: str, note: str) -> None:
+    await asyncio.to_thread(push, target, note)

@@ -16,9 +16,8 @@ from nats.aio.subscription import Subscription
 
 from runlore.schemas.errors import ServerUnavailableError
 from runlore.schemas.ids import new_id
-from runlore.schemas.subjects import STREAM_NAME
 from runlore.store.log_rows import Received
-from runlore.wire.api import api, api_subject
+from runlore.wire.api import api, api_subject, shard_of
 from runlore.wire.failures import NatsError
 from runlore.wire.frames import Frames
 from runlore.wire.headers import event_id_of, raw_headers
@@ -65,7 +64,8 @@ class Pull:
     async def start(self, first: int) -> None:
         """Make the consumer. Raises ServerUnavailableError, ApiError."""
         name = f"runlore-{new_id()}"
-        self._subject = api_subject(self._connection, f"CONSUMER.MSG.NEXT.{STREAM_NAME}.{name}")
+        stream = shard_of(self._connection).stream
+        self._subject = api_subject(self._connection, f"CONSUMER.MSG.NEXT.{stream}.{name}")
         # Without pending limits: nats-py drops what is over them. The open requests are the bound.
         self._subscription = await self._connection.subscribe(  # pyright: ignore[reportUnknownMemberType] -- Future without its type
             f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
@@ -80,9 +80,9 @@ class Pull:
             "num_replicas": 1,
             "inactive_threshold": int(INACTIVE * _NS),
         }
-        body = {"stream_name": STREAM_NAME, "config": config, "action": "create"}
+        body = {"stream_name": stream, "config": config, "action": "create"}
         self._frames.route(name, self._take)
-        await api(self._connection, f"CONSUMER.CREATE.{STREAM_NAME}.{name}", body)
+        await api(self._connection, f"CONSUMER.CREATE.{stream}.{name}", body)
         self._heard = self._time()
 
     @property

@@ -20,7 +20,7 @@ from runlore.projector.audit.report import html_report
 from runlore.schemas.acceptance import Rejection
 from runlore.schemas.errors import ArgumentError, CorruptLogError
 from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
-from runlore.store.audit.leaf import LeafCoder, speaks_for
+from runlore.store.audit.leaf import LeafCoder, speaks_for, stream_in
 from runlore.store.audit.merkle import check_consistency
 from runlore.store.audit.proof import ProvenEvent
 
@@ -119,9 +119,10 @@ def _unlike(file: BundleFile, checked: CheckedBundle) -> Iterator[str]:
 def _check_proofs(path: Path, bundle: Bundle, note: str, trusted: Sequence[Verifier]) -> tuple[Checkpoint, Verifier]:
     if bundle.format not in (FORMAT, FORMER_FORMAT):
         raise CorruptLogError(f"{path} has format {bundle.format!r}, this version knows {FORMAT!r}")
-    coder = LeafCoder(bundle.epoch)
     checkpoint, verifier = signed_by(note, trusted)
-    if not speaks_for(checkpoint.origin, bundle.epoch):
+    stream = stream_in(checkpoint.origin)
+    coder = LeafCoder(bundle.epoch, stream)
+    if not speaks_for(checkpoint.origin, bundle.epoch, stream):
         raise CorruptLogError(f"the checkpoint is of {checkpoint.origin}, the events are of {coder.origin}")
     if not bundle.events:
         raise CorruptLogError("the bundle has no events: it proves nothing")

@@ -33,12 +33,12 @@ class Prover:
 
     def __init__(self, connection: sqlite.Connection, trusted: Sequence[Verifier]) -> None:
         self._connection = connection
-        epoch = connection.execute("SELECT epoch FROM log_state").fetchone()[0].decode()
-        self.epoch: str = epoch
-        self._coder = LeafCoder(epoch)
+        epoch, stream = connection.execute("SELECT epoch, stream FROM log_state").fetchone()
+        self.epoch: str = epoch.decode()
+        self.coder = LeafCoder(self.epoch, stream.decode())
         self.newest = newest_checkpoint(connection, trusted)
         self._nodes = StoredNodes(connection)  # after the checkpoint: a live log's tree covers at least that
-        if not speaks_for(self.newest.checkpoint.origin, epoch):
+        if not speaks_for(self.newest.checkpoint.origin, self.epoch, stream.decode()):
             raise CorruptLogError(TAMPERED)
 
     def covers(self, position: int) -> bool:
@@ -47,7 +47,7 @@ class Prover:
 
     def event(self, position: int) -> ProvenEvent:
         """The event at a position with its proof. Raises NotFoundError when it is not there or not signed yet."""
-        return prove_event(self._connection, self._coder, self._nodes, self.newest.checkpoint, position)
+        return prove_event(self._connection, self.coder, self._nodes, self.newest.checkpoint, position)
 
     def with_first_copies(self, positions: Iterable[int]) -> list[ProvenEvent]:
         """The events at these positions and, of each second copy, the first event with its ID; ascending."""

@@ -21,7 +21,7 @@ from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import Event, event_type
 from runlore.schemas.references import EntityRef
 from runlore.schemas.visible import visible
-from runlore.store.audit.leaf import LeafCoder
+from runlore.store.audit.leaf import LeafCoder, stream_in
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.cells import readable
 
@@ -41,7 +41,7 @@ def html_report(checked: CheckedBundle) -> str:
     bundle = checked.bundle
     page = Template(files("runlore.projector.audit").joinpath("report.html").read_text("utf-8"))
     pairs = list(zip(bundle.events, checked.verdicts, strict=True))
-    coder, count = LeafCoder(bundle.epoch), len(pairs)
+    coder, count = LeafCoder(bundle.epoch, stream_in(checked.checkpoint.origin)), len(pairs)
     rejected = sum(verdict.rejection is not None for _, verdict in pairs)
     return page.substitute(
         title=_shown(f"Audit report (title not proved: {', '.join(bundle.about)})"),

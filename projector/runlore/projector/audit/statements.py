@@ -16,9 +16,9 @@ from runlore.projector.audit.keys import SigningError, Verifier
 from runlore.projector.audit.signers import KeySource, Signing
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, NotFoundError, SettingsError
-from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.statement import KeyReason, Statement, parse_statement
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
 from runlore.store.private_files import read_struct, write_private
 from runlore.store.records import RestoredLog
 from runlore.store.sqlite import sqlite
@@ -28,7 +28,7 @@ class PendingStatement:
     """The statement of one data folder that is not in its log yet."""
 
     def __init__(self, data: DataDir, source: KeySource, epoch: str) -> None:
-        self._data, self._source, self._origin = data, source, origin_of(epoch)
+        self._data, self._source, self._origin = data, source, log_origin(data, epoch)
         self._made: str | None = None
 
     def note(self, connection: sqlite.Connection) -> str | None:

@@ -102,13 +102,14 @@ class _Verification:
         """Leaf hashes after those in `_tree`, which ends at a block's border."""
         self._positions: list[int] = []
         """And the position of each."""
+        self._stream = ""
         self._confirmed = 0
         """The position up to which a signature confirms the log."""
 
     def run(self) -> None:
         report = self._report
         covered = self._read_state()
-        coder = LeafCoder(report.epoch)
+        coder = LeafCoder(report.epoch, self._stream)
         self._read_keys()
         checkpoints = iter(heapq.merge(self._checkpoints(), self._outside, key=lambda one: one.size))
         checkpoint = next(checkpoints, None)
@@ -143,11 +144,12 @@ class _Verification:
         """Log position, epoch and stored tree, all of one moment; the position that the tree covers."""
         connection = self._connection
         connection.execute("BEGIN")
-        row = connection.execute("SELECT position, epoch FROM log_state").fetchone()
+        row = connection.execute("SELECT position, epoch, stream FROM log_state").fetchone()
         last = connection.execute("SELECT max(position) FROM log").fetchone()[0] or 0
         if row is None:
             raise _WrongError("log", "log.db has lost its position")
         position, self._report.epoch = int(row[0]), row[1].decode(errors="replace")
+        self._stream = row[2].decode(errors="replace")
         if last > position:
             raise _WrongError("log", f"there are rows beyond the log's position {position}", position + 1)
         self._report.position = position
@@ -191,8 +193,8 @@ class _Verification:
     def _check(self, checkpoint: _StoredCheckpoint, position: int) -> None:
         """Compare the root of the leaves so far with a signed one."""
         name = f"the checkpoint of {checkpoint.size} leaves {checkpoint.source}"
-        if not speaks_for(checkpoint.origin, self._report.epoch):
-            what = f"{name} is of another log: {checkpoint.origin}, not {origin_of(self._report.epoch)}"
+        if not speaks_for(checkpoint.origin, self._report.epoch, self._stream):
+            what = f"{name} is of another log: {checkpoint.origin}, not {origin_of(self._report.epoch, self._stream)}"
             raise _WrongError("checkpoint", what)
         self._require_in_time(name, checkpoint)
         self._compare()

@@ -151,7 +151,9 @@ class Pending:
         """New rows of history, of one entity."""
         self._leaves += [(entity_id, path_id, position, kind, value) for path_id, kind, value in plain]
         if odd:
-            self._odd_leaves += [(entity_id, path_id, position, *cell) for path_id, *cell in odd]
+            self._odd_leaves += [
+                (entity_id, path_id, position, kind, value, text) for path_id, kind, value, text in odd
+            ]
         if plain or odd:
             self._mentions.add((position, entity_id))
 

@@ -35,14 +35,14 @@ _CHECKSUM = 8
 class BlockWriter:
     """Writes messages, in order of their positions, as the blocks of an empty folder `msgs`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, stream: str = STREAM_NAME) -> None:
+        self._folder, self._stream = folder, stream
         self._index = 0
         self._open_block()
 
     def _open_block(self) -> None:
         self._index += 1
-        self._hash = HighwayHash64(hashlib.sha256(f"{STREAM_NAME}-{self._index}".encode()).digest())
+        self._hash = HighwayHash64(hashlib.sha256(f"{self._stream}-{self._index}".encode()).digest())
         self._file = write_to(self._folder / f"{self._index}.blk", "xb")
 
     def write(self, message: Received) -> None:

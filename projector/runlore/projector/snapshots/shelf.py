@@ -10,9 +10,9 @@ import msgspec
 from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.fold import FOLD_VERSION
-from runlore.schemas.subjects import SNAPSHOT_BUCKET
 from runlore.store.records import SnapshotInfo
 from runlore.store.view_tables import VIEW_SCHEMA
+from runlore.wire.api import shard_of
 from runlore.wire.objects import Bucket, ObjectInfo
 
 KEEP = 2
@@ -41,7 +41,7 @@ class Shelf:
     """
 
     def __init__(self, connection: NatsConnection) -> None:
-        self._bucket = Bucket(connection, SNAPSHOT_BUCKET)
+        self._bucket = Bucket(connection, shard_of(connection).snapshot_bucket)
 
     async def snapshots(self) -> list[Stored]:
         """Everything in the bucket that describes itself as a snapshot, the newest first."""

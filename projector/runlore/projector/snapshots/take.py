@@ -25,6 +25,7 @@ from runlore.store.access import make_folder
 from runlore.store.audit.merkle import subtree_root
 from runlore.store.audit.tree import StoredNodes, leaf_index
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import require_own_shard
 from runlore.store.lock import FolderLock
 from runlore.store.private_files import write_struct
 from runlore.store.records import LastSnapshot, SnapshotInfo
@@ -49,6 +50,7 @@ def take_snapshot(settings: Settings) -> LastSnapshot:
     if not data.log.exists():
         told = f"no log at {data.log}: a snapshot is taken in the folder of a projector"
         raise no_log(data) or NotFoundError(told)
+    require_own_shard(settings)
     with FolderLock(data.projection / "snapshot.lock", "a snapshot"), _work_folder(data) as folder:
         copy = folder / "view.db"
         _copy_view(data, copy)

@@ -19,6 +19,7 @@ from runlore.query.time.iso import iso_micros
 from runlore.query.view.functions import exact
 from runlore.schemas.errors import FilterError
 from runlore.schemas.extensions import read_datetime
+from runlore.schemas.shards import Shard
 
 Cell = int | float | str | bytes
 NUMERIC = ("int", "float", "StorageSize", "timedelta", "decimal")
@@ -73,6 +74,7 @@ class Cursor(msgspec.Struct, array_like=True, frozen=True):
     created: int
     type: str | None
     value: Any
+    shard: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, Cell | None) or (self.type is None) != (self.value is None):
@@ -91,19 +93,21 @@ def query_fingerprint(*parts: object) -> bytes:
     return hashlib.blake2b(repr(parts).encode("utf-8", "backslashreplace"), digest_size=6).digest()
 
 
-def write_cursor(fingerprint: bytes, row: FoundRow) -> str:
+def write_cursor(fingerprint: bytes, row: FoundRow, shard: Shard) -> str:
     """An opaque text."""
-    packed = msgspec.msgpack.encode(Cursor(fingerprint, *row))
+    packed = msgspec.msgpack.encode(Cursor(fingerprint, *row, shard.number))
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def read_cursor(text: str, fingerprint: bytes) -> FoundRow:
-    """Return the row of a cursor. Raises FilterError when it is none, or one of another question."""
+def read_cursor(text: str, fingerprint: bytes, shard: Shard) -> FoundRow:
+    """Return the row of a cursor. Raises FilterError when it is none, or one of another question or shard."""
     try:
         padded = text + "=" * (-len(text) % 4)
         cursor = msgspec.msgpack.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=Cursor)
     except (msgspec.DecodeError, binascii.Error, ValueError, AttributeError, TypeError) as error:
         raise FilterError("not a cursor: `after` takes the cursor of a page that was found") from error
+    if cursor.shard != shard.number:
+        raise FilterError(f"this cursor is of shard {cursor.shard}, and {shard} is read: start without a cursor")
     if cursor.question != fingerprint:
         raise FilterError(
             "this cursor is of another kind, filter or order: repeat the same query, or start without a cursor"

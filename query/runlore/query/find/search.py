@@ -92,12 +92,12 @@ def find(
         scope = scope if as_of is None else scope.at(scope.moment_of(as_of))
         position = scope.moment.recorded("a filter")
         fingerprint = query_fingerprint(scope.project, kind, expression, order, descending, position)
-        row = None if after is None else read_cursor(after, fingerprint)
+        row = None if after is None else read_cursor(after, fingerprint, scope.reader.shard)
         head = scope.head
         # A position that is not reached yet reads as the latest does, and that is cheaper.
         search = Search(scope, kind, expression, None if position >= head else position)
         page = _page(search, order, descending, row, limit + 1)
-        cursor = write_cursor(fingerprint, page[limit - 1]) if len(page) > limit else None
+        cursor = write_cursor(fingerprint, page[limit - 1], scope.reader.shard) if len(page) > limit else None
         entities = entities_of(scope, [row.entity_id for row in page[:limit]])
         read_names([run for run in entities if isinstance(run, PipelineRun)])
     return Found(entities, cursor, min(head, position))

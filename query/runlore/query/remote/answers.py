@@ -36,6 +36,7 @@ from runlore.query.watch.changes import Page, read_page
 from runlore.query.watch.feed import feed
 from runlore.query.watch.selection import Place, select
 from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutError, RunloreError
+from runlore.schemas.shards import Shard
 
 QUICK_SECONDS = 0.02
 """Most reads take less than handing them to a thread, so each is tried first where questions arrive. Others wait
@@ -60,8 +61,9 @@ class Asked(NamedTuple):
 class Answers:
     """Answers questions from one view. Safe in several threads."""
 
-    def __init__(self, reader: ViewReader) -> None:
-        self._reader = reader
+    def __init__(self, reader: ViewReader, shard: Shard = Shard()) -> None:  # noqa: B008 -- frozen
+        """`shard`: on whose subjects questions come."""
+        self._reader, self._shard = reader, shard
         self._growth = Growth(lambda: self._state()[0])
         self._threaded = dict[str, float]()
         """Until when methods go to threads, because one took long."""
@@ -77,10 +79,10 @@ class Answers:
         try:
             call = msgspec.msgpack.decode(data, type=Call)
             # The server lets a user use subjects: what a message says besides must not reach further.
-            if address != subject(call.project, call.method):
+            if address != subject(call.project, call.method, self._shard):
                 raise ArgumentError("the question is not about the project and method of its subject")
         except (msgspec.DecodeError, ArgumentError) as error:
-            return _encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
+            return self._encoded(_failure((0, "", 0), ArgumentError(f"no question: {error}")))
         now = time.monotonic()
         asked = Asked(call, now + min(call.seconds, MAX_SECONDS), now + call.wait)
         if (reply := self._tried(asked)) is not None:
@@ -114,22 +116,26 @@ class Answers:
         try:
             state = self._state()
             if state[0] < call.at_least:
-                return None if left > 0 else _encoded(_failure(state, _behind(state[0], call.at_least)))
+                return None if left > 0 else self._encoded(_failure(state, _behind(state[0], call.at_least)))
             if state[0] <= call.news_after and now < min(asked.late, asked.news_late) and not self._growth.over:
                 return None
             with self._reader.within(max(0.001, min(left, most))):
                 state = self._state()
-                found = _encoded(Reply(*state, False, pack(self._result(call))))
+                found = self._encoded(Reply(*state, False, pack(self._result(call))))
         except QueryTimeoutError as error:
-            return None if most < left else _encoded(_failure(state, error))
+            return None if most < left else self._encoded(_failure(state, error))
         except Exception as error:  # noqa: BLE001 -- the supervised boundary: the asker raises it, the service goes on
             if not travels(error):
                 traceback.print_exception(error)  # the asker hears only that the service failed
-            return _encoded(_failure(state, error))
+            return self._encoded(_failure(state, error))
         if len(found) > MAX_ANSWER:
             told = QueryTimeoutError(f"the answer has {len(found):,} bytes, the limit is {MAX_ANSWER:,}: ask for less")
-            return _encoded(_failure(state, told))
+            return self._encoded(_failure(state, told))
         return found
+
+    def _encoded(self, reply: Reply) -> bytes:
+        reply.shard = self._reader.shard.number
+        return msgspec.msgpack.encode(reply)
 
     def _state(self) -> tuple[int, str, int]:
         row = self._reader.one("SELECT position, epoch, fold_version FROM view_state")
@@ -160,10 +166,6 @@ def _behind(position: int, seen: int) -> QueryTimeoutError:
         f"the query service reads up to event {position:,}, and you have seen event {seen:,}: "
         "is its projector running? See `runlore doctor`"
     )
-
-
-def _encoded(reply: Reply) -> bytes:
-    return msgspec.msgpack.encode(reply)
 
 
 def _called(thing: Any, allowed: frozenset[str], name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:

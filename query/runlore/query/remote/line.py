@@ -14,6 +14,7 @@ import msgspec
 
 from runlore.query.remote.methods import Call, Reply
 from runlore.schemas.errors import QueryTimeoutError, RunloreError, ServerUnavailableError, StreamMismatchError
+from runlore.schemas.shards import Shard
 
 SECONDS = 10.0
 """For one question with its answer."""
@@ -38,6 +39,8 @@ class Line(ABC):
 
     def __init__(self) -> None:
         self._seen, self._epoch = 0, ""
+        self.shard = Shard()
+        """The shard that answers, as far as one has."""
         self._lock = threading.Lock()
         _lines.add(self)
 
@@ -110,7 +113,7 @@ class Line(ABC):
         with self._lock:
             if self._epoch not in ("", reply.epoch):
                 raise StreamMismatchError("the query service reads another log than before: make a new Client")
-            self._epoch = reply.epoch
+            self._epoch, self.shard = reply.epoch, Shard(reply.shard)
             if reply.failed or reply.position >= self._seen:
                 self._seen = max(self._seen, reply.position)
                 return True

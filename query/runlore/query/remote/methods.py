@@ -10,7 +10,8 @@ from runlore.query.entries import MissingKeyError
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.schemas import errors
 from runlore.schemas.errors import RunloreError
-from runlore.schemas.subjects import QUERY_SUBJECT, subject_token
+from runlore.schemas.shards import Shard
+from runlore.schemas.subjects import subject_token
 
 HTTP_PATH = "/rpc/v1"
 """Over HTTP, questions are posted to <this>/<project>/<method>."""
@@ -72,11 +73,13 @@ class Reply(msgspec.Struct, array_like=True):
     version: int
     failed: bool
     node: Any
+    shard: int = 0
+    """Of the position."""
 
 
-def subject(project: str, method: str) -> str:
-    """The subject of a method: permissions are given by project."""
-    return f"{QUERY_SUBJECT}.{subject_token(project)}.{method}"
+def subject(project: str, method: str, shard: Shard = Shard()) -> str:  # noqa: B008 -- frozen
+    """The subject of a method in a shard: permissions are given by project."""
+    return f"{shard.query_subject}.{subject_token(project)}.{method}"
 
 
 _OTHERS: tuple[type[Exception], ...] = (MissingKeyError, TypeError, ValueError, KeyError, LookupError)

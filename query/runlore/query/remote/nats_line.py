@@ -15,9 +15,12 @@ from runlore.query.remote.line import Line, LostError, SilentError
 from runlore.query.remote.methods import PARTS, SILENT_SECONDS, WORKING, Call, subject
 from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.schemas.shards import Shard
 from runlore.wire.api import listen
 from runlore.wire.connect import Connection, connect, patience
+from runlore.wire.destinations import has_shards
 from runlore.wire.failures import INBOX_ADVICE, NATS_ERRORS, denies_publish, denies_subscription
+from runlore.wire.shards import find_shard
 from runlore.wire.sign_in import addresses
 
 NOBODY = "no query service answers: start one beside the projector with `runlore query serve`"
@@ -43,7 +46,7 @@ class NatsLine(Line):
 
     def send(self, call: Call, seconds: float) -> bytes:
         wire = self._started()
-        question = wire.ask(subject(call.project, call.method), msgspec.msgpack.encode(call), seconds)
+        question = wire.ask(call.project, call.method, msgspec.msgpack.encode(call), seconds)
         try:
             asked = asyncio.run_coroutine_threadsafe(question, wire.loop)
         except RuntimeError as error:  # another thread closed the line
@@ -143,13 +146,15 @@ class _Wire:
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         self._answers = dict[str, _Answer]()
+        self._shards = dict[str, Shard]()
         self._inbox, self._count = "", 0
         self._closing = set[asyncio.Task[None]]()
         self._denied: AccessDeniedError | None = None
 
-    async def ask(self, address: str, data: bytes, seconds: float) -> bytes:
+    async def ask(self, project: str, method: str, data: bytes, seconds: float) -> bytes:
         async with asyncio.timeout(seconds):
             connection = await self._open()
+            address = subject(project, method, await self._shard_of(connection, project))
             self._count += 1
             number, answer = str(self._count), _Answer(address, self.loop)
             self._answers[number] = answer
@@ -178,7 +183,7 @@ class _Wire:
                     if isinstance(error, NATS_ERRORS) and not isinstance(error, AccessDeniedError):
                         raise LostError(f"the connection to NATS ended: {error}") from error
                     raise
-                self._connection = made
+                self._connection, self._shards = made, {}
             return self._connection
 
     async def _listen(self, connection: Connection) -> None:
@@ -188,6 +193,16 @@ class _Wire:
         await connection.flush()  # the server has said by then whether this user may receive answers
         if self._denied is not None:
             raise self._denied
+
+    async def _shard_of(self, connection: Connection, project: str) -> Shard:
+        """The shard of a project, looked up once for each connection."""
+        if project not in self._shards:
+            try:
+                known = await find_shard(connection, project) if has_shards(self._settings) else Shard()
+                self._shards[project] = known
+            except ServerUnavailableError as error:
+                raise LostError(str(error)) from error
+        return self._shards[project]
 
     async def _connected(self) -> Connection:
         try:

@@ -12,7 +12,6 @@ from typing import Any
 from runlore.query.attention import producers, quarantine
 from runlore.query.scope import Scope
 from runlore.query.time.moment import check_limit
-from runlore.schemas.subjects import SUBJECT_PREFIX, subject_token
 
 
 class OneProject:
@@ -22,7 +21,7 @@ class OneProject:
         self._scope = scope
 
     def quarantine(self, limit: int = 100, subjects: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        own = f"{SUBJECT_PREFIX}.{subject_token(self._scope.project)}."
+        own = self._scope.reader.shard.project_prefix(self._scope.project)
         longer = [one for one in subjects or () if one.startswith(own)]
         whole = subjects is None or any(own.startswith(one) for one in subjects)
         return quarantine(self._scope, limit, [own] if whole else longer)

@@ -16,12 +16,12 @@ from runlore.query.remote.methods import PARTS, WORKING, WORKING_SECONDS
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.schemas.subjects import QUERY_SUBJECT
+from runlore.schemas.shards import Shard
+from runlore.store.folder_shard import require_own_shard
 from runlore.wire.connect import Backoff, Connection, connect
 from runlore.wire.failures import NATS_ERRORS
 from runlore.wire.private import drain_service
 
-NAME = "runlore-query"
 THREADS = 4
 MOST_CALLS = 10_000
 """Under way at once; more wait in the connection."""
@@ -38,9 +38,10 @@ _PART_ROOM = 4096
 async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
     """Answer until cancelled, over new connections where one ends. Raises AccessDeniedError."""
     backoff, told = Backoff(), ""
+    require_own_shard(settings)
     reader = ViewReader(settings.data_dir)
     await _view_of(reader)
-    answers = Answers(reader)
+    answers = Answers(reader, Shard(settings.shard))
     with ThreadPoolExecutor(THREADS, "runlore-query") as threads:
         while True:
             try:
@@ -79,7 +80,7 @@ async def _serve_once(
 
     async def failed(error: Exception) -> None:
         print(f"query service: {error}", file=sys.stderr)
-        denied = f'permissions violation for subscription to "{QUERY_SUBJECT}.'
+        denied = f'permissions violation for subscription to "{Shard(settings.shard).query_subject}.'
         if denied in str(error).lower() and not ended.done():
             ended.set_exception(AccessDeniedError(f"the NATS server does not let this user answer queries: {error}"))
 
@@ -88,11 +89,12 @@ async def _serve_once(
             ended.set_result(None)
 
     connection = await connect(settings, "runlore query", failed, closed)
+    name = connection.shard.query_name
     service = _Service(connection, answers, threads)
     working = asyncio.create_task(service.say_what_it_works_on())
     try:
-        micro = await add_service(connection, name=NAME, version=_semantic(), queue_group=NAME)
-        await micro.add_endpoint(name="query", subject=f"{QUERY_SUBJECT}.*.*", handler=service.handle)
+        micro = await add_service(connection, name=name, version=_semantic(), queue_group=name)
+        await micro.add_endpoint(name="query", subject=f"{connection.shard.query_subject}.*.*", handler=service.handle)
         await connection.flush()
         if ready is not None:
             ready.set()

@@ -19,8 +19,10 @@ from runlore.schemas.errors import (
     QueryTimeoutError,
     RunloreError,
 )
+from runlore.schemas.shards import Shard
 from runlore.store.access import using
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import folder_shard
 from runlore.store.ownership import require_shared_folder
 from runlore.store.sqlite import is_damage, open_reader, sqlite
 from runlore.store.view_tables import VIEW_SCHEMA
@@ -103,6 +105,7 @@ class ViewReader:
         with using(path):
             self._data = None if path.is_file() else DataDir(path)
         self._file = path
+        self._shard: Shard | None = None
         self._local = threading.local()
         self._connections: weakref.WeakValueDictionary[int, _Open] = weakref.WeakValueDictionary()
         _readers[id(self)] = self
@@ -119,6 +122,13 @@ class ViewReader:
     def data(self) -> DataDir | None:
         """The data folder, None when one view file is read."""
         return self._data
+
+    @property
+    def shard(self) -> Shard:
+        """The shard whose events are read; 0 while that is not known, and for one view file."""
+        if self._shard is None and self._data is not None:
+            self._shard = folder_shard(self._data)
+        return self._shard or Shard()
 
     @property
     def generation(self) -> tuple[int, int, int] | None:

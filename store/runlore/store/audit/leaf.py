@@ -16,6 +16,7 @@ import struct
 from hashlib import sha256
 from urllib.parse import quote
 
+from runlore.schemas.shards import Shard
 from runlore.schemas.subjects import STREAM_NAME
 
 _EVENT, _GAP = b"\1\1", b"\1\2"
@@ -26,21 +27,28 @@ _LENGTH = struct.Struct(">I").pack
 _HASH = _LENGTH(32)
 
 
-def origin_of(epoch: str) -> str:
+def origin_of(epoch: str, stream: str = STREAM_NAME) -> str:
     """The log's name in leaves and checkpoints: no spaces, no plus (C2SP tlog-checkpoint, note text)."""
-    return f"runlore/{STREAM_NAME}/{quote(epoch, safe='')}"
+    return f"runlore/{stream}/{quote(epoch, safe='')}"
 
 
-def speaks_for(origin: str, epoch: str) -> bool:
+def stream_in(origin: str) -> str:
+    """The stream in a log's name; shard 0's for what is no name of a log of ours."""
+    parts = origin.split("/")
+    return parts[1] if len(parts) >= 3 and Shard.of_stream(parts[1]) else STREAM_NAME
+
+
+def speaks_for(origin: str, epoch: str, stream: str = STREAM_NAME) -> bool:
     """Return whether a checkpoint's origin is this log's: after a restore it has another part behind the first."""
-    return origin == origin_of(epoch) or origin.startswith(f"{origin_of(epoch)}/")
+    own = origin_of(epoch, stream)
+    return origin == own or origin.startswith(f"{own}/")
 
 
 class LeafCoder:
-    """Makes leaf hashes for the log of one epoch."""
+    """Makes leaf hashes for the log of one epoch, a copy of the stream of that name."""
 
-    def __init__(self, epoch: str) -> None:
-        self.origin = origin_of(epoch)
+    def __init__(self, epoch: str, stream: str = STREAM_NAME) -> None:
+        self.origin = origin_of(epoch, stream)
         shared = _field(self.origin.encode()) + _field(epoch.encode())
         # 0x00 is RFC 6962's mark of a leaf.
         self._event, self._gap = b"\0" + _EVENT + shared, b"\0" + _GAP + shared

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, cast, get_args
 
 from runlore.schemas.errors import CorruptLogError
-from runlore.schemas.subjects import SIGNING_SUBJECT
+from runlore.schemas.shards import is_signing_subject
 from runlore.store.audit.checkpoint import SigningKey, note_lines, signature_line
 from runlore.store.audit.merkle import HASH_BYTES
 from runlore.store.audit.tree import leaf_index
@@ -87,7 +87,7 @@ def parse_statement(note: str) -> Statement:
 
 def is_statement(subject: str, payload: bytes) -> bool:
     """Return whether a message of the log is a statement, valid or not."""
-    if subject != SIGNING_SUBJECT:
+    if not is_signing_subject(subject):
         return False
     with contextlib.suppress(CorruptLogError):
         return bool(parse_statement(payload.decode(errors="replace")))
@@ -104,7 +104,7 @@ def read_statements(connection: sqlite.Connection) -> Iterator[LoggedStatement]:
             statement = parse_statement(note)
         except CorruptLogError:
             continue
-        if subject == SIGNING_SUBJECT:
+        if is_signing_subject(subject):
             yield LoggedStatement(row[0], leaf_index(connection, row[0]), statement, note)
 
 
