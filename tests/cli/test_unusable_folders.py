@@ -89,7 +89,7 @@ def test_a_view_is_read_without_write_access_while_a_writer_has_it_open(folder: 
     files = (data.log, data.view(1))
     writers = [sqlite.connect(str(path), isolation_level=None) for path in files]
     for writer in writers:
-        writer.execute("PRAGMA user_version = 7")  # makes the shared memory
+        writer.execute("PRAGMA application_id = 7")  # makes the shared memory
     close(folder, 0o555, 0o444)
     data.checkpoint_key.chmod(0o600)
     done = run(command, folder)

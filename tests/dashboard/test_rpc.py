@@ -86,7 +86,7 @@ def test_a_page_that_starts_again_is_asked_on(tmp_path: Path, monkeypatch: pytes
 
 def test_what_is_no_page_is_said(address: str) -> None:
     for wrong, told in (
-        (f"{address}/deeper", "does not answer queries"),
+        (f"{address}/deeper", "is not the address of a Runlore page"),
         (address.replace("127.0.0.1", "localhost"), "RUNLORE_DASHBOARD_HOSTS"),
     ):
         with Client(wrong) as client, pytest.raises(ServerUnavailableError, match=told):

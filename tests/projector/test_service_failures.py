@@ -27,6 +27,7 @@ from runlore.schemas import (
     CorruptLogError,
     Settings,
 )
+from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 from runlore.store.sqlite import sqlite
 from tests.oracle import assert_nothing_lost_or_doubled
@@ -200,10 +201,11 @@ def test_a_connection_that_ends_while_the_log_is_opened_is_made_again(
     opened = Archive.open
     with open_server(tmp_path) as (server, settings):
 
-        def while_the_server_goes(path: Path, epoch: str) -> Archive:
+        def while_the_server_goes(path: Path, epoch: str, shard: Shard) -> Archive:
+            monkeypatch.setattr(Archive, "open", opened)  # it goes once
             server.kill()
             time.sleep(0.3)  # the loop hears of it meanwhile
-            return opened(path, epoch)
+            return opened(path, epoch, shard)
 
         monkeypatch.setattr(Archive, "open", while_the_server_goes)
         with running(settings) as service:

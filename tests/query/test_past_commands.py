@@ -30,6 +30,7 @@ NOT_ABOUT_THE_PAST = {
     "rebuild",
     "replay",
     "audit",
+    "erase",
     "search",  # the full-text index is of the latest only
 }
 """Commands that print JSON and are no reads of the view at a moment."""
