@@ -201,7 +201,7 @@ class _Wire:
                 known = await find_shard(connection, project) if has_shards(self._settings) else Shard()
                 self._shards[project] = known
             except ServerUnavailableError as error:
-                raise LostError(str(error)) from error
+                raise self._denied or LostError(str(error)) from error
         return self._shards[project]
 
     async def _connected(self) -> Connection:
@@ -236,6 +236,8 @@ class _Wire:
     async def _failed(self, error: Exception) -> None:
         if denies_subscription(error):
             self._denied = AccessDeniedError(f"this user may not receive answers ({error}): {INBOX_ADVICE}")
+            for answer in list(self._answers.values()):
+                answer.fail(self._denied)
         for answer in list(self._answers.values()):
             if denies_publish(error, answer.address):
                 answer.fail(AccessDeniedError(f"the NATS server does not let this user ask: {error}"))
