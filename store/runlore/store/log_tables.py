@@ -10,6 +10,17 @@ from runlore.store.sqlite import sqlite
 
 log_migrations = Migrations("runlore_log")
 
+
+def _append_only(*tables: str) -> list[str]:
+    """Triggers that refuse to change or remove a row."""
+    return [
+        f"""CREATE TRIGGER {table}_is_append_only_{change.lower()} BEFORE {change} ON {table}
+            BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"""
+        for table in tables
+        for change in ("UPDATE", "DELETE")
+    ]
+
+
 _LOG_V1 = (
     """CREATE TABLE log (
         position INTEGER PRIMARY KEY,   -- the stream's sequence number
@@ -35,10 +46,7 @@ _LOG_V1 = (
         noticed_ns INTEGER NOT NULL,
         reason TEXT NOT NULL
     ) STRICT""",
-    """CREATE TRIGGER log_is_append_only_update BEFORE UPDATE ON log
-        BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END""",
-    """CREATE TRIGGER log_is_append_only_delete BEFORE DELETE ON log
-        BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END""",
+    *_append_only("log"),
 )
 
 
@@ -72,12 +80,7 @@ _LOG_V2 = (
         created_ns INTEGER NOT NULL
     ) STRICT""",
     "INSERT INTO tree_state VALUES (1, 0, 0, x'')",
-    *(
-        f"""CREATE TRIGGER {table}_is_append_only_{change.lower()} BEFORE {change} ON {table}
-            BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"""
-        for table in ("tree_leaves", "tree_nodes", "checkpoints", "gaps")
-        for change in ("UPDATE", "DELETE")
-    ),
+    *_append_only("tree_leaves", "tree_nodes", "checkpoints", "gaps"),
 )
 
 
@@ -95,11 +98,7 @@ _LOG_V3 = (
         line TEXT NOT NULL,             -- the note's line: C2SP tlog-cosignature
         PRIMARY KEY (size, witness)
     ) STRICT, WITHOUT ROWID""",
-    *(
-        f"""CREATE TRIGGER cosignatures_is_append_only_{change.lower()} BEFORE {change} ON cosignatures
-            BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"""
-        for change in ("UPDATE", "DELETE")
-    ),
+    *_append_only("cosignatures"),
 )
 
 

@@ -129,7 +129,7 @@ class Bucket:
                 metadata=metadata,
             )
             await self._publish(self._meta_of(name), msgspec.json.encode(info), {"Nats-Rollup": "sub"})
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody would remove the chunks of an object that is not there
             with contextlib.suppress(RunloreError):
                 await self._purge(self._chunks(nuid))
             raise

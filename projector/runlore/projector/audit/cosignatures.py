@@ -5,16 +5,14 @@ A cosigner says that the checkpoint is the largest consistent tree of that log t
 
 from __future__ import annotations
 
-import base64
 import struct
-from hashlib import sha256
 from typing import NamedTuple
 
 from runlore.projector.audit.keys import Verifier
+from runlore.projector.audit.vkeys import COSIGNATURE, key_id_of, read_vkey, vkey_of
 from runlore.schemas.errors import CorruptLogError, SettingsError
 from runlore.store.audit.checkpoint import SigningKey, note_lines, read_signature, signature_text
 
-_TYPE = b"\4"
 _TIME = struct.Struct(">Q")
 _SIGNATURE_BYTES = 64
 
@@ -28,12 +26,12 @@ class Cosigner(NamedTuple):
     @property
     def key_id(self) -> bytes:
         """Four bytes: which key a signature line means."""
-        return sha256(self.name.encode() + b"\n" + _TYPE + self.public).digest()[:4]
+        return key_id_of(self.name, COSIGNATURE, self.public)
 
     @property
     def vkey(self) -> str:
         """The key as text."""
-        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_TYPE + self.public).decode()}"
+        return vkey_of(self.name, COSIGNATURE, self.public)
 
     @property
     def label(self) -> str:
@@ -50,18 +48,12 @@ class Cosigner(NamedTuple):
     @classmethod
     def parse(cls, vkey: str) -> Cosigner:
         """The key that a vkey stands for. Raises SettingsError when it is none of a cosigner."""
-        name, _, rest = vkey.strip().partition("+")
-        key_id, _, encoded = rest.partition("+")
-        try:
-            data, wanted = base64.b64decode(encoded, validate=True), bytes.fromhex(key_id)
-        except ValueError:
-            data = wanted = b""
-        found = cls(name, data[1:])
-        if not name or data[:1] != _TYPE or len(data) != 33 or found.key_id != wanted:
+        found = read_vkey(vkey, COSIGNATURE)
+        if found is None:
             raise SettingsError(
                 f"{vkey.strip()!r} is not the public key of a witness: `runlore witness` prints its own"
             )
-        return found
+        return cls(*found)
 
 
 def cosign(text: str, signer: SigningKey, name: str, public: bytes, seconds: int) -> str:

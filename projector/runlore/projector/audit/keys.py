@@ -5,11 +5,9 @@ Public keys are written as C2SP vkeys: ``<name>+<key ID, 8 hex digits>+<base64(0
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import secrets
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,15 +22,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from runlore.projector.audit.vkeys import ED25519, key_id_of, read_vkey, vkey_of
 from runlore.schemas.errors import NotFoundError, RunloreError, SettingsError
 from runlore.store.folder import DataDir
 from runlore.store.ownership import read_private
 from runlore.store.private_files import write_private
 from runlore.store.replica_folder import require_no_replica
-
-_ED25519 = b"\1"
-"""The signature type of C2SP signed-note, "Signature types"."""
-
 
 _RESTORE = (
     "restore it from a backup, or move it away: then a new key signs from here on, and auditors must be given it "
@@ -54,12 +49,12 @@ class Verifier(NamedTuple):
     @property
     def key_id(self) -> bytes:
         """Four bytes: which key a signature line means (C2SP signed-note, "Ed25519 signatures")."""
-        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:4]
+        return key_id_of(self.name, ED25519, self.public)
 
     @property
     def vkey(self) -> str:
         """The key as text, to be handed to auditors."""
-        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+        return vkey_of(self.name, ED25519, self.public)
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
         """Return whether the key made this signature of the message."""
@@ -72,17 +67,10 @@ class Verifier(NamedTuple):
     @classmethod
     def parse(cls, vkey: str) -> Verifier:
         """The key that a vkey stands for. Raises SettingsError when it is none, or its key ID is not its own."""
-        name, _, rest = vkey.strip().partition("+")
-        key_id, _, encoded = rest.partition("+")
-        try:
-            data, wanted = base64.b64decode(encoded, validate=True), bytes.fromhex(key_id)
-        except ValueError:
-            data = wanted = b""
-        found = cls(name, data[1:])
-        right = name and data[:1] == _ED25519 and len(data) == 33 and found.key_id == wanted
-        if not right:
+        found = read_vkey(vkey, ED25519)
+        if found is None:
             raise SettingsError(f"{vkey.strip()!r} is not a public key: `runlore audit key` prints one")
-        return found
+        return cls(*found)
 
 
 class Signer:

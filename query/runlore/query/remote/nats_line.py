@@ -178,7 +178,7 @@ class _Wire:
                 made = await self._connected()
                 try:
                     await self._listen(made)
-                except BaseException as error:
+                except BaseException as error:  # cancelled, too: nobody else would close it
                     await made.close()
                     if isinstance(error, NATS_ERRORS) and not isinstance(error, AccessDeniedError):
                         raise LostError(f"the connection to NATS ended: {error}") from error
