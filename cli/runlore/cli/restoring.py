@@ -25,6 +25,7 @@ from runlore.projector.archiving.copy_stream import copy_stream
 from runlore.projector.audit.signers import key_source
 from runlore.projector.restoring.blocks import BlockWriter
 from runlore.projector.restoring.restore import RestorePlan, plan_restore, restored_messages
+from runlore.projector.views.generations import remove_old_views
 from runlore.schemas.errors import CorruptLogError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.shards import Shard
@@ -100,6 +101,7 @@ class Restore:
             with PrivateServer(self._program, store.parent, self._settings) as private:
                 kept = remote.replace(private, plan)
         shutil.rmtree(self._work)
+        remove_old_views(self._data)  # a reader may have had one open, with erased values, until everything stopped
         return kept
 
     def _note_lost_events(self) -> None:

@@ -95,7 +95,10 @@ def erase(
         _say(plan, yes)
     if yes:
         if len(view_files(data)) > 1:
-            note("An older view is still open somewhere: it is removed when its reader ends.")
+            note(
+                "An older view, with the values, is still open somewhere. The projector removes it when its reader "
+                "reads again or ends, or `runlore stream restore --apply` does."
+            )
         for line in _LEFT:
             note(line)
     else:
