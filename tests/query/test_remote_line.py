@@ -16,9 +16,10 @@ import msgspec
 import pytest
 
 from runlore.cli.server import EmbeddedServer
-from runlore.query.remote import answers, nats_line, service
+from runlore.query.remote import answers, line, nats_line, service
 from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.codec import Unpacker, pack
+from runlore.query.remote.line import Line
 from runlore.query.remote.methods import Call, Reply
 from runlore.query.time.moment import NOW
 from runlore.query.watch.changes import Change
@@ -34,6 +35,31 @@ from tests.query.views import client_of, fold_live
 
 def lines() -> int:
     return sum(thread.name == "runlore-query-line" for thread in threading.enumerate())
+
+
+class OldLine(Line):
+    """To a service that waits for nothing, and answers at once from an older view each second time."""
+
+    path = "nowhere"
+    position = 9
+
+    def send(self, call: Call, seconds: float) -> bytes:
+        self.position = 12 - self.position
+        return msgspec.msgpack.encode(Reply(self.position, "epoch", 1, False, None))
+
+    def forget(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_older_answers_are_not_taken_and_end_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line, "SECONDS", 0.3)
+    old, call = OldLine(), Call("default", "state", None, [], {}, *NOW, "recorded", 0, 0.0)
+    old.saw(9)
+    assert old.ask(call).position == 9  # the second answer
+    old.saw(10)
+    with pytest.raises(QueryTimeoutError, match="you have seen event 10"):
+        old.ask(call)
 
 
 def test_the_thread_of_a_client_ends_with_it(server: EmbeddedServer) -> None:

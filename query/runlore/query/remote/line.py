@@ -105,6 +105,12 @@ class Line(ABC):
             else:
                 if self._newer(reply):
                     return reply
+                if time.monotonic() >= late:
+                    raise QueryTimeoutError(
+                        f"the query service answers from event {reply.position:,}, and you have seen event "
+                        f"{self._seen:,}: is one of another version running?"
+                    )
+                time.sleep(_AGAIN_SECONDS)
 
     def _newer(self, reply: Reply) -> bool:
         """Take up how far a reply is. False for one that is older than another was. Raises StreamMismatchError."""
