@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas import ServerUnavailableError, Settings, SettingsError, read_settings
+from runlore.schemas import AccessDeniedError, ServerUnavailableError, Settings, SettingsError, read_settings
 from runlore.schemas.shards import SHARD_STREAM, Shard
 from runlore.store.folder import DataDir
 from runlore.store.folder_shard import folder_shard, require_own_shard
@@ -41,6 +41,14 @@ def test_without_jetstream_or_permission_a_project_is_in_shard_0(tmp_path: Path)
     with open_server(tmp_path / "denied", extra=users) as (_, settings):
         url = (settings.url or "").replace("nats://", "nats://u:pw@")
         assert found(read_settings(url=url), "speech") == Shard()
+
+
+def test_who_may_not_receive_answers_is_not_told_a_shard(tmp_path: Path) -> None:
+    users = 'authorization { users: [{ user: u, password: pw, permissions: { subscribe: ["_INBOX_u.>"] } }] }'
+    with open_server(tmp_path, extra=users) as (_, settings):
+        url = (settings.url or "").replace("nats://", "nats://u:pw@")
+        with pytest.raises(AccessDeniedError, match="RUNLORE_INBOX_PREFIX"):
+            found(read_settings(url=url), "speech")
 
 
 def test_a_bucket_that_does_not_answer_is_not_taken_for_an_absent_one(tmp_path: Path) -> None:

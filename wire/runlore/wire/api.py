@@ -15,6 +15,7 @@ from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavai
 from runlore.schemas.shards import Shard
 from runlore.wire.failures import (
     INBOX_ADVICE,
+    InboxDeniedError,
     NatsError,
     NatsTimeoutError,
     NoRespondersError,
@@ -97,7 +98,7 @@ async def request(
             if heard is not before and denies_publish(heard, subject):
                 raise AccessDeniedError(f"this user may not publish to {subject}")
             if heard is not before and denies_subscription(heard):
-                raise AccessDeniedError(f"this user may not receive answers ({heard}): {INBOX_ADVICE}")
+                raise InboxDeniedError(f"this user may not receive answers ({heard}): {INBOX_ADVICE}")
         if not asking.done():
             raise ServerUnavailableError(f"the connection to NATS closed while waiting for {subject}")
         return asking.result()

@@ -22,6 +22,10 @@ _DENIED = re.compile(r"authorization|authentication|permissions violation", re.I
 INBOX_ADVICE = "set RUNLORE_INBOX_PREFIX to the prefix of this user, such as _INBOX_projector"
 
 
+class InboxDeniedError(AccessDeniedError):
+    """The server refuses this user the inbox that answers would come to, whatever was asked."""
+
+
 def is_denied(error: BaseException) -> bool:
     """Return whether the server refuses the user, as opposed to not answering."""
     return isinstance(error, nats.errors.AuthorizationError) or bool(_DENIED.search(str(error)))

@@ -10,7 +10,7 @@ from nats.aio.client import Client as NatsConnection
 from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError, SettingsError
 from runlore.schemas.shards import SHARD_BUCKET, SHARD_STREAM, Shard, read_shard, shard_key
 from runlore.wire.api import API_TIMEOUT, ApiError, api, api_subject, request
-from runlore.wire.failures import NatsError, NoRespondersError, unavailable
+from runlore.wire.failures import InboxDeniedError, NatsError, NoRespondersError, unavailable
 
 NOT_FOUND, NO_JETSTREAM = 10059, frozenset({10039, 10076})
 _NAME_IN_USE = 10058
@@ -37,10 +37,13 @@ def shard_request(project: str) -> str:
 async def find_shard(connection: NatsConnection, project: str) -> Shard:
     """The shard of a project: 0 without a bucket or key, and for a user who may not read it.
 
-    Raises ServerUnavailableError when the bucket is there and does not answer, RunloreError for a value that is none.
+    Raises ServerUnavailableError when the bucket is there and does not answer, AccessDeniedError for a user who may not
+    receive answers, RunloreError for a value that is none.
     """
     try:
         answer = await request(connection, api_subject(connection, shard_request(project)), b"", API_TIMEOUT)
+    except InboxDeniedError:
+        raise  # nothing is known of the bucket
     except AccessDeniedError:
         return Shard()
     except NoRespondersError:
@@ -55,6 +58,8 @@ async def _without_answer(connection: NatsConnection) -> Shard:
     subject = api_subject(connection, f"STREAM.INFO.{SHARD_STREAM}")
     try:
         answer = await request(connection, subject, b"", API_TIMEOUT)
+    except InboxDeniedError:
+        raise
     except (AccessDeniedError, NoRespondersError):
         return Shard()  # also in an account that imports the subjects of a project, and no more
     except NatsError as error:

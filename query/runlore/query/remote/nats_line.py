@@ -174,6 +174,8 @@ class _Wire:
 
     async def _open(self) -> Connection:
         async with self._opening:
+            if self._denied is not None and self._connection is not None:
+                await self._connection.close()  # the refusal came late; by now the user may have been let in
             if self._connection is None or not self._connection.is_connected:
                 made = await self._connected()
                 try:
@@ -190,7 +192,7 @@ class _Wire:
         self._inbox = connection.new_inbox()
         self._denied = None
         await listen(connection, f"{self._inbox}.*", self._arrived)
-        await connection.flush()  # the server has said by then whether this user may receive answers
+        await connection.flush()  # mostly the server has said by then whether this user may receive answers
         if self._denied is not None:
             raise self._denied
 
@@ -200,8 +202,10 @@ class _Wire:
             try:
                 known = await find_shard(connection, project) if has_shards(self._settings) else Shard()
                 self._shards[project] = known
+            except AccessDeniedError:
+                raise
             except ServerUnavailableError as error:
-                raise self._denied or LostError(str(error)) from error
+                raise LostError(str(error)) from error
         return self._shards[project]
 
     async def _connected(self) -> Connection:
