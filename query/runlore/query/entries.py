@@ -42,6 +42,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """The run ID it was logged from, if any."""
     step: str | None = None
     """The step's name it was logged from, if any."""
+    at_step: int | None = None
+    """The point on the training's own axis, if one was given: a batch, an epoch."""
     reason: str | None = None
     """Reason of a retraction."""
     previous: Any = None

@@ -33,6 +33,8 @@ class MetadataLogged(Fact, frozen=True, tag="metadata_logged"):
     """Packed values by top-level key (see `values`)."""
     merge: bool = False
     """Merge groups one level deep instead of replacing them."""
+    at_step: int | None = None
+    """The point on the training's own axis that the values belong to: a batch, an epoch. No step of a run."""
 
 
 class MetadataRetracted(Fact, frozen=True, tag="metadata_retracted"):

@@ -6,6 +6,8 @@ on what it has decoded: the same functions, remembered for names and references 
 
 from __future__ import annotations
 
+import datetime as dt
+import operator
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, get_args
@@ -55,6 +57,8 @@ def check_event(event: Event) -> None:
         # The commonest fact; what `exact_fact` does, without a new one.
         for ref in fact.targets or exact_targets(()):
             _known_ref(ref)
+        if fact.at_step is not None:
+            check_at_step(fact.at_step)
         check_shape(len(fact.targets), fact.metadata)
     else:
         exact_fact(fact)
@@ -129,6 +133,34 @@ def _is_plain(ref: EntityRef) -> bool:
     return all(part is None or type(part) is str for part in (ref.kind, ref.name, ref.version, ref.run, ref.pipeline))
 
 
+def check_at_step(at_step: Any) -> int | None:
+    """A step of the training's axis as an exact int, also one of numpy. Raises ArgumentError beyond 64 bits."""
+    if at_step is None:
+        return None
+    try:
+        number = None if isinstance(at_step, bool) else operator.index(at_step)
+    except TypeError:
+        number = None
+    if number is None or not -(2**63) <= number < 2**63:
+        raise ArgumentError(f"step must be a whole number of at most 64 bits, not {ascii(at_step)[:40]}")
+    return number
+
+
+def check_occurred_at(moment: Any) -> dt.datetime | None:
+    """A moment in UTC. Raises ArgumentError for what is no time, or a time without its zone."""
+    if moment is None:
+        return None
+    if not isinstance(moment, dt.datetime) or moment != moment:  # pandas.NaT is a datetime, and none
+        raise ArgumentError(f"occurred_at must be a datetime, not {ascii(moment)[:40]}")
+    if moment.utcoffset() is None:
+        raise ArgumentError("occurred_at has no time zone: pass an aware datetime, such as datetime.now(UTC)")
+    try:
+        utc = moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise ArgumentError(f"occurred_at is beyond the years that UTC has: {ascii(moment)[:60]}") from None
+    return dt.datetime.combine(utc.date(), utc.time(), dt.UTC)  # exact: pandas has a subclass
+
+
 def exact_paths(paths: Iterable[Any]) -> tuple[PathParts, ...]:
     """The paths of a retraction, checked. Raises ArgumentError, EventLimitError for too many."""
     exact = tuple(map(check_path, paths))
@@ -140,7 +172,8 @@ def exact_paths(paths: Iterable[Any]) -> tuple[PathParts, ...]:
 
 
 def _logged(fact: MetadataLogged) -> MetadataLogged:
-    return replace(fact, targets=exact_targets(fact.targets), merge=bool(fact.merge))
+    targets, at_step = exact_targets(fact.targets), check_at_step(fact.at_step)
+    return replace(fact, targets=targets, merge=bool(fact.merge), at_step=at_step)
 
 
 def _retracted(fact: MetadataRetracted) -> MetadataRetracted:
