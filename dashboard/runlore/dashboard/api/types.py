@@ -101,8 +101,8 @@ class HistoryPage(msgspec.Struct, frozen=True):
 class SeriesOut(msgspec.Struct, frozen=True):
     """Numbers of a key, oldest first; null where one is not finite. `steps`: where each was logged on the training's
     own axis, null where that was not said. With `points` the whole history, downsampled: also entries that are no
-    numbers (null), the index of each entry in the history (from 1), its type (`retracted` or `removed` where it ended), and
-    the total count of numbers.
+    numbers (null), the index of each entry in the history (from 1), its type (`retracted` or `removed` where it ended),
+    and the total count of numbers.
     """
 
     path: str
