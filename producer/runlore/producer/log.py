@@ -16,7 +16,7 @@ from runlore.producer.lifecycle import default_producer
 from runlore.producer.receipts import Receipt
 from runlore.producer.runs.lost import lost_target, run_of_lost
 from runlore.producer.runs.place import PROCESS, Step, current_model, current_place, current_run, current_step
-from runlore.schemas.errors import MissingContextError
+from runlore.schemas.errors import ArgumentError, MissingContextError
 from runlore.schemas.events import (
     AnyFact,
     ArtifactVersionConsumed,
@@ -24,10 +24,11 @@ from runlore.schemas.events import (
     MetadataRetracted,
     ModelStageChanged,
     NoteAdded,
+    TagsChanged,
 )
 from runlore.schemas.names import check_name, check_text, exact_text
 from runlore.schemas.references import EntityRef, check_stage, checked, checked_ref, parse_ref
-from runlore.schemas.validity import check_at_step, check_occurred_at, exact_paths
+from runlore.schemas.validity import check_at_step, check_occurred_at, exact_paths, exact_tags
 from runlore.schemas.values import pack_metadata
 
 Reference = str | EntityRef
@@ -296,3 +297,35 @@ def add_note(
     if not text.strip():
         raise MissingContextError("the note is empty")
     return _emit(NoteAdded(_targets(entity), text), occurred_at)
+
+
+def add_tags(
+    tags: Iterable[str],
+    entity: Reference | Iterable[Reference] | None = None,
+    *,
+    occurred_at: dt.datetime | None = None,
+) -> Receipt:
+    """Put tags on entities; without one, on the current step, else the run. Those they have stay.
+
+    add_tags(["baseline", "cpu"], "run:7f3a")
+    """
+    return _tag(TagsChanged(_targets(entity), added=exact_tags(tags)), occurred_at)
+
+
+def remove_tags(
+    tags: Iterable[str],
+    entity: Reference | Iterable[Reference] | None = None,
+    *,
+    occurred_at: dt.datetime | None = None,
+) -> Receipt:
+    """Take tags off entities; without one, off the current step, else the run.
+
+    remove_tags(["baseline"], "run:7f3a")
+    """
+    return _tag(TagsChanged(_targets(entity), removed=exact_tags(tags)), occurred_at)
+
+
+def _tag(fact: TagsChanged, occurred_at: dt.datetime | None) -> Receipt:
+    if not fact.added and not fact.removed:
+        raise ArgumentError("tags is empty: give at least one")
+    return _emit(fact, occurred_at)

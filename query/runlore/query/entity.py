@@ -194,6 +194,12 @@ class Entity:
             return History(found, self.position)
 
     @property
+    def tags(self) -> list[str]:
+        """Its tags, sorted."""
+        found: list[str] = self.fields.get("tags", [])
+        return found
+
+    @property
     def notes(self) -> History:
         """All notes, oldest first."""
         return self.field_history("note")

@@ -26,13 +26,15 @@ from runlore.schemas.events import (
     ModelStageChanged,
     ModelVersionCreated,
     NoteAdded,
+    RunDescribed,
     RunFinished,
     RunStarted,
     RunStatus,
     StepFinished,
     StepStarted,
+    TagsChanged,
 )
-from runlore.schemas.limits import MAX_NUMBER, MAX_PATHS, MAX_STEP_BYTES
+from runlore.schemas.limits import MAX_NUMBER, MAX_PATHS, MAX_STEP_BYTES, MAX_TAGS
 from runlore.schemas.names import check_label, check_name, check_text, exact_text
 from runlore.schemas.paths import PathParts, check_path
 from runlore.schemas.references import EntityRef, check_stage, checked
@@ -107,6 +109,10 @@ def check_size(fact: AnyFact) -> None:
         check_copied(len(fact.targets) * len(fact.paths), len(fact.reason))
     elif isinstance(fact, (RunStarted, StepStarted)):
         check_shape(1, fact.parameters)
+    elif isinstance(fact, RunDescribed):
+        check_shape(1, fact.environment)
+    elif isinstance(fact, TagsChanged):
+        check_counts(len(fact.targets), len(fact.added) + len(fact.removed), "tags")
     elif isinstance(fact, NoteAdded):
         check_counts(len(fact.targets), 1, "notes")
         check_copied(len(fact.targets), len(fact.text))
@@ -171,6 +177,16 @@ def exact_paths(paths: Iterable[Any]) -> tuple[PathParts, ...]:
     return exact
 
 
+def exact_tags(tags: Iterable[Any]) -> tuple[str, ...]:
+    """Tags, checked, each once. Raises ArgumentError for a lone text, EventLimitError for too many."""
+    if isinstance(tags, (str, bytes)):
+        raise ArgumentError(f"tags is a list of texts: write [{ascii(tags)[:40]}]")
+    exact = tuple(dict.fromkeys(check_name("tag", tag) for tag in tags))
+    if len(exact) > MAX_TAGS:
+        raise EventLimitError(f"{len(exact):,} tags; one event has at most {MAX_TAGS:,}")
+    return exact
+
+
 def _logged(fact: MetadataLogged) -> MetadataLogged:
     targets, at_step = exact_targets(fact.targets), check_at_step(fact.at_step)
     return replace(fact, targets=targets, merge=bool(fact.merge), at_step=at_step)
@@ -183,7 +199,16 @@ def _retracted(fact: MetadataRetracted) -> MetadataRetracted:
 
 def _run_started(fact: RunStarted) -> RunStarted:
     pipeline, name = check_name("pipeline", fact.pipeline), check_label("run name", fact.name)
-    return replace(fact, pipeline=pipeline, name=name, model=_ref(fact.model), retry_of=_ref(fact.retry_of))
+    return replace(
+        fact,
+        pipeline=pipeline,
+        name=name,
+        model=_ref(fact.model),
+        retry_of=_ref(fact.retry_of),
+        parent=_ref(fact.parent),
+        group=None if fact.group is None else check_name("group", fact.group),
+        tags=exact_tags(fact.tags),
+    )
 
 
 def _step_started(fact: StepStarted) -> StepStarted:
@@ -220,6 +245,17 @@ def _noted(fact: NoteAdded) -> NoteAdded:
     return replace(fact, targets=exact_targets(fact.targets), text=check_text("note", fact.text))
 
 
+def _tagged(fact: TagsChanged) -> TagsChanged:
+    added, removed = exact_tags(fact.added), exact_tags(fact.removed)
+    if not added and not removed:
+        raise ArgumentError("no tags: say which to add or to remove")
+    return replace(fact, targets=exact_targets(fact.targets), added=added, removed=removed)
+
+
+def _described(fact: RunDescribed) -> RunDescribed:
+    return fact
+
+
 def _ref(ref: EntityRef | None) -> EntityRef | None:
     return None if ref is None else checked(ref)
 
@@ -240,4 +276,6 @@ _EXACT: dict[type, Callable[[Any], AnyFact]] = {
     ModelVersionCreated: _version_created,
     ModelStageChanged: _stage_changed,
     NoteAdded: _noted,
+    TagsChanged: _tagged,
+    RunDescribed: _described,
 }
