@@ -25,7 +25,7 @@ OWN = ("reference", "name", "version", "created")
 DICTS = ("parameters", "environment")
 """Fields that hold a dict; parameters become columns (`parameters.lr`), the environment only where it is asked for."""
 _CREATED = "SELECT position, recorded_us FROM events WHERE position IN (SELECT value FROM json_each(?))"
-Values = dict[str, Any]
+ColumnValues = dict[str, Any]
 
 
 def table_of(entities: Iterable[Entity], columns: Sequence[str] | None = None) -> Frame:
@@ -38,7 +38,7 @@ def table_of(entities: Iterable[Entity], columns: Sequence[str] | None = None) -
     ask: Callable[..., Frame] | None = getattr(listed[0].scope, "ask", None)  # a query service reads its own view
     if ask is not None:
         return ask("table", entities=listed, columns=columns)
-    rows: list[Values] = []
+    rows: list[ColumnValues] = []
     with listed[0].scope.reader.read():
         for scope, group in itertools.groupby(listed, key=lambda entity: entity.scope):
             same = list(group)
@@ -49,7 +49,7 @@ def table_of(entities: Iterable[Entity], columns: Sequence[str] | None = None) -
     return Frame({name: [_value(row, name) for row in rows] for name in names}, position)
 
 
-def _columns(rows: Iterable[Values]) -> list[str]:
+def _columns(rows: Iterable[ColumnValues]) -> list[str]:
     """What all of them have, first; then fields, parameters and metadata in the order of their first appearance."""
     seen = dict.fromkeys(OWN)
     for row in rows:
@@ -57,7 +57,7 @@ def _columns(rows: Iterable[Values]) -> list[str]:
     return [name for name in seen if name not in DICTS]
 
 
-def _value(row: Values, name: str) -> Any:
+def _value(row: ColumnValues, name: str) -> Any:
     if name in row:
         return row[name]
     field, _, inner = name.partition(".")
@@ -69,7 +69,7 @@ def _value(row: Values, name: str) -> Any:
     return None
 
 
-def _values(scope: Scope, entities: Sequence[Entity]) -> list[Values]:
+def _values(scope: Scope, entities: Sequence[Entity]) -> list[ColumnValues]:
     """The values of entities of one scope by column."""
     reader, moment = scope.reader, scope.moment
     read_names([entity for entity in entities if isinstance(entity, PipelineRun)])
@@ -79,9 +79,9 @@ def _values(scope: Scope, entities: Sequence[Entity]) -> list[Values]:
     flat = [part for own in parts for part in own]
     stored = iter(rows_of_parts(reader, flat, moment))
     fields = rows_of_parts(reader, [("", entity.entity_id) for entity in entities], moment, "field")
-    made: list[Values] = []
+    made: list[ColumnValues] = []
     for entity, own, (_, field_rows) in zip(entities, parts, fields, strict=True):
-        row: Values = {
+        row: ColumnValues = {
             "reference": entity.reference,
             "name": entity.name,
             "version": entity.version,
@@ -105,9 +105,9 @@ def _parts(scope: Scope, entities: Sequence[Entity]) -> list[list[tuple[str, int
     ]
 
 
-def _fields(rows: Iterable[StoredRow]) -> Values:
+def _fields(rows: Iterable[StoredRow]) -> ColumnValues:
     """Fields, a run's name aside: that is the entity's own."""
-    found: Values = {}
+    found: ColumnValues = {}
     for _, path, _, kind, cell in rows:
         name = parse_path(path)[0]
         if kind in ENDED or name == "name":
