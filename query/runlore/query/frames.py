@@ -38,6 +38,22 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _float(value: Any) -> float:
+    return nearest_float(value) if isinstance(value, decimal.Decimal) else float(value)
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
+def _text(value: Any) -> str:
+    return _valid(str(value))
+
+
+def _readable(value: Any) -> str:
+    return _valid(readable(value))
+
+
 def _in_utc(value: dt.datetime) -> dt.datetime:
     return value.astimezone(dt.UTC)
 
@@ -45,21 +61,15 @@ def _in_utc(value: dt.datetime) -> dt.datetime:
 _TYPES: dict[str, _Type] = {
     "bool": _Type("bool_", (), "boolean", bool),
     "int": _Type("int64", (), "Int64", int),
-    "float": _Type(
-        "float64", (), "float64", lambda value: nearest_float(value) if _is_decimal(value) else float(value)
-    ),
-    "str": _Type("string", (), None, lambda value: str(value).encode("utf-8", "replace").decode()),
+    "float": _Type("float64", (), "float64", _float),
+    "str": _Type("string", (), None, _text),
     "datetime": _Type("timestamp", ("us", "UTC"), "datetime64[us, UTC]", _in_utc),
     "date": _Type("date32", (), None, _same),
     "timedelta": _Type("duration", ("us",), "timedelta64[us]", _same),
     "bytes": _Type("binary", (), None, _same),
-    "text": _Type("string", (), None, lambda value: readable(value).encode("utf-8", "replace").decode()),
+    "text": _Type("string", (), None, _readable),
 }
 """``text`` is for unlike values."""
-
-
-def _is_decimal(value: Any) -> bool:
-    return isinstance(value, decimal.Decimal)
 
 
 def _kind_of(value: Any) -> str:

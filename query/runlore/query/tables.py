@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from runlore.query import entity_rows
 from runlore.query.entities import PipelineRun, read_names
@@ -51,7 +51,7 @@ def table_of(entities: Iterable[Entity], columns: Sequence[str] | None = None) -
 
 def _columns(rows: Iterable[ColumnValues]) -> list[str]:
     """What all of them have, first; then fields, parameters and metadata in the order of their first appearance."""
-    seen = dict.fromkeys(OWN)
+    seen: dict[str, None] = dict.fromkeys(OWN)
     for row in rows:
         seen.update(dict.fromkeys(row))
     return [name for name in seen if name not in DICTS]
@@ -64,7 +64,7 @@ def _value(row: ColumnValues, name: str) -> Any:
     if field in DICTS and isinstance(row.get(field), dict):  # a part of the environment, however deep
         found: Any = row[field]
         for part in parse_path(inner) if inner else ():
-            found = found.get(part) if isinstance(found, dict) else None
+            found = cast("dict[str, Any]", found).get(part) if isinstance(found, dict) else None
         return found
     return None
 
@@ -114,5 +114,5 @@ def _fields(rows: Iterable[StoredRow]) -> ColumnValues:
             continue
         value = found[name] = from_cell(kind, cell)
         if name == "parameters" and isinstance(value, dict):
-            found |= {format_path((name, key)): item for key, item in value.items()}
+            found |= {format_path((name, key)): item for key, item in cast("dict[str, Any]", value).items()}
     return found
