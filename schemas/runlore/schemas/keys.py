@@ -36,7 +36,10 @@ def key_text(key: Any) -> str:
 
     Enums stand for their values, numpy's scalars for Python's. Raises UnsupportedError for any other key.
     """
-    return KEY_TEXTS[key]
+    try:
+        return KEY_TEXTS[key]
+    except TypeError:  # it has no hash: a list as a part of a path
+        raise UnsupportedError(f"keys must be strings, not {type(key).__name__}") from None
 
 
 def _text(key: Any) -> str:
