@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from privileges import give_away, no_privileges
+from privileges import as_stranger, commons, give_away, no_privileges
 
 import runlore.producer as producer
 from runlore.cli.app import app
@@ -19,6 +21,8 @@ from runlore.schemas.errors import FolderError
 from runlore.store.folder import DataDir
 from runlore.store.sqlite import sqlite
 from tests.query.views import client_of
+
+__all__ = ["commons"]
 
 WRITES = ("log model:m a=1", "stage model:m@1 production", "rebuild", "projector", "up")
 READS = ("show model:m", "list", "search a", "audit verify", "audit key", "replay --as -", "dashboard", "outbox status")
@@ -106,6 +110,33 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path, command: str) 
     file.write_text("not a view")
     check(run(command, file / "below"), f"{file} is a file, where a folder is needed")
     check(run(command, file), str(file), codes=(2, 4))
+
+
+@pytest.mark.parametrize("command", [command for command in WRITES if "stage" not in command])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, command: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "not mounted")
+    check(run(command, link), f"{link} is a link to {tmp_path / 'not mounted'}, which does not exist")
+    check(run(command, link / "below"), f"{link} is a link to {tmp_path / 'not mounted'}, which does not exist")
+    if sys.platform == "linux":
+        check(run(command, "/proc/below"), "/proc/below: No such file or directory: set RUNLORE_DATA_DIR")
+
+
+def test_what_a_refusal_tells_to_type_works_for_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "it's $HOME; data"
+    folder.mkdir(mode=0o500)
+    said = run("up", folder).stderr
+    command = said[said.index("chmod u+rwX ") : said.index(", or set RUNLORE_DATA_DIR")]
+    subprocess.run(["sh", "-c", command], check=True)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("command", ["projector", "log model:m a=1"])
+def test_a_folder_of_root_that_may_not_be_looked_into_says_whose_it_is(commons: Path, command: str) -> None:
+    (commons / "private").mkdir(mode=0o700)
+    with as_stranger():
+        done = CliRunner().invoke(app, command.split(), env={"RUNLORE_DATA_DIR": str(commons / "private")})
+    check(done, f"{commons / 'private'} belongs to user root (mode 700)", "ask for access")
 
 
 @pytest.mark.parametrize("command", [*WRITES, *READS])

@@ -81,9 +81,10 @@ def _several(given: Any) -> Iterable[Any]:
     if isinstance(given, (str, EntityRef)):
         return (given,)
     try:
-        return iter(given)
+        several: Iterable[Any] = iter(given)
     except TypeError:  # not asked by type: numpy's arrays without dimensions say that they can be iterated
         return (given,)
+    return several
 
 
 def bulk_log_metadata(
