@@ -266,7 +266,7 @@ async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
         if error.err_code == _LIMIT_REQUIRED:
             raise SettingsError(
                 f"this account wants a limit for the stream ({error.description}): make it with `runlore operator "
-                "stream --max-bytes <bytes> --create`"
+                "stream --max-bytes BYTES --create`"
             ) from error
         if error.err_code == _OVERLAP:
             raise await _taken(connection) from error
