@@ -19,6 +19,7 @@ from runlore.query import Client
 from runlore.schemas import EntityRef, NoteAdded, OutboxError, SettingsError
 from runlore.schemas.errors import FolderError
 from runlore.store.folder import DataDir
+from runlore.store.folder_home import require_no_copy
 from runlore.store.sqlite import sqlite
 from tests.query.views import client_of
 
@@ -125,8 +126,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, command: str) -> 
 def test_what_a_refusal_tells_to_type_works_for_a_folder_of_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "it's $HOME; data"
     folder.mkdir(mode=0o500)
-    said = run("up", folder).stderr
-    command = said[said.index("chmod u+rwX ") : said.index(", or set RUNLORE_DATA_DIR")]
+    error = run("up", folder).stderr
+    command = error[error.index("chmod u+rwX ") : error.index(", or set RUNLORE_DATA_DIR")]
     subprocess.run(["sh", "-c", command], check=True)
     assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -186,3 +187,14 @@ def test_producer_and_client_raise_errors_of_ours(folder: Path, tmp_path: Path) 
         Client("~nobody-of-that-name/x")
     with pytest.raises(SettingsError, match="home folder"):
         producer.Producer(data_dir="~nobody-of-that-name/x")
+
+
+def test_a_copy_is_noticed_also_where_the_name_of_the_folder_is_no_unicode(tmp_path: Path) -> None:
+    folder, copy = tmp_path / os.fsdecode(b"\xff%20"), tmp_path / "copy"
+    folder.mkdir(mode=0o700)
+    require_no_copy(DataDir(folder))
+    shutil.copytree(folder, copy)
+    with pytest.raises(FolderError, match="is a copy of"):
+        require_no_copy(DataDir(copy))
+    folder.rename(tmp_path / "moved")
+    require_no_copy(DataDir(copy))
