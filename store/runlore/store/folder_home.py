@@ -19,7 +19,6 @@ from runlore.schemas.names import is_unicode
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct, write_struct
 
-
 _SCHEME = "file://"
 
 
@@ -38,8 +37,8 @@ def require_no_copy(data: DataDir) -> None:
     elsewhere = before is not None and (before.device, before.inode) != (here.device, here.inode)
     if before is not None and elsewhere and _is_there(before):
         raise FolderError(
-            f"{data.root} is a copy of {_path(before)}, which is still there: both would give the same numbers to"
-            f" different events and sign them with one key. Use {_path(before)}; `runlore operator backup` makes a copy "
+            f"{data.root} is a copy of {_path(before)}, which is still there: both would give the same numbers to "
+            f"different events and sign them with one key. Use {_path(before)}; `runlore operator backup` makes a copy "
             f"that can be restored. If this one is to go on alone, remove {data.home}, and never use the other again"
         )
     if before != here:
