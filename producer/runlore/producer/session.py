@@ -85,8 +85,10 @@ class Session:
         if settings.mode == "online" and not sys.is_finalizing():  # no thread can start any more
             try:
                 self._start_relay()
-            except BaseException:  # KeyboardInterrupt above all: nobody else would close this outbox
+            except BaseException as error:  # KeyboardInterrupt above all: nobody else would close this outbox
                 self.close_soon()
+                if isinstance(error, OSError):
+                    raise OutboxError(f"events cannot be sent from here: {error}. The event was not stored") from error
                 raise
 
     def _start_relay(self) -> None:
