@@ -33,7 +33,7 @@ def environment_of(found: Any) -> Environment | None:
 
 
 def _is_group(value: Any) -> TypeGuard[Group]:
-    return isinstance(value, Mapping) and bool(value)
+    return isinstance(value, Mapping) and value != {}
 
 
 def _lines(values: Group) -> list[tuple[str, Shown]]:
