@@ -77,7 +77,10 @@ class FolderService:
         """Let what runs beside the loop end. May be called twice."""
 
     def _close(self) -> None:
-        """Close the files; the last thing that is done."""
+        """Close the files."""
+
+    def _leave(self) -> None:
+        """Leave the folder, whose status.json says why; the last thing that is done."""
 
     @property
     def failure(self) -> RunloreError | None:
@@ -104,6 +107,7 @@ class FolderService:
             health = self._health()
             health.start()
             closing.callback(health.close)
+            closing.callback(self._leave)
             closing.callback(self._write_status, health.url)
             closing.callback(self._close)
             closing.callback(self._finish)
