@@ -18,13 +18,15 @@ import pytest
 from click.testing import CliRunner
 
 from runlore.cli.app import app
+from runlore.producer import Producer
 from runlore.projector.audit.cosignatures import Cosigner, cosigned_at
 from runlore.projector.audit.keys import Signer, load_signer, make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.statements import write_statement
 from runlore.projector.audit.witness import Witness
 from runlore.projector.audit.witness_policy import read_policy
-from runlore.schemas import CorruptLogError, Settings, SettingsError, read_settings
+from runlore.projector.service import Projector
+from runlore.schemas import CorruptLogError, EntityRef, MetadataLogged, Settings, SettingsError, read_settings
 from runlore.store.audit.checkpoint import Checkpoint
 from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.merkle import consistency_proof, hash_leaf, root_of, subtree_root
@@ -92,6 +94,22 @@ def test_the_example_of_the_specification_has_its_key_id() -> None:
     assert Cosigner.parse(key.vkey) == key
     with pytest.raises(SettingsError):
         Cosigner.parse(key.vkey.replace("+B", "+A"))
+
+
+def test_a_witness_and_a_log_never_share_a_folder(tmp_path: Path) -> None:
+    data = DataDir(tmp_path / "data")
+    with Producer(read_settings(data_dir=data.root, mode="offline")) as producer:
+        producer.emit_nowait(MetadataLogged((EntityRef("model", "churn"),), {"n": 1}))
+    refused = CliRunner().invoke(app, ["witness", str(data.root), "--name", "example.org/w", "--show-key"])
+    assert (refused.exit_code, "is a data folder (it has outbox)" in refused.stderr) == (2, True), refused.stderr
+    assert not (data.root / "witness.key").exists()
+    witness = tmp_path / "witness"
+    made = CliRunner().invoke(app, ["witness", str(witness), "--name", "example.org/w", "--show-key"])
+    assert made.exit_code == 0, made.stderr
+    before = set(witness.iterdir())
+    with pytest.raises(SettingsError, match="is the folder of a witness"):
+        Projector(read_settings(data_dir=witness, url="nats://127.0.0.1:1")).run()
+    assert set(witness.iterdir()) == before
 
 
 def test_a_witness_answers_as_the_protocol_says_and_remembers_over_a_kill(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from runlore.store.folder_shard import require_own_shard
 from runlore.store.private_files import read_struct, write_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import ProjectorStatus
+from runlore.store.witness_folder import require_no_witness
 from runlore.wire.connect import Backoff
 
 TICK_SECONDS = 1.0
@@ -96,6 +97,7 @@ class FolderService:
         StreamDriftError, CorruptLogError when going on could lose or mix history; errors of the machine (disk, lock,
         memory).
         """
+        require_no_witness(self._data)
         prepare_folder(self._settings)
         with taken(self._data, self._wait, self._stop_asked, self.holder) as ours, contextlib.ExitStack() as closing:
             if not ours:
