@@ -15,6 +15,7 @@ from runlore.schemas import EntityRef, MetadataLogged, Settings, read_settings
 from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError, SettingsError
 from runlore.wire.connect import connect
 from tests.open_servers import open_server
+from tests.patience import PATIENCE
 from tests.signing_in import encrypted_key, make_certificates, make_operator, make_seed
 
 
@@ -132,6 +133,46 @@ def test_nothing_is_told_to_a_server_that_does_not_speak_tls_where_tls_is_asked_
 
     assert "does not require TLS" in asyncio.run(attempt())
     assert heard in ([], [b""])
+
+
+def test_a_server_that_wants_tls_before_anything_is_said(tmp_path: Path) -> None:
+    files = make_certificates(tmp_path / "tls")
+    config = f'tls {{ cert_file: "{files.server}", key_file: "{files.server_key}", handshake_first: true }}'
+    with server_with(tmp_path, config) as address:
+        make_stream(read_settings(url=f"tls://{address}", tls_ca=str(files.ca)))
+        assert "RUNLORE_TLS_CA" in refusal(read_settings(url=f"tls://{address}"))
+        assert "use tls:// in RUNLORE_URL" in refusal(read_settings(url=f"nats://{address}"))
+
+
+@pytest.mark.parametrize(
+    ("greeting", "answer", "told"),
+    [
+        (b"", b"HTTP/1.1 400 Bad Request\r\n", "speaks HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", b"", "begins with 'SSH-2.0-OpenSSH_9.2'"),
+        (b"\x4a\x00\x00\x00\x0a", b"", "is another kind of server"),
+    ],
+)
+def test_another_kind_of_server_is_named_and_not_waited_for(greeting: bytes, answer: bytes, told: str) -> None:
+    """It never says what would end the wait for a NATS server: without a second look, the error is a time-out."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        if await reader.read(100):
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    async def attempt() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            with pytest.raises(ServerUnavailableError, match=rf"{address} .*{told}"):
+                await connect(read_settings(url=f"nats://{address}"), "test", nothing, nothing, timeout=PATIENCE)
+
+    asyncio.run(attempt())
+
+
+def test_the_address_of_a_page_is_none_of_a_nats_server() -> None:
+    assert "no address of a NATS server" in refusal(read_settings(url="http://127.0.0.1:1"))
 
 
 def test_an_address_that_is_none_is_a_wrong_setting() -> None:
