@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from log_tools import logged, make_stream
 
-from runlore.producer import Producer
+from runlore.producer import Producer, drain
 from runlore.schemas import EntityRef, MetadataLogged, Settings, read_settings
-from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError, SettingsError
+from runlore.schemas.errors import (
+    AccessDeniedError,
+    ReceiptTimeoutError,
+    RunloreError,
+    ServerUnavailableError,
+    SettingsError,
+)
 from runlore.wire.connect import connect
 from tests.open_servers import open_server
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 from tests.signing_in import encrypted_key, make_certificates, make_operator, make_seed
 
 
@@ -242,6 +250,29 @@ def test_a_producer_tells_its_user_why_it_cannot_sign_in(tmp_path: Path, caplog:
         producer.emit_nowait(fact(1))
         producer.flush(2)
     assert "RUNLORE_CREDENTIALS" in caplog.text
+
+
+def test_who_waits_for_an_event_or_leaves_it_behind_is_told_why_it_is_not_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with http_server() as port:
+        page = read_settings(url=f"nats://127.0.0.1:{port}", data_dir=tmp_path, flush_timeout=0.0)
+        with Producer(page) as producer:
+            receipt = producer.emit_nowait(fact(1))
+            until(lambda: "speaks HTTP" in caplog.text)  # which needs a person, so the log says it at once
+            with pytest.raises(ReceiptTimeoutError, match="speaks HTTP"):
+                receipt.wait(0)
+    nobody = read_settings(url="nats://127.0.0.1:1", data_dir=tmp_path)
+    assert drain(nobody, 1, take_over=True).unsent == 1
+    assert "Connect call failed" in caplog.text
+
+
+@contextlib.contextmanager
+def http_server() -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 def test_refusals_are_errors_of_runlore() -> None:

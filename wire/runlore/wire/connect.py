@@ -17,7 +17,13 @@ from urllib.parse import urlsplit
 
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas.errors import AccessDeniedError, FolderError, ServerTooOldError, ServerUnavailableError
+from runlore.schemas.errors import (
+    AccessDeniedError,
+    FolderError,
+    ForeignServerError,
+    ServerTooOldError,
+    ServerUnavailableError,
+)
 from runlore.schemas.settings import Settings
 from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
@@ -25,7 +31,7 @@ from runlore.store.private_files import read_trusted
 from runlore.store.records import Endpoint, Login
 from runlore.wire.destinations import known_endpoint
 from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, is_no_introduction, unavailable
-from runlore.wire.foreign import ForeignServerError, TlsFirstError, foreign_server, unless_foreign
+from runlore.wire.foreign import TlsFirstError, foreign_server, unless_foreign
 from runlore.wire.private import before_signing_in, server_info
 from runlore.wire.server_version import require_version
 from runlore.wire.sign_in import sign_in_options
@@ -134,7 +140,7 @@ async def connect(
 
     `role`: whose login to use on the embedded server. `on_error` hears what nats-py only reports asynchronously
     (permission violations, slow consumers). Raises ServerUnavailableError with the reason, AccessDeniedError when it is
-    about the user, ServerTooOldError.
+    about the user, ServerTooOldError, ForeignServerError.
     """
     options: dict[str, Any] = {"inbox_prefix": settings.inbox_prefix, "name": name} | server_options(settings, role)
     advice = "; RUNLORE_URL names the port for clients of NATS, such as nats://host:4222" if settings.url else ""
@@ -147,7 +153,7 @@ async def connect(
                 raise ForeignServerError(str(error)) from error
         return await _connected(settings, options | {"tls_handshake_first": True}, on_error, on_closed, timeout)
     except ForeignServerError as error:
-        raise ServerUnavailableError(f"{error}{advice}") from error
+        raise ForeignServerError(f"{error}{advice}") from error
 
 
 async def _connected(

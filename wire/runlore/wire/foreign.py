@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from runlore.schemas.errors import ServerUnavailableError
+from runlore.schemas.errors import ForeignServerError
 
 SILENT_SECONDS = 0.6
 """A server that has not introduced itself after this long is looked at."""
@@ -21,10 +21,6 @@ _GREETING_SECONDS, _ANSWER_SECONDS = 0.2, 1.0
 _QUESTION = b"GET / HTTP/1.0\r\n\r\n"
 _TLS_ALERT = b"\x15\x03"
 _DEFAULT_PORT = 4222
-
-
-class ForeignServerError(ServerUnavailableError):
-    """Something else than a NATS server answers."""
 
 
 class TlsFirstError(ForeignServerError):
