@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from log_tools import logged, make_stream
 
+from runlore.cli import server_checks
+from runlore.cli.server_checks import check_server
 from runlore.producer import Producer, drain
 from runlore.schemas import EntityRef, MetadataLogged, Settings, read_settings
 from runlore.schemas.errors import (
@@ -250,6 +253,40 @@ def test_a_producer_tells_its_user_why_it_cannot_sign_in(tmp_path: Path, caplog:
         producer.emit_nowait(fact(1))
         producer.flush(2)
     assert "RUNLORE_CREDENTIALS" in caplog.text
+
+
+def test_who_hears_nothing_of_a_server_is_told_so_before_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_checks, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, as for a server that hangs
+        settings = read_settings(url=f"nats://127.0.0.1:{silent.getsockname()[1]}", data_dir=tmp_path)
+        heard: list[str] = []
+
+        async def attempt() -> None:
+            async def hear(error: Exception) -> None:
+                heard.append(str(error))
+                trying.cancel()
+
+            trying = asyncio.create_task(connect(settings, "test", hear, nothing, PATIENCE))
+            await asyncio.gather(trying, return_exceptions=True)
+
+        asyncio.run(attempt())
+        assert [text.partition(" from")[0] for text in heard] == ["no answer yet"]
+        with Producer(settings, flush_timeout=0.0) as producer:
+            receipt = producer.emit_nowait(fact(1))
+            with pytest.raises(ReceiptTimeoutError, match="no NATS server has answered yet"):
+                receipt.wait(0.5)
+        [finding] = list(check_server(settings))
+        assert "nothing was heard for 0.2 s" in finding.detail
+
+
+def test_doctor_names_the_inbox_that_its_user_may_not_have(tmp_path: Path) -> None:
+    users = """authorization { users: [ { user: step, password: pw, permissions: {
+        publish: ">", subscribe: ["_INBOX_step.>"] } } ] }"""
+    with server_with(tmp_path, users) as address:
+        [finding] = list(check_server(read_settings(url=f"nats://step:pw@{address}")))
+        assert (finding.outcome, "set RUNLORE_INBOX_PREFIX" in finding.detail) == ("fail", True)
 
 
 def test_who_waits_for_an_event_or_leaves_it_behind_is_told_why_it_is_not_sent(

@@ -149,6 +149,7 @@ class Relay:
         failures = 0
         while not self._stopping:
             self._connecting = True
+            self._note(self.trouble or "no NATS server has answered yet")
             try:
                 connect_seconds = patience(self._settings, failures)
                 async with Delivery(self._settings, self._wake_from_loop, connect_seconds) as delivery:

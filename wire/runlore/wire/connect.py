@@ -53,11 +53,11 @@ ClosedCallback = Callable[[], Awaitable[None]]
 
 
 class Connection(NatsConnection):
-    """A connection that knows where its account has JetStream, and which shard its program owns."""
+    """A connection that knows where its account has JetStream and its inboxes, and which shard its program owns."""
 
-    def __init__(self, jetstream_api: str, shard: Shard) -> None:
+    def __init__(self, jetstream_api: str, shard: Shard, inbox_prefix: str) -> None:
         super().__init__()
-        self.jetstream_api, self.shard = jetstream_api, shard
+        self.jetstream_api, self.shard, self.inbox_prefix = jetstream_api, shard, inbox_prefix
 
 
 class Backoff:
@@ -139,8 +139,9 @@ async def connect(
     """One connection attempt, each of whose steps may take `timeout` seconds.
 
     `role`: whose login to use on the embedded server. `on_error` hears what nats-py only reports asynchronously
-    (permission violations, slow consumers). Raises ServerUnavailableError with the reason, AccessDeniedError when it is
-    about the user, ServerTooOldError, ForeignServerError.
+    (permission violations, slow consumers), and of a server that is silent for a second. Raises
+    ServerUnavailableError with the reason, AccessDeniedError when it is about the user, ServerTooOldError,
+    ForeignServerError.
     """
     options: dict[str, Any] = {"inbox_prefix": settings.inbox_prefix, "name": name} | server_options(settings, role)
     advice = "; RUNLORE_URL names the port for clients of NATS, such as nats://host:4222" if settings.url else ""
@@ -163,7 +164,7 @@ async def _connected(
     on_closed: ClosedCallback,
     timeout: float,  # noqa: ASYNC109 -- see above
 ) -> Connection:
-    connection = Connection(settings.jetstream_api, Shard(settings.shard))
+    connection = Connection(settings.jetstream_api, Shard(settings.shard), options["inbox_prefix"])
     before_signing_in(connection, partial(_check_server, connection, wants_tls=_wants_tls(options)))
     connected = False
     cause: Exception | None = None
@@ -190,9 +191,13 @@ async def _connected(
         error_cb=heard,
         closed_cb=closed,
     )
+
+    async def on_silence(told: str) -> None:
+        await on_error(ServerUnavailableError(told))
+
     tls = options.get("tls") or ssl.create_default_context() if options.get("tls_handshake_first") else None
     try:
-        await unless_foreign(connecting, lambda: bool(server_info(connection)), options["servers"], tls)
+        await unless_foreign(connecting, lambda: bool(server_info(connection)), options["servers"], on_silence, tls)
         if not connection.is_connected:  # nats-py takes an end of the stream in the handshake for a success
             raise ConnectionResetError("the server closed the connection")
     except (asyncio.CancelledError, ForeignServerError):
@@ -203,7 +208,7 @@ async def _connected(
         foreign = await foreign_server(options["servers"], tls) if is_no_introduction(cause or error) else None
         if foreign is not None:
             raise foreign from error
-        raise _failure(connection, cause or error) from error
+        raise _failure(connection, cause or error, timeout) from error
     connected = True
     return connection
 
@@ -235,7 +240,7 @@ async def _give_up(connection: Connection) -> None:
         await asyncio.wait_for(connection.close(), GIVE_UP_SECONDS)
 
 
-def _failure(connection: Connection, reason: Exception) -> ServerUnavailableError:
+def _failure(connection: Connection, reason: Exception, seconds: float) -> ServerUnavailableError:
     """What to tell a person; the server's own words where it said any."""
     if isinstance(reason, (AccessDeniedError, ServerTooOldError)):
         return reason
@@ -257,4 +262,6 @@ def _failure(connection: Connection, reason: Exception) -> ServerUnavailableErro
             f"the NATS server refuses the connection: {reason}; give a user (RUNLORE_CREDENTIALS, RUNLORE_NKEY, or in "
             "RUNLORE_URL), or the data folder whose `runlore up` started it"
         )
+    if isinstance(reason, TimeoutError):
+        return ServerUnavailableError(f"no NATS server answers: nothing was heard for {seconds:g} s")
     return unavailable(reason, "no NATS server answers")

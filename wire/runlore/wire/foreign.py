@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,11 +31,13 @@ async def unless_foreign(
     connecting: Coroutine[Any, Any, None],
     introduced: Callable[[], bool],
     servers: Sequence[str],
+    on_silence: Callable[[str], Awaitable[None]],
     tls: ssl.SSLContext | None = None,
 ) -> None:
     """Wait for a connection attempt, unless other servers answer at all of the addresses: then their error is raised.
 
-    `introduced`: whether a NATS server has told who it is. `tls`: for an attempt that begins with TLS.
+    `introduced`: whether a NATS server has told who it is. `on_silence` is called with what to tell a person where
+    nothing has answered yet. `tls`: for an attempt that begins with TLS.
     """
     attempt = asyncio.ensure_future(connecting)
     look: asyncio.Task[ForeignServerError | None] | None = None
@@ -44,8 +46,11 @@ async def unless_foreign(
         if not attempt.done() and not introduced():
             look = asyncio.create_task(foreign_server(servers, tls))
             await asyncio.wait({attempt, look}, return_when=asyncio.FIRST_COMPLETED)
-            if not attempt.done() and not introduced() and (error := look.result()) is not None:
-                raise error
+            if not attempt.done() and not introduced():
+                if (error := look.result()) is not None:
+                    raise error
+                named = ", ".join(map(_host, servers))
+                await on_silence(f"no answer yet from {named}: a NATS server there is busy, hangs or is out of reach")
         await attempt
     finally:
         for task in (attempt, look):
