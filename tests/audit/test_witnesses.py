@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -32,7 +35,7 @@ from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.merkle import consistency_proof, hash_leaf, root_of, subtree_root
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
-from tests.patience import until
+from tests.patience import PATIENCE, until
 from tests.projector.nats_tools import made_events, publish_all
 from tests.projector.service_tools import Running, running
 
@@ -61,6 +64,10 @@ class WitnessProcess:
         assert self._process.stderr
         self.key = Cosigner.parse(self._process.stdout.readline())
         self.url = self._process.stderr.readline().split()[-1]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         self._process.send_signal(how)
@@ -134,6 +141,21 @@ def test_a_witness_answers_as_the_protocol_says_and_remembers_over_a_kill(tmp_pa
         assert again.add(0, [], grown)[:2] == (409, "5\n")
         assert again.add(5, consistency_proof(5, 9, node), grown)[0] == 200
         assert again.add(5, consistency_proof(5, 9, node), grown)[:2] == (409, "9\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another process's limits are Linux's")
+def test_half_open_connections_do_not_silence_a_witness(tmp_path: Path) -> None:
+    log = make_signer(tmp_path / "log.key", origin_of("epoch"))
+    with (
+        witnessing(tmp_path / "witness", "example.org/w", log.verifier.vkey) as witness,
+        contextlib.ExitStack() as held,
+    ):
+        address = urlsplit(witness.url)
+        resource.prlimit(witness.pid, resource.RLIMIT_NOFILE, (128, 128))
+        for _ in range(200):
+            opened = held.enter_context(socket.create_connection((address.hostname, address.port), PATIENCE))
+            opened.sendall(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        assert witness.post("no request")[0] == 400
 
 
 def test_a_witness_learns_the_next_key_from_the_one_it_knows(tmp_path: Path) -> None:
