@@ -19,6 +19,7 @@ from runlore.projector.logs import configure_logs
 from runlore.schemas.errors import SettingsError
 from runlore.store.access import make_folder
 from runlore.store.lock import FolderLock
+from runlore.store.ownership import require_own_folder
 from runlore.store.witness_folder import KEY, LOCK, MEMORY, require_no_data_folder
 
 _WAKE_SECONDS = 60.0
@@ -47,6 +48,7 @@ def witness(folder: Path, name: str, logs: tuple[Verifier, ...], listen: str, sh
     host, port = _place(listen)
     require_no_data_folder(folder)
     make_folder(folder)
+    require_own_folder(folder)
     signer = load_or_make_signer(folder / KEY, name)
     print_line(Cosigner(name, signer.verifier.public).vkey)
     if show_key:
