@@ -116,6 +116,8 @@ def test_a_witness_and_a_log_never_share_a_folder(tmp_path: Path) -> None:
     before = set(witness.iterdir())
     with pytest.raises(SettingsError, match="is the folder of a witness"):
         Projector(read_settings(data_dir=witness, url="nats://127.0.0.1:1")).run()
+    up = CliRunner().invoke(app, ["up", "--data-dir", str(witness)])
+    assert (up.exit_code, "is the folder of a witness" in up.stderr) == (2, True), up.stderr
     assert set(witness.iterdir()) == before
 
 

@@ -53,7 +53,7 @@ def test_a_replica_never_signs_and_its_folder_is_no_projectors(settings: Setting
     data = DataDir(ours.data_dir)
     with pytest.raises(SettingsError, match="RUNLORE_URL"):
         Replica(read_settings(data_dir=ours.data_dir)).run()
-    assert not data.replica.exists()
+    assert not data.root.exists()
     with replica(settings, tmp_path) as following:
         following.folded(5)
         until(lambda: following.state.connected)
@@ -100,8 +100,7 @@ def test_a_replica_that_reached_no_stream_leaves_a_folder_that_may_become_a_proj
         with running(wrong, Replica(wrong)) as waiting:
             until(lambda waiting=waiting: "connection" in waiting.state.problems)  # type: ignore[misc]
         data = DataDir(wrong.data_dir)
-        assert not data.replica.exists()
-        assert not data.status.exists()
+        assert not data.root.exists()
     with running(replica_settings(settings, tmp_path)) as projector:
         until(lambda: projector.state.connected)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from runlore.projector.views.generations import view_files
 from runlore.schemas.errors import SettingsError
 from runlore.store.folder import DataDir
@@ -31,3 +33,19 @@ def claim_for_replica(data: DataDir) -> None:
     """Make the folder a replica's, or take the one that is there. Call it once the stream has answered."""
     if not data.replica.exists():
         write_struct(data.replica, ReplicaMark(None, None), shared=True)
+
+
+def leave_nothing(data: DataDir, made: bool) -> None:
+    """Remove what a replica that reached no stream has put into the folder; `made`: the folder, too.
+
+    Call it while the folder's lock is held. What others have put there stays.
+    """
+    data.status.unlink(missing_ok=True)
+    ours = {data.home, data.projection, data.projector_lock}
+    if {*data.root.iterdir(), *data.projection.iterdir()} <= ours:
+        data.projector_lock.unlink()
+        data.home.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody has put something there meanwhile
+            data.projection.rmdir()
+            if made:
+                data.root.rmdir()
