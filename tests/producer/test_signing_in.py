@@ -119,7 +119,7 @@ def sends_again(settings: Settings) -> bool:
     return logged(settings)[-1] == 2
 
 
-@pytest.mark.parametrize("scheme", ["tls", "nats", "mixed"])
+@pytest.mark.parametrize("scheme", ["tls", "nats"])
 def test_nothing_is_told_to_a_server_that_does_not_speak_tls_where_tls_is_asked_for(
     tmp_path: Path, scheme: str
 ) -> None:
@@ -135,14 +135,10 @@ def test_nothing_is_told_to_a_server_that_does_not_speak_tls_where_tls_is_asked_
     async def attempt() -> str:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            ca = str(make_certificates(tmp_path).ca) if scheme == "nats" else None
-            more = ",tls://user:secret@127.0.0.1:1" if scheme == "mixed" else ""
+            ca = None if scheme == "tls" else str(make_certificates(tmp_path).ca)
             with pytest.raises(AccessDeniedError) as caught:
                 await connect(
-                    read_settings(url=f"{scheme.replace('mixed', 'nats')}://user:secret@{address}{more}", tls_ca=ca),
-                    "test",
-                    nothing,
-                    nothing,
+                    read_settings(url=f"{scheme}://user:secret@{address}", tls_ca=ca), "test", nothing, nothing
                 )
             return str(caught.value)
 
@@ -184,20 +180,6 @@ def test_another_kind_of_server_is_named_and_not_waited_for(greeting: bytes, ans
                 await connect(read_settings(url=f"nats://{address}"), "test", nothing, nothing, timeout=PATIENCE)
 
     asyncio.run(attempt())
-
-
-def test_the_next_address_is_tried_where_another_server_is_at_the_first_or_none_answers(tmp_path: Path) -> None:
-    async def attempt(settings: Settings) -> None:
-        connection = await connect(settings, "test", nothing, nothing, timeout=1)
-        assert connection.is_connected
-        await connection.close()
-
-    with server_with(tmp_path, "") as address, http_server() as page, socket.create_server(("127.0.0.1", 0)) as silent:
-        others = f"nats://127.0.0.1:{page},nats://127.0.0.1:{silent.getsockname()[1]},nats://127.0.0.1:1"
-        asyncio.run(attempt(read_settings(url=f"{others},nats://{address}")))
-        told = refusal(read_settings(url=f"nats://127.0.0.1:{page},nats://127.0.0.1:1"))
-        assert "speaks HTTP" in told
-        assert "Connect call failed" in told
 
 
 def test_the_address_of_a_page_is_none_of_a_nats_server() -> None:

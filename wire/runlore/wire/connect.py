@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import re
 import ssl
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -137,7 +136,7 @@ async def connect(
     timeout: float = CONNECT_TIMEOUT,  # noqa: ASYNC109 -- nats-py's own, for each of its steps
     role: Role = "service",
 ) -> Connection:
-    """One connection attempt at each of the servers, whose steps may take `timeout` seconds each.
+    """One connection attempt, each of whose steps may take `timeout` seconds.
 
     `role`: whose login to use on the embedded server. `on_error` hears what nats-py only reports asynchronously
     (permission violations, slow consumers), and of a server that is silent for a second. Raises
@@ -145,30 +144,6 @@ async def connect(
     ForeignServerError.
     """
     options: dict[str, Any] = {"inbox_prefix": settings.inbox_prefix, "name": name} | server_options(settings, role)
-    servers: list[str] = options["servers"]
-    if _wants_tls(options):  # whoever asks for it at one address means all
-        servers = [re.sub("^nats://", "tls://", server) for server in servers]
-    reasons = dict[str, ServerUnavailableError]()
-    for server in random.sample(servers, len(servers)):  # nats-py goes to the next one only where nobody listens
-        try:
-            return await _connected_to(settings, options | {"servers": [server]}, on_error, on_closed, timeout)
-        except (AccessDeniedError, ServerTooOldError):
-            raise
-        except ServerUnavailableError as error:
-            reasons[str(error)] = error
-    if len(reasons) == 1:
-        raise next(iter(reasons.values()))
-    raise ServerUnavailableError("; ".join(reasons))
-
-
-async def _connected_to(
-    settings: Settings,
-    options: dict[str, Any],
-    on_error: ErrorCallback,
-    on_closed: ClosedCallback,
-    timeout: float,  # noqa: ASYNC109 -- see above
-) -> Connection:
-    """A connection to one server, which may want TLS first. Raises ForeignServerError with what to do."""
     advice = "; RUNLORE_URL names the port for clients of NATS, such as nats://host:4222" if settings.url else ""
     try:
         try:
