@@ -10,7 +10,7 @@ from runlore.store.cells import ENDED_SQL
 from runlore.store.kinds import is_instance
 from runlore.store.stretches import HISTORY_STRETCH
 
-VIEW_SCHEMA = 5
+VIEW_SCHEMA = 6
 """Version of these tables; the query library reads no other."""
 
 TABLES = (
@@ -52,7 +52,7 @@ CREATE TABLE quarantine (
     event_id TEXT,
     subject TEXT NOT NULL,
     recorded_us INTEGER NOT NULL,
-    stage TEXT NOT NULL CHECK (stage IN ('decode', 'fold', 'conflict')),
+    stage TEXT NOT NULL CHECK (stage IN ('decode', 'signature', 'fold', 'conflict')),
     error TEXT NOT NULL,
     payload BLOB NOT NULL
 ) STRICT;
