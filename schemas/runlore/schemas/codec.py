@@ -37,6 +37,10 @@ class _IdHead(msgspec.Struct, frozen=True):
     id: str
 
 
+class _KeyHead(msgspec.Struct, frozen=True):
+    key: bytes = b""
+
+
 class _FactHead(msgspec.Struct, frozen=True):
     type: str
 
@@ -48,6 +52,7 @@ class _SchemaHead(msgspec.Struct, frozen=True):
 _decode_event = msgspec.msgpack.Decoder(Event, ext_hook=unpack_extension).decode
 _decode_plain = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=unpack_extension).decode
 _decode_id = msgspec.msgpack.Decoder(_IdHead).decode
+_decode_key = msgspec.msgpack.Decoder(_KeyHead).decode
 _decode_head = msgspec.msgpack.Decoder(EventHead).decode
 _decode_schema = msgspec.msgpack.Decoder(_SchemaHead).decode
 
@@ -121,6 +126,14 @@ def decode_id(payload: bytes) -> str:
         return _decode_id(payload).id
     except _BROKEN as error:
         raise EventDecodeError(f"not an event: {error}") from error
+
+
+def signing_key(payload: bytes) -> str | None:
+    """The key in a message, as hex, if it is an event that has one; nothing is verified."""
+    try:
+        return _decode_key(payload).key.hex() or None
+    except _BROKEN:
+        return None
 
 
 def decode_head(payload: bytes) -> EventHead:

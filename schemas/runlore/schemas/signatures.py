@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from runlore.schemas.events import Event
 
@@ -29,6 +31,32 @@ OWNER_DIGITS = 32
 SHORT_DIGITS = 16
 """Hex digits by which people tell keys apart."""
 _HEX = frozenset("0123456789abcdef")
+
+
+Standing = Literal["proved", "unknown", "revoked"]
+"""Of a key where an event was signed with it: an actor's, nobody's that the log knows, or no longer the actor's."""
+
+
+class Signer(msgspec.Struct, frozen=True, gc=False):
+    """The key that signed an event, and whose it was at that position of the log."""
+
+    key: str
+    """The public key, 64 hex digits."""
+    standing: Standing
+    actor: str | None = None
+    """The name that the log's key has registered for it; proved only if `standing` says so."""
+
+    @property
+    def proved(self) -> str | None:
+        """The actor that the signature proves, if any."""
+        return self.actor if self.standing == "proved" else None
+
+    def __str__(self) -> str:
+        if self.standing == "proved":
+            return f"proved: {self.actor}"
+        if self.standing == "revoked":
+            return f"signed with the revoked key {short_key(self.key)} of {self.actor}"
+        return f"signed by {short_key(self.key)}, whom nobody has registered"
 
 
 def owned_id(made: str, key: bytes) -> str:

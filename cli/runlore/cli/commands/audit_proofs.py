@@ -63,7 +63,8 @@ def prove(
     position, settings = entries[-1].position, settings_for(data_dir)
     with open_prover(settings, keys) as prover:
         events = prover.with_first_copies([position])
-        verdicts = judge(events, refusals(DataDir(settings.data_dir).current_view(), [position]))
+        refused = refusals(DataDir(settings.data_dir).current_view(), [position])
+        verdicts = judge(events, refused, prover.trusted)
         found = {event.position: (event, verdict) for event, verdict in zip(events, verdicts, strict=True)}
         event, verdict = found[position]
         first = None if verdict.first is None else found[verdict.first][0]

@@ -1,0 +1,44 @@
+"""Which statements of a log its own keys have signed: what the fold believes about actors' keys."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+from runlore.projector.audit.key_history import current_key, lineage, read_changes, signs, spread
+from runlore.projector.audit.keys import Verifier, load_signer
+from runlore.schemas.errors import NotFoundError, SettingsError
+from runlore.store.audit.actor_keys import LoggedActorKey, read_actor_keys
+from runlore.store.audit.tree import leaf_index
+from runlore.store.folder import DataDir
+from runlore.store.sqlite import sqlite
+
+
+def folder_key(data: DataDir) -> Verifier | None:
+    """The public key of a folder's log; None before the first signature."""
+    try:
+        return Verifier.parse(data.public_key.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, SettingsError):
+        pass
+    with contextlib.suppress(NotFoundError, SettingsError):
+        return load_signer(data.checkpoint_key, "").verifier
+    return None
+
+
+def is_trusted(
+    connection: sqlite.Connection, position: int, note: str, trusted: Sequence[Verifier], own: Verifier | None = None
+) -> bool:
+    """Return whether a statement at a position is signed by a key that signed the log there.
+
+    `trusted`: the keys that an auditor trusts; else `own`, the folder's key now, stands for those that it follows, too.
+    """
+    changes = read_changes(connection)
+    if not trusted and own is not None:
+        trusted = lineage(current_key(own, changes), changes)
+    leaf = leaf_index(connection, position)
+    return any(one.covers(leaf) and signs(one.key, note) for one in spread(trusted, changes))
+
+
+def trusted_actor_keys(connection: sqlite.Connection, trusted: Sequence[Verifier]) -> list[LoggedActorKey]:
+    """The statements about actors' keys in log.db that a trusted key has signed, in log order."""
+    return [one for one in read_actor_keys(connection) if is_trusted(connection, one.position, one.note, trusted)]
