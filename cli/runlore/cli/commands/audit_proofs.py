@@ -19,8 +19,9 @@ from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.effect import Verdict, judge
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.prove import Prover
-from runlore.projector.audit.trail import positions_about, refusals
+from runlore.projector.audit.trail import positions_about, refusals, signers_of
 from runlore.query import Client
+from runlore.query.plain import plain
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
 from runlore.store.audit.proof import ProvenEvent
@@ -85,7 +86,7 @@ def prove(
 def _show_proofs(events: Sequence[ProvenEvent], verdict: Verdict, prover: Prover) -> None:
     """Print the event and its proof; then, of a second copy, those of the first."""
     for number, event in enumerate(events):
-        print_line(event_text(proven_row(event, None if number else verdict)))
+        print_line(event_text(proven_row(event, None if number else verdict), "" if number else verdict.who))
         print_line("the first event with its ID" if number else verdict.label)
         if event.erasure is not None:
             print_line(f"values were erased by event {event.erasure:,}; the leaf is that of the event as it was logged")
@@ -117,12 +118,15 @@ def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_j
     data = DataDir(settings.data_dir)
     with Client(settings.data_dir, settings.project) as client:
         meant = resolved(client, reference)
-    rows = _rows(data, positions_about(data.current_view(), settings.project, meant))
+    view = data.current_view()
+    positions = positions_about(view, settings.project, meant)
+    rows, signers = _rows(data, positions), signers_of(view, positions)
     if as_json:
-        print_json([event_json(row) for row in rows])
+        print_json([{**event_json(row), "signer": plain(signers.get(row.position))} for row in rows])
         return
     for row in rows:
-        print_line(event_text(row))
+        signer = signers.get(row.position)
+        print_line(event_text(row, str(signer) if signer else ""))
 
 
 def _rows(data: DataDir, positions: Sequence[int]) -> Iterator[LogRow]:

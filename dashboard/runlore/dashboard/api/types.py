@@ -10,6 +10,7 @@ import msgspec
 from runlore.query.compare.diff import ChangeKind
 from runlore.query.evidence import Gap
 from runlore.query.view.links import Relation
+from runlore.schemas.signatures import Standing
 from runlore.store.records import LastVerify
 
 
@@ -31,6 +32,14 @@ class Author(msgspec.Struct, frozen=True):
     library: str
 
 
+class SignerOut(msgspec.Struct, frozen=True):
+    """The key that signed an event, and whose it was there: `proved` for a registered actor."""
+
+    key: str
+    standing: Standing
+    actor: str | None
+
+
 class EntryOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One value of one key, logged by the event `position`. `type` names the type of the value, or how the key ended
     (`removed`, `retracted`); `created` is when the log recorded it. In a history, `previous` is the value before.
@@ -50,6 +59,7 @@ class EntryOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str | None
     previous: Any
     previous_type: str | None
+    signer: SignerOut | None
 
 
 class EntityRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -191,6 +201,7 @@ class EventOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step: str | None
     metadata: list[EntryOut]
     fields: list[EntryOut]
+    signer: SignerOut | None
 
 
 class Trail(msgspec.Struct, frozen=True):
@@ -243,7 +254,7 @@ class Quarantined(msgspec.Struct, frozen=True):
     position: int
     event_id: str | None
     subject: str
-    stage: Literal["decode", "fold", "conflict"]
+    stage: Literal["decode", "signature", "fold", "conflict"]
     error: str
     payload: bytes
 

@@ -303,7 +303,7 @@ class ArchiveReader:
         """What may be a statement about an actor's key: is it signed by a key of this log?"""
         if actor_key_in(row.subject, row.payload) is None:
             return row
-        own = None if self._trusted else folder_key(DataDir(self._path.parent.parent))
+        own = None if self._trusted else folder_key(DataDir(self._path.parent.parent), self.epoch)
         note = row.payload.decode(errors="replace")
         return row._replace(trusted=is_trusted(self._connection, row.position, note, self._trusted, own))
 

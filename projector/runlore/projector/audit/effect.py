@@ -55,6 +55,11 @@ class Verdict(NamedTuple):
             return f"in the log, rejected: {why}"
         return f"in the log, rejected by the view it was taken from (not proved): {why}"
 
+    @property
+    def who(self) -> str:
+        """Whom the event proves, if anybody: an actor that is not proved is what the producer says."""
+        return "claimed" if self.signer is None else str(self.signer)
+
     def record(self) -> dict[str, Any]:
         """As JSON."""
         signer = None if self.signer is None else msgspec.to_builtins(self.signer)

@@ -11,17 +11,18 @@ from runlore.schemas.errors import NotFoundError, SettingsError
 from runlore.store.audit.actor_keys import LoggedActorKey, read_actor_keys
 from runlore.store.audit.tree import leaf_index
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
 from runlore.store.sqlite import sqlite
 
 
-def folder_key(data: DataDir) -> Verifier | None:
+def folder_key(data: DataDir, epoch: str) -> Verifier | None:
     """The public key of a folder's log; None before the first signature."""
     try:
         return Verifier.parse(data.public_key.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, SettingsError):
         pass
     with contextlib.suppress(NotFoundError, SettingsError):
-        return load_signer(data.checkpoint_key, "").verifier
+        return load_signer(data.checkpoint_key, log_origin(data, epoch)).verifier
     return None
 
 

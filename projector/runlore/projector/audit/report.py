@@ -82,7 +82,7 @@ def _summary(checked: CheckedBundle) -> Iterator[tuple[str, str]]:
 
 
 def _event(event: ProvenEvent, verdict: Verdict, coder: LeafCoder) -> str:
-    kind, who, rows = _told(event)
+    kind, who, rows = _told(event, verdict)
     return _EVENT.substitute(
         effect="accepted" if verdict.rejection is None else "rejected",
         label="" if verdict.rejection is None else _LABEL.substitute(label=_shown(verdict.label)),
@@ -107,14 +107,14 @@ def _proof(event: ProvenEvent, coder: LeafCoder) -> Iterator[tuple[str, str]]:
         yield f"Sibling {level + 1}", one.hex()
 
 
-def _told(event: ProvenEvent) -> tuple[str, str, Iterable[tuple[str, str]]]:
+def _told(event: ProvenEvent, verdict: Verdict) -> tuple[str, str, Iterable[tuple[str, str]]]:
     """Return the kind of event, its author, and its content as names and readable values."""
     try:
         decoded = decode_event(event.payload)
     except EventDecodeError as error:
         return "not readable", "unknown", [("Why", str(error)), ("Bytes", event.payload[:200].hex())]
     actor = decoded.actor
-    return event_type(decoded.fact), f"by {actor.user}@{actor.host} (claimed)", _content(decoded)
+    return event_type(decoded.fact), f"by {actor.user}@{actor.host} ({verdict.who})", _content(decoded)
 
 
 def _content(event: Event) -> Iterator[tuple[str, str]]:
