@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
-from runlore.producer.event_signing import UNSIGNED, EventSigner
+from runlore.producer.event_signing import EventSigner
 from runlore.schemas import Event
 from runlore.schemas.codec import encode_event
 from runlore.schemas.signatures import owned_id
@@ -25,5 +25,5 @@ def public(key: Ed25519PrivateKey) -> bytes:
 def signed(event: Event, key: Ed25519PrivateKey = ADA, **changes: Any) -> bytes:
     """The event as a producer with the key sends it."""
     signer = EventSigner(key)
-    fields = {"key": signer.public, "producer_id": owned_id(event.producer_id, signer.public), "signature": UNSIGNED}
+    fields = {"producer_id": owned_id(event.producer_id, signer.public), "signature": signer.unsigned}
     return signer.signed(encode_event(replace(event, **fields | changes)))

@@ -37,7 +37,7 @@ def test_each_event_of_a_producer_with_a_key_is_signed(signing: Callable[[], lis
     events = signing()
     public = read_key(key).public_key().public_bytes_raw()
     assert [event.producer_seq for event in events] == [1, 2, 3]
-    assert {event.key for event in events} == {public}
+    assert {event.signature and event.signature.key for event in events} == {public}
     assert {owner_of(event.producer_id) for event in events} == {public.hex()[:32]}
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runlore.schemas.errors import RunloreError, SettingsError
+from runlore.schemas.events import Signature
 from runlore.schemas.settings import Settings
 from runlore.schemas.signatures import DOMAIN, SIGNATURE_BYTES
 from runlore.store.key_files import EncryptedKeyError, read_key, read_passphrase
@@ -14,19 +15,18 @@ from runlore.store.key_files import EncryptedKeyError, read_key, read_passphrase
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-UNSIGNED = bytes(SIGNATURE_BYTES)
-"""In the place of a signature that is still to be made."""
-
 
 class EventSigner:
     """Signs encoded events."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self.public = key.public_key().public_bytes_raw()
+        self.unsigned = Signature(key=self.public, value=bytes(SIGNATURE_BYTES))
+        """What an event has as its signature until it is signed."""
         self._sign = key.sign
 
     def signed(self, payload: bytes) -> bytes:
-        """The event with its signature, where `UNSIGNED` was."""
+        """The event with its signature, where `unsigned` was."""
         body = payload[:-SIGNATURE_BYTES]
         return body + self._sign(DOMAIN + sha256(body).digest())
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from runlore.producer.actor import this_actor
 from runlore.producer.aside import Aside, PutAside
-from runlore.producer.event_signing import UNSIGNED, EventSigner
+from runlore.producer.event_signing import EventSigner
 from runlore.producer.facts import too_large
 from runlore.producer.outboxes.ledger import Destination
 from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
@@ -77,8 +77,7 @@ class Session:
         self._traceparent = traceparent
         self._actor = this_actor()
         self._sign = None if signer is None else signer.signed
-        self._key = b"" if signer is None else signer.public
-        self._signature = b"" if signer is None else UNSIGNED
+        self._signature = None if signer is None else signer.unsigned
         made = new_id()
         self.outbox = Outbox.create(
             DataDir(settings.data_dir).outboxes,
@@ -153,7 +152,6 @@ class Session:
                     traceparent=self._traceparent,
                     causation_id=causation_id,
                     salt=new_salt(),
-                    key=self._key,
                     signature=self._signature,
                 )
             )
@@ -247,7 +245,6 @@ class Session:
                 traceparent=self._traceparent,
                 causation_id=aside.causation_id,
                 salt=new_salt(),
-                key=self._key,
                 signature=self._signature,
             )
         )

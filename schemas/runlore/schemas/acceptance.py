@@ -52,7 +52,7 @@ class Acceptance:
         prefix = self._prefixes.get(event.project)
         if (prefix is None or not subject.startswith(prefix)) and not self._learned(subject, event.project):
             return Rejection("decode", f"project {event.project!r} came on subject {subject!r}")
-        if event.signature or event.key or event.signed_hash or MARK in event.producer_id:
+        if event.signature is not None or MARK in event.producer_id:
             problem = signature_problem(event, payload, erased)
             if problem is not None:
                 return Rejection("signature", problem)

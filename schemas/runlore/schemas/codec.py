@@ -10,7 +10,7 @@ import msgspec
 
 from runlore.schemas.cost import TOO_DEEP, check_values
 from runlore.schemas.errors import EventCostError, EventDecodeError
-from runlore.schemas.events import SCHEMA_VERSION, Event
+from runlore.schemas.events import SCHEMA_VERSION, Event, Signature
 from runlore.schemas.extensions import unpack_extension
 from runlore.schemas.limits import MAX_EVENT_BYTES, SCANNED_BYTES
 
@@ -37,8 +37,8 @@ class _IdHead(msgspec.Struct, frozen=True):
     id: str
 
 
-class _KeyHead(msgspec.Struct, frozen=True):
-    key: bytes = b""
+class _SignedHead(msgspec.Struct, frozen=True):
+    signature: Signature | None = None
 
 
 class _FactHead(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class _SchemaHead(msgspec.Struct, frozen=True):
 _decode_event = msgspec.msgpack.Decoder(Event, ext_hook=unpack_extension).decode
 _decode_plain = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=unpack_extension).decode
 _decode_id = msgspec.msgpack.Decoder(_IdHead).decode
-_decode_key = msgspec.msgpack.Decoder(_KeyHead).decode
+_decode_signed = msgspec.msgpack.Decoder(_SignedHead).decode
 _decode_head = msgspec.msgpack.Decoder(EventHead).decode
 _decode_schema = msgspec.msgpack.Decoder(_SchemaHead).decode
 
@@ -131,9 +131,10 @@ def decode_id(payload: bytes) -> str:
 def signing_key(payload: bytes) -> str | None:
     """The key in a message, as hex, if it is an event that has one; nothing is verified."""
     try:
-        return _decode_key(payload).key.hex() or None
+        signature = _decode_signed(payload).signature
     except _BROKEN:
         return None
+    return None if signature is None else signature.key.hex()
 
 
 def decode_head(payload: bytes) -> EventHead:

@@ -36,8 +36,9 @@ def redacted(payload: bytes, paths: Iterable[PathParts], reason: str) -> bytes:
     for path in paths:
         _put(metadata, path, mark)
     event.pop("salt", None)  # who has it could try values against the hash that stays
-    if "signature" in event and "signed_hash" not in event:
-        event["signed_hash"] = hash_to_sign(payload)  # so that the signature can still be checked
+    signature = event.get("signature")
+    if isinstance(signature, dict) and "hash" not in signature:
+        signature["hash"] = hash_to_sign(payload)  # so that it can still be checked
     return _encode(event)
 
 

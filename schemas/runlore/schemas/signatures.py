@@ -2,9 +2,10 @@
 
     signature = Ed25519(key, "runlore/event/v1\\n" || SHA-256(all bytes of the event before the signature's 64))
 
-The signature is the event's last field, and its 64 bytes end the payload. The producer's ID ends with "+" and the first
-32 hex digits of the key: such an ID takes events of that key only, and the key signs under such IDs only. So the rule
-needs nothing but the event itself, and nobody can take a producer's ID by being the first to use it.
+The signature is the event's last field and ends with its value, so the payload ends with these 64 bytes. The producer's
+ID ends with "+" and the first 32 hex digits of the key: such an ID takes events of that key only, and the key signs
+under such IDs only. So the rule needs nothing but the event itself, and nobody can take a producer's ID by being the
+first to use it.
 
 Only `signature_problem` needs the package `cryptography`.
 """
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from runlore.schemas.events import Event
+from runlore.schemas.events import Event, Signature
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -85,31 +86,29 @@ def signature_problem(event: Event, payload: bytes, erased: bool) -> str | None:
 
     `erased`: values were erased from it, as the log says; then `payload` is what was left.
     """
-    owner = owner_of(event.producer_id)
-    if not event.signature:
-        if owner is not None:
-            return (
-                f"producer {event.producer_id} signs its events with key {short_key(owner)}, and this one is unsigned"
-            )
-        return "it has a key and no signature" if event.key or event.signed_hash else None
-    if (len(event.key), len(event.signature)) != (KEY_BYTES, SIGNATURE_BYTES):
+    owner, signature = owner_of(event.producer_id), event.signature
+    if signature is None:
+        if owner is None:
+            return None
+        return f"producer {event.producer_id} signs its events with key {short_key(owner)}, and this one is unsigned"
+    if (len(signature.key), len(signature.value)) != (KEY_BYTES, SIGNATURE_BYTES):
         return f"a key has {KEY_BYTES} bytes and a signature {SIGNATURE_BYTES}"
-    if owner != event.key.hex()[:OWNER_DIGITS]:
+    if owner != signature.key.hex()[:OWNER_DIGITS]:
         whose = "has an ID for unsigned events" if owner is None else f"signs with key {short_key(owner)}"
-        return f"producer {event.producer_id} {whose}, and this event is signed with key {short_key(event.key)}"
-    digest = _signed_hash(event, payload, erased)
+        return f"producer {event.producer_id} {whose}, and this event is signed with key {short_key(signature.key)}"
+    digest = _signed_hash(signature, payload, erased)
     if isinstance(digest, str):
         return digest
-    return None if _verifies(event.key, event.signature, digest) else "its signature does not hold: it was changed"
+    return None if _verifies(signature.key, signature.value, digest) else "its signature does not hold: it was changed"
 
 
-def _signed_hash(event: Event, payload: bytes, erased: bool) -> bytes | str:
+def _signed_hash(signature: Signature, payload: bytes, erased: bool) -> bytes | str:
     """The hash that the signature must be of, or why there is none."""
     if erased:
-        return event.signed_hash or "values were erased from it, and the hash that was signed is not there"
-    if event.signed_hash:
+        return signature.hash or "values were erased from it, and the hash that was signed is not there"
+    if signature.hash:
         return "it says that values were erased from it, and no erasure does"
-    if not payload.endswith(event.signature):
+    if not payload.endswith(signature.value):
         return "its signature is not its last field"
     return hash_to_sign(payload)
 

@@ -98,7 +98,8 @@ def judge(
             verdicts.append(Verdict(None, _statement(event) or found))
         else:
             claim = refused.get(event.position)
-            signer = keys.signer(decoded.key) if decoded is not None and decoded.signature else None
+            signature = None if decoded is None else decoded.signature
+            signer = None if signature is None else keys.signer(signature.key)
             verdicts.append(Verdict(decoded, claim, proved=claim is None, signer=signer))
     return verdicts
 

@@ -48,8 +48,8 @@ class EventRows:
         place = () if run_id is None else (run_id,) if step_id is None else (run_id, step_id)
         producer = self._producer((event.project, event.producer_id), at.position)
         producer.count(event.producer_seq, at.position)
-        if event.signature:
-            self.signers.record(at.position, event.key)
+        if event.signature is not None:
+            self.signers.record(at.position, event.signature.key)
         self._pending.rows[_TABLES[len(place)]].append(
             (
                 at.position, event.id, event_type(event.fact),
