@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from starlette.testclient import TestClient
 
 from runlore.cli.app import app
+from runlore.dashboard import create_app
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.bundle_content import CheckedBundle
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover
 from runlore.projector.audit.trail import refusals
+from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
 from runlore.query import Client
 from runlore.schemas import Erased
@@ -197,6 +200,26 @@ def test_the_list_has_what_the_key_of_the_log_has_signed(data: DataDir) -> None:
         (ADDED, "registered", ADA_KEY),
         (REVOKED, "revoked", ADA_KEY),
     ]
+
+
+def test_a_verification_names_each_statement_and_those_without_effect(data: DataDir) -> None:
+    found = verify_log(data.log, [key_of(data)])
+    assert not found.problems
+    assert [line.partition(":")[0] for line in found.actor_keys] == [f"event {at}" for at in (ADDED, FOREIGN, REVOKED)]
+    assert ["without effect" in line for line in found.actor_keys] == [False, True, False]
+
+
+def test_the_page_marks_what_is_signed_and_says_whom_it_proves(data: DataDir) -> None:
+    with Client(data.root) as client, TestClient(create_app(client, {"testserver"})) as web:
+        history = web.get("/history", params={"ref": "model:churn@1", "path": "accuracy"}).text
+        events = {at: web.get("/event", params={"position": at}).text for at in (UNSIGNED, PROVED, INTRUDER)}
+        producers = web.get("/quarantine").text
+    assert [history.count(f">{mark}</span>") for mark in ("proved", "unknown key", "revoked key")] == [1, 2, 1]
+    assert "; claimed, not signed" in events[UNSIGNED]
+    assert "; proved: ada" in events[PROVED]
+    assert "its signature does not count" in events[INTRUDER]
+    assert "could not be verified" in producers
+    assert "ada (revoked)" in producers
 
 
 def test_an_auditor_with_another_key_finds_a_view_that_believed_the_folders(data: DataDir, tmp_path: Path) -> None:

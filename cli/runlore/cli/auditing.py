@@ -145,6 +145,8 @@ def show_report(report: VerifyReport) -> None:
             print_pair("erased", f"values of {report.erased:,} events; each has its erasure in the log")
         for change in report.key_changes:
             print_pair("KEY", change)
+        for stated in report.actor_keys:
+            print_pair("actor", stated)
         outside = f", {report.outside:,} of them from outside" if report.outside else ""
         print_pair("signed", f"{report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves")
     if report.witnessed is not None:

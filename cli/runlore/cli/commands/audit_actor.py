@@ -22,6 +22,7 @@ from runlore.store.audit.actor_keys import MAX_REASON_BYTES, ActorKey, LoggedAct
 from runlore.store.folder import DataDir
 from runlore.store.private_files import write_private
 from runlore.store.replica_folder import no_log
+from runlore.store.sqlite import open_reader
 
 _LOOK_SECONDS = 0.2
 _MAX_KEY_FILE_BYTES = 1000
@@ -78,7 +79,7 @@ def add(name: str, public_key: str, reason: str, timeout: float, data_dir: Path 
     found = _newest(data).get(public_key)
     if found is not None and found.stated.state == "registered":
         raise SettingsError(f"{short_key(public_key)} is registered for {found.stated.actor!r}: revoke it first")
-    _put(settings, data, ActorKey("registered", name, public_key, _line(reason)), timeout)
+    put_actor_key(settings, data, ActorKey("registered", name, public_key, _line(reason)), timeout)
 
 
 @actor.command()
@@ -92,7 +93,7 @@ def revoke(public_key: str, reason: str, timeout: float, data_dir: Path | None) 
     found = _newest(data).get(public_key)
     if found is None or found.stated.state == "revoked":
         raise NotFoundError(f"{short_key(public_key)} is not registered: `runlore audit actor list`")
-    _put(settings, data, ActorKey("revoked", found.stated.actor, public_key, _line(reason)), timeout)
+    put_actor_key(settings, data, ActorKey("revoked", found.stated.actor, public_key, _line(reason)), timeout)
 
 
 @actor.command("list")
@@ -137,16 +138,26 @@ def _newest(data: DataDir) -> dict[str, LoggedActorKey]:
     return {one.stated.key: one for one in _stated(data)}
 
 
-def _put(settings: Settings, data: DataDir, stated: ActorKey, timeout: float) -> None:
-    """Sign a statement, leave it for the projector, and wait until it is in the log."""
+def put_actor_key(settings: Settings, data: DataDir, stated: ActorKey, timeout: float) -> None:
+    """Sign a statement, leave it for the projector, and wait until it is in the log and the view knows it."""
     if data.actor_key.exists():
         raise SettingsError(f"a statement waits in {data.actor_key}: start the projector, which puts it into the log")
     text = stated.signed(signing_key(settings, data))
     write_private(data.actor_key, text.encode())
     deadline = time.monotonic() + timeout
-    while (found := next((one for one in _stated(data) if one.note == text), None)) is None:
+    while (found := _done(data, text)) is None:
         if time.monotonic() > deadline:
             raise RunloreError("the projector has not put it into the log yet; it will, once it runs: `runlore doctor`")
         time.sleep(_LOOK_SECONDS)
     note(f"{stated.state} {short_key(stated.key)} for {stated.actor!r}: event {found.position:,}")
     note("replicas, if there are any, go on with a snapshot that is newer: `runlore operator snapshot`")
+
+
+def _done(data: DataDir, text: str) -> LoggedActorKey | None:
+    """The statement where the log has it, once the view is that far."""
+    found = next((one for one in _stated(data) if one.note == text), None)
+    if found is None:
+        return None
+    with contextlib.closing(open_reader(data.current_view())) as view:
+        (position,) = view.execute("SELECT position FROM view_state").fetchone()
+    return found if position >= found.position else None

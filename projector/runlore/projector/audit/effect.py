@@ -28,6 +28,7 @@ _FIRST = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
 _STATEMENT = Rejection("decode", "no event, but a statement about the keys that sign the log: `runlore audit key`")
 _ERASURE = Rejection("decode", "no event, but the erasure of values from earlier events")
 _ACTOR_KEY = Rejection("decode", "no event, but a statement about an actor's key: `runlore audit actor list`")
+_FOREIGN_KEY = Rejection("decode", "no event, but a statement about an actor's key that no trusted key has signed")
 _LONGEST = 500
 """Characters of a reason."""
 
@@ -95,7 +96,7 @@ def judge(
             same = (first.subject, first.payload) == (event.subject, event.payload)
             verdicts.append(Verdict(decoded, second_copy(event.event_id, first.position, same), first.position))
         elif isinstance(found, Rejection):
-            verdicts.append(Verdict(None, _statement(event) or found))
+            verdicts.append(Verdict(None, _statement(event, trusted) or found))
         else:
             claim = refused.get(event.position)
             signature = None if decoded is None else decoded.signature
@@ -116,12 +117,12 @@ def stated_in(event: ProvenEvent, trusted: Sequence[Verifier]) -> ActorKey | Non
     return stated if stated is not None and any(signs(key, note) for key in trusted) else None
 
 
-def _statement(event: ProvenEvent) -> Rejection | None:
+def _statement(event: ProvenEvent, trusted: Sequence[Verifier]) -> Rejection | None:
     """What a message is that is about the log itself."""
     if is_statement(event.subject, event.payload):
         return _STATEMENT
     if actor_key_in(event.subject, event.payload) is not None:
-        return _ACTOR_KEY
+        return _FOREIGN_KEY if stated_in(event, trusted) is None else _ACTOR_KEY
     return _ERASURE if is_erasure(event.subject, event.payload) else None
 
 

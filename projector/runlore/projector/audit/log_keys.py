@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from runlore.projector.audit.key_history import current_key, lineage, read_changes, signs, spread
+from runlore.projector.audit.key_history import TrustedRange, current_key, lineage, read_changes, signs, spread
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.schemas.errors import NotFoundError, SettingsError
+from runlore.schemas.signatures import short_key
 from runlore.store.audit.actor_keys import LoggedActorKey, read_actor_keys
 from runlore.store.audit.tree import leaf_index
 from runlore.store.folder import DataDir
@@ -38,6 +39,16 @@ def is_trusted(
         trusted = lineage(current_key(own, changes), changes)
     leaf = leaf_index(connection, position)
     return any(one.covers(leaf) and signs(one.key, note) for one in spread(trusted, changes))
+
+
+def told_actor_keys(connection: sqlite.Connection, ranges: Sequence[TrustedRange]) -> Iterator[str]:
+    """Each statement about an actor's key in log.db, for an auditor who trusts these keys."""
+    for position, stated, note in read_actor_keys(connection):
+        leaf = leaf_index(connection, position)
+        trusted = any(one.covers(leaf) and signs(one.key, note) for one in ranges)
+        effect = "" if trusted else ", which no trusted key has signed: without effect"
+        key = f"key {short_key(stated.key)} was {stated.state} for {stated.actor}: {stated.reason}"
+        yield f"event {position:,}: {key}{effect}"
 
 
 def trusted_actor_keys(connection: sqlite.Connection, trusted: Sequence[Verifier]) -> list[LoggedActorKey]:

@@ -21,6 +21,7 @@ from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import Event, event_type
 from runlore.schemas.references import EntityRef
 from runlore.schemas.visible import visible
+from runlore.store.audit.actor_keys import actor_key_in
 from runlore.store.audit.leaf import LeafCoder, stream_in
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.cells import readable
@@ -109,6 +110,9 @@ def _proof(event: ProvenEvent, coder: LeafCoder) -> Iterator[tuple[str, str]]:
 
 def _told(event: ProvenEvent, verdict: Verdict) -> tuple[str, str, Iterable[tuple[str, str]]]:
     """Return the kind of event, its author, and its content as names and readable values."""
+    if (stated := actor_key_in(event.subject, event.payload)) is not None:
+        rows = [("actor", stated.actor), ("public key", stated.key), ("reason", stated.reason)]
+        return f"key {stated.state}", "stated in the log", rows
     try:
         decoded = decode_event(event.payload)
     except EventDecodeError as error:
