@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,6 +13,7 @@ from runlore.projector.archiving.erasing import Erasing
 from runlore.projector.audit.keys import Signer, load_or_make_signer
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.views.rebuild import rebuild_view
+from runlore.schemas import Actor
 from runlore.schemas.codec import decode_event
 from runlore.schemas.redaction import redacted
 from runlore.schemas.signatures import owned_id
@@ -41,13 +43,19 @@ class SignedLog:
         self._statements = 0
 
     def log(
-        self, key: Ed25519PrivateKey | None = None, owner: Ed25519PrivateKey | None = None, **metadata: object
+        self,
+        key: Ed25519PrivateKey | None = None,
+        owner: Ed25519PrivateKey | None = None,
+        actor: Actor | None = None,
+        **metadata: object,
     ) -> None:
         """One event, signed by `key`, of a producer whose ID has the key `owner`: the same one, unless told otherwise."""
         built = LogBuilder(first=len(self.messages) + 1)
-        ids = {} if owner is None else {"producer_id": owned_id("producer", public(owner))}
-        row = built.log("model:churn@1", metadata, salt=bytes(16), **ids)
-        payload = row.payload if key is None else signed(decode_event(row.payload), key, **ids)
+        changes: dict[str, Any] = {} if actor is None else {"actor": actor}
+        if owner is not None:
+            changes["producer_id"] = owned_id("producer", public(owner))
+        row = built.log("model:churn@1", metadata, salt=bytes(16), **changes)
+        payload = row.payload if key is None else signed(decode_event(row.payload), key, **changes)
         self._add(row.event_id, SUBJECT, payload)
 
     def state(self, state: KeyState, key: Ed25519PrivateKey, by: Signer | None = None) -> None:

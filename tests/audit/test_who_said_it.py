@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 from starlette.testclient import TestClient
 
 from runlore.cli.app import app
@@ -23,7 +24,8 @@ from runlore.projector.audit.trail import refusals
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
 from runlore.query import Client
-from runlore.schemas import Erased
+from runlore.query.remote.codec import Unpacker, pack
+from runlore.schemas import Actor, Erased
 from runlore.schemas.signatures import Signer
 from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.statement import Statement
@@ -172,8 +174,8 @@ def test_a_changed_registration_is_refused(data: DataDir, tmp_path: Path, part: 
 def test_check_prints_who_is_proved_and_who_only_claims(data: DataDir, tmp_path: Path) -> None:
     path = str(bundled(data, tmp_path / "a.bundle", UNSIGNED, PROVED))
     text = CliRunner().invoke(app, ["audit", "check", path, "--key", key_of(data).vkey]).stdout
-    assert "ada@host-1 (claimed)" in text
-    assert "ada@host-1 (proved: ada)" in text
+    assert "  claimed: ada@host-1  " in text
+    assert "  proved: ada (ada@host-1)  " in text
     record = json.loads(CliRunner().invoke(app, ["audit", "check", path, "--key", key_of(data).vkey, "--json"]).stdout)
     assert record["events"][-1]["signer"] == {"key": ADA_KEY, "standing": "proved", "actor": "ada"}
 
@@ -259,3 +261,24 @@ def test_a_key_that_the_log_has_replaced_is_believed_for_its_time(tmp_path: Path
         Signer(EVE_KEY, "unknown"),
         Signer(EVE_KEY, "proved", "ada"),
     )
+
+
+def test_a_name_that_claims_a_proof_is_a_claim(tmp_path: Path) -> None:
+    log = SignedLog(tmp_path / "data")
+    log.log(ADA, accuracy=0.5)
+    log.log(actor=Actor("eve  proved: ada", "h (proved: ada)", 7, "x"), accuracy=0.6)
+    log.write()
+    folder = ("--data-dir", str(log.data.root))
+    trail = CliRunner().invoke(app, ["audit", "trail", "model:churn@1", *folder]).stdout.splitlines()
+    assert trail[1].split(maxsplit=3)[3].startswith("claimed: eve")
+    history = CliRunner().invoke(app, ["history", "model:churn@1", "accuracy", *folder]).stdout.splitlines()
+    assert history[-1].endswith("\tclaimed")
+
+
+def test_entries_travel_with_their_signer_also_between_versions(data: DataDir) -> None:
+    with Client(data.root) as client:
+        (entry,) = client.get("model:churn@1").as_of(PROVED).history("accuracy", 1)
+    reader = Unpacker(lambda row, moment, name: pytest.fail("no entity travels here"))
+    assert reader.read(pack(entry)) == entry
+    assert reader.read(pack(entry)[:-1]) == replace(entry, signer=None)
+    assert reader.read([*pack(entry), "of a newer version"]) == entry

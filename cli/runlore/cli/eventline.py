@@ -34,9 +34,15 @@ from runlore.store.audit.statement import is_statement, parse_statement
 from runlore.store.cells import readable
 from runlore.store.log_rows import LogRow
 
+CLAIMED = "claimed"
+"""Of an event that nobody signed: who it was is what its producer says."""
+
 
 def event_text(row: LogRow, proof: str = "") -> str:
-    """Position, time, who, and what happened. `proof`: what is known about who it was."""
+    """Position, time, who, and what happened. `proof`: whom its signature proves, or `CLAIMED`; '' where unknown.
+
+    It comes first: a name that a producer claims may hold any words.
+    """
     start = f"{row.position:>8}  {_created(row):%Y-%m-%d %H:%M:%S}"
     try:
         event = decode_event(row.payload)
@@ -52,7 +58,9 @@ def event_text(row: LogRow, proof: str = "") -> str:
             return visible(f"{start}  {what}")
         return visible(f"{start}  {row.subject}  cannot be decoded: {error}")
     duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
-    who = f"{event.actor.user}@{event.actor.host}" + (f" ({proof})" if proof else "")
+    who = f"{event.actor.user}@{event.actor.host}"
+    if proof:
+        who = f"{proof}: {who}" if proof == CLAIMED else f"{proof} ({who})"
     return visible(f"{start}  {who}  {_sentence(event)}{duplicate}")
 
 

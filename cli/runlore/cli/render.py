@@ -25,9 +25,8 @@ def when(moment: dt.datetime | None) -> str:
 
 
 def who(entry: Entry) -> str:
-    """User and host, as the producer says, and whom the event's signature proves."""
-    claimed = f"{text(entry.actor.user)}@{text(entry.actor.host)}"
-    return claimed if entry.signer is None else f"{claimed} ({text(str(entry.signer))})"
+    """User and host, as the producer says."""
+    return f"{text(entry.actor.user)}@{text(entry.actor.host)}"
 
 
 def where(entry: Entry) -> str:

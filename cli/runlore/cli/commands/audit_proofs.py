@@ -11,7 +11,7 @@ import msgspec
 
 from runlore.cli.auditing import key_option, open_prover, proven_row
 from runlore.cli.bundling import resolved
-from runlore.cli.eventline import event_json, event_text
+from runlore.cli.eventline import CLAIMED, event_json, event_text
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option, settings_for
 from runlore.cli.output import note, print_exact, print_json, print_line
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
@@ -126,7 +126,7 @@ def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_j
         return
     for row in rows:
         signer = signers.get(row.position)
-        print_line(event_text(row, str(signer) if signer else ""))
+        print_line(event_text(row, str(signer or CLAIMED)))
 
 
 def _rows(data: DataDir, positions: Sequence[int]) -> Iterator[LogRow]:

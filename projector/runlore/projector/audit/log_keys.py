@@ -37,15 +37,13 @@ def is_trusted(
     changes = read_changes(connection)
     if not trusted and own is not None:
         trusted = lineage(current_key(own, changes), changes)
-    leaf = leaf_index(connection, position)
-    return any(one.covers(leaf) and signs(one.key, note) for one in spread(trusted, changes))
+    return _covered(connection, position, note, spread(trusted, changes))
 
 
 def told_actor_keys(connection: sqlite.Connection, ranges: Sequence[TrustedRange]) -> Iterator[str]:
     """Each statement about an actor's key in log.db, for an auditor who trusts these keys."""
     for position, stated, note in read_actor_keys(connection):
-        leaf = leaf_index(connection, position)
-        trusted = any(one.covers(leaf) and signs(one.key, note) for one in ranges)
+        trusted = _covered(connection, position, note, ranges)
         effect = "" if trusted else ", which no trusted key has signed: without effect"
         key = f"key {short_key(stated.key)} was {stated.state} for {stated.actor}: {stated.reason}"
         yield f"event {position:,}: {key}{effect}"
@@ -53,4 +51,10 @@ def told_actor_keys(connection: sqlite.Connection, ranges: Sequence[TrustedRange
 
 def trusted_actor_keys(connection: sqlite.Connection, trusted: Sequence[Verifier]) -> list[LoggedActorKey]:
     """The statements about actors' keys in log.db that a trusted key has signed, in log order."""
-    return [one for one in read_actor_keys(connection) if is_trusted(connection, one.position, one.note, trusted)]
+    ranges = spread(trusted, read_changes(connection))
+    return [one for one in read_actor_keys(connection) if _covered(connection, one.position, one.note, ranges)]
+
+
+def _covered(connection: sqlite.Connection, position: int, note: str, ranges: Sequence[TrustedRange]) -> bool:
+    leaf = leaf_index(connection, position)
+    return any(one.covers(leaf) and signs(one.key, note) for one in ranges)
