@@ -118,14 +118,21 @@ class Session:
         return self.last_seq
 
     def store(
-        self, fact: AnyFact, subject: str, run: str | None, step: str | None, causation_id: str | None
+        self,
+        fact: AnyFact,
+        subject: str,
+        run: str | None,
+        step: str | None,
+        causation_id: str | None,
+        occurred_at: dt.datetime | None = None,
     ) -> Receipt | None:
         """Put one event into the outbox; None, and nothing done, inside another call of this thread.
 
         Raises EventTooLargeError, OutboxError (nothing is stored then), or ClosedError.
         """
         event_id = new_id()
-        occurred_at = _now(_UTC)
+        if occurred_at is None:
+            occurred_at = _now(_UTC)
         frame = _getframe()
         queue = self._queue
         queue.append(frame)

@@ -41,10 +41,12 @@ from runlore.schemas.events import (
     ModelStageChanged,
     ModelVersionCreated,
     NoteAdded,
+    RunDescribed,
     RunFinished,
     RunStarted,
     StepFinished,
     StepStarted,
+    TagsChanged,
 )
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import SETTINGS, Settings, read_settings
@@ -89,6 +91,7 @@ __all__ = [
     "Path",
     "QueryTimeoutError",
     "ReceiptTimeoutError",
+    "RunDescribed",
     "RunFinished",
     "RunStarted",
     "RunloreError",
@@ -102,6 +105,7 @@ __all__ = [
     "StorageSize",
     "StreamDriftError",
     "StreamMismatchError",
+    "TagsChanged",
     "Uri",
     "parse_ref",
     "read_settings",

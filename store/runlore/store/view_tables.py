@@ -10,7 +10,7 @@ from runlore.store.cells import ENDED_SQL
 from runlore.store.kinds import is_instance
 from runlore.store.stretches import HISTORY_STRETCH
 
-VIEW_SCHEMA = 6
+VIEW_SCHEMA = 7
 """Version of these tables; the query library reads no other."""
 
 TABLES = (
@@ -140,7 +140,8 @@ CREATE TABLE events (
     producer_id INTEGER NOT NULL,
     producer_seq INTEGER NOT NULL,
     run_entity_id INTEGER,
-    step_entity_id INTEGER
+    step_entity_id INTEGER,
+    at_step INTEGER                  -- on the training's own axis
 ) STRICT;
 
 CREATE TABLE actors (

@@ -11,9 +11,10 @@ from runlore.schemas.events import Actor
 from runlore.schemas.signatures import Signer
 
 Envelope = dict[str, Any]
-"""Shared by the entries of one event: position, event_id, occurred_at, created, actor, run, step, signer."""
+"""Shared by the entries of one event: position, event_id, occurred_at, created, actor, run, step, at_step, signer."""
 
-_EVENT = """SELECT position, event_id, occurred_us, recorded_us, actor_id, run_entity_id, step_entity_id, signer_id
+_EVENT = """SELECT position, event_id, occurred_us, recorded_us, actor_id, run_entity_id, step_entity_id,
+    at_step, signer_id
     FROM events LEFT JOIN signatures USING (position) WHERE position IN (SELECT value FROM json_each(?))"""
 _SIGNERS = """SELECT signer_id, public_key, standing, nullif(actor, '') FROM signers
     WHERE signer_id IN (SELECT value FROM json_each(?))"""
@@ -31,7 +32,7 @@ def envelopes(reader: ViewReader, positions: Iterable[int]) -> dict[int, Envelop
         actors = {row[0]: Actor(*row[1:]) for row in reader.rows(_ACTORS, (_json(row[4] for row in rows),))}
         ids = (entity_id for row in rows for entity_id in row[5:7] if entity_id is not None)
         names = dict(reader.rows(_NAMES, (_json(ids),)))
-        signers = _signers(reader, {row[7] for row in rows} - {None})
+        signers = _signers(reader, {row[8] for row in rows} - {None})
     return {
         row[0]: {
             "position": row[0],
@@ -41,7 +42,8 @@ def envelopes(reader: ViewReader, positions: Iterable[int]) -> dict[int, Envelop
             "actor": actors[row[4]],
             "run": names.get(row[5]),
             "step": names.get(row[6]),
-            "signer": signers.get(row[7]),
+            "at_step": row[7],
+            "signer": signers.get(row[8]),
         }
         for row in rows
     }
