@@ -135,7 +135,7 @@ def _stated(data: DataDir) -> list[LoggedActorKey]:
 
 
 def _newest(data: DataDir) -> dict[str, LoggedActorKey]:
-    """What was last said about each key."""
+    """The last statement about each key."""
     return {one.stated.key: one for one in _stated(data)}
 
 

@@ -1,4 +1,4 @@
-"""Whose key signs: statements of the log that a public key is an actor's from there on, or no longer.
+"""Statements of the log that a public key is an actor's from there on, or no longer.
 
     runlore/actor/v1
     registered                           or revoked
@@ -75,7 +75,7 @@ class ActorKeys:
         self._signers[stated.key] = Signer(stated.key, standing, stated.actor)
 
     def signer(self, key: bytes) -> Signer:
-        """Whose key it is here."""
+        """The key, with the actor whose it is here."""
         text = key.hex()
         return self._signers.get(text) or Signer(text, "unknown")
 
