@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client as NatsConnection
 
+from runlore.cli.commands.audit_actor import put_actor_key
 from runlore.cli.commands.erase import put_erasure
 from runlore.projector.audit.erasure_plan import plan_erasure
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.projector.views.generations import view_files
 from runlore.query import Client
 from runlore.schemas import Erased, NotFoundError, Settings, parse_ref, read_settings
+from runlore.store.audit.actor_keys import ActorKey
 from runlore.store.audit.erasure import Erasure
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
@@ -214,6 +216,22 @@ def test_a_replica_begins_again_without_the_values_that_were_erased(settings: Se
     assert digest(ours) == digest(settings)
     files = [path for root in (ours.data_dir, data.projection) for path in root.rglob("*") if path.is_file()]
     assert not [path for path in files if b"zebra-4711" in path.read_bytes()]
+
+
+def test_a_replica_goes_on_after_an_actors_key_with_a_snapshot_that_knows_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    log(settings, made_events(1))
+    take_snapshot(settings)
+    ours, stated = replica_settings(settings, tmp_path), ActorKey("registered", "ada", "00" * 32, "in person")
+    with replica(settings, tmp_path) as following, running(settings) as projector:
+        following.folded(1)
+        until(lambda: projector.state.connected)
+        put_actor_key(settings, DataDir(settings.data_dir), stated, PATIENCE)
+        until(lambda: "event 2 is about an actor's key" in following.state.problems.get("missed", ""))
+        take_snapshot(settings)
+        following.folded(2)
+    assert digest(ours) == digest(settings)
 
 
 def test_a_second_copy_whose_first_is_lost_waits_for_a_snapshot(settings: Settings, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ COMMANDS = {
     "rebuild": "rebuild:rebuild",
     "replay": "replay:replay_command",
     "audit": "audit:audit",
+    "key": "key:key",
     "witness": "witness:witness",
     "outbox": "outbox:outbox",
     "stream": "stream:stream",

@@ -52,8 +52,15 @@ class History(list[Entry], Framed):
         """The history is complete up to this event."""
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Return each entry as a dict of Python values, with a nested dict of the actor."""
-        return [{**msgspec.structs.asdict(entry), "actor": msgspec.structs.asdict(entry.actor)} for entry in self]
+        """Return each entry as a dict of Python values, with nested dicts of the actor and the signer."""
+        return [
+            {
+                **msgspec.structs.asdict(entry),
+                "actor": msgspec.structs.asdict(entry.actor),
+                "signer": entry.signer and msgspec.structs.asdict(entry.signer),
+            }
+            for entry in self
+        ]
 
     def to_frame(self) -> Frame:
         """A row for each entry."""

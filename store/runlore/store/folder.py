@@ -7,6 +7,7 @@
 <data>/checkpoint.key.next         the key after it, until the log says so; checkpoint.key.retired-…: those before
 <data>/checkpoint.key.lock         held by a command that changes the key
 <data>/checkpoint.statement        what the projector still has to write into the log about the key
+<data>/actor.statement             the same about an actor's key
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/dashboard.token             opens the page (mode 0600); page-tokens.json: hashes of tokens for projects
 <data>/page-sessions.json          sessions of the page that were ended before their time
@@ -52,6 +53,7 @@ _PARTS = frozenset(
             "checkpoint.key.lock",
             "checkpoint.pub",
             "checkpoint.statement",
+            "actor.statement",
             "nats",
             "outbox",
             "reserve",
@@ -108,6 +110,11 @@ class DataDir(msgspec.Struct, frozen=True):
     def erasure(self) -> Path:
         """An erasure that is not in the log yet."""
         return self.root / "erasure.statement"
+
+    @property
+    def actor_key(self) -> Path:
+        """A statement about an actor's key that is not in the log yet."""
+        return self.root / "actor.statement"
 
     @property
     def home(self) -> Path:

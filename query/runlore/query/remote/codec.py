@@ -27,13 +27,14 @@ from runlore.schemas.errors import ArgumentError, RunloreError
 from runlore.schemas.events import Actor
 from runlore.schemas.references import EntityRef
 from runlore.schemas.refusal import UnsupportedError
+from runlore.schemas.signatures import Signer
 from runlore.schemas.values import decode_value, encode_value
 
 EntityMaker = Callable[[list[Any], Moment, str | None], Entity]
 """Makes an entity of a row, a moment and, of a run, the name that it goes by, if that was read."""
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_STRUCTS: tuple[Any, ...] = (Actor, Change, EntityRef, Entry, Hit)
+_STRUCTS: tuple[Any, ...] = (Actor, Change, EntityRef, Entry, Hit, Signer)
 _TUPLES: tuple[Any, ...] = (ComparisonRow, Difference, Edge, Hop, Moment, Page, Place, Series, UnknownKey)
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
     **{kind: kind.__struct_fields__ for kind in _STRUCTS},
@@ -107,7 +108,12 @@ class Unpacker:
         tag, parts = _split(node)
         kind = _KINDS.get(tag)
         if kind is not None:
-            return kind(**dict(zip(_FIELDS[kind], map(self.read, parts), strict=True)))
+            # Another version may send fewer fields, or further ones.
+            fields = dict(zip(_FIELDS[kind], map(self.read, parts), strict=False))
+            try:
+                return kind(**fields)
+            except TypeError as error:
+                raise ArgumentError(f"{tag} with {len(fields)} fields: {error}") from error
         reader = getattr(self, f"_read_{tag.lower()}", None)
         if reader is None:
             raise ArgumentError(f"{tag!r:.80} is nothing that travels: is one side of another version of runlore?")
