@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from runlore.query import entity_rows
 from runlore.query.find import ast
@@ -97,8 +96,8 @@ def _parameters(scope: Scope, kind: str | None) -> list[str]:
         return []
     rows: Sequence[entity_rows.EntityRow] = entity_rows.newest(scope, kind or "run", LOOKED_AT)
     values = field_of_many(scope.reader, [row[0] for row in rows], "parameters", scope.moment).values()
-    names = itertools.chain.from_iterable(value for value in values if isinstance(value, dict))
-    return [format_path(("parameters", name)) for name in dict.fromkeys(names)]
+    names = dict.fromkeys(name for value in values if isinstance(value, dict) for name in cast("dict[str, Any]", value))
+    return [format_path(("parameters", name)) for name in names]
 
 
 def _step_names(scope: Scope) -> list[str]:
