@@ -24,8 +24,8 @@ _NAMES = {
     "runlore.schemas": (
         "AccessDeniedError", "AmbiguousError", "ArgumentError", "CorruptLogError", "DType", "EntityRef",
         "EventCostError", "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
-        "FolderError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError", "MissingContextError",
-        "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError", "Path",
+        "FolderError", "HeldError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError",
+        "MissingContextError", "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError", "Path",
         "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError", "ServerUnavailableError",
         "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
     ),

@@ -53,7 +53,8 @@ API = (
     "CONSUMER.CREATE.OTHER", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x", "CONSUMER.NAMES.RUNLORE",
     "CONSUMER.LIST.RUNLORE", "DIRECT.GET.RUNLORE", "DIRECT.GET.RUNLORE.runlore.vision.x",
     *(f"{request}.OBJ_RUNLORE_SNAPSHOTS" for request in (
-        "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "DIRECT.GET")),
+        "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.MSG.DELETE",
+        "DIRECT.GET")),
     *(f"{request}.KV_runlore-shards" for request in (
         "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.MSG.GET", "DIRECT.GET")),
     *(f"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.{project}" for project in ("vision", "speech")),
@@ -76,7 +77,7 @@ SUBSCRIBE = (
 LAST = "nobody.may"
 READ = {"STREAM.INFO.RUNLORE", "STREAM.MSG.GET.RUNLORE", "CONSUMER.CREATE.RUNLORE.c", "CONSUMER.MSG.NEXT.RUNLORE.c"}
 FETCH = "DIRECT.GET.OBJ_RUNLORE_SNAPSHOTS"
-STORE = {FETCH, *(f"STREAM.{one}.OBJ_RUNLORE_SNAPSHOTS" for one in ("CREATE", "INFO", "PURGE"))}
+STORE = {FETCH, *(f"STREAM.{one}.OBJ_RUNLORE_SNAPSHOTS" for one in ("CREATE", "INFO", "PURGE", "MSG.DELETE"))}
 ARCHIVE = {"runlore_archive", "runlore_archive.epoch"}
 
 

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client as NatsConnection
 
-from runlore.cli.commands.erase import put_erasure
-from runlore.projector.audit.erasure_plan import plan_erasure
+from runlore.projector.erasures.erase import ErasingFolder, Target
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.projector.views.generations import view_files
 from runlore.query import Client
 from runlore.schemas import Erased, NotFoundError, Settings, parse_ref, read_settings
-from runlore.store.audit.erasure import Erasure
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import ReplicaMark
@@ -203,8 +201,8 @@ def test_a_replica_begins_again_without_the_values_that_were_erased(settings: Se
     with replica(settings, tmp_path) as following, running(settings) as projector:
         following.folded(1)
         until(lambda: projector.state.connected)
-        plan = plan_erasure(data.current_view(), data.log, "default", parse_ref("model:m@1"), [("customer",)], "left")
-        put_erasure(settings, data, Erasure("left", "ada", tuple(plan.events)), PATIENCE)
+        target = Target.of(parse_ref("model:m@1"), [("customer",)])
+        ErasingFolder(settings).erase(target, "left", "ada", PATIENCE)
         until(lambda: "event 2 erased values" in following.state.problems.get("missed", ""))
         take_snapshot(settings)
         following.folded(2)

@@ -6,7 +6,7 @@ Both go out beside the archive: a server or a target that is away delays them, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
+from runlore.projector.archiving.waiting_note import WaitingNote
 from runlore.projector.archiving.witnessing import Witnessing
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.signers import KeySource, key_source
@@ -24,10 +25,13 @@ from runlore.projector.logs import get_log
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.store.audit.erasure import parse_erasure, read_erasures
+from runlore.store.audit.retention import parse_retention, read_retention
 from runlore.store.audit.statement import next_statement_id
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
 from runlore.store.private_files import write_private
+from runlore.store.sqlite import sqlite
 from runlore.wire.checkpoints import ensure_checkpoint_stream, last_checkpoint, publish_checkpoint, send_statement
 
 RETRY_LOOKS = 30
@@ -54,7 +58,11 @@ class Publishing:
         """The stream of checkpoints."""
         self._reported: str | None = None
         self._sent: str | None = None
-        self._erasing = Erasing(self._data, archive)
+        self._erasing = Erasing(archive)
+        self._notes = {
+            "erasure": WaitingNote(self._data.erasure, parse_erasure, _erasures),
+            "retention": WaitingNote(self._data.retention, parse_retention, _retention),
+        }
         self._keep_public()
 
     async def begin(self, connection: NatsConnection, replicas: int, last: int) -> None:
@@ -105,12 +113,16 @@ class Publishing:
         await self._tell("statement", note, send)
 
     async def _erase(self, connection: NatsConnection) -> None:
-        """Send an erasure that waits in the data folder, and execute those that are in the log."""
+        """Send a statement that waits in the data folder, and execute the erasures that are in the log."""
         if (own := self.writer.public_key()) is not None and self._erasing.execute(own):
             self.sign(due=False)  # the events are proved together with their erasure: it must be signed, too
-        if (note := self._erasing.pending()) is not None:
-            message_id = next_statement_id(self._archive.connection)
-            await self._tell("erasure", note, partial(send_statement, connection, note, message_id))
+        if self._pending.note(self._archive.connection) is not None:
+            return  # two statements would have the same ID
+        for place, waiting in self._notes.items():
+            if (note := waiting.read(self._archive.connection)) is not None:
+                message_id = next_statement_id(self._archive.connection)
+                await self._tell(place, note, partial(send_statement, connection, note, message_id))
+                break  # the next one needs the next ID, which is known when this one is in the log
 
     async def _publish(self, connection: NatsConnection, note: str) -> None:
         if not self._made:
@@ -176,6 +188,14 @@ class Publishing:
             if held != self._reported:
                 get_log().error("checkpoints are not signed", reason=held)
         self._reported = held
+
+
+def _erasures(connection: sqlite.Connection) -> Iterator[str]:
+    return (logged.note for logged in read_erasures(connection))
+
+
+def _retention(connection: sqlite.Connection) -> Iterator[str]:
+    return (logged.note for logged in read_retention(connection))
 
 
 async def _push(target: str, note: str) -> None:

@@ -13,12 +13,14 @@ from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
 from runlore.schemas.events import Event
 from runlore.store.audit.erasure import is_erasure
 from runlore.store.audit.proof import ProvenEvent
+from runlore.store.audit.retention import is_retention
 from runlore.store.audit.statement import is_statement
 from runlore.store.sqlite import sqlite
 
 _FIRST = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
 _STATEMENT = Rejection("decode", "no event, but a statement about the keys that sign the log: `runlore audit key`")
 _ERASURE = Rejection("decode", "no event, but the erasure of values from earlier events")
+_RETENTION = Rejection("decode", "no event, but a retention rule or a legal hold: `runlore retention list`")
 _LONGEST = 500
 """Characters of a reason."""
 
@@ -81,7 +83,9 @@ def _statement(event: ProvenEvent) -> Rejection | None:
     """What a message is that is about the log itself."""
     if is_statement(event.subject, event.payload):
         return _STATEMENT
-    return _ERASURE if is_erasure(event.subject, event.payload) else None
+    if is_erasure(event.subject, event.payload):
+        return _ERASURE
+    return _RETENTION if is_retention(event.subject, event.payload) else None
 
 
 def _first_of_each_id(events: Iterable[ProvenEvent]) -> dict[str, ProvenEvent]:

@@ -11,8 +11,7 @@ from runlore.projector.database import DataErrors, MachineErrors
 from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
 from runlore.schemas.errors import CorruptLogError
-from runlore.store.audit.erasure import is_erasure
-from runlore.store.audit.statement import is_statement
+from runlore.store.audit.about_log import is_about_log
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 
@@ -102,7 +101,7 @@ class Fold:
             event = accept(row.event_id, row.subject, row.payload)
             if isinstance(event, Rejection):
                 # A statement is about the log itself: for auditors, not for the view.
-                if not (is_statement(row.subject, row.payload) or is_erasure(row.subject, row.payload)):
+                if not is_about_log(row.subject, row.payload):
                     self._quarantine(row, recorded_us, event)
             elif fold_error is not None:
                 self._quarantine(row, recorded_us, Rejection("fold", fold_error))

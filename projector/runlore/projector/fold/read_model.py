@@ -37,7 +37,7 @@ from runlore.schemas.events import (
 from runlore.schemas.references import EntityRef
 from runlore.store.view_tables import TABLES_SQL
 
-FOLD_VERSION = 6
+FOLD_VERSION = 7
 """Raise it with every change to what the fold writes: views of another version are rebuilt."""
 
 
