@@ -25,9 +25,9 @@ _NAMES = {
         "AccessDeniedError", "AmbiguousError", "ArgumentError", "CorruptLogError", "DType", "EntityRef",
         "EventCostError", "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
         "FolderError", "HeldError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError",
-        "MissingContextError", "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError", "Path",
-        "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError", "ServerUnavailableError",
-        "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
+        "MissingContextError", "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError",
+        "Path", "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError",
+        "ServerUnavailableError", "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
     ),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

@@ -161,8 +161,11 @@ def _named(sources: Sources, position: int, wanted: Sequence[PathParts], reason:
     payload, subject, event_id, _ = sources.row(position)
     before = redaction_of(sources.log, position)
     logged = before.payload_hash if before else sha256(payload).digest()
+    if wanted == (WHOLE,):
+        yield ErasedEvent(position, logged, sha256(redacted(payload, wanted, reason)).digest(), (WHOLE,))
+        return
     accept, left = Acceptance().event, payload
-    for paths in _portions(wanted if wanted == (WHOLE,) else shortest(payload, wanted)):
+    for paths in _portions(shortest(payload, wanted)):
         left = redacted(left, paths, reason)
         yield ErasedEvent(position, logged, sha256(left).digest(), paths)
     was, now = accept(event_id, subject, payload), accept(event_id, subject, left)
