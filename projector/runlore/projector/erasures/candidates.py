@@ -16,7 +16,7 @@ _ROWS = """SELECT DISTINCT h.position, p.scope, iif(p.scope = 'field', p.key, ''
 _ABOUT = """SELECT reference, project FROM mentions JOIN entities USING (entity_id) WHERE position = ?
     ORDER BY entity_id"""
 _QUARANTINED = "SELECT subject FROM quarantine WHERE position = ?"
-_OLD = "SELECT position, subject FROM quarantine WHERE recorded_us <= ? ORDER BY position"
+_OLD = "SELECT position FROM quarantine WHERE recorded_us <= ? ORDER BY position"
 _NO_END = 2**63 - 1
 
 _FIELDS = {"note": "text", "parameters": "parameters", "error_message": "error_message", "stage_reason": "reason"}
@@ -60,6 +60,6 @@ def quarantined_subject(view: sqlite.Connection, position: int) -> str | None:
     return None if row is None else str(row[0])
 
 
-def quarantined(view: sqlite.Connection, until_us: int) -> list[tuple[int, str]]:
-    """Position and subject of the quarantined events that were recorded up to a time."""
-    return view.execute(_OLD, (until_us,)).fetchall()
+def quarantined(view: sqlite.Connection, until_us: int) -> list[int]:
+    """The positions of quarantined events that were recorded up to a time."""
+    return [row[0] for row in view.execute(_OLD, (until_us,))]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from runlore.projector.audit.key_history import TrustedRange, is_signed
-from runlore.projector.erasures.candidates import About
 from runlore.projector.erasures.plan import Wanted
 from runlore.projector.erasures.selection import Selection
 from runlore.schemas.errors import HeldError
@@ -85,8 +82,7 @@ def require_not_held(wanted: Iterable[Wanted], holds: Mapping[str, LoggedRetenti
 
 
 def _keeps(hold: Hold, wanted: Wanted) -> bool:
-    named = wanted.about or subject_about(wanted.subject)
-    if not any(entity.project == hold.project and _names(hold.entities, entity.reference) for entity in named):
+    if not any(one.project == hold.project and _names(hold.entities, one.reference) for one in wanted.about):
         return False
     keys = Selection(patterns=hold.keys)
     return not hold.keys or any(path == WHOLE or keys.has(path) for path in wanted.paths)
@@ -98,12 +94,3 @@ def _names(pattern: str, reference: str) -> bool:
     if pattern.startswith("run:"):
         patterns.append(f"step:{pattern[4:]}/*")
     return reference == pattern or any(fnmatchcase(reference, one) for one in patterns)
-
-
-def subject_about(subject: str) -> tuple[About, ...]:
-    """The entity on whose subject a quarantined event came; none for a subject that names none."""
-    with contextlib.suppress(UnicodeDecodeError):
-        _, project, kind, name, *rest = [unquote(token, errors="strict") for token in (*subject.split("."), "", "")][:6]
-        joined = "/" if kind == "step" else "@"
-        return (About(f"{kind}:{name}{joined}{rest[0]}" if rest and rest[0] else f"{kind}:{name}", project),)
-    return ()

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from runlore.projector.audit.trail import entities_of, refused_about
 from runlore.projector.erasures.candidates import About, about, fields_of, quarantined_subject
+from runlore.projector.erasures.refused import named_in
 from runlore.projector.erasures.selection import Selection
 from runlore.schemas.acceptance import Acceptance, Rejection
 from runlore.schemas.codec import decode_event
@@ -139,7 +140,7 @@ def plan_erasure(sources: Sources, wanted: Sequence[Wanted], reason: str) -> Era
     for position in sorted({*paths, *copies}):
         events += _named(sources, position, paths[copies.get(position, position)], reason)
         unsalted += redaction_of(sources.log, position) is None and not _salted(sources.payload(position))
-    entities = {entity.reference for one in wanted for entity in one.about}
+    entities = {entity.reference for one in wanted for entity in one.about if not one.subject}
     subjects = {one.subject for one in wanted if one.subject}
     return ErasurePlan(events, sum(map(len, paths.values())), [*sorted(entities), *sorted(subjects)], unsalted)
 
@@ -151,10 +152,12 @@ def _contents(sources: Sources, position: int) -> list[PathParts]:
 
 def _whole(sources: Sources, position: int) -> Wanted | None:
     """A quarantined event that was not erased yet."""
-    subject = quarantined_subject(sources.view, position)
-    if subject is None or is_erased(sources.payload(position)):
+    if quarantined_subject(sources.view, position) is None or is_erased(sources.payload(position)):
         return None
-    return Wanted(position, (WHOLE,), (), subject)
+    payload, subject, _, first = sources.row(position)
+    # Of one with an earlier event's ID, what that is about: it claims to be the same event.
+    entities = [*named_in(subject, payload), *(about(sources.view, first) if first else ())]
+    return Wanted(position, (WHOLE,), tuple(dict.fromkeys(entities)), subject)
 
 
 def _named(sources: Sources, position: int, wanted: Sequence[PathParts], reason: str) -> Iterator[ErasedEvent]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from runlore.projector.erasures.candidates import About, fields_of, quarantined
-from runlore.projector.erasures.holds import Kept, kept, rule_of, subject_about
+from runlore.projector.erasures.holds import Kept, kept, rule_of
 from runlore.projector.erasures.plan import Sources, Wanted, wanted_at, wanted_in
 from runlore.projector.erasures.selection import Selection
 from runlore.schemas.errors import NotFoundError
@@ -59,9 +59,8 @@ def _wanted(sources: Sources, rule: Rule) -> Iterator[Wanted]:
         ids = [row[0] for row in sources.view.execute(_ENTITIES, (rule.project, rule.kind))]
         yield from wanted_in(sources, fields_of(sources.view, ids, last), selection)
     if selection.everything:
-        for position, subject in quarantined(sources.view, until_us):
-            if any(_is_meant(one, rule) for one in subject_about(subject)):
-                yield from _if_any(sources, position)
+        for position in quarantined(sources.view, until_us):
+            yield from (one for one in _if_any(sources, position) if any(_is_meant(named, rule) for named in one.about))
 
 
 def _is_meant(entity: About, rule: Rule) -> bool:
