@@ -88,8 +88,8 @@ class ErasableFolder(Folder):
         for erasure in statements_of(reason, "ada", plan.events):
             self.state(erasure.signed(load_or_make_signer(self.key, origin_of(EPOCH))))
 
-    def say(self, said: Retention) -> None:
-        self.state(said.signed(load_or_make_signer(self.key, origin_of(EPOCH))))
+    def say(self, statement: Retention) -> None:
+        self.state(statement.signed(load_or_make_signer(self.key, origin_of(EPOCH))))
 
     def client(self) -> Client:
         return Client(self.data.root)

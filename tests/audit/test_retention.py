@@ -50,7 +50,7 @@ def run(folder: ErasableFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "events", "values"),
+    ("statement", "events", "values"),
     [
         (rule("r", 0), [1], 4),
         (rule("r", 10), [1], 4),  # the rule itself is the eleventh event
@@ -66,9 +66,9 @@ def run(folder: ErasableFolder) -> None:
     ],
 )
 def test_a_rule_finds_what_is_of_its_kind_and_old_by_the_logs_clock(
-    folder: ErasableFolder, said: Retention, events: list[int], values: int
+    folder: ErasableFolder, statement: Retention, events: list[int], values: int
 ) -> None:
-    folder.say(said)
+    folder.say(statement)
     assert carried(folder) == [("r", events, values, [])]
 
 
@@ -79,8 +79,12 @@ def test_a_rule_of_another_project_finds_nothing(folder: ErasableFolder) -> None
 
 
 def test_a_run_erases_what_the_dry_run_listed(folder: ErasableFolder) -> None:
-    for said in (rule("a", 0, "model", ("customer", "g")), rule("b", 0, None, (), "everything"), hold("h", "run:r1")):
-        folder.say(said)
+    for statement in (
+        rule("a", 0, "model", ("customer", "g")),
+        rule("b", 0, None, (), "everything"),
+        hold("h", "run:r1"),
+    ):
+        folder.say(statement)
     listed = carried(folder)
     assert listed == [
         ("a", [1], 3, []),
@@ -110,7 +114,7 @@ def test_what_is_under_hold_is_not_erased(folder: ErasableFolder, entities: str)
 
 
 @pytest.mark.parametrize(
-    ("said", "target", "held"),
+    ("statement", "target", "held"),
     [
         (hold("h", "model:churn@1", "customer"), Target.of(MODEL, [("customer",)]), True),
         (hold("h", "model:churn@1", "cust*"), Target.of(MODEL), True),
@@ -126,9 +130,9 @@ def test_what_is_under_hold_is_not_erased(folder: ErasableFolder, entities: str)
     ],
 )
 def test_a_hold_keeps_what_it_names_and_no_more(
-    folder: ErasableFolder, said: Retention, target: Target, held: bool
+    folder: ErasableFolder, statement: Retention, target: Target, held: bool
 ) -> None:
-    folder.say(said)
+    folder.say(statement)
     if held:
         with pytest.raises(HeldError):
             folder.plan(target)

@@ -25,7 +25,7 @@ from runlore.schemas import (
 from runlore.schemas.codec import decode_event, encode_event
 from runlore.schemas.events import AnyFact
 from runlore.schemas.paths import PathParts
-from runlore.schemas.redaction import WHOLE, content, is_erased, redacted, shortest
+from runlore.schemas.redaction import WHOLE, content, redacted, shortest, whole_reason
 from runlore.schemas.values import encode_value, pack_metadata
 
 MODEL = (parse_ref("model:m@1"),)
@@ -117,8 +117,8 @@ def test_a_part_after_another_comes_to_the_same_as_both_at_once(fact: AnyFact) -
 @given(st.binary(max_size=40))
 def test_whatever_is_in_quarantine_can_be_erased_as_a_whole(payload: bytes) -> None:
     erased = redacted(payload, [WHOLE], "left")
-    assert is_erased(erased)
-    with pytest.raises(EventDecodeError):
+    assert whole_reason(erased) == "left"
+    with pytest.raises(EventDecodeError, match="all of it was erased: left"):
         decode_event(erased)
 
 

@@ -54,15 +54,15 @@ def event_text(row: LogRow) -> str:
     return visible(f"{start}  {who}  {_sentence(event)}{duplicate}")
 
 
-def retention_text(said: Retention) -> str:
+def retention_text(statement: Retention) -> str:
     """What a statement about retention says, for people."""
     what = {
         "add": "retention rule {} was made",
         "remove": "retention rule {} was removed",
         "hold": "legal hold {} was placed",
         "release": "legal hold {} was released",
-    }[said.act].format(said.name)
-    return f"{what} for {said.who}: {said.reason}"
+    }[statement.act].format(statement.name)
+    return f"{what} for {statement.who}: {statement.reason}"
 
 
 def event_json(row: LogRow) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from runlore.schemas.visible import visible_json
 from runlore.store.cells import ENDED
 from runlore.store.ownership import open_private
 
-Format = Literal["jsonl", "csv"]
+Shape = Literal["jsonl", "csv"]
 
 _COLUMNS = (
     *("project", "reference", "scope", "key", "path", "type", "value", "reason", "previous_type", "previous"),
@@ -60,7 +60,7 @@ def _references(client: Client, what: str, kind: str | None) -> Iterator[str]:
             return
 
 
-def lines_of(changes: Iterable[Change], shape: Format) -> Iterator[bytes]:
+def lines_of(changes: Iterable[Change], shape: Shape) -> Iterator[bytes]:
     """The lines of a file, ends included."""
     if shape == "csv":
         yield _csv_line(_COLUMNS)
@@ -71,7 +71,7 @@ def lines_of(changes: Iterable[Change], shape: Format) -> Iterator[bytes]:
             yield visible_json(msgspec.json.encode(change_record(change))) + b"\n"
 
 
-def write_export(client: Client, what: str, path: Path, shape: Format = "jsonl", kind: str | None = None) -> int:
+def write_export(client: Client, what: str, path: Path, shape: Shape = "jsonl", kind: str | None = None) -> int:
     """Write the entries to a file for this user alone; return how many. It is on disk when this returns, or not there.
 
     Raises NotFoundError where there is none, OSError.
@@ -113,5 +113,5 @@ def _cells(change: Change) -> list[str]:
 
 def _csv_line(cells: Iterable[str]) -> bytes:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue().encode("utf-8", "replace")

@@ -14,7 +14,7 @@ from runlore.schemas.errors import EventCostError, EventDecodeError
 from runlore.schemas.events import SCHEMA_VERSION, Event
 from runlore.schemas.extensions import unpack_extension
 from runlore.schemas.limits import MAX_EVENT_BYTES, SCANNED_BYTES
-from runlore.schemas.redaction import with_plain_texts
+from runlore.schemas.redaction import whole_reason, with_plain_texts
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns an event of schema n, as plain maps, into schema n + 1. Pure."""
@@ -96,7 +96,9 @@ def _decode_other(payload: bytes, upcasters: Mapping[int, Upcaster], error: Exce
     except EventDecodeError:
         raise
     except _BROKEN as broken:
-        raise _refusal(broken) from broken
+        reason = whole_reason(payload)
+        erased = None if reason is None else EventDecodeError(f"all of it was erased: {reason}")
+        raise erased or _refusal(broken) from broken
 
 
 def _with_erased_texts(payload: bytes) -> Event | None:

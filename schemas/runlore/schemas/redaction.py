@@ -64,12 +64,13 @@ def content(payload: bytes, *, erased: bool = True) -> list[PathParts]:
         return [path for path in (*texts, *values) if erased or not _is_mark(_at(fact, path))]
 
 
-def is_erased(payload: bytes) -> bool:
-    """Return whether all of a payload was erased."""
+def whole_reason(payload: bytes) -> str | None:
+    """Why all of a payload was erased; None if it was not."""
     try:
-        return _is_mark(msgspec.msgpack.decode(payload))
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        return False
+        found = msgspec.msgpack.decode(payload)
+        return found.data.decode() if _is_mark(found) else None
+    except _NO_EVENT:
+        return None
 
 
 def shortest(payload: bytes, paths: Iterable[PathParts]) -> tuple[PathParts, ...]:

@@ -7,9 +7,9 @@ from typing import cast, get_args
 
 import click
 
-from runlore.cli.exporting import Format, entries_of, lines_of, write_export
+from runlore.cli.exporting import Shape, entries_of, lines_of, write_export
 from runlore.cli.options import STDOUT, TargetType, data_dir_option, force_option, project_option, require_new
-from runlore.cli.output import note
+from runlore.cli.output import note, print_exact
 from runlore.cli.reading import note_zone, open_client
 from runlore.query.watch.selection import is_filter
 
@@ -18,7 +18,7 @@ from runlore.query.watch.selection import is_filter
 @click.argument("what", metavar="REFERENCE|FILTER")
 @click.option("--kind", help="With a FILTER: only entities of this kind.")
 @click.option("--out", type=TargetType(dash=True), default=STDOUT, metavar="FILE", help="The file; else stdout.")
-@click.option("--format", "shape", type=click.Choice(get_args(Format)), default="jsonl", show_default=True)
+@click.option("--format", "shape", type=click.Choice(get_args(Shape)), default="jsonl", show_default=True)
 @force_option
 @project_option
 @data_dir_option
@@ -40,9 +40,9 @@ def export(
         note_zone((what,))
     with open_client(data_dir, project, exact=True) as client:
         if out == STDOUT:
-            for line in lines_of(entries_of(client, what, kind), cast("Format", shape)):
-                click.echo(line, nl=False)
+            for line in lines_of(entries_of(client, what, kind), cast("Shape", shape)):
+                print_exact(line)
             return
         require_new(out, force)
-        count = write_export(client, what, out, cast("Format", shape), kind)
+        count = write_export(client, what, out, cast("Shape", shape), kind)
     note(f"{count:,} entries were written to {out}")

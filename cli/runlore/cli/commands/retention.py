@@ -190,9 +190,9 @@ def _person(who: str | None) -> str:
     return who or this_actor().user
 
 
-def _change(settings: Settings, said: Retention, timeout: float) -> None:
-    require_lines(said.name, said.reason, said.who)
-    change_retention(ErasingFolder(settings), said, timeout)
+def _change(settings: Settings, statement: Retention, timeout: float) -> None:
+    require_lines(statement.name, statement.reason, statement.who)
+    change_retention(ErasingFolder(settings), statement, timeout)
 
 
 def _meant(settings: Settings, entities: str) -> str:

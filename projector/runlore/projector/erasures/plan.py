@@ -16,7 +16,7 @@ from runlore.schemas.acceptance import Acceptance, Rejection
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError, NotFoundError, RunloreError
 from runlore.schemas.paths import PathParts
-from runlore.schemas.redaction import WHOLE, content, is_erased, redacted, shortest
+from runlore.schemas.redaction import WHOLE, content, redacted, shortest, whole_reason
 from runlore.schemas.references import EntityRef
 from runlore.schemas.shards import is_signing_subject
 from runlore.store.audit.erasure import ErasedEvent, redaction_of
@@ -152,7 +152,7 @@ def _contents(sources: Sources, position: int) -> list[PathParts]:
 
 def _whole(sources: Sources, position: int) -> Wanted | None:
     """A quarantined event that was not erased yet."""
-    if quarantined_subject(sources.view, position) is None or is_erased(sources.payload(position)):
+    if quarantined_subject(sources.view, position) is None or whole_reason(sources.payload(position)) is not None:
         return None
     payload, subject, _, first = sources.row(position)
     # Of one with an earlier event's ID, what that is about: it claims to be the same event.

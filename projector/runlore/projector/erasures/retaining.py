@@ -28,14 +28,14 @@ class Carried(NamedTuple):
         return {"rule": self.name, "erasing": self.result, "kept": kept}
 
 
-def change_retention(folder: ErasingFolder, said: Retention, timeout: float) -> None:
+def change_retention(folder: ErasingFolder, statement: Retention, timeout: float) -> None:
     """Put a statement into the log, and wait until it is there.
 
     Raises ArgumentError for a name that was used before, NotFoundError for one to end that is not in force.
     """
     with folder.locked():
-        _require_name(folder, said)
-        note = said.signed(folder.signer())
+        _require_name(folder, statement)
+        note = statement.signed(folder.signer())
         folder.leave(folder.data.retention, note, lambda: _is_logged(folder, note), timeout)
 
 
@@ -57,20 +57,22 @@ def _carried(folder: ErasingFolder, one: Due, who: str, timeout: float, dry_run:
     return Carried(one.rule.retention.name, folder.result(plan, erased=erased), one.kept)
 
 
-def _require_name(folder: ErasingFolder, said: Retention) -> None:
+def _require_name(folder: ErasingFolder, statement: Retention) -> None:
     with contextlib.closing(open_audited(folder.data.log)) as log:
         used = {logged.retention.name for logged in read_retention(log)}
     found = folder.in_force()
-    match said.act:
+    match statement.act:
         case "add" | "hold":
-            if said.name in used:
-                raise ArgumentError(f"the name {said.name!r} was used before, and each means one rule or hold for good")
+            if statement.name in used:
+                raise ArgumentError(
+                    f"the name {statement.name!r} was used before, and each means one rule or hold for good"
+                )
         case "remove":
-            if said.name not in found.rules:
-                raise NotFoundError(f"there is no rule {said.name!r}; `runlore retention list` shows them")
+            if statement.name not in found.rules:
+                raise NotFoundError(f"there is no rule {statement.name!r}; `runlore retention list` shows them")
         case "release":
-            if said.name not in found.holds:
-                raise NotFoundError(f"there is no hold {said.name!r}; `runlore retention list` shows them")
+            if statement.name not in found.holds:
+                raise NotFoundError(f"there is no hold {statement.name!r}; `runlore retention list` shows them")
 
 
 def _is_logged(folder: ErasingFolder, note: str) -> bool:
