@@ -9,12 +9,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from starlette.testclient import TestClient
 
+from runlore.dashboard.app import create_app
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.erasures.erase import Target
 from runlore.projector.views.digest import ViewSnapshot
 from runlore.projector.views.replay import replay
 from runlore.query.records import entry_record, whole_record
+from runlore.query.remote.codec import Unpacker, pack
 from runlore.schemas import Erased, NotFoundError, RunloreError, parse_ref
 from tests.audit.erasing_folder import MODEL, RUN, SECRET, STEP, ErasableFolder, with_everything
 
@@ -151,3 +154,23 @@ def test_a_reason_that_would_make_an_event_too_large_is_refused(folder: Erasable
     folder.fold()
     with pytest.raises(RunloreError, match="give a shorter reason"):
         folder.plan(Target.of(folder.archive.position), "x" * 2_000_000)
+
+
+def test_what_was_erased_travels_to_remote_readers_and_the_page(folder: ErasableFolder) -> None:
+    for about in (MODEL, RUN, STEP):
+        folder.erase(Target.of(about, what=["everything"]))
+    with folder.client() as client:
+        model, step = client.get("model:churn@1"), client.get("step:r1/train")
+        for found in (model.history("owner"), model.blame(ended=True), model.notes, step.fields):
+            wire = msgspec.msgpack.decode(msgspec.msgpack.encode(pack(found)))
+            assert repr(Unpacker(lambda row, moment, name: model).read(wire)) == repr(found)
+        page = TestClient(create_app(client, ["testserver"]))
+        for path in ("entity?ref=model:churn@1", "entity?ref=step:r1/train", "history?ref=model:churn@1&path=owner"):
+            shown = page.get(f"/{path}")
+            assert (shown.status_code, SECRET in shown.text, "erased" in shown.text) == (200, False, True), path
+        for path in ("entity?ref=run:r1", "history?ref=model:churn@1&path=owner", "blame?ref=model:churn@1&ended=1"):
+            shown = page.get(f"/api/v1/{path}")
+            assert (shown.status_code, SECRET in shown.text, "erased: left" in shown.text) == (200, False, True), path
+        for position in range(1, 11):
+            for shown in (page.get(f"/event?position={position}"), page.get(f"/api/v1/event?position={position}")):
+                assert (shown.status_code, SECRET in shown.text, "left" in shown.text) == (200, False, True), position

@@ -137,6 +137,10 @@ def test_a_client_says_what_would_be_erased_and_why_it_cannot(folder: ErasableFo
             client.erase("run:r1", reason="left", content=["all"])
         with pytest.raises(RunloreError, match="it will, once it runs"):
             client.erase("model:churn@1", reason="left", dry_run=False, timeout=0)
+        for words in (("audit", "key", "rotate"), ("retention", "hold", "h", "model:x", "--reason", "y")):
+            assert (
+                "a statement waits in" in run(folder, *words, *(("--timeout", "0") if "hold" in words else ())).stderr
+            )
         folder.data.erasure.unlink()
     with Client(folder.data.current_view()) as client, pytest.raises(RunloreError, match="one view file"):
         client.erase("model:churn@1", reason="left")

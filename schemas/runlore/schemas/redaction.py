@@ -117,11 +117,11 @@ def _rewritten(payload: bytes, paths: Iterable[PathParts], mark: Ext, put: _Put)
             if not path or path[0] not in (*VALUES, *TEXTS):
                 raise EventDecodeError(f"nothing is erased at {'.'.join(path)!r}")
             put(fact, path, mark)
-        _reseal(event)
+        _reseal(event, payload)
         return _encode(event)
 
 
-def _reseal(event: dict[str, Any]) -> None:
+def _reseal(event: dict[str, Any], payload: bytes) -> None:
     """Change the fields of the envelope that depend on the content."""
     event.pop("salt", None)  # who has it could try values against the hash that stays
 

@@ -84,8 +84,10 @@ class Publishing:
 
     async def look(self, connection: NatsConnection) -> None:
         """Send what is new. Never raises for a place that is away."""
-        await self._state_keys(connection)
-        await self._erase(connection)
+        waiting = await self._state_keys(connection)
+        self._erase()
+        if not waiting:  # two statements would have the same ID
+            await self._state_others(connection)
         await self._witnesses.look()
         self._say()
         stored = newest_note(self._archive.connection)
@@ -96,14 +98,15 @@ class Publishing:
         for target in self._settings.checkpoint_targets:
             await self._tell(target, note, partial(_push, target, note))
 
-    async def _state_keys(self, connection: NatsConnection) -> None:
+    async def _state_keys(self, connection: NatsConnection) -> bool:
+        """Send a statement about keys; return whether there is one that is not in the log yet."""
         if self._pending.settle(self._archive.connection) or self._unsettled() != self.writer.restored:
             self.writer.changed(self._unsettled())
             self._keep_public()
             self._say()
         note = self._pending.note(self._archive.connection)
         if note is None or note == self._sent:
-            return
+            return note is not None
         message_id = next_statement_id(self._archive.connection)
 
         async def send() -> None:
@@ -111,13 +114,15 @@ class Publishing:
             self._sent = note
 
         await self._tell("statement", note, send)
+        return True
 
-    async def _erase(self, connection: NatsConnection) -> None:
-        """Send a statement that waits in the data folder, and execute the erasures that are in the log."""
+    def _erase(self) -> None:
+        """Execute the erasures that are in the log."""
         if (own := self.writer.public_key()) is not None and self._erasing.execute(own):
             self.sign(due=False)  # the events are proved together with their erasure: it must be signed, too
-        if self._pending.note(self._archive.connection) is not None:
-            return  # two statements would have the same ID
+
+    async def _state_others(self, connection: NatsConnection) -> None:
+        """Send a statement that waits in the data folder."""
         for place, waiting in self._notes.items():
             if (note := waiting.read(self._archive.connection)) is not None:
                 message_id = next_statement_id(self._archive.connection)

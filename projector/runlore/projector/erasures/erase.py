@@ -12,7 +12,7 @@ from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.key_history import current_key, read_changes, spread
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signers import Signing, key_source
-from runlore.projector.audit.statements import public_key_of
+from runlore.projector.audit.statements import public_key_of, require_none_pending
 from runlore.projector.erasures.holds import InForce, in_force, require_not_held
 from runlore.projector.erasures.left import snapshot_holds, what_is_left
 from runlore.projector.erasures.plan import ErasurePlan, Sources, Wanted, plan_erasure, wanted_at, wanted_of
@@ -144,10 +144,10 @@ class ErasingFolder:
 
     def leave(self, path: Path, note: str, done: Callable[[], bool], timeout: float) -> None:
         """Leave a signed note for the projector, and wait until it is done. Raises SettingsError, RunloreError."""
-        if path.exists():
-            raise SettingsError(f"a statement waits in {path}: start the projector, which puts it into the log")
+        require_none_pending(self.data)
         write_private(path, note.encode())
-        wait_until(done, timeout, "the projector has not done it yet; it will, once it runs: `runlore doctor`")
+        told = "the projector has not done it yet; it will, once it runs: `runlore doctor`"
+        wait_until(lambda: not path.exists() and done(), timeout, told)
 
     def _put(self, erasure: Erasure, timeout: float) -> None:
         note = erasure.signed(self.signer())
