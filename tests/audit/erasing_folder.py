@@ -31,7 +31,7 @@ from runlore.schemas.values import pack_metadata
 from runlore.store.audit.erasure import statements_of
 from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.retention import Retention
-from runlore.store.audit.statement import next_statement_id
+from runlore.store.audit.statement import Series, next_statement_id
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Received
 from tests.audit.logs import EPOCH, Folder
@@ -69,12 +69,14 @@ class ErasableFolder(Folder):
         rebuild_view(self.data, compare=False)
         remove_old_views(self.data)
 
-    def state(self, note: str) -> None:
-        """Put a signed note into the log."""
-        self.built.add_raw(note.encode(), next_statement_id(self.archive.connection))
+    def state(self, note: str, fold: bool = True) -> None:
+        """Put a signed note into the log; without `fold` somebody else makes the view again."""
+        series: Series = "erasure" if note.startswith("runlore/erasure") else "retention"
+        self.built.add_raw(note.encode(), next_statement_id(self.archive.connection, series))
         self.take(SIGNING_SUBJECT)
         Erasing(self.archive).execute(self.verifier())
-        self.fold()
+        if fold:
+            self.fold()
 
     def plan(self, target: Target, reason: str = "left") -> ErasurePlan:
         return ErasingFolder(self.settings).plan(target, reason)
@@ -84,9 +86,9 @@ class ErasableFolder(Folder):
         self.carry_out(plan, reason)
         return plan
 
-    def carry_out(self, plan: ErasurePlan, reason: str) -> None:
+    def carry_out(self, plan: ErasurePlan, reason: str, fold: bool = True) -> None:
         for erasure in statements_of(reason, "ada", plan.events):
-            self.state(erasure.signed(load_or_make_signer(self.key, origin_of(EPOCH))))
+            self.state(erasure.signed(load_or_make_signer(self.key, origin_of(EPOCH))), fold)
 
     def say(self, statement: Retention) -> None:
         self.state(statement.signed(load_or_make_signer(self.key, origin_of(EPOCH))))

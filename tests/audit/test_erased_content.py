@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,17 @@ from starlette.testclient import TestClient
 from runlore.dashboard.app import create_app
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.erasures.erase import Target
+from runlore.projector.fold.fold_report import FoldReport
+from runlore.projector.fold.fold_worker import FoldWorker
 from runlore.projector.views.digest import ViewSnapshot
+from runlore.projector.views.look_through import MOST_REBUILDS
 from runlore.projector.views.replay import replay
 from runlore.query.records import entry_record, whole_record
 from runlore.query.remote.codec import Unpacker, pack
 from runlore.schemas import Erased, NotFoundError, RunloreError, parse_ref
+from runlore.store.sqlite import open_reader
 from tests.audit.erasing_folder import MODEL, RUN, SECRET, STEP, ErasableFolder, with_everything
+from tests.patience import until
 
 
 @pytest.fixture
@@ -174,3 +180,24 @@ def test_what_was_erased_travels_to_remote_readers_and_the_page(folder: Erasable
         for position in range(1, 11):
             for shown in (page.get(f"/event?position={position}"), page.get(f"/api/v1/event?position={position}")):
                 assert (shown.status_code, SECRET in shown.text, "left" in shown.text) == (200, False, True), position
+
+
+def test_a_view_may_be_made_again_for_any_number_of_erasures(folder: ErasableFolder) -> None:
+    reports: list[FoldReport] = []
+    worker = FoldWorker(folder.data, reports.append)
+    thread = threading.Thread(target=worker.work)
+    thread.start()
+    try:
+        for position in range(1, MOST_REBUILDS + 3):
+            folder.carry_out(folder.plan(Target.of(position)), "left", fold=False)
+            worker.wake()
+            until(lambda: shown(folder) == folder.archive.position)
+    finally:
+        worker.stop()
+        thread.join()
+
+
+def shown(folder: ErasableFolder) -> int:
+    """The newest erasure that the live view knows."""
+    with contextlib.closing(open_reader(folder.data.current_view())) as view:
+        return int(view.execute("PRAGMA user_version").fetchone()[0])

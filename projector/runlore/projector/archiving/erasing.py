@@ -13,7 +13,7 @@ from runlore.projector.audit.key_history import TrustedRange, is_signed, read_ch
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, EventDecodeError
-from runlore.store.audit.erasure import LoggedErasure, read_erasures
+from runlore.store.audit.erasure import ErasureReader, LoggedErasure
 from runlore.store.audit.tree import leaf_index
 
 
@@ -22,8 +22,7 @@ class Erasing:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._seen = 0
-        """Erasures up to this position were looked at."""
+        self._reader = ErasureReader()
         self._looked = -1
         """Position of the log when it was last looked through."""
         self._leftover = True
@@ -35,10 +34,8 @@ class Erasing:
         if self._archive.position == self._looked and not self._leftover:
             return False
         self._looked = self._archive.position
-        for logged in read_erasures(connection):
-            if logged.position > self._seen:
-                changed |= self._execute(logged, spread([own], read_changes(connection)))
-                self._seen = logged.position
+        for logged in self._reader.more(connection):
+            changed |= self._execute(logged, spread([own], read_changes(connection)))
         self._leftover |= changed
         if self._leftover:
             self._archive.checkpoint()

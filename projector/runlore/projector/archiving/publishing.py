@@ -6,7 +6,7 @@ Both go out beside the archive: a server or a target that is away delays them, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -25,13 +25,12 @@ from runlore.projector.logs import get_log
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.store.audit.erasure import parse_erasure, read_erasures
-from runlore.store.audit.retention import parse_retention, read_retention
+from runlore.store.audit.erasure import parse_erasure
+from runlore.store.audit.retention import parse_retention
 from runlore.store.audit.statement import next_statement_id
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
 from runlore.store.private_files import write_private
-from runlore.store.sqlite import sqlite
 from runlore.wire.checkpoints import ensure_checkpoint_stream, last_checkpoint, publish_checkpoint, send_statement
 
 RETRY_LOOKS = 30
@@ -59,10 +58,12 @@ class Publishing:
         self._reported: str | None = None
         self._sent: str | None = None
         self._erasing = Erasing(archive)
-        self._notes = {
-            "erasure": WaitingNote(self._data.erasure, parse_erasure, _erasures),
-            "retention": WaitingNote(self._data.retention, parse_retention, _retention),
-        }
+        self._notes = (
+            WaitingNote(self._data.erasure, "erasure", parse_erasure),
+            WaitingNote(self._data.retention, "retention", parse_retention),
+        )
+        self.waiting = False
+        """A command waits for a statement to be in the log: look again soon."""
         self._keep_public()
 
     async def begin(self, connection: NatsConnection, replicas: int, last: int) -> None:
@@ -84,10 +85,9 @@ class Publishing:
 
     async def look(self, connection: NatsConnection) -> None:
         """Send what is new. Never raises for a place that is away."""
-        waiting = await self._state_keys(connection)
+        await self._state_keys(connection)
         self._erase()
-        if not waiting:  # two statements would have the same ID
-            await self._state_others(connection)
+        await self._state_others(connection)
         await self._witnesses.look()
         self._say()
         stored = newest_note(self._archive.connection)
@@ -98,15 +98,14 @@ class Publishing:
         for target in self._settings.checkpoint_targets:
             await self._tell(target, note, partial(_push, target, note))
 
-    async def _state_keys(self, connection: NatsConnection) -> bool:
-        """Send a statement about keys; return whether there is one that is not in the log yet."""
+    async def _state_keys(self, connection: NatsConnection) -> None:
         if self._pending.settle(self._archive.connection) or self._unsettled() != self.writer.restored:
             self.writer.changed(self._unsettled())
             self._keep_public()
             self._say()
         note = self._pending.note(self._archive.connection)
         if note is None or note == self._sent:
-            return note is not None
+            return
         message_id = next_statement_id(self._archive.connection)
 
         async def send() -> None:
@@ -114,7 +113,6 @@ class Publishing:
             self._sent = note
 
         await self._tell("statement", note, send)
-        return True
 
     def _erase(self) -> None:
         """Execute the erasures that are in the log."""
@@ -123,11 +121,12 @@ class Publishing:
 
     async def _state_others(self, connection: NatsConnection) -> None:
         """Send a statement that waits in the data folder."""
-        for place, waiting in self._notes.items():
-            if (note := waiting.read(self._archive.connection)) is not None:
-                message_id = next_statement_id(self._archive.connection)
-                await self._tell(place, note, partial(send_statement, connection, note, message_id))
-                break  # the next one needs the next ID, which is known when this one is in the log
+        self.waiting = False
+        for one in self._notes:
+            if (note := one.read(self._archive.connection)) is not None:
+                self.waiting = True
+                message_id = next_statement_id(self._archive.connection, one.series)
+                await self._tell(one.series, note, partial(send_statement, connection, note, message_id))
 
     async def _publish(self, connection: NatsConnection, note: str) -> None:
         if not self._made:
@@ -193,14 +192,6 @@ class Publishing:
             if held != self._reported:
                 get_log().error("checkpoints are not signed", reason=held)
         self._reported = held
-
-
-def _erasures(connection: sqlite.Connection) -> Iterator[str]:
-    return (logged.note for logged in read_erasures(connection))
-
-
-def _retention(connection: sqlite.Connection) -> Iterator[str]:
-    return (logged.note for logged in read_retention(connection))
 
 
 async def _push(target: str, note: str) -> None:

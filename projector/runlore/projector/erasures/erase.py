@@ -21,7 +21,7 @@ from runlore.schemas.errors import ArgumentError, NotFoundError, RunloreError, S
 from runlore.schemas.paths import PathParts
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import Settings
-from runlore.store.audit.erasure import ErasedEvent, Erasure, redactions, statements_of
+from runlore.store.audit.erasure import ErasedEvent, Erasure, redaction_of, statements_of
 from runlore.store.folder import DataDir
 from runlore.store.folder_shard import log_origin
 from runlore.store.lock import FolderLock
@@ -30,10 +30,11 @@ from runlore.store.records import Erasing
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_reader
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 LOCK_SECONDS = 10.0
 SNAPSHOT_SECONDS = 20.0
 """How long to wait for the projector to replace snapshots for replicas, before saying that they hold the content."""
+_NOT_YET = "the projector has not done it yet; it will, once it runs: `runlore doctor`"
 _LONGEST = 1000
 """Characters of a line of a statement."""
 
@@ -127,9 +128,10 @@ class ErasingFolder:
         )
 
     def carry_out(self, plan: ErasurePlan, reason: str, who: str, timeout: float) -> None:
-        """Sign what a plan names, and wait for it, statement by statement. The caller holds the lock."""
+        """Sign what a plan names, statement by statement, and wait for each. The caller holds the lock."""
         for erasure in statements_of(reason, who, plan.events):
             self._put(erasure, timeout)
+        wait_until(self._shown, timeout, _NOT_YET)
 
     def signer(self) -> Signing:
         """The key that signs the log now. Raises NotFoundError, SettingsError where this folder does not have it."""
@@ -146,18 +148,22 @@ class ErasingFolder:
         """Leave a signed note for the projector, and wait until it is done. Raises SettingsError, RunloreError."""
         require_none_pending(self.data)
         write_private(path, note.encode())
-        told = "the projector has not done it yet; it will, once it runs: `runlore doctor`"
-        wait_until(lambda: not path.exists() and done(), timeout, told)
+        wait_until(lambda: not path.exists() and done(), timeout, _NOT_YET)
 
     def _put(self, erasure: Erasure, timeout: float) -> None:
         note = erasure.signed(self.signer())
-        self.leave(self.data.erasure, note, lambda: self._done(erasure.events), timeout)
+        self.leave(self.data.erasure, note, lambda: self._executed(erasure.events), timeout)
 
-    def _done(self, events: Sequence[ErasedEvent]) -> bool:
+    def _executed(self, events: Sequence[ErasedEvent]) -> bool:
         with contextlib.closing(open_reader(self.data.log)) as log:
-            rows = redactions(log)
-        if any(event.position not in rows or rows[event.position][2] != event.redacted_hash for event in events):
-            return False
+            found = [redaction_of(log, event.position) for event in events]
+        return all(
+            one is not None and one.redacted_hash == event.redacted_hash
+            for one, event in zip(found, events, strict=True)
+        )
+
+    def _shown(self) -> bool:
+        """Return whether the view was made again since."""
         with (
             contextlib.closing(ArchiveReader(self.data.log)) as reader,
             contextlib.closing(open_reader(self.data.current_view())) as view,

@@ -26,14 +26,11 @@ from runlore.schemas.paths import PathParts
 from runlore.schemas.redaction import redacted, redacted_v1
 from runlore.schemas.shards import is_signing_subject
 from runlore.store.audit.checkpoint import SigningKey, note_lines, signature_line
-from runlore.store.audit.statement import read_notes
+from runlore.store.audit.statement import Series, read_notes
 from runlore.store.sqlite import sqlite
 
-MAX_ERASED = 200
-"""Events of one erasure."""
-
 MAX_TEXT = 48 * 1024
-"""Bytes of its text: a note has at most 64 KiB."""
+"""Bytes of the lines of events: a note has at most 64 KiB."""
 
 _VERSIONS = {"runlore/erasure/v1": 1, "runlore/erasure/v2": 2}
 _HEADERS = {version: header for header, version in _VERSIONS.items()}
@@ -121,8 +118,8 @@ def statements_of(reason: str, who: str, events: Sequence[ErasedEvent]) -> Itera
     size = 0
     for event in events:
         length = len(event.line().encode()) + 1
-        again = any(one.position == event.position for one in batch)
-        if batch and (again or len(batch) == MAX_ERASED or size + length > MAX_TEXT):
+        again = bool(batch) and batch[-1].position == event.position
+        if batch and (again or size + length > MAX_TEXT):
             yield Erasure(reason, who, tuple(batch))
             batch, size = [], 0
         batch.append(event)
@@ -155,10 +152,26 @@ def is_erasure(subject: str, payload: bytes) -> bool:
 
 def read_erasures(connection: sqlite.Connection) -> Iterator[LoggedErasure]:
     """The erasures of log.db in order; other statements are passed over."""
-    for position, note in read_notes(connection):
-        if note.startswith("runlore/erasure/"):
-            with contextlib.suppress(CorruptLogError):
-                yield LoggedErasure(position, parse_erasure(note), note)
+    yield from ErasureReader().more(connection)
+
+
+class ErasureReader:
+    """Reads the erasures of one log.db, each once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Series, int] = {"signing": 0, "erasure": 0}
+        """The last number read of each series: the first version had no series of its own."""
+
+    def more(self, connection: sqlite.Connection) -> list[LoggedErasure]:
+        """Those that were not read before, in order; other statements are passed over."""
+        found: list[LoggedErasure] = []
+        for series in self._numbers:
+            for one in read_notes(connection, series, self._numbers[series]):
+                self._numbers[series] = one.number
+                if one.note.startswith("runlore/erasure/"):
+                    with contextlib.suppress(CorruptLogError):
+                        found.append(LoggedErasure(one.position, parse_erasure(one.note), one.note))
+        return sorted(found, key=lambda one: one.position)
 
 
 def has_erasures(connection: sqlite.Connection) -> bool:

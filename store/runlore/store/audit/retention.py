@@ -115,7 +115,7 @@ def is_retention(subject: str, payload: bytes) -> bool:
 
 def read_retention(connection: sqlite.Connection) -> Iterator[LoggedRetention]:
     """The statements of log.db about retention in order; others are passed over."""
-    for position, note in read_notes(connection):
+    for _, position, note in read_notes(connection, "retention"):
         if note.startswith(_HEADER):
             with contextlib.suppress(CorruptLogError):
                 yield LoggedRetention(position, parse_retention(note), note)
