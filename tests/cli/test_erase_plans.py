@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from runlore.cli.app import app
 from runlore.projector.audit.keys import load_signer
+from runlore.projector.erasures.left import what_is_left
 from runlore.query import Client
 from runlore.schemas import HeldError, NotFoundError, RunloreError, SettingsError
 from runlore.store.audit.leaf import origin_of
@@ -144,6 +146,17 @@ def test_a_client_says_what_would_be_erased_and_why_it_cannot(folder: ErasableFo
         folder.data.erasure.unlink()
     with Client(folder.data.current_view()) as client, pytest.raises(RunloreError, match="one view file"):
         client.erase("model:churn@1", reason="left")
+
+
+def test_an_erasure_names_the_backups_that_still_hold_the_content(folder: ErasableFolder, tmp_path: Path) -> None:
+    kept, removed = tmp_path / "kept", tmp_path / "removed"
+    for path in (kept, removed):
+        assert run(folder, "operator", "backup", str(path)).exit_code == 0
+    shutil.rmtree(removed)
+    left = what_is_left(folder.data, [1])
+    assert [str(kept) in line for line in left] == [False, True, False]
+    assert not any(str(kept) in line for line in what_is_left(folder.data, [999]))
+    folder.data.backups.unlink()
 
 
 def test_without_the_logs_key_nothing_is_erased(folder: ErasableFolder, tmp_path: Path) -> None:

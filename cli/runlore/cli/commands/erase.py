@@ -31,6 +31,9 @@ from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import Settings
 from runlore.store.records import Erasing
 
+MOST_NAMED = 20
+"""Entities that are named; the JSON has all."""
+
 
 class EventType(click.ParamType["int | str"]):
     """An event, by its number or its ID."""
@@ -132,14 +135,23 @@ def _export(settings: Settings, entity: EntityRef | None, path: Path | None) -> 
     note(f"{count:,} entries were written to {path}")
 
 
+def summary(result: Erasing) -> str:
+    """The size of an erasure."""
+    return f"{result.values:,} values of {len(result.events):,} events"
+
+
+def about(result: Erasing) -> str:
+    """Whose content it is, as the end of a sentence."""
+    more = f" and {len(result.about) - MOST_NAMED:,} more" if len(result.about) > MOST_NAMED else ""
+    return f", which are about {', '.join(result.about[:MOST_NAMED])}{more}" if result.about else ""
+
+
 def _say(plan: ErasurePlan, result: Erasing) -> None:
     for event in plan.events:
         what = ", ".join("all of it" if not path else format_path(path) for path in event.paths)
         print_line(f"event {event.position:,}: {what}")
     verb = "erased" if result.erased else "would be erased"
-    print_line(
-        f"{plan.values:,} values of {len(result.events):,} events {verb}, which are about {', '.join(plan.about)}"
-    )
+    print_line(f"{summary(result)} {verb}{about(result)}")
     if plan.unsalted:
         note(
             f"{plan.unsalted:,} of these events have no salt, being of an earlier version or another program: who "

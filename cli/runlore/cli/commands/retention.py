@@ -268,8 +268,7 @@ def _age(rule: Rule) -> str:
 def _print_carried(done: list[Carried], erased: bool) -> None:
     verb = "erased" if erased else "would be erased"
     for one in done:
-        about = f", which are about {', '.join(one.result.about)}" if one.result.about else ""
-        print_line(f"rule {one.name}: {one.result.values:,} values of {len(one.result.events):,} events {verb}{about}")
+        print_line(f"rule {one.name}: {summary(one.result)} {verb}{about(one.result)}")
         for kept in one.kept:
             print_line(str(kept), indent="  ")
     if not done:
