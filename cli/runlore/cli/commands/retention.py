@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from runlore.cli.bundling import resolved
+from runlore.cli.commands.erase import about, summary
 from runlore.cli.options import content_options, data_dir_option, json_option, project_option, settings_for, who_option
 from runlore.cli.output import note, print_json, print_line, print_table
 from runlore.producer.actor import this_actor
