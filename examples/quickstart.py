@@ -15,7 +15,7 @@ def load() -> Annotated[list[float], "heights"]:
 @step
 def fit(heights: list[float]) -> float:
     for epoch in range(1, 4):
-        log_model_metadata({"evaluation_metrics": {"loss": 0.5**epoch, "epoch": epoch}})
+        log_model_metadata({"evaluation_metrics": {"loss": 0.5**epoch}}, step=epoch)
     return sum(heights) / len(heights)
 
 
@@ -32,4 +32,4 @@ with Client() as client:
     model = client.get_model_version("quickstart")
     print(model.reference, model.metadata)
     for entry in model.history("evaluation_metrics.loss"):
-        print(f"  loss {entry.value}: event {entry.position}, logged by step {entry.step}")
+        print(f"  epoch {entry.at_step}: loss {entry.value}, logged by step {entry.step}")

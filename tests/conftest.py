@@ -24,6 +24,7 @@ def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("RUNLORE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("RUNLORE_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("RUNLORE_DESCRIBE", "off")  # an event more with each run, at a moment of its own
 
 
 @pytest.fixture

@@ -15,18 +15,18 @@ __path__ = extend_path(__path__, __name__)
 
 _NAMES = {
     "runlore.producer": (
-        "ArtifactConfig", "Model", "Producer", "Receipt", "add_note", "bulk_log_metadata", "configure", "flush",
-        "get_step_context", "in_context", "log_artifact_metadata", "log_metadata", "log_model_metadata",
-        "log_run_metadata", "log_step_metadata", "pipeline", "retract_metadata", "run_context", "set_model_stage",
-        "step", "step_context", "use_artifact",
+        "ArtifactConfig", "Model", "Producer", "Receipt", "add_note", "add_tags", "bulk_log_metadata", "configure",
+        "flush", "get_step_context", "in_context", "log_artifact_metadata", "log_metadata", "log_model_metadata",
+        "log_run_metadata", "log_step_metadata", "pipeline", "remove_tags", "retract_metadata", "run_context",
+        "set_model_stage", "start_run", "start_step", "step", "step_context", "use_artifact",
     ),
     "runlore.query": ("Client",),
     "runlore.schemas": (
         "AccessDeniedError", "AmbiguousError", "ArgumentError", "CorruptLogError", "DType", "EntityRef",
         "EventCostError", "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
-        "FolderError", "HeldError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError",
-        "MissingContextError", "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError",
-        "Path", "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError",
+        "FolderError", "ForeignServerError", "HeldError", "InvalidReferenceError", "LatestOnlyError",
+        "MetadataTypeError", "MissingContextError", "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError",
+        "OutboxError", "Path", "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError",
         "ServerUnavailableError", "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
     ),
 }  # fmt: skip

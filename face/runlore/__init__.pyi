@@ -5,6 +5,7 @@ from runlore.producer import Model as Model
 from runlore.producer import Producer as Producer
 from runlore.producer import Receipt as Receipt
 from runlore.producer import add_note as add_note
+from runlore.producer import add_tags as add_tags
 from runlore.producer import bulk_log_metadata as bulk_log_metadata
 from runlore.producer import configure as configure
 from runlore.producer import flush as flush
@@ -16,9 +17,12 @@ from runlore.producer import log_model_metadata as log_model_metadata
 from runlore.producer import log_run_metadata as log_run_metadata
 from runlore.producer import log_step_metadata as log_step_metadata
 from runlore.producer import pipeline as pipeline
+from runlore.producer import remove_tags as remove_tags
 from runlore.producer import retract_metadata as retract_metadata
 from runlore.producer import run_context as run_context
 from runlore.producer import set_model_stage as set_model_stage
+from runlore.producer import start_run as start_run
+from runlore.producer import start_step as start_step
 from runlore.producer import step as step
 from runlore.producer import step_context as step_context
 from runlore.producer import use_artifact as use_artifact
@@ -36,6 +40,7 @@ from runlore.schemas import EventTooLargeError as EventTooLargeError
 from runlore.schemas import FilterError as FilterError
 from runlore.schemas import FolderBusyError as FolderBusyError
 from runlore.schemas import FolderError as FolderError
+from runlore.schemas import ForeignServerError as ForeignServerError
 from runlore.schemas import HeldError as HeldError
 from runlore.schemas import InvalidReferenceError as InvalidReferenceError
 from runlore.schemas import LatestOnlyError as LatestOnlyError

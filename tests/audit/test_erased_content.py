@@ -22,7 +22,7 @@ from runlore.projector.views.look_through import MOST_REBUILDS
 from runlore.projector.views.replay import replay
 from runlore.query.records import entry_record, whole_record
 from runlore.query.remote.codec import Unpacker, pack
-from runlore.schemas import Erased, NotFoundError, RunloreError, parse_ref
+from runlore.schemas import Erased, NotFoundError, RunDescribed, RunloreError, parse_ref
 from runlore.store.sqlite import open_reader
 from tests.audit.erasing_folder import MODEL, RUN, SECRET, STEP, ErasableFolder, with_everything
 from tests.patience import until
@@ -106,6 +106,16 @@ def test_only_the_parameters_that_are_named_go(folder: ErasableFolder) -> None:
     with folder.client() as client:
         assert client.get("run:r1").parameters == {"user": Erased("left"), "opt": {"lr": 0.1, "who": Erased("left")}}
         assert "zebra" in (client.get("run:r1").error or "")
+
+
+def test_what_a_run_was_started_in_can_be_erased(folder: ErasableFolder) -> None:
+    folder.built.add(RunDescribed({"command": f"train.py --user {SECRET}", "code": {"commit": "5f2c"}}), run="r1")
+    folder.take()
+    folder.fold()
+    folder.erase(Target.of(RUN, [("environment", "command")]))
+    with folder.client() as client:
+        assert client.get("run:r1").fields["environment"] == {"command": Erased("left"), "code": {"commit": "5f2c"}}
+    assert folder.plan(Target.of(RUN, what=["environment"])).values == 1
 
 
 def test_rebuild_and_replay_agree_about_erased_content(folder: ErasableFolder) -> None:

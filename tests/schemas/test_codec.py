@@ -24,11 +24,13 @@ from runlore.schemas import (
     ModelStageChanged,
     ModelVersionCreated,
     NoteAdded,
+    RunDescribed,
     RunFinished,
     RunStarted,
     StepFinished,
     StepStarted,
     StorageSize,
+    TagsChanged,
 )
 from runlore.schemas.codec import decode_event, decode_head, encode_event
 from runlore.schemas.events import event_type, fact_types
@@ -51,6 +53,8 @@ FACTS: list[Fact] = [
     ModelVersionCreated(MODEL),
     ModelStageChanged(MODEL, "production", "best so far"),
     NoteAdded((MODEL,), "look here"),
+    TagsChanged((MODEL, ARTIFACT), ("baseline", "cpu"), ("draft",)),
+    RunDescribed(pack_metadata({"python": "3.11.7", "git": {"commit": "1a2b3c", "dirty": False}})),
 ]
 
 

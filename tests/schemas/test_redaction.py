@@ -18,6 +18,7 @@ from runlore.schemas import (
     MetadataRetracted,
     ModelStageChanged,
     NoteAdded,
+    RunDescribed,
     RunFinished,
     RunStarted,
     parse_ref,
@@ -42,6 +43,7 @@ def facts() -> st.SearchStrategy[AnyFact]:
         st.builds(MetadataLogged, st.just(MODEL), packed, st.booleans()),
         st.builds(MetadataRetracted, st.just(MODEL), st.just((("a",),)), text),
         st.builds(RunStarted, st.just("p"), st.just("r"), st.none(), packed),
+        st.builds(RunDescribed, packed),
         st.builds(RunFinished, st.just("failed"), st.just("E"), st.none() | text),
         st.builds(ModelStageChanged, st.just(MODEL[0]), st.just("s"), st.none() | text),
         st.builds(NoteAdded, st.just(MODEL), text),
@@ -69,7 +71,7 @@ def leaves(fact: Any) -> dict[PathParts, Any]:
     for name in ("text", "reason", "error_message"):
         if getattr(fact, name, None) is not None:
             found[name,] = getattr(fact, name)
-    for name in ("metadata", "parameters"):
+    for name in ("metadata", "parameters", "environment"):
         _collect((name,), getattr(fact, name, {}), found)
     return found
 

@@ -18,10 +18,12 @@ from runlore.schemas.events import (
     ModelStageChanged,
     ModelVersionCreated,
     NoteAdded,
+    RunDescribed,
     RunFinished,
     RunStarted,
     StepFinished,
     StepStarted,
+    TagsChanged,
     event_type,
 )
 from runlore.schemas.paths import format_path
@@ -90,6 +92,10 @@ def _what(fact: Fact, where: str) -> str:
             return f"{_targets(fact.targets)}  retracted {paths}: {readable(fact.reason)}"
         case NoteAdded():
             return f"{_targets(fact.targets)}  note: {readable(fact.text)}"
+        case TagsChanged():
+            return f"{_targets(fact.targets)}  tags {_tags(fact)}"
+        case RunDescribed():
+            return f"run {where} described: {', '.join(fact.environment)}"
         case RunStarted():
             return f"run {where} of {fact.pipeline} started{_retry(fact.retry_of)}"
         case StepStarted():
@@ -109,6 +115,10 @@ def _what(fact: Fact, where: str) -> str:
             return f"{fact.model}  stage {fact.stage}{reason}"
         case _:
             return event_type(fact)
+
+
+def _tags(fact: TagsChanged) -> str:
+    return " ".join([*(f"+{tag}" for tag in fact.added), *(f"-{tag}" for tag in fact.removed)])
 
 
 def _retry(failed: EntityRef | None) -> str:

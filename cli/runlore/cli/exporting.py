@@ -28,7 +28,7 @@ Shape = Literal["jsonl", "csv"]
 
 _COLUMNS = (
     *("project", "reference", "scope", "key", "path", "type", "value", "reason", "previous_type", "previous"),
-    *("position", "created", "occurred_at", "event_id", "user", "host", "pid", "library", "run", "step"),
+    *("position", "created", "occurred_at", "event_id", "user", "host", "pid", "library", "run", "step", "at_step"),
 )
 _VALUES = {"value": "type", "previous": "previous_type"}
 _PAGE = 200

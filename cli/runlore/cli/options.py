@@ -34,6 +34,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 _WHAT = {
     "metadata": "All metadata.",
     "parameters": "All parameters of runs and steps.",
+    "environment": "What runs were started in: code, command, packages.",
     "notes": "Notes.",
     "reasons": "Reasons of retractions and of changes of a stage.",
     "errors": "Error messages of runs and steps; the names of error types stay.",

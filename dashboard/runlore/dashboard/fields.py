@@ -38,7 +38,7 @@ def field_cell(visit: Visit, name: str, value: Any) -> FieldCell:
             return FieldCell(text=duration(value))
         case "run" | "last_run" if value:
             return _link(visit, f"run:{value}")
-        case "produced_by" | "retry_of" if value:
+        case "produced_by" | "retry_of" | "parent" if value:
             return _link(visit, value)
         case _:
             return FieldCell() if value is None else FieldCell(shown=show(value))

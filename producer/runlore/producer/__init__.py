@@ -3,12 +3,14 @@
 from runlore.producer.lifecycle import configure, flush
 from runlore.producer.log import (
     add_note,
+    add_tags,
     bulk_log_metadata,
     log_artifact_metadata,
     log_metadata,
     log_model_metadata,
     log_run_metadata,
     log_step_metadata,
+    remove_tags,
     retract_metadata,
     set_model_stage,
     use_artifact,
@@ -16,7 +18,7 @@ from runlore.producer.log import (
 from runlore.producer.maintenance import DrainReport, OutboxKeeper, OutboxStatus, drain, outbox_status
 from runlore.producer.producer import Producer
 from runlore.producer.receipts import Receipt
-from runlore.producer.runs.context import run_context, step_context
+from runlore.producer.runs.context import run_context, start_run, start_step, step_context
 from runlore.producer.runs.decorators import pipeline, step
 from runlore.producer.runs.in_context import in_context
 from runlore.producer.runs.model import ArtifactConfig, Model
@@ -33,6 +35,7 @@ __all__ = [
     "Producer",
     "Receipt",
     "add_note",
+    "add_tags",
     "bulk_log_metadata",
     "configure",
     "drain",
@@ -46,9 +49,12 @@ __all__ = [
     "log_step_metadata",
     "outbox_status",
     "pipeline",
+    "remove_tags",
     "retract_metadata",
     "run_context",
     "set_model_stage",
+    "start_run",
+    "start_step",
     "step",
     "step_context",
     "use_artifact",

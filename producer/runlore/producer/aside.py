@@ -36,10 +36,11 @@ class PutAside:
         run: str | None,
         step: str | None,
         causation_id: str | None,
+        occurred_at: dt.datetime | None,
         settle: Callable[[], object],
     ) -> None:
         self.fact, self.subject, self.run, self.step, self.causation_id = fact, subject, run, step, causation_id
-        self.occurred_at = dt.datetime.now(dt.UTC)
+        self.occurred_at = occurred_at or dt.datetime.now(dt.UTC)
         self.seq = 0
         """Its number in the outbox; 0 until it is about to be stored."""
         self.done = False
@@ -61,6 +62,11 @@ class PutAside:
     def shard(self) -> int:
         """As an AckBook's."""
         return 0 if self._book is None else self._book.shard
+
+    @property
+    def trouble(self) -> str:
+        """As an AckBook's."""
+        return "" if self._book is None else self._book.trouble
 
     def wait(self, seq: int, timeout: float | None) -> int | None:
         """As `AckBook.wait`, for the receipt, which knows no number. Raises NotSentError if waiting would never end."""

@@ -16,10 +16,12 @@ from runlore.schemas.events import (
     ModelStageChanged,
     ModelVersionCreated,
     NoteAdded,
+    RunDescribed,
     RunFinished,
     RunStarted,
     StepFinished,
     StepStarted,
+    TagsChanged,
 )
 from runlore.schemas.references import EntityRef, checked
 from runlore.schemas.validity import exact_fact
@@ -32,7 +34,7 @@ _encode = msgspec.msgpack.Encoder().encode
 def subject_of(fact: AnyFact, run: str | None, step: str | None) -> EntityRef:
     """The first entity a fact is about. Raises MissingContextError when run or step is not given."""
     match fact:
-        case MetadataLogged() | MetadataRetracted() | NoteAdded():
+        case MetadataLogged() | MetadataRetracted() | NoteAdded() | TagsChanged():
             return fact.targets[0]
         case StepStarted() | StepFinished():
             if step is None or run is None:
@@ -42,7 +44,7 @@ def subject_of(fact: AnyFact, run: str | None, step: str | None) -> EntityRef:
             return fact.artifact
         case ModelVersionCreated() | ModelStageChanged():
             return fact.model
-        case RunStarted() | RunFinished():
+        case RunStarted() | RunFinished() | RunDescribed():
             return _run_ref(run)
 
 
@@ -54,7 +56,7 @@ def _run_ref(run: str | None) -> EntityRef:
 
 def checked_fact(fact: AnyFact, run: str | None, step: str | None) -> AnyFact:
     """The fact with its references checked and its values packed."""
-    if isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded)) and not fact.targets:
+    if isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded, TagsChanged)) and not fact.targets:
         raise MissingContextError("targets is empty: say which entities the event is about")
     if isinstance(fact, (ArtifactVersionProduced, ArtifactVersionConsumed)) and step is None:
         raise MissingContextError("artifact versions are produced and consumed by steps: pass run= and step=")
@@ -64,6 +66,8 @@ def checked_fact(fact: AnyFact, run: str | None, step: str | None) -> AnyFact:
         return msgspec.structs.replace(exact, metadata=pack_metadata(exact.metadata))
     if isinstance(exact, (RunStarted, StepStarted)) and exact.parameters:
         return msgspec.structs.replace(exact, parameters=pack_metadata(exact.parameters))
+    if isinstance(exact, RunDescribed):
+        return msgspec.structs.replace(exact, environment=pack_metadata(exact.environment))
     return exact
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import sys
 import weakref
@@ -29,7 +30,7 @@ from runlore.schemas.limits import COUNTED_BYTES, MAX_STEP_BYTES
 from runlore.schemas.names import check_name, check_text
 from runlore.schemas.settings import Settings, read_settings
 from runlore.schemas.subjects import subject_for
-from runlore.schemas.validity import check_size
+from runlore.schemas.validity import check_occurred_at, check_size
 
 LIVE: weakref.WeakSet[Producer] = weakref.WeakSet()
 """Every producer of this process, for its end and for forks."""
@@ -71,9 +72,10 @@ class Producer:
         run: str | None = None,
         step: str | None = None,
         causation_id: str | None = None,
+        occurred_at: dt.datetime | None = None,
     ) -> Receipt:
         """Store one event and return its receipt; see `emit_nowait`."""
-        return self.emit_nowait(fact, run=run, step=step, causation_id=causation_id)
+        return self.emit_nowait(fact, run=run, step=step, causation_id=causation_id, occurred_at=occurred_at)
 
     def emit_nowait(
         self,
@@ -82,17 +84,28 @@ class Producer:
         run: str | None = None,
         step: str | None = None,
         causation_id: str | None = None,
+        occurred_at: dt.datetime | None = None,
     ) -> Receipt:
         """Check, pack and store one event in the outbox: microseconds, never the network.
+
+        `run` and `step`: where it comes from. `occurred_at`: when it happened, if not now; the order is the log's.
 
         Raises MetadataTypeError, EventTooLargeError, InvalidReferenceError or MissingContextError for a fact that
         cannot be stored, OutboxError when the disk does not take it. Then nothing is emitted.
         """
         run = run if run is None else check_name("run", run)
         step = step if step is None else check_name("step", step, MAX_STEP_BYTES)
-        return self.emit_packed(checked_fact(fact, run, step), run, step, causation_id)
+        occurred_at = check_occurred_at(occurred_at)
+        return self.emit_packed(checked_fact(fact, run, step), run, step, causation_id, occurred_at)
 
-    def emit_packed(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> Receipt:
+    def emit_packed(
+        self,
+        fact: AnyFact,
+        run: str | None,
+        step: str | None,
+        causation_id: str | None = None,
+        occurred_at: dt.datetime | None = None,
+    ) -> Receipt:
         """`emit_nowait` without its checks, for facts whose values are packed and whose names are checked."""
         settings = self.settings
         ref = subject_of(fact, run, step)
@@ -107,7 +120,9 @@ class Producer:
         while True:
             session = self._session or self._open()
             try:
-                receipt = None if session is None else session.store(fact, subject, run, step, causation_id)
+                receipt = (
+                    None if session is None else session.store(fact, subject, run, step, causation_id, occurred_at)
+                )
             except ClosedError:
                 self._forget(session)
                 continue
@@ -115,19 +130,26 @@ class Producer:
                 if self._aside:
                     self.settle()
             if receipt is None:  # inside another call of this thread: that one stores the event when it ends
-                aside = self.prepared(fact, run, step, causation_id)
+                aside = self.prepared(fact, run, step, causation_id, occurred_at)
                 self._aside.append(aside)
                 return aside.receipt()
             return receipt
 
-    def prepared(self, fact: AnyFact, run: str | None, step: str | None, causation_id: str | None = None) -> PutAside:
+    def prepared(
+        self,
+        fact: AnyFact,
+        run: str | None,
+        step: str | None,
+        causation_id: str | None = None,
+        occurred_at: dt.datetime | None = None,
+    ) -> PutAside:
         """An event for `emit_prepared`, packed and checked as for `emit_packed`. Raises EventTooLargeError."""
         ref = subject_of(fact, run, step)
         subject = "" if self.settings.mode == "disabled" else _subject(self.settings.project, ref)
         size = len(_encode(fact))
         if size > self.settings.max_event_bytes:
             raise too_large(fact, size, self.settings.max_event_bytes)
-        return PutAside(fact, subject, run, step, causation_id, self.settle)
+        return PutAside(fact, subject, run, step, causation_id, occurred_at, self.settle)
 
     def emit_prepared(self, aside: PutAside) -> None:
         """`emit_packed` in two steps, so that a caller interrupted in between can ask `has_emitted`.

@@ -48,3 +48,19 @@ def warn_not_stored(count: int, reason: str) -> None:
         count,
         reason,
     )
+
+
+def warn_not_described(reason: str) -> None:
+    """Warn once for each reason that a run has no description of what it was started in."""
+    if reason in _warned or len(_warned) >= 100:
+        return
+    _warned.add(reason)
+    logger.warning("runlore: what a run was started in is not recorded: %s. RUNLORE_DESCRIBE=off turns it off", reason)
+
+
+def warn_no_system_metrics(reason: str) -> None:
+    """Warn once for each reason that the load of the machine is not logged, though the settings ask for it."""
+    if reason in _warned or len(_warned) >= 100:
+        return
+    _warned.add(reason)
+    logger.warning("runlore: the load of the machine is not logged (RUNLORE_SYSTEM_METRICS): %s", reason)

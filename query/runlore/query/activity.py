@@ -53,6 +53,8 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     actor: Any
     run: str | None
     step: str | None
+    at_step: int | None
+    """The point on the training's own axis, if one was given."""
     metadata: list[Entry]
     """Leaves of the metadata that it set or ended."""
     fields: list[Entry]

@@ -77,7 +77,7 @@ class _Ran(Entity):
 
     @property
     def status(self) -> str | None:
-        """``running``, ``completed``, ``failed``; None if no event says that it started."""
+        """``running``, ``completed``, ``failed``, ``killed``; None if no event says that it started."""
         return self.fields.get("status")
 
     @property
@@ -177,6 +177,22 @@ class PipelineRun(_Ran, kind="run"):
     @property
     def pipeline(self) -> str | None:
         return self.fields.get("pipeline")
+
+    @property
+    def parent(self) -> str | None:
+        """Reference of the run that this one is a part of."""
+        return self.fields.get("parent")
+
+    @property
+    def group(self) -> str | None:
+        """What it is listed with: an experiment, a study."""
+        return self.fields.get("group")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What it was started in: git, command, Python, machine, packages; empty where that was not recorded."""
+        found: dict[str, Any] = self.fields.get("environment", {})
+        return found
 
     @property
     def steps(self) -> Steps:

@@ -13,7 +13,7 @@ from runlore.query.history import History
 from runlore.query.lineage import MAX_NODES, Lineage, lineage
 from runlore.query.notebook import html_table
 from runlore.query.scope import Scope
-from runlore.query.series import Series, series
+from runlore.query.series import Axis, Series, series
 from runlore.query.time.moment import NO_END, NOW, AsOf, Clock, Moment, utc
 from runlore.query.view.leaves import Cells, assemble, cells, leaves
 from runlore.schemas.errors import NotFoundError
@@ -164,15 +164,17 @@ class Entity:
         until: AsOf | None = None,
         after: int | None = None,
         before: int | None = None,
+        x: Axis = "time",
     ) -> Series:
         """Return the numbers of a path, oldest first, as arrays to plot; ranges as for `history`.
 
-        Other values and ends are left out. Raises NotFoundError for a key that it never had.
+        Other values and ends are left out. With ``x="step"`` only what was logged with a step, in the order of the
+        steps; of one step the last logged comes last. Raises NotFoundError for a key that it never had.
         """
         wanted = self.scope.range_of(limit, since, until, after, before)
         with self.scope.reader.read():
             holder, path = self.holder(key)
-            return series(self.scope, holder.entity_id, path, wanted)
+            return series(self.scope, holder.entity_id, path, wanted, x)
 
     def holder(self, key: str | PathParts) -> tuple[Entity, str | PathParts]:
         """The entity that has the key as its own, and the key there; of a run it may be one of its steps."""
@@ -190,6 +192,12 @@ class Entity:
         with self.scope.reader.read():
             found = history.read_field_history(self.scope.reader, self.entity_id, name, self.moment)
             return History(found, self.position)
+
+    @property
+    def tags(self) -> list[str]:
+        """Its tags, sorted."""
+        found: list[str] = self.fields.get("tags", [])
+        return found
 
     @property
     def notes(self) -> History:

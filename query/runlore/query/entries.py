@@ -48,6 +48,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """In a history or a watch: the value before this one, None where there was none."""
     previous_type: str | None = None
     """In a history or a watch: the type of the value before or how that ended; None for the very first entry."""
+    at_step: int | None = None
+    """The point on the training's own axis, if one was given: a batch, an epoch."""
 
     @property
     def ended(self) -> bool:

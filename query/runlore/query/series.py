@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import decimal
 import importlib
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple, get_args
 
+from runlore.query.frames import Frame, Framed
 from runlore.query.history import paths_below
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment, Range, utc
 from runlore.query.view.connection import ViewReader
-from runlore.schemas.errors import NotFoundError, RunloreError
+from runlore.schemas.errors import ArgumentError, NotFoundError, RunloreError
 from runlore.schemas.paths import PathParts, format_path
 from runlore.store import stretches
 from runlore.store.cells import from_cell, nearest_float
@@ -18,14 +21,17 @@ from runlore.store.cells import from_cell, nearest_float
 NUMERIC = ("int", "float", "decimal", "StorageSize")
 
 IS_NUMBER = f"h.type IN ({', '.join(repr(name) for name in NUMERIC)})"
-_SERIES = f"""SELECT h.position, e.recorded_us, e.occurred_us, h.type, h.value
+_SERIES = f"""SELECT h.position, e.recorded_us, e.occurred_us, h.type, h.value, e.at_step
     FROM {stretches.of_leaf(":entity", ":path")} CROSS JOIN events e ON e.position = h.position
     WHERE {stretches.between(":first", ":last")} AND h.position BETWEEN :first AND :last
     AND {IS_NUMBER} ORDER BY s.stretch {{order}}, h.position {{order}}"""
 
 
-class Series(NamedTuple):
-    """The numbers of a path in log order; three lists of equal length."""
+Axis = Literal["time", "step"]
+
+
+class _Numbers(NamedTuple):
+    """The numbers of a path, in log order or in the order of their steps; lists of equal length."""
 
     path: str
     positions: list[int]
@@ -33,6 +39,20 @@ class Series(NamedTuple):
     """Seconds since 1970 (UTC), by the client's clock: when recorded, or when the producer says it happened."""
     values: list[int | float]
     """Numbers as logged (sizes in bytes, not-a-number included); a Decimal as float."""
+    steps: Sequence[int | None] = ()
+    """The point on the training's own axis at which each was logged, if any."""
+
+
+class Series(_Numbers, Framed):
+    """The numbers of a path, in log order or in the order of their steps; lists of equal length."""
+
+    __slots__ = ()
+
+    def to_frame(self) -> Frame:
+        """A row for each number: position, time (UTC), step and value."""
+        times = [utc(round(second * 1e6)) for second in self.times]
+        steps = list(self.steps) or [None] * len(self.values)
+        return Frame({"position": self.positions, "time": times, "step": steps, "value": self.values})
 
     def to_numpy(self) -> tuple[Any, Any, Any]:
         """Positions (int64), times (datetime64, microseconds, UTC) and values (float64).
@@ -51,16 +71,21 @@ class Series(NamedTuple):
         )
 
 
-def series(scope: Scope, entity_id: int, path: str | PathParts, wanted: Range) -> Series:
+def series(scope: Scope, entity_id: int, path: str | PathParts, wanted: Range, x: Axis = "time") -> Series:
     """The wanted numbers of a leaf that the scope's moment sees. Raises NotFoundError when it never was a leaf."""
+    if x not in get_args(Axis):
+        raise ArgumentError(f"x must be 'time' or 'step', not {x!r}")
     parts, leaf = leaf_of(scope.reader, entity_id, path)
     rows = _rows(scope.reader, (entity_id, leaf), wanted, scope.moment)
+    if x == "step":
+        rows = sorted((row for row in rows if row[5] is not None), key=itemgetter(5, 0))
     time = 1 if scope.clock == "recorded" else 2
     return Series(
         format_path(parts),
         [row[0] for row in rows],
         [row[time] / 1e6 for row in rows],
         [number_of(row[3], row[4]) for row in rows],
+        [row[5] for row in rows],
     )
 
 

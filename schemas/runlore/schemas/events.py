@@ -17,7 +17,8 @@ from runlore.schemas.references import EntityRef
 SCHEMA_VERSION = 1
 """The version of the event format this code writes."""
 
-RunStatus = Literal["completed", "failed"]
+RunStatus = Literal["completed", "failed", "killed"]
+"""How a run or step ended; ``killed``: somebody or something stopped it."""
 
 
 class Fact(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
@@ -33,6 +34,8 @@ class MetadataLogged(Fact, frozen=True, tag="metadata_logged"):
     """Packed values by top-level key (see `values`)."""
     merge: bool = False
     """Merge groups one level deep instead of replacing them."""
+    at_step: int | None = None
+    """The point on the training's own axis that the values belong to: a batch, an epoch. No step of a run."""
 
 
 class MetadataRetracted(Fact, frozen=True, tag="metadata_retracted"):
@@ -54,6 +57,18 @@ class RunStarted(Fact, frozen=True, tag="run_started"):
     parameters: dict[str, Any] = {}
     retry_of: EntityRef | None = None
     """The run that failed before and is tried again with this one."""
+    parent: EntityRef | None = None
+    """The run that this one is a part of: a sweep, a cross-validation."""
+    group: str | None = None
+    """What it is listed with: an experiment, a study."""
+    tags: tuple[str, ...] = ()
+
+
+class RunDescribed(Fact, frozen=True, tag="run_described"):
+    """What a run was started in: code, command, interpreter, packages; the run is the envelope's."""
+
+    environment: dict[str, Any]
+    """Packed values."""
 
 
 class RunFinished(Fact, frozen=True, tag="run_finished"):
@@ -113,6 +128,14 @@ class ModelStageChanged(Fact, frozen=True, tag="model_stage_changed"):
     reason: str | None = None
 
 
+class TagsChanged(Fact, frozen=True, tag="tags_changed"):
+    """Tags were put on entities, or taken off."""
+
+    targets: tuple[EntityRef, ...]
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
 class NoteAdded(Fact, frozen=True, tag="note_added"):
     """Someone wrote a note on entities."""
 
@@ -132,6 +155,8 @@ AnyFact = (
     | ModelVersionCreated
     | ModelStageChanged
     | NoteAdded
+    | TagsChanged
+    | RunDescribed
 )
 
 

@@ -26,6 +26,9 @@ MAX_TARGETS = 50_000
 MAX_PATHS = 10_000
 """Paths of one retraction."""
 
+MAX_TAGS = 1_000
+"""Tags that one event adds or removes, and tags of one entity."""
+
 MAX_LEAVES = 200_000
 """Leaves of one event: values that are no group."""
 

@@ -1,8 +1,9 @@
 """Redaction: an event's payload without some of its content. A pure function: every machine gets the same bytes.
 
-Content is what a person can put into an event: metadata, parameters, and the texts of notes, reasons and errors. A path
-begins with the field of the fact: ``("metadata", "customer")``, ``("text",)``. A path to a group means all values below
-it, the empty path the whole payload. The payload is changed as plain MessagePack: unknown fields stay as they are.
+Content is what a person can put into an event: metadata, parameters, a run's environment, and the texts of notes,
+reasons and errors. Names and tags are none. A path begins with the field of the fact: ``("metadata", "customer")``,
+``("text",)``. A path to a group means all values below it, the empty path the whole payload. The payload is changed as
+plain MessagePack: unknown fields stay as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from runlore.schemas.special import Erased
 ERASED_CODE = 15
 """The extension that takes a value's place: see `values`."""
 
-VALUES = ("metadata", "parameters")
+VALUES = ("metadata", "parameters", "environment")
 """Fields of facts with values by name."""
 
 TEXTS = ("text", "reason", "error_message")

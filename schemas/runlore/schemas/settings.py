@@ -293,6 +293,20 @@ SETTINGS: dict[str, Setting] = {
         _switch,
         "on or off: remove everything that looks like a secret from parameters and error messages",
     ),
+    "describe": Setting(
+        "RUNLORE_DESCRIBE",
+        "on",
+        _switch,
+        "on or off: record with each run what it was started in: git commit and whether it was changed, command, "
+        "Python, machine, packages",
+    ),
+    "system_metrics": Setting(
+        "RUNLORE_SYSTEM_METRICS",
+        "0",
+        _seconds,
+        "seconds between two samples of the load of machine and process, logged on each run as `system`; 0: none "
+        "(needs `runlore[system]`)",
+    ),
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
     "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "lag in events above which /readyz fails"),
@@ -382,6 +396,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_event_bytes: int
     record: str
     redact: bool
+    describe: bool
+    system_metrics: float
     http_host: str
     http_port: int
     max_lag: int

@@ -6,6 +6,8 @@ on what it has decoded: the same functions, remembered for names and references 
 
 from __future__ import annotations
 
+import datetime as dt
+import operator
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, get_args
@@ -24,13 +26,15 @@ from runlore.schemas.events import (
     ModelStageChanged,
     ModelVersionCreated,
     NoteAdded,
+    RunDescribed,
     RunFinished,
     RunStarted,
     RunStatus,
     StepFinished,
     StepStarted,
+    TagsChanged,
 )
-from runlore.schemas.limits import MAX_NUMBER, MAX_PATHS, MAX_STEP_BYTES
+from runlore.schemas.limits import MAX_NUMBER, MAX_PATHS, MAX_STEP_BYTES, MAX_TAGS
 from runlore.schemas.names import check_label, check_name, check_text, exact_text
 from runlore.schemas.paths import PathParts, check_path
 from runlore.schemas.references import EntityRef, check_stage, checked
@@ -55,6 +59,8 @@ def check_event(event: Event) -> None:
         # The commonest fact; what `exact_fact` does, without a new one.
         for ref in fact.targets or exact_targets(()):
             _known_ref(ref)
+        if fact.at_step is not None:
+            check_at_step(fact.at_step)
         check_shape(len(fact.targets), fact.metadata)
     else:
         exact_fact(fact)
@@ -103,6 +109,10 @@ def check_size(fact: AnyFact) -> None:
         check_copied(len(fact.targets) * len(fact.paths), len(fact.reason))
     elif isinstance(fact, (RunStarted, StepStarted)):
         check_shape(1, fact.parameters)
+    elif isinstance(fact, RunDescribed):
+        check_shape(1, fact.environment)
+    elif isinstance(fact, TagsChanged):
+        check_counts(len(fact.targets), len(fact.added) + len(fact.removed), "tags")
     elif isinstance(fact, NoteAdded):
         check_counts(len(fact.targets), 1, "notes")
         check_copied(len(fact.targets), len(fact.text))
@@ -129,6 +139,34 @@ def _is_plain(ref: EntityRef) -> bool:
     return all(part is None or type(part) is str for part in (ref.kind, ref.name, ref.version, ref.run, ref.pipeline))
 
 
+def check_at_step(at_step: Any) -> int | None:
+    """A step of the training's axis as an exact int, also one of numpy. Raises ArgumentError beyond 64 bits."""
+    if at_step is None:
+        return None
+    try:
+        number = None if isinstance(at_step, bool) else operator.index(at_step)
+    except TypeError:
+        number = None
+    if number is None or not -(2**63) <= number < 2**63:
+        raise ArgumentError(f"step must be a whole number of at most 64 bits, not {ascii(at_step)[:40]}")
+    return number
+
+
+def check_occurred_at(moment: Any) -> dt.datetime | None:
+    """A moment in UTC. Raises ArgumentError for what is no time, or a time without its zone."""
+    if moment is None:
+        return None
+    if not isinstance(moment, dt.datetime) or moment != moment:  # pandas.NaT is a datetime, and none
+        raise ArgumentError(f"occurred_at must be a datetime, not {ascii(moment)[:40]}")
+    if moment.utcoffset() is None:
+        raise ArgumentError("occurred_at has no time zone: pass an aware datetime, such as datetime.now(UTC)")
+    try:
+        utc = moment.astimezone(dt.UTC)
+    except OverflowError:
+        raise ArgumentError(f"occurred_at is beyond the years that UTC has: {ascii(moment)[:60]}") from None
+    return dt.datetime.combine(utc.date(), utc.time(), dt.UTC)  # exact: pandas has a subclass
+
+
 def exact_paths(paths: Iterable[Any]) -> tuple[PathParts, ...]:
     """The paths of a retraction, checked. Raises ArgumentError, EventLimitError for too many."""
     exact = tuple(map(check_path, paths))
@@ -139,8 +177,18 @@ def exact_paths(paths: Iterable[Any]) -> tuple[PathParts, ...]:
     return exact
 
 
+def exact_tags(tags: Iterable[Any]) -> tuple[str, ...]:
+    """Tags, checked, each once; one text is one tag. Raises InvalidReferenceError, EventLimitError for too many."""
+    texts: Iterable[Any] = [tags] if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable) else tags  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
+    exact = tuple(dict.fromkeys(check_name("tag", tag) for tag in texts))
+    if len(exact) > MAX_TAGS:
+        raise EventLimitError(f"{len(exact):,} tags; one event has at most {MAX_TAGS:,}")
+    return exact
+
+
 def _logged(fact: MetadataLogged) -> MetadataLogged:
-    return replace(fact, targets=exact_targets(fact.targets), merge=bool(fact.merge))
+    targets, at_step = exact_targets(fact.targets), check_at_step(fact.at_step)
+    return replace(fact, targets=targets, merge=bool(fact.merge), at_step=at_step)
 
 
 def _retracted(fact: MetadataRetracted) -> MetadataRetracted:
@@ -150,7 +198,16 @@ def _retracted(fact: MetadataRetracted) -> MetadataRetracted:
 
 def _run_started(fact: RunStarted) -> RunStarted:
     pipeline, name = check_name("pipeline", fact.pipeline), check_label("run name", fact.name)
-    return replace(fact, pipeline=pipeline, name=name, model=_ref(fact.model), retry_of=_ref(fact.retry_of))
+    return replace(
+        fact,
+        pipeline=pipeline,
+        name=name,
+        model=_ref(fact.model),
+        retry_of=_ref(fact.retry_of),
+        parent=_ref(fact.parent),
+        group=None if fact.group is None else check_name("group", fact.group),
+        tags=exact_tags(fact.tags),
+    )
 
 
 def _step_started(fact: StepStarted) -> StepStarted:
@@ -187,6 +244,17 @@ def _noted(fact: NoteAdded) -> NoteAdded:
     return replace(fact, targets=exact_targets(fact.targets), text=check_text("note", fact.text))
 
 
+def _tagged(fact: TagsChanged) -> TagsChanged:
+    added, removed = exact_tags(fact.added), exact_tags(fact.removed)
+    if not added and not removed:
+        raise ArgumentError("no tags: say which to add or to remove")
+    return replace(fact, targets=exact_targets(fact.targets), added=added, removed=removed)
+
+
+def _described(fact: RunDescribed) -> RunDescribed:
+    return fact
+
+
 def _ref(ref: EntityRef | None) -> EntityRef | None:
     return None if ref is None else checked(ref)
 
@@ -207,4 +275,6 @@ _EXACT: dict[type, Callable[[Any], AnyFact]] = {
     ModelVersionCreated: _version_created,
     ModelStageChanged: _stage_changed,
     NoteAdded: _noted,
+    TagsChanged: _tagged,
+    RunDescribed: _described,
 }

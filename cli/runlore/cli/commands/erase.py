@@ -73,8 +73,8 @@ def erase(
 ) -> None:
     """Erase what was logged about ENTITY from the log and the view, for good.
 
-    KEY is a key or path of metadata, or `parameters.NAME` of a run or step; without one, and without an option that
-    says what, all metadata is meant. Without a version, ENTITY means all its versions.
+    KEY is a key or path of metadata, or `parameters.NAME` or `environment.NAME` of a run or step; without one, and
+    without an option that says what, all metadata is meant. Without a version, ENTITY means all its versions.
 
     Run it in the projector's folder, as the owner of the key that signs the log. A signed entry in the log says
     what of which events was erased, why, and for whom; in its place the history shows the reason. Who logged it,

@@ -76,8 +76,8 @@ def _unfit(client: Client, model: ModelVersion) -> str | None:
     """Return why a version is probably not meant for a stage unless it is named."""
     run = None if model.run is None else client.get(EntityRef("run", model.run))
     match None if run is None else run.fields.get("status"):
-        case "failed":
-            return f"run {model.run} failed"
+        case "failed" | "killed" as ended:
+            return f"run {model.run} {'failed' if ended == 'failed' else 'was killed'}"
         case "running":
             return f"run {model.run} is still running"
         case _:

@@ -121,13 +121,14 @@ def series(visit: Visit) -> types.SeriesOut:
             [point.position for point in drawn.points],
             drawn.times,
             [None if point.value is None else _finite(point.value) for point in drawn.points],
+            drawn.steps,
             [point.entry for point in drawn.points],
             [point.type for point in drawn.points],
             drawn.total,
         )
     found = visit.entity().series(visit.params[PATH], visit.number(LIMIT, *NUMBERS))
     values = [_finite(value) for value in found.values]
-    return types.SeriesOut(found.path, found.positions, found.times, values)
+    return types.SeriesOut(found.path, found.positions, found.times, values, list(found.steps))
 
 
 def diff(visit: Visit) -> types.DifferencesOut:

@@ -50,6 +50,7 @@ class EntryOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str | None
     previous: Any
     previous_type: str | None
+    at_step: int | None
 
 
 class EntityRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,15 +99,17 @@ class HistoryPage(msgspec.Struct, frozen=True):
 
 
 class SeriesOut(msgspec.Struct, frozen=True):
-    """Numbers of a key, oldest first; null where one is not finite. With `points` the whole history, downsampled: also
-    entries that are not numbers (null), the index of each entry in the history (from 1), its type (`retracted` or
-    `removed` where it ended), and the total count of numbers.
+    """Numbers of a key, oldest first; null where one is not finite. `steps`: where each was logged on the training's
+    own axis, null where that was not said. With `points` the whole history, downsampled: also entries that are no
+    numbers (null), the index of each entry in the history (from 1), its type (`retracted` or `removed` where it ended),
+    and the total count of numbers.
     """
 
     path: str
     positions: list[int]
     times: list[float]
     values: list[float | None]
+    steps: list[int | None]
     entries: list[int] | None = None
     types: list[str] | None = None
     total: int | None = None
@@ -189,6 +192,7 @@ class EventOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     actor: Author
     run: str | None
     step: str | None
+    at_step: int | None
     metadata: list[EntryOut]
     fields: list[EntryOut]
 

@@ -13,6 +13,7 @@ from runlore.dashboard.display import Shown, show, show_entry
 from runlore.dashboard.drawing import bars
 from runlore.dashboard.fields import FieldCell, field_cell, fields_of
 from runlore.dashboard.graphs import neighbours
+from runlore.dashboard.pages.environment import environment_of
 from runlore.dashboard.python_text import python_text
 from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
@@ -31,7 +32,9 @@ STEPS = 100
 """Maximum number of steps on the time line; the list of steps has all of them."""
 MAX_CHANGES = 100
 VERSIONS = 8
-OWN_FIELDS = ("name", "status", "error_type", "error_message", "started_at", "finished_at", "parameters", "note")
+OWN_FIELDS = (
+    "name", "status", "error_type", "error_message", "started_at", "finished_at", "parameters", "environment", "note",
+)  # fmt: skip
 """Fields that the page shows in their own place, not in the list of facts."""
 
 
@@ -89,6 +92,7 @@ def entity(visit: Visit) -> Response:
         cards=cards(live[first - 1 : first - 1 + LINES], small, {prefix for prefix, _ in shown.parts()}),
         values=len(live),
         pages=_pages(visit, first, len(live)),
+        environment=environment_of(fields.get("environment")),
         retracted=[entry for entry in blame if entry.type == "retracted"],
         bars=bars(steps[:STEPS], visit.recorded_at or dt.datetime.now(dt.UTC)),
         steps=len(steps),

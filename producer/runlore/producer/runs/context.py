@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runlore.producer.lifecycle import default_producer
 from runlore.producer.runs.arguments import pack_parameters
+from runlore.producer.runs.describe import describe_run
 from runlore.producer.runs.lifespan import Lifespan
 from runlore.producer.runs.lost import is_lost, log_lost_step
 from runlore.producer.runs.model import Model
-from runlore.producer.runs.outcome import Outcome, outcome
 from runlore.producer.runs.place import (
     PROCESS,
     RUN,
@@ -24,11 +24,13 @@ from runlore.producer.runs.place import (
     run_of_step,
     still_open,
 )
+from runlore.producer.runs.system_metrics import leave_run, watch_run
 from runlore.schemas.errors import MissingContextError
 from runlore.schemas.events import RunFinished, RunStarted, StepFinished, StepStarted
 from runlore.schemas.ids import new_id
 from runlore.schemas.names import check_label, check_name
 from runlore.schemas.references import EntityRef, checked
+from runlore.schemas.validity import check_occurred_at, exact_tags
 
 
 class run_context(Lifespan):  # noqa: N801 -- used like a function
@@ -36,7 +38,9 @@ class run_context(Lifespan):  # noqa: N801 -- used like a function
 
     `run_id`: of the run; a new one when absent. `join`: do not say that it starts and ends; the default when
     the environment already names this run. `parameters`: what the run was started with. `retry_of`: ID of the
-    run that failed before and is tried again with this one.
+    run that failed before and is tried again with this one. `parent`: ID of the run that this one is a part of.
+    `group`: what it is listed with. `tags`: texts to find it by. `occurred_at`: when it started, if not now.
+    `environment`: what it runs in, ``{}`` for nothing; by default this process describes itself (``RUNLORE_DESCRIBE``).
 
         with run_context("nightly", model=Model("churn")) as run:
             subprocess.run(["python", "train.py"], env={**os.environ, **run.env()})
@@ -54,6 +58,11 @@ class run_context(Lifespan):  # noqa: N801 -- used like a function
         parameters: Mapping[str, Any] | None = None,
         join: bool | None = None,
         retry_of: str | None = None,
+        parent: str | None = None,
+        group: str | None = None,
+        tags: Iterable[str] = (),
+        environment: Mapping[str, Any] | None = None,
+        occurred_at: dt.datetime | None = None,
     ) -> None:
         ambient = PROCESS.read_environment()[0]
         same = ambient if ambient is not None and ambient.id == run_id else None
@@ -61,18 +70,20 @@ class run_context(Lifespan):  # noqa: N801 -- used like a function
             raise MissingContextError("run_context needs a pipeline's name, or run_id= of a run to join")
         self._join = join if join is not None else (same is not None or pipeline is None)
         if same is not None:
-            pipeline = pipeline or same.pipeline
+            pipeline = same.pipeline if pipeline is None else pipeline
         self.run_id = check_name("run_id", run_id) if run_id is not None else new_id()
         self.pipeline = pipeline if pipeline is None else check_name("pipeline", pipeline)
         # The end of a UUIDv7 is random; its start is the time.
-        self.name = (
-            check_label("run name", name)
-            if name is not None and name != ""
-            else f"{self.pipeline}-{self.run_id[-8:] if run_id is None else self.run_id}"
-        )
+        label = "" if name is None else check_label("run name", name)
+        self.name = label or f"{self.pipeline}-{self.run_id[-8:] if run_id is None else self.run_id}"
         self.model = as_model_ref(model) or (same.model if same is not None else None)
         self._parameters = pack_parameters(parameters) if parameters else {}
         self._retry_of = None if retry_of is None else checked(EntityRef("run", retry_of))
+        self._parent = None if parent is None else checked(EntityRef("run", parent))
+        self._group = None if group is None else check_name("group", group)
+        self._tags = exact_tags(tags)
+        self._environment = environment
+        self._started_at = check_occurred_at(occurred_at)
         self._run: Run | None = None
         self._before: tuple[Run | None, Step | None] = None, None
 
@@ -80,11 +91,26 @@ class run_context(Lifespan):  # noqa: N801 -- used like a function
         if self._run is not None:
             raise MissingContextError(f"run {self.run_id} is open already: make a new run_context for another run")
 
+    def _check_open(self) -> None:
+        if self._run is None:
+            raise MissingContextError(f"run {self.run_id} is not open: it has ended, or was never started")
+
     def _enter(self) -> None:
         run = Run(self.run_id, self.pipeline, self.model)
         if not self._join:
-            fact = RunStarted(self.pipeline or "", self.name, self.model, self._parameters, self._retry_of)
+            fact = RunStarted(
+                self.pipeline or "",
+                self.name,
+                self.model,
+                self._parameters,
+                self._retry_of,
+                self._parent,
+                self._group,
+                self._tags,
+            )
             self._say_start(fact, run.id, None)
+            describe_run(run.id, self._environment)
+            watch_run(run.id)
         self._before = RUN.get(), STEP.get()
         self._run = run
         RUN.set(run)
@@ -94,13 +120,13 @@ class run_context(Lifespan):  # noqa: N801 -- used like a function
     def _leave(self, error: BaseException | None) -> None:
         self._close()
         if not self._join:
-            self._say_end(RunFinished(*_outcome(error)), self.run_id, None, error)
+            self._say_end(RunFinished(*self._outcome(error)), self.run_id, None, error)
 
     def give_up(self, error: BaseException) -> None:
         """Close the run as failed, unless it has not started or has ended."""
         self._close()
         if self._is_unfinished():
-            self._say_end(RunFinished(*_outcome(error)), self.run_id, None, error)
+            self._say_end(RunFinished(*self._outcome(error)), self.run_id, None, error)
         self._forget()
 
     def _close(self) -> None:
@@ -108,12 +134,17 @@ class run_context(Lifespan):  # noqa: N801 -- used like a function
         run = self._run
         if run is None:
             return
+        leave_run(run.id)
         close_place(run)
         # Set, not reset by token: a generator may end in another context than it began in.
         if RUN.get() is run:
             STEP.set(still_open(self._before[1]))
             RUN.set(still_open(self._before[0]))
         self._run = None
+
+    def start_step(self, name: str, **options: Any) -> step_context:
+        """Open a step of this run without `with`; see `start_step`."""
+        return start_step(name, run_id=self.run_id, **options)
 
     def env(self) -> dict[str, str]:
         """Variables with which a child process joins this run."""
@@ -140,7 +171,9 @@ class step_context(Lifespan):  # noqa: N801 -- used like a function
         outputs: tuple[str, ...] = (),
         count_calls: bool = False,
         retry_of: EntityRef | None = None,
+        occurred_at: dt.datetime | None = None,
     ) -> None:
+        self._started_at = check_occurred_at(occurred_at)
         self.step_name = check_name("step", name)
         self._run_id = run_id if run_id is None else check_name("run_id", run_id)
         self.model = as_model_ref(model)
@@ -160,6 +193,10 @@ class step_context(Lifespan):  # noqa: N801 -- used like a function
     def _check_closed(self) -> None:
         if self.step is not None and not self.step.closed:
             raise MissingContextError(f"step {self.step_name!r} is open already: make a new step_context")
+
+    def _check_open(self) -> None:
+        if self.step is None or self.step.closed:
+            raise MissingContextError(f"step {self.step_name!r} is not open: it has ended, or was never started")
 
     def _enter(self) -> None:
         run, lost = run_of_step(), False
@@ -188,7 +225,7 @@ class step_context(Lifespan):  # noqa: N801 -- used like a function
     def _leave(self, error: BaseException | None) -> None:
         self._close()
         try:
-            self._say_end(StepFinished(*_outcome(error)), self.run_id, self.step_name, error)
+            self._say_end(StepFinished(*self._outcome(error)), self.run_id, self.step_name, error)
         finally:
             self._leave_own_run(error)
 
@@ -196,7 +233,7 @@ class step_context(Lifespan):  # noqa: N801 -- used like a function
         """Close the step as failed, unless it has not started or has ended."""
         self._close()
         if self._is_unfinished():
-            self._say_end(StepFinished(*_outcome(error)), self.run_id, self.step_name, error)
+            self._say_end(StepFinished(*self._outcome(error)), self.run_id, self.step_name, error)
         self._forget()
         if self._own_run is not None:
             self._own_run.give_up(error)
@@ -221,8 +258,26 @@ class step_context(Lifespan):  # noqa: N801 -- used like a function
         return environment(self.run_id, self.step_name, self.step.run.pipeline, self.step.model)
 
 
-def _outcome(error: BaseException | None) -> Outcome:
-    return outcome(error, redacted=default_producer().settings.redact)
+def start_run(pipeline: str, run_id: str | None = None, **options: Any) -> run_context:
+    """Open a run without `with`, for callbacks and importers; end it with `finish`. Arguments as for `run_context`.
+
+        run = start_run("nightly", group="seeds", tags=["cpu"])
+        train = run.start_step("train")
+        log_metadata({"loss": 0.3}, step=1)
+        train.finish()
+        run.finish("completed")
+
+    A run that is never finished fails when its process ends.
+    """
+    return run_context(pipeline, run_id, **options).__enter__()
+
+
+def start_step(name: str, **options: Any) -> step_context:
+    """Open a step without `with`; end it with `finish`. Arguments as for `step_context`.
+
+    start_step("evaluate").finish()
+    """
+    return step_context(name, **options).__enter__()
 
 
 def as_model_ref(model: Model | str | None) -> EntityRef | None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import abc
+import datetime as dt
 import os
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self, get_args
 
 from runlore.producer.aside import PutAside
 from runlore.producer.lifecycle import before_end, default_producer
-from runlore.schemas.errors import OutboxError
-from runlore.schemas.events import RunFinished, RunStarted, StepFinished, StepStarted
+from runlore.producer.runs.outcome import Outcome, outcome
+from runlore.schemas.errors import ArgumentError, OutboxError
+from runlore.schemas.events import RunFinished, RunStarted, RunStatus, StepFinished, StepStarted
+from runlore.schemas.validity import check_occurred_at
+
+
+class End(NamedTuple):
+    """What `finish` was told."""
+
+    status: RunStatus | None = None
+    occurred_at: dt.datetime | None = None
 
 
 class Lifespan(abc.ABC):
-    """Base of run and step contexts: usable with `with` and `async with`, once at a time.
+    """Base of run and step contexts: usable with `with` and `async with`, once at a time, or with `finish`.
 
     An exception may end `__enter__` or `__exit__` at any instruction (Ctrl-C). A run or step whose start was recorded
     is then recorded as failed; one that an interruption of `__exit__`'s first instruction leaves open, at the process's
@@ -24,6 +34,31 @@ class Lifespan(abc.ABC):
     _started: PutAside | None = None
     """The start event; None when another process records it."""
     _ended: PutAside | None = None
+    _started_at: dt.datetime | None = None
+    """When it started, if not now."""
+    _end: End = End()
+    """How it ends, where `finish` says more than its error does."""
+    _finished: bool = False
+
+    def finish(
+        self,
+        status: RunStatus | None = None,
+        *,
+        error: BaseException | None = None,
+        occurred_at: dt.datetime | None = None,
+    ) -> None:
+        """End what `start_run` or `start_step` opened, as leaving a `with` block does.
+
+        `error` makes it failed, with type and message. `status` is ``completed``, ``failed`` or ``killed``; without it
+        the error decides. `occurred_at`: when it ended, if not now. Raises MissingContextError if it is not open.
+        """
+        if status is not None and status not in get_args(RunStatus):
+            raise ArgumentError(f"status must be one of {', '.join(get_args(RunStatus))}, not {ascii(status)[:40]}")
+        end = End(status, check_occurred_at(occurred_at))
+        self._check_open()
+        self._end = end
+        self.__exit__(None if error is None else type(error), error, None)
+        self._finished = True
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -35,6 +70,7 @@ class Lifespan(abc.ABC):
 
     def __enter__(self) -> Self:
         self._check_closed()
+        self._end, self._finished = End(), False
         try:
             self._enter()
             return self
@@ -45,6 +81,8 @@ class Lifespan(abc.ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._finished:  # inside its `with` block, by `finish`
+            return
         try:
             self._leave(error)
         except BaseException as failure:  # KeyboardInterrupt above all: the end may not be in the log yet
@@ -54,6 +92,10 @@ class Lifespan(abc.ABC):
     @abc.abstractmethod
     def _check_closed(self) -> None:
         """Raise MissingContextError if it is open already."""
+
+    @abc.abstractmethod
+    def _check_open(self) -> None:
+        """Raise MissingContextError if it is not open."""
 
     @abc.abstractmethod
     def _enter(self) -> None:
@@ -69,7 +111,7 @@ class Lifespan(abc.ABC):
 
     def _say_start(self, fact: RunStarted | StepStarted, run: str, step: str | None) -> None:
         producer = default_producer()
-        self._ended, self._started = None, producer.prepared(fact, run, step)
+        self._ended, self._started = None, producer.prepared(fact, run, step, None, self._started_at)
         _UNFINISHED[self] = None
         producer.emit_prepared(self._started)
 
@@ -77,7 +119,7 @@ class Lifespan(abc.ABC):
         self, fact: RunFinished | StepFinished, run: str, step: str | None, error: BaseException | None
     ) -> None:
         producer = default_producer()
-        self._ended = producer.prepared(fact, run, step)
+        self._ended = producer.prepared(fact, run, step, None, self._end.occurred_at)
         try:
             producer.emit_prepared(self._ended)
         except OutboxError as failure:
@@ -85,6 +127,11 @@ class Lifespan(abc.ABC):
                 raise
             error.add_note(f"runlore could not store that the step or run failed: {failure}")
         self._forget()
+
+    def _outcome(self, error: BaseException | None) -> Outcome:
+        """How it ended: as its error says, unless `finish` was given a status."""
+        status, kind, message = outcome(error, redacted=default_producer().settings.redact)
+        return self._end.status or status, kind, message
 
     def _forget(self) -> None:
         _UNFINISHED.pop(self, None)

@@ -13,7 +13,7 @@ from runlore.producer.lifecycle import default_producer
 from runlore.producer.runs.place import PROCESS, RUN, Run, current_step, is_worker
 from runlore.producer.warn import warn_lost
 from runlore.schemas.errors import MissingContextError
-from runlore.schemas.events import AnyFact, MetadataLogged, MetadataRetracted, NoteAdded
+from runlore.schemas.events import AnyFact, MetadataLogged, MetadataRetracted, NoteAdded, TagsChanged
 from runlore.schemas.references import EntityRef
 
 
@@ -45,7 +45,7 @@ def lost_target(problem: str) -> EntityRef:
 
 def run_of_lost(fact: AnyFact) -> Run | None:
     """The run to link this process with, when `fact` is about the process: the only one that is open."""
-    if not isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded)):
+    if not isinstance(fact, (MetadataLogged, MetadataRetracted, NoteAdded, TagsChanged)):
         return None
     return PROCESS.innermost()[0] if fact.targets[0] is this_process() else None
 

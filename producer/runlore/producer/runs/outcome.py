@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from runlore.producer.runs.secrets import redact_text
+from runlore.schemas.events import RunStatus
 
 MAX_MESSAGE = 10_000
 """Characters."""
@@ -13,7 +14,7 @@ _MAX_SEARCHED = 40_000
 MAX_PARTS = 5
 """Errors of a group that are named."""
 
-Outcome = tuple[Literal["completed", "failed"], str | None, str | None]
+Outcome = tuple[RunStatus, str | None, str | None]
 """Status, error type, error message: the fields of RunFinished and StepFinished."""
 
 

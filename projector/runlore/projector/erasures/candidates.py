@@ -12,14 +12,20 @@ from runlore.store.sqlite import sqlite
 _ROWS = """SELECT DISTINCT h.position, p.scope, iif(p.scope = 'field', p.key, ''), h.type
     FROM stretches s CROSS JOIN history h ON h.stretch = s.stretch AND h.entity_id = ? JOIN paths p USING (path_id)
     WHERE h.position <= ?
-    AND (p.scope = 'metadata' OR p.key IN ('note', 'parameters', 'error_message', 'stage_reason'))"""
+    AND (p.scope = 'metadata' OR p.key IN ('note', 'parameters', 'environment', 'error_message', 'stage_reason'))"""
 _ABOUT = """SELECT reference, project FROM mentions JOIN entities USING (entity_id) WHERE position = ?
     ORDER BY entity_id"""
 _QUARANTINED = "SELECT subject FROM quarantine WHERE position = ?"
 _OLD = "SELECT position FROM quarantine WHERE recorded_us <= ? ORDER BY position"
 _NO_END = 2**63 - 1
 
-_FIELDS = {"note": "text", "parameters": "parameters", "error_message": "error_message", "stage_reason": "reason"}
+_FIELDS = {
+    "note": "text",
+    "parameters": "parameters",
+    "environment": "environment",
+    "error_message": "error_message",
+    "stage_reason": "reason",
+}
 """The fields of entities that repeat content of facts."""
 
 

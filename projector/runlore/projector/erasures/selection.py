@@ -13,6 +13,7 @@ from runlore.schemas.redaction import TEXTS, VALUES
 WHAT = {
     "metadata": ("metadata",),
     "parameters": ("parameters",),
+    "environment": ("environment",),
     "notes": ("text",),
     "reasons": ("reason",),
     "errors": ("error_message",),
@@ -25,7 +26,7 @@ class Selection(NamedTuple):
 
     fields: frozenset[str] = frozenset()
     keys: tuple[PathParts, ...] = ()
-    """Paths of metadata, and of parameters as ``parameters.<name>``; what is below is meant, too."""
+    """Paths of metadata, and ``parameters.<name>`` and ``environment.<name>``; what is below is meant, too."""
     patterns: tuple[str, ...] = ()
     """The same with ``*`` and ``?`` in it."""
 
@@ -55,7 +56,7 @@ class Selection(NamedTuple):
             return True
         if field not in VALUES:
             return False
-        parts = path if field == "parameters" else path[1:]
+        parts = path[1:] if field == "metadata" else path
         return any(_below(parts, key) for key in self.keys) or any(_fits(parts, one) for one in self.patterns)
 
 
@@ -66,7 +67,7 @@ EVERYTHING = Selection(_ALL)
 def _below(parts: PathParts, key: PathParts) -> bool:
     if parts[: len(key)] == key or parts[0] == ".".join(key):  # a key that holds dots, such as train.loss
         return True
-    return key[0] == "parameters" and parts[:2] == ("parameters", ".".join(key[1:]))
+    return parts[0] == key[0] in VALUES and parts[1:2] == (".".join(key[1:]),)
 
 
 def _fits(parts: PathParts, pattern: str) -> bool:

@@ -7,7 +7,7 @@ import datetime as dt
 from runlore.projector.fold.pending import Pending, SqlRow, next_id
 from runlore.projector.fold.producer_count import ProducerCount
 from runlore.projector.fold.projection import Reads, Recorded
-from runlore.schemas.events import Actor, event_type
+from runlore.schemas.events import Actor, Fact, MetadataLogged, event_type
 
 _TABLES = ("events", "events_of_runs", "events_of_steps")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -43,10 +43,10 @@ class EventRows:
     def record(self, at: Recorded, run_id: int | None, step_id: int | None) -> None:
         """One event, and the entities of the run and step it came from."""
         event = at.event
-        place = () if run_id is None else (run_id,) if step_id is None else (run_id, step_id)
+        table, place = _place(event.fact, run_id, step_id)
         producer = self._producer((event.project, event.producer_id), at.position)
         producer.count(event.producer_seq, at.position)
-        self._pending.rows[_TABLES[len(place)]].append(
+        self._pending.rows[table].append(
             (
                 at.position, event.id, event_type(event.fact),
                 (event.occurred_at - _EPOCH) // _MICROSECOND, at.recorded_us,
@@ -83,3 +83,11 @@ class EventRows:
                 self._next_producer += 1
             self._producers[name] = found
         return found
+
+
+def _place(fact: Fact, run_id: int | None, step_id: int | None) -> tuple[str, tuple[int | None, ...]]:
+    """The statement for an event, which leaves out the columns that are NULL, and their values."""
+    if type(fact) is MetadataLogged and fact.at_step is not None:
+        return "events_on_axis", (run_id, step_id, fact.at_step)
+    place = () if run_id is None else (run_id,) if step_id is None else (run_id, step_id)
+    return _TABLES[len(place)], place

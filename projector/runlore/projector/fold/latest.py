@@ -7,6 +7,7 @@ from runlore.projector.fold.rows import ViewRows
 
 MAX_DIGITS = 15
 """A version called by a plain number of at most these has that number."""
+UNSUCCESSFUL = ("failed", "killed")
 LEFT_EMPTY_BY = "left_empty_by"
 """The field of a model version that its failed run left without metadata: the run's ID. Such a version keeps its number
 and is the latest only where the name has no other."""
@@ -35,12 +36,12 @@ def run_became(rows: ViewRows, run_id: int, status: str, context: EventContext) 
 
     Call it before the run has its new status.
     """
-    if status == "failed":
+    if status in UNSUCCESSFUL:
         for model_id in rows.made_by(run_id):
             if not rows.leaves(model_id) and rows.field(model_id, LEFT_EMPTY_BY) is None:
                 rows.set_field(model_id, LEFT_EMPTY_BY, rows.entity_key(run_id)[3], context.position)
                 _choose(rows, model_id, context)
-    elif rows.field(run_id, "status") == "failed":
+    elif rows.field(run_id, "status") in UNSUCCESSFUL:
         for model_id in rows.made_by(run_id):
             counts_again(rows, model_id, context)
 

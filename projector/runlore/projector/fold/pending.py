@@ -85,9 +85,10 @@ _ODD_HEADS = Insert("OR REPLACE INTO heads", 6, "(?{0}, ?{1}, ?{2}, ?{3}, ?{4}, 
 _MENTIONS = Insert("INTO mentions", 2, "(?{0}, ?{1})")
 _EVENT = "?{0}, ?{1}, ?{2}, ?{3}, ?{4}, ?{5}, ?{6}, ?{7}"
 _EVENTS = {
-    "events": Insert("INTO events", 8, f"({_EVENT}, NULL, NULL)"),
-    "events_of_runs": Insert("INTO events", 9, f"({_EVENT}, ?{{8}}, NULL)"),
-    "events_of_steps": Insert("INTO events", 10, f"({_EVENT}, ?{{8}}, ?{{9}})"),
+    "events": Insert("INTO events", 8, f"({_EVENT}, NULL, NULL, NULL)"),
+    "events_of_runs": Insert("INTO events", 9, f"({_EVENT}, ?{{8}}, NULL, NULL)"),
+    "events_of_steps": Insert("INTO events", 10, f"({_EVENT}, ?{{8}}, ?{{9}}, NULL)"),
+    "events_on_axis": Insert("INTO events", 11, f"({_EVENT}, ?{{8}}, ?{{9}}, ?{{10}})"),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from runlore.projector.fold import entries
@@ -29,15 +31,18 @@ from runlore.schemas.events import (
     ModelStageChanged,
     ModelVersionCreated,
     NoteAdded,
+    RunDescribed,
     RunFinished,
     RunStarted,
     StepFinished,
     StepStarted,
+    TagsChanged,
 )
+from runlore.schemas.limits import MAX_TAGS
 from runlore.schemas.references import EntityRef
 from runlore.store.view_tables import TABLES_SQL
 
-FOLD_VERSION = 7
+FOLD_VERSION = 8
 """Raise it with every change to what the fold writes: views of another version are rebuilt."""
 
 
@@ -85,6 +90,17 @@ class ReadModel(Projection):
         rows.set_field(run_id, "name", fact.name, context.position)
         run_became(rows, run_id, "running", context)
         _started(rows, run_id, fact, event, context)
+        if fact.parent is not None:
+            resolve(rows, fact.parent, context)
+            rows.set_field(run_id, "parent", str(fact.parent), context.position)
+        if fact.group is not None:
+            rows.set_field(run_id, "group", fact.group, context.position)
+        if fact.tags:
+            _tag(rows, run_id, fact.tags, (), context)
+
+    @on(RunDescribed)
+    def run_described(self, rows: ViewRows, fact: RunDescribed, event: Event, context: EventContext) -> None:
+        rows.set_field(_needed(context.run, "run"), "environment", fact.environment, context.position)
 
     @on(StepStarted)
     def step_started(self, rows: ViewRows, fact: StepStarted, event: Event, context: EventContext) -> None:
@@ -159,6 +175,13 @@ class ReadModel(Projection):
                 _link_process(rows, entity_id, context)
             rows.set_field(entity_id, "note", fact.text, context.position)
 
+    @on(TagsChanged)
+    def tags_changed(self, rows: ViewRows, fact: TagsChanged, event: Event, context: EventContext) -> None:
+        for entity_id in resolve_all(rows, fact.targets, context):
+            if rows.entity_key(entity_id)[1] == "process":
+                _link_process(rows, entity_id, context)
+            _tag(rows, entity_id, fact.added, fact.removed, context)
+
 
 def _context_of(rows: ViewRows, event: Event, position: int) -> EventContext:
     """Return the context of an event; creates the run and step of its envelope if nothing named them before."""
@@ -184,6 +207,14 @@ def _set_stage(rows: ViewRows, model_id: int, stage: str, reason: str | None, co
     """Set a stage and its reason: the previous stage's reason must not remain beside it."""
     rows.set_field(model_id, "stage", stage, context.position)
     rows.set_field(model_id, "stage_reason", reason, context.position)
+
+
+def _tag(rows: ViewRows, entity_id: int, added: Iterable[str], removed: Iterable[str], context: EventContext) -> None:
+    """Set the tags of an entity, sorted. Raises FoldError where they would be too many."""
+    tags = sorted({*(rows.field(entity_id, "tags") or ()), *added} - {*removed})
+    if len(tags) > MAX_TAGS:
+        raise FoldError(f"{len(tags):,} tags; an entity has at most {MAX_TAGS:,}")
+    rows.set_field(entity_id, "tags", tags or None, context.position)
 
 
 def _started(

@@ -17,6 +17,8 @@ from runlore.store import stretches
 from runlore.store.cells import ENDED_SQL
 
 OWN = "e.entity_id"
+DICT_FIELDS = ("parameters", "environment")
+"""Fields of a run whose value is a dict: a key may mean a part of it."""
 
 
 class KeyPaths(NamedTuple):
@@ -61,8 +63,8 @@ class Snapshot:
         if len(key.parts) > 1 and not key.quoted:
             spellings.append((".".join(key.parts),))  # a key that holds dots, such as train.loss
         found = [KeyPaths(self._ids(scope, parts, below)) for scope in scopes for parts in spellings]
-        if "field" in scopes and len(key.parts) > 1 and key.parts[0] == "parameters":
-            found.append(KeyPaths(self._ids("field", ("parameters",), below=False), inside=key.parts[1:]))
+        if "field" in scopes and len(key.parts) > 1 and key.parts[0] in DICT_FIELDS:
+            found.append(KeyPaths(self._ids("field", key.parts[:1], below=False), inside=key.parts[1:]))
         if self.kind in (None, "run"):
             for step, rest in step_keys(first):
                 found.append(KeyPaths(self._ids("metadata", (rest, *inner), below), step))

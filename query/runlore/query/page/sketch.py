@@ -19,7 +19,7 @@ _PAST = f"""SELECT h.position, h.type, CASE WHEN {IS_NUMBER} THEN h.value END
     FROM {stretches.of_leaf("?", "?")} WHERE {{seen}} ORDER BY s.stretch, h.position"""
 _BEYOND = 2**1023
 _SketchRow = tuple[int, int, str, int | float | None]
-_TIMES = "SELECT position, {clock}_us FROM events WHERE position IN (SELECT value FROM json_each(?))"
+_TIMES = "SELECT position, {clock}_us, at_step FROM events WHERE position IN (SELECT value FROM json_each(?))"
 
 
 class Point(NamedTuple):
@@ -48,6 +48,8 @@ class Sketch(NamedTuple):
     """Of each point, as in a `Series`."""
     total: int
     """Number of numbers."""
+    steps: list[int | None]
+    """Of each point, as in a `Series`."""
 
 
 def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
@@ -73,8 +75,9 @@ def sketch(entity: Entity, key: str | PathParts, points: int) -> Sketch:
         )
         found = [Point(*row) for row in (past if width == 1 else _thinned(past, width))]
         positions = str([point.position for point in found])
-        times = dict(reader.rows(_TIMES.format(clock=entity.scope.clock), (positions,)))
-    return Sketch(format_path(parts), found, [times[point.position] / 1e6 for point in found], total)
+        when = {row[0]: row[1:] for row in reader.rows(_TIMES.format(clock=entity.scope.clock), (positions,))}
+    times, steps = [when[point.position][0] / 1e6 for point in found], [when[point.position][1] for point in found]
+    return Sketch(format_path(parts), found, times, total, steps)
 
 
 def _thinned(past: Iterable[_SketchRow], width: int) -> Iterable[_SketchRow]:

@@ -10,10 +10,10 @@ from runlore.query.view.connection import ViewReader
 from runlore.schemas.events import Actor
 
 Envelope = dict[str, Any]
-"""Shared by the entries of one event: position, event_id, occurred_at, created, actor, run, step."""
+"""Shared by the entries of one event: position, event_id, occurred_at, created, actor, run, step, at_step."""
 
-_EVENT = """SELECT position, event_id, occurred_us, recorded_us, actor_id, run_entity_id, step_entity_id
-    FROM events WHERE position IN (SELECT value FROM json_each(?))"""
+_EVENT = """SELECT position, event_id, occurred_us, recorded_us, actor_id, run_entity_id, step_entity_id,
+    at_step FROM events WHERE position IN (SELECT value FROM json_each(?))"""
 _ACTORS = "SELECT actor_id, user, host, pid, library FROM actors WHERE actor_id IN (SELECT value FROM json_each(?))"
 _NAMES = "SELECT entity_id, name FROM entities WHERE entity_id IN (SELECT value FROM json_each(?))"
 
@@ -24,7 +24,7 @@ def envelopes(reader: ViewReader, positions: Iterable[int]) -> dict[int, Envelop
         rows = reader.rows(_EVENT, (_json(positions),))
         # A thousand entries have few actors, runs and steps: each is read once.
         actors = {row[0]: Actor(*row[1:]) for row in reader.rows(_ACTORS, (_json(row[4] for row in rows),))}
-        ids = (entity_id for row in rows for entity_id in row[5:] if entity_id is not None)
+        ids = (entity_id for row in rows for entity_id in row[5:7] if entity_id is not None)
         names = dict(reader.rows(_NAMES, (_json(ids),)))
     return {
         row[0]: {
@@ -35,6 +35,7 @@ def envelopes(reader: ViewReader, positions: Iterable[int]) -> dict[int, Envelop
             "actor": actors[row[4]],
             "run": names.get(row[5]),
             "step": names.get(row[6]),
+            "at_step": row[7],
         }
         for row in rows
     }

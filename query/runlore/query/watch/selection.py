@@ -12,6 +12,7 @@ from runlore.query.entity import Entity
 from runlore.query.find import ast
 from runlore.query.find.checks import entity_field
 from runlore.query.find.parse import parse
+from runlore.query.find.snapshot import DICT_FIELDS
 from runlore.query.find.statement import Search
 from runlore.query.lookup import run_of
 from runlore.query.scope import Scope
@@ -72,8 +73,8 @@ def compile_filter(scope: Scope, text: str) -> Filtered:
 
     keys = [key for key in ast.keys_of(expression) if entity_field(key) is None]
     dotted = [(".".join(key.parts),) for key in keys if len(key.parts) > 1 and not key.quoted]
-    inside = any(key.parts[0] == "parameters" for key in keys if len(key.parts) > 1 and not key.quoted)
-    return Filtered((*(key.parts for key in keys), *dotted), (("parameters",),) if inside else (), matches)
+    inside = {key.parts[:1] for key in keys if len(key.parts) > 1 and not key.quoted and key.parts[0] in DICT_FIELDS}
+    return Filtered((*(key.parts for key in keys), *dotted), tuple(sorted(inside)), matches)
 
 
 class Selection(msgspec.Struct, frozen=True):

@@ -41,7 +41,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]
     """Patterns of keys."""
     what: tuple[str, ...]
-    """Kinds of content: metadata, parameters, notes, reasons, errors, everything."""
+    """Kinds of content: metadata, parameters, environment, notes, reasons, errors, everything."""
     older_than: int
     """Seconds."""
 
