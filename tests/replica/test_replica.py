@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client as NatsConnection
 
+from runlore.cli.commands.audit_actor import put_actor_key
 from runlore.projector.erasures.erase import ErasingFolder, Target
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.projector.views.generations import view_files
 from runlore.query import Client
 from runlore.schemas import Erased, NotFoundError, Settings, parse_ref, read_settings
+from runlore.store.audit.actor_keys import ActorKey
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import ReplicaMark
@@ -217,6 +219,22 @@ def test_a_replica_begins_again_without_the_values_that_were_erased(settings: Se
     # The view is compressed there, and the server forgets an object long before it overwrites one by itself.
     blocks = [path for path in (tmp_path / "nats").rglob("*") if path.is_file()]
     assert not [path for path in blocks if bytes_of_old[1000:1100] in path.read_bytes()]
+
+
+def test_a_replica_goes_on_after_an_actors_key_with_a_snapshot_that_knows_it(
+    settings: Settings, tmp_path: Path
+) -> None:
+    log(settings, made_events(1))
+    take_snapshot(settings)
+    ours, stated = replica_settings(settings, tmp_path), ActorKey("registered", "ada", "00" * 32, "in person")
+    with replica(settings, tmp_path) as following, running(settings) as projector:
+        following.folded(1)
+        until(lambda: projector.state.connected)
+        put_actor_key(settings, DataDir(settings.data_dir), stated, PATIENCE)
+        until(lambda: "event 2 is about an actor's key" in following.state.problems.get("missed", ""))
+        take_snapshot(settings)
+        following.folded(2)
+    assert digest(ours) == digest(settings)
 
 
 def test_a_second_copy_whose_first_is_lost_waits_for_a_snapshot(settings: Settings, tmp_path: Path) -> None:

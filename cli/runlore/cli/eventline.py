@@ -28,22 +28,33 @@ from runlore.schemas.events import (
 )
 from runlore.schemas.paths import format_path
 from runlore.schemas.references import EntityRef
+from runlore.schemas.signatures import short_key
 from runlore.schemas.visible import visible
+from runlore.store.audit.actor_keys import actor_key_in
 from runlore.store.audit.erasure import is_erasure, parse_erasure
 from runlore.store.audit.retention import Retention, is_retention, parse_retention
 from runlore.store.audit.statement import is_statement, parse_statement
 from runlore.store.cells import readable
 from runlore.store.log_rows import LogRow
 
+CLAIMED = "claimed"
+"""Of an event that nobody signed: who it was is what its producer says."""
 
-def event_text(row: LogRow) -> str:
-    """Position, time, who, and what happened."""
+
+def event_text(row: LogRow, proof: str = "") -> str:
+    """Position, time, who, and what happened. `proof`: whom its signature proves, or `CLAIMED`; '' where unknown.
+
+    It comes first: a name that a producer claims may hold any words.
+    """
     start = f"{row.position:>8}  {_created(row):%Y-%m-%d %H:%M:%S}"
     try:
         event = decode_event(row.payload)
     except EventDecodeError as error:
         if is_statement(row.subject, row.payload):
             return f"{start}  the key that signs the log was {parse_statement(row.payload.decode()).reason}"
+        if (stated := actor_key_in(row.subject, row.payload)) is not None:
+            key = f"key {short_key(stated.key)} of {stated.actor} was {stated.state}: {stated.reason}"
+            return visible(f"{start}  {key}")
         if is_erasure(row.subject, row.payload):
             erasure = parse_erasure(row.payload.decode())
             what = f"values of {len(erasure.events):,} events were erased for {erasure.who}: {erasure.reason}"
@@ -53,6 +64,8 @@ def event_text(row: LogRow) -> str:
         return visible(f"{start}  {row.subject}  cannot be decoded: {error}")
     duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
     who = f"{event.actor.user}@{event.actor.host}"
+    if proof:
+        who = f"{proof}: {who}" if proof == CLAIMED else f"{proof} ({who})"
     return visible(f"{start}  {who}  {_sentence(event)}{duplicate}")
 
 

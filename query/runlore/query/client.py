@@ -360,7 +360,10 @@ class Client:
         return quarantined(self.scope, most)
 
     def producers(self) -> list[dict[str, Any]]:
-        """Return every producer, and how many of its events are missing or came late, or claim implausible numbers."""
+        """Return every producer, and how many of its events are missing or came late, or claim implausible numbers.
+
+        `signer` is the key that signs its events, and whose it is now; None for a producer that does not sign.
+        """
         return producers(self.scope)
 
     def logged_event(self, position: int) -> evidence.LoggedEvent:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from runlore.schemas.cost import TOO_DEEP, check_values
 from runlore.schemas.errors import EventCostError, EventDecodeError
-from runlore.schemas.events import SCHEMA_VERSION, Event
+from runlore.schemas.events import SCHEMA_VERSION, Event, Signature
 from runlore.schemas.extensions import unpack_extension
 from runlore.schemas.limits import MAX_EVENT_BYTES, SCANNED_BYTES
 from runlore.schemas.redaction import whole_reason, with_plain_texts
@@ -39,6 +39,10 @@ class _IdHead(msgspec.Struct, frozen=True):
     id: str
 
 
+class _SignedHead(msgspec.Struct, frozen=True):
+    signature: Signature | None = None
+
+
 class _FactHead(msgspec.Struct, frozen=True):
     type: str
 
@@ -50,6 +54,7 @@ class _SchemaHead(msgspec.Struct, frozen=True):
 _decode_event = msgspec.msgpack.Decoder(Event, ext_hook=unpack_extension).decode
 _decode_plain = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=unpack_extension).decode
 _decode_id = msgspec.msgpack.Decoder(_IdHead).decode
+_decode_signed = msgspec.msgpack.Decoder(_SignedHead).decode
 _decode_head = msgspec.msgpack.Decoder(EventHead).decode
 _decode_schema = msgspec.msgpack.Decoder(_SchemaHead).decode
 
@@ -136,6 +141,15 @@ def decode_id(payload: bytes) -> str:
         return _decode_id(payload).id
     except _BROKEN as error:
         raise EventDecodeError(f"not an event: {error}") from error
+
+
+def signing_key(payload: bytes) -> str | None:
+    """The key in a message, as hex, if it is an event that has one; nothing is verified."""
+    try:
+        signature = _decode_signed(payload).signature
+    except _BROKEN:
+        return None
+    return None if signature is None else signature.key.hex()
 
 
 def decode_head(payload: bytes) -> EventHead:

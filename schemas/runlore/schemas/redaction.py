@@ -17,6 +17,7 @@ from msgspec.msgpack import Ext
 
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.paths import PathParts
+from runlore.schemas.signatures import hash_to_sign
 from runlore.schemas.special import Erased
 
 ERASED_CODE = 15
@@ -125,6 +126,9 @@ def _rewritten(payload: bytes, paths: Iterable[PathParts], mark: Ext, put: _Put)
 def _reseal(event: dict[str, Any], payload: bytes) -> None:
     """Change the fields of the envelope that depend on the content."""
     event.pop("salt", None)  # who has it could try values against the hash that stays
+    signature = event.get("signature")
+    if isinstance(signature, dict) and "hash" not in signature:
+        signature["hash"] = hash_to_sign(payload)  # so that it can still be checked
 
 
 def _put(fact: dict[str, Any], path: PathParts, mark: Ext) -> None:

@@ -6,8 +6,8 @@
 <data>/checkpoint.key              signs the log's checkpoints (mode 0600); checkpoint.pub: its public part
 <data>/checkpoint.key.next         the key after it, until the log says so; checkpoint.key.retired-…: those before
 <data>/checkpoint.key.lock         held by a command that changes the key
-<data>/checkpoint.statement        what the projector still has to write into the log about the key; beside it
-                                   erasure.statement and retention.statement
+<data>/checkpoint.statement        what the projector still has to write into the log about the key
+<data>/actor.statement             the same about an actor's key; also erasure.statement and retention.statement
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/dashboard.token             opens the page (mode 0600); page-tokens.json: hashes of tokens for projects
 <data>/page-sessions.json          sessions of the page that were ended before their time
@@ -56,6 +56,7 @@ _PARTS = frozenset(
             "checkpoint.statement",
             "erasure.statement",
             "retention.statement",
+            "actor.statement",
             "nats",
             "outbox",
             "reserve",
@@ -117,6 +118,11 @@ class DataDir(msgspec.Struct, frozen=True):
     def retention(self) -> Path:
         """A statement about retention that is not in the log yet."""
         return self.root / "retention.statement"
+
+    @property
+    def actor_key(self) -> Path:
+        """A statement about an actor's key that is not in the log yet."""
+        return self.root / "actor.statement"
 
     @property
     def home(self) -> Path:

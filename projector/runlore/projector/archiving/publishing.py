@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nats.aio.client import Client as NatsConnection
 
+from runlore.projector.archiving.actor_notes import waiting_actor_key
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
 from runlore.projector.archiving.waiting_note import WaitingNote
@@ -88,6 +89,7 @@ class Publishing:
         await self._state_keys(connection)
         self._erase()
         await self._state_others(connection)
+        await self._state_actor(connection)
         await self._witnesses.look()
         self._say()
         stored = newest_note(self._archive.connection)
@@ -127,6 +129,12 @@ class Publishing:
                 self.waiting = True
                 message_id = next_statement_id(self._archive.connection, one.series)
                 await self._tell(one.series, note, partial(send_statement, connection, note, message_id))
+
+    async def _state_actor(self, connection: NatsConnection) -> None:
+        """Send a statement about an actor's key that waits in the data folder."""
+        if (waiting := waiting_actor_key(self._data, self._archive.connection)) is not None:
+            note, message_id = waiting
+            await self._tell("actor", note, partial(send_statement, connection, note, message_id))
 
     async def _publish(self, connection: NatsConnection, note: str) -> None:
         if not self._made:

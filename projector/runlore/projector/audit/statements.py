@@ -105,7 +105,7 @@ def require_none_pending(data: DataDir) -> None:
         raise SettingsError(
             f"a change of the key waits in {data.key_statement}: start the projector, which puts it into the log"
         )
-    for path in (data.erasure, data.retention):
+    for path in (data.erasure, data.retention, data.actor_key):
         if path.exists():  # after the change nobody would believe its signature
             raise SettingsError(f"a statement waits in {path}: start the projector, which puts it into the log")
 

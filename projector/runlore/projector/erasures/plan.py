@@ -171,7 +171,7 @@ def _named(sources: Sources, position: int, wanted: Sequence[PathParts], reason:
     for paths in _portions(shortest(payload, wanted)):
         left = redacted(left, paths, reason)
         yield ErasedEvent(position, logged, sha256(left).digest(), paths)
-    was, now = accept(event_id, subject, payload), accept(event_id, subject, left)
+    was, now = accept(event_id, subject, payload, before is not None), accept(event_id, subject, left, erased=True)
     if isinstance(now, Rejection) and not isinstance(was, Rejection):
         raise RunloreError(f"event {position:,} would not be one any more ({now.why}): give a shorter reason")
 
