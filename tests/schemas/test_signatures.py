@@ -108,8 +108,8 @@ def test_a_signature_that_is_not_the_last_field_is_refused() -> None:
 
 
 def test_a_redacted_event_keeps_a_signature_that_can_be_checked() -> None:
-    once = redacted(SIGNED, [("user",)], "left")
-    twice = redacted(once, [("lr",)], "left, too")
+    once = redacted(SIGNED, [("metadata", "user")], "left")
+    twice = redacted(once, [("metadata", "lr")], "left, too")
     for left in (once, twice):
         event = judged(left, erased=True)
         assert isinstance(event, Event)
@@ -122,7 +122,7 @@ def test_a_redacted_event_keeps_a_signature_that_can_be_checked() -> None:
 
 def test_the_hash_of_a_signed_event_cannot_vouch_for_another_one() -> None:
     """Who has seen a signed event knows its hash and signature."""
-    seen = decode_event(redacted(SIGNED, [("user",)], "left"))
+    seen = decode_event(redacted(SIGNED, [("metadata", "user")], "left"))
     other = replace(seen, fact=MetadataLogged((EntityRef("model", "churn"),), {"lr": 9.9}))
     assert "no erasure" in refusal(encode_event(other))
 
