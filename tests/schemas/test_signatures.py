@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from runlore.schemas import Actor, EntityRef, Event, MetadataLogged, NoteAdded
+from runlore.schemas import Actor, EntityRef, Erased, Event, MetadataLogged, NoteAdded
 from runlore.schemas.acceptance import Acceptance, Rejection
 from runlore.schemas.codec import decode_event, encode_event
 from runlore.schemas.events import Signature
@@ -118,6 +118,12 @@ def test_a_redacted_event_keeps_a_signature_that_can_be_checked() -> None:
     assert "no erasure" in refusal(once)
     assert "does not hold" in refusal(once.replace(sha256(SIGNED[:-64]).digest(), bytes(32)), erased=True)
     assert "not there" in refusal(SIGNED, erased=True)
+
+
+def test_a_signed_note_that_was_erased_is_still_the_signers() -> None:
+    event = judged(redacted(signed(EVENT), [("text",)], "left"), erased=True)
+    assert isinstance(event, Event)
+    assert event.fact == NoteAdded((EntityRef("model", "churn"),), Erased("left"))
 
 
 def test_the_hash_of_a_signed_event_cannot_vouch_for_another_one() -> None:
