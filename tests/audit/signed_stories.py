@@ -67,11 +67,12 @@ class SignedLog:
     def erase(self, position: int, *path: str) -> None:
         """The erasure of a value, and what it leaves of the event."""
         payload = self.messages[position - 1].payload
-        hashes = (sha256(one).digest() for one in (payload, redacted(payload, [path], "left")))
-        self.note(Erasure("left", "bob", (ErasedEvent(position, *hashes, (path,)),)).signed(self.own))
+        paths = (("metadata", *path),)
+        hashes = (sha256(one).digest() for one in (payload, redacted(payload, paths, "left")))
+        self.note(Erasure("left", "bob", (ErasedEvent(position, *hashes, paths),)).signed(self.own))
         self.write()
         archive = Archive.open(self.data.log, EPOCH)
-        assert Erasing(self.data, archive).execute(self.own.verifier)
+        assert Erasing(archive).execute(self.own.verifier)
         archive.close()
         rebuild_view(self.data)
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from runlore.schemas import Actor, EntityRef, Event, MetadataLogged, NoteAdded
+from runlore.schemas import Actor, EntityRef, Erased, Event, MetadataLogged, NoteAdded
 from runlore.schemas.acceptance import Acceptance, Rejection
 from runlore.schemas.codec import decode_event, encode_event
 from runlore.schemas.events import Signature
@@ -108,8 +108,8 @@ def test_a_signature_that_is_not_the_last_field_is_refused() -> None:
 
 
 def test_a_redacted_event_keeps_a_signature_that_can_be_checked() -> None:
-    once = redacted(SIGNED, [("user",)], "left")
-    twice = redacted(once, [("lr",)], "left, too")
+    once = redacted(SIGNED, [("metadata", "user")], "left")
+    twice = redacted(once, [("metadata", "lr")], "left, too")
     for left in (once, twice):
         event = judged(left, erased=True)
         assert isinstance(event, Event)
@@ -120,9 +120,15 @@ def test_a_redacted_event_keeps_a_signature_that_can_be_checked() -> None:
     assert "not there" in refusal(SIGNED, erased=True)
 
 
+def test_a_signed_note_that_was_erased_is_still_the_signers() -> None:
+    event = judged(redacted(signed(EVENT), [("text",)], "left"), erased=True)
+    assert isinstance(event, Event)
+    assert event.fact == NoteAdded((EntityRef("model", "churn"),), Erased("left"))
+
+
 def test_the_hash_of_a_signed_event_cannot_vouch_for_another_one() -> None:
     """Who has seen a signed event knows its hash and signature."""
-    seen = decode_event(redacted(SIGNED, [("user",)], "left"))
+    seen = decode_event(redacted(SIGNED, [("metadata", "user")], "left"))
     other = replace(seen, fact=MetadataLogged((EntityRef("model", "churn"),), {"lr": 9.9}))
     assert "no erasure" in refusal(encode_event(other))
 

@@ -30,6 +30,8 @@ COMMANDS = {
     "log": "log:log",
     "retract": "retract:retract",
     "erase": "erase:erase",
+    "retention": "retention:retention",
+    "export": "export:export",
     "note": "note:note",
     "stage": "stage:stage",
     "show": "show:show",

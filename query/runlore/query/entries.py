@@ -17,7 +17,7 @@ from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
 from runlore.schemas.paths import format_path, parse_path
 from runlore.schemas.signatures import Signer
-from runlore.store.cells import ENDED
+from runlore.store.cells import ENDED, read_reason
 
 GROUP = "dict"
 
@@ -145,7 +145,7 @@ def blame(reader: ViewReader, parts: Parts, moment: Moment, ended: bool) -> list
 
 def value_of(kind: str, cell: Any) -> Any:
     """Return the value of a row, or the given reason where it ended."""
-    return cell if kind in ENDED else read_cell(kind, cell)
+    return read_reason(cell) if kind in ENDED else read_cell(kind, cell)
 
 
 def entry_of(key: str, path: str, kind: str, value: Any, envelope: Envelope, **more: Any) -> Entry:

@@ -21,7 +21,7 @@ from runlore.query.view.leaves import Leaf, assemble, contradicted
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.store import stretches
-from runlore.store.cells import ENDED
+from runlore.store.cells import ENDED, read_reason
 
 _MOST_LISTED = 10
 """Entries that `repr` shows one by one."""
@@ -255,7 +255,7 @@ def _after(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts],
             live[path_id] = Leaf(path_id, paths[path_id][len(parts) - 1 :], position, kind, read_cell(kind, cell))
     position = changes[-1][0]
     if not live:
-        reasons = [cell for at, _, kind, cell in changes if kind == "retracted" and at == position]
+        reasons = [read_reason(cell) for at, _, kind, cell in changes if kind == "retracted" and at == position]
         return (position, "retracted", reasons[-1]) if reasons else (position, "removed", None)
     lost = contradicted((leaf.position, leaf.parts) for leaf in live.values())
     group = [live[key] for key in sorted(live) if live[key].parts not in lost]

@@ -32,6 +32,7 @@ def entry_record(entry: Entry) -> Record:
         "value": plain(entry.value),
         "actor": msgspec.structs.asdict(entry.actor),
         "previous": plain(entry.previous),
+        "reason": plain(entry.reason),
         "signer": plain(entry.signer),
     }
 

@@ -208,7 +208,7 @@ class Archive:
         Raises CorruptLogError where one is not what the erasure says, EventDecodeError where it cannot be redacted.
         """
         with self._overwriting(), self._db.atomic():
-            return sum(redact_row(self._db.conn, statement, event, erasure.reason) for event in erasure.events)
+            return sum(redact_row(self._db.conn, statement, event, erasure) for event in erasure.events)
 
     @contextmanager
     def _overwriting(self) -> Generator[None]:

@@ -21,12 +21,14 @@ from runlore.schemas.signatures import Signer
 from runlore.store.audit.actor_keys import ActorKey, ActorKeys, actor_key_in
 from runlore.store.audit.erasure import is_erasure
 from runlore.store.audit.proof import ProvenEvent
+from runlore.store.audit.retention import is_retention
 from runlore.store.audit.statement import is_statement
 from runlore.store.sqlite import sqlite
 
 _FIRST = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
 _STATEMENT = Rejection("decode", "no event, but a statement about the keys that sign the log: `runlore audit key`")
 _ERASURE = Rejection("decode", "no event, but the erasure of values from earlier events")
+_RETENTION = Rejection("decode", "no event, but a retention rule or a legal hold: `runlore retention list`")
 _ACTOR_KEY = Rejection("decode", "no event, but a statement about an actor's key: `runlore audit actor list`")
 _FOREIGN_KEY = Rejection("decode", "no event, but a statement about an actor's key that no trusted key has signed")
 _LONGEST = 500
@@ -123,7 +125,9 @@ def _statement(event: ProvenEvent, trusted: Sequence[Verifier]) -> Rejection | N
         return _STATEMENT
     if actor_key_in(event.subject, event.payload) is not None:
         return _FOREIGN_KEY if stated_in(event, trusted) is None else _ACTOR_KEY
-    return _ERASURE if is_erasure(event.subject, event.payload) else None
+    if is_erasure(event.subject, event.payload):
+        return _ERASURE
+    return _RETENTION if is_retention(event.subject, event.payload) else None
 
 
 def _first_of_each_id(events: Iterable[ProvenEvent]) -> dict[str, ProvenEvent]:

@@ -11,9 +11,8 @@ from runlore.projector.database import DataErrors, MachineErrors
 from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
 from runlore.schemas.errors import CorruptLogError
+from runlore.store.audit.about_log import is_about_log
 from runlore.store.audit.actor_keys import actor_key_in
-from runlore.store.audit.erasure import is_erasure
-from runlore.store.audit.statement import is_statement
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 
@@ -116,7 +115,7 @@ class Fold:
         stated = actor_key_in(row.subject, row.payload)
         if stated is not None and row.trusted:
             self._projection.actor_key(self._batch, row.position, stated)
-        return stated is not None or is_statement(row.subject, row.payload) or is_erasure(row.subject, row.payload)
+        return stated is not None or is_about_log(row.subject, row.payload)
 
     def _quarantine(self, row: LogRow, recorded_us: int, rejection: Rejection) -> None:
         self._quarantined.append((row.position, row.event_id, row.subject, recorded_us, *rejection, row.payload))

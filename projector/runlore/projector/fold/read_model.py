@@ -43,7 +43,7 @@ from runlore.schemas.references import EntityRef
 from runlore.store.audit.actor_keys import ActorKey
 from runlore.store.view_tables import TABLES_SQL
 
-FOLD_VERSION = 8
+FOLD_VERSION = 9
 """Raise it with every change to what the fold writes: views of another version are rebuilt."""
 
 
