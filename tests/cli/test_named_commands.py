@@ -14,7 +14,18 @@ import pytest
 from runlore.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("schemas", "producer", "projector", "query", "dashboard", "integrations", "cli", "examples", "benchmarks", "docs")
+ROOMS = (
+    "schemas",
+    "producer",
+    "projector",
+    "query",
+    "dashboard",
+    "integrations",
+    "cli",
+    "examples",
+    "benchmarks",
+    "docs",
+)
 PAGES = ("README.md", "compose.yaml", "Makefile", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 
 _SPAN = re.compile(r"`(?:\.venv/bin/)?runlore(?: ([^`]*))?`")
