@@ -15,12 +15,15 @@ from runlore.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 ROOMS = (
+    "face",
     "schemas",
+    "store",
+    "wire",
+    "integrations",
     "producer",
     "projector",
     "query",
     "dashboard",
-    "integrations",
     "cli",
     "examples",
     "benchmarks",

@@ -31,11 +31,13 @@ from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.api import api, request
 from runlore.wire.connect import connect
 from runlore.wire.destinations import has_shards, known_endpoint
-from runlore.wire.failures import NatsError, NoRespondersError
+from runlore.wire.failures import InboxDeniedError, NatsError, NoRespondersError
 from runlore.wire.shards import find_shard
-from runlore.wire.stream import StreamInfo, stream_drift, stream_info
+from runlore.wire.stream import StreamInfo, others_on_our_subjects, stream_drift, stream_info
 from runlore.wire.stream_upkeep import upkeep
 
+CONNECT_SECONDS = 2.0
+"""A server that takes longer to answer is a finding, though programs wait for it."""
 ASK_SECONDS = 5.0
 NEARLY_FULL = 0.9
 """Share of an account's storage above which it is nearly full."""
@@ -72,12 +74,16 @@ async def _ask(settings: Settings, errors: list[str]) -> list[Finding]:
     async def closed() -> None:
         """We close it ourselves."""
 
-    connection = await connect(settings, "runlore doctor", hear, closed)
+    connection = await connect(settings, "runlore doctor", hear, closed, CONNECT_SECONDS)
     try:
         try:
             info, reason = await stream_info(connection), ""
+        except NotFoundError:
+            if others := await _others(connection):
+                return [_taken(others)]
+            raise
         except ServerUnavailableError as error:
-            if connection.is_closed:
+            if connection.is_closed or isinstance(error, InboxDeniedError):
                 raise
             info, reason = None, str(error)  # a tenant's account may publish, and need not know more
         publish = await _publishing(connection, settings, errors)
@@ -91,6 +97,19 @@ async def _ask(settings: Settings, errors: list[str]) -> list[Finding]:
         ]
     finally:
         await connection.close()
+
+
+async def _others(connection: NatsConnection) -> list[str]:
+    try:
+        return await others_on_our_subjects(connection)
+    except RunloreError:
+        return []  # this user may not ask for that
+
+
+def _taken(others: list[str]) -> Finding:
+    detail = f"there is none of Runlore's, and it cannot be made: {', '.join(others)} takes its subjects"
+    advice = "take runlore.> out of it, or use another NATS account or server for Runlore"
+    return Finding("stream", "fail", detail, advice)
 
 
 def _stream(info: StreamInfo, settings: Settings) -> Iterator[Finding]:

@@ -85,9 +85,10 @@ class Session:
         if settings.mode == "online" and not sys.is_finalizing():  # no thread can start any more
             try:
                 self._start_relay()
-            except BaseException:  # KeyboardInterrupt above all: nobody else would close this outbox
-                if self.relay is None:
-                    self.outbox.close()
+            except BaseException as error:  # KeyboardInterrupt above all: nobody else would close this outbox
+                self.close_soon()
+                if isinstance(error, OSError):
+                    raise OutboxError(f"events cannot be sent from here: {error}. The event was not stored") from error
                 raise
 
     def _start_relay(self) -> None:
@@ -96,10 +97,12 @@ class Session:
         relay = Relay(self.settings, self._source, self._newest)
         try:
             relay.start()
+            self.relay = relay
         except RuntimeError:
             self.book = self._source = None  # the interpreter shuts down: the next process sends these events
-            return
-        self.relay = relay
+        except BaseException:  # KeyboardInterrupt while start() waited for the thread: that may run
+            relay.stop_soon()
+            raise
 
     def _newest(self) -> int:
         """The last number, for the relay; also stores events that an interrupted call left deferred."""
@@ -245,6 +248,11 @@ class Session:
     @property
     def closed(self) -> bool:
         return self._closed
+
+    @property
+    def trouble(self) -> str:
+        """Why the server cannot be reached now; empty while it can."""
+        return "" if self.book is None else self.book.trouble
 
     def flush(self, timeout: float | None) -> FlushReport:
         """Wait up to `timeout` seconds until everything emitted so far is stored or refused.

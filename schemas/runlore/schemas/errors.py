@@ -18,6 +18,7 @@ RunloreError
 ├── QueryTimeoutError        (TimeoutError)    a read took longer than it may
 ├── ServerUnavailableError   (ConnectionError) no NATS server answers
 │   ├── AccessDeniedError                      the NATS server does not let this user in, or do this
+│   ├── ForeignServerError                     no NATS server, but another kind of server answers
 │   └── ServerTooOldError                      the NATS server's version is too old
 ├── NotFoundError            (LookupError)     no such entity, version, key, run or view
 │   └── AmbiguousError                         a prefix or name that fits several
@@ -61,6 +62,10 @@ def _again(kind: type[RunloreError], args: tuple[Any, ...], state: dict[str, Any
     return error
 
 
+MAX_NAMED = 100
+"""Offending values that one error names."""
+
+
 class ArgumentError(RunloreError, ValueError):
     """An argument that is out of its range, of the wrong type, or does not parse."""
 
@@ -98,13 +103,14 @@ def _place(text: str, column: int) -> str:
 class MetadataTypeError(RunloreError, TypeError):
     """Some values cannot be stored. Nothing of the call was emitted.
 
-    `paths` holds one `(path, reason)` pair for every offending value.
+    `paths` holds one `(path, reason)` pair for every offending value, the first 100 of more.
     """
 
     def __init__(self, paths: Sequence[tuple[str, str]]) -> None:
-        self.paths = tuple(paths)
+        self.paths = tuple(paths[:MAX_NAMED])
         listed = "; ".join(f"{path}: {reason}" for path, reason in self.paths)
-        super().__init__(f"{len(self.paths)} metadata value(s) cannot be stored: {listed}. Nothing was logged.")
+        count = f"{len(paths)}" if len(paths) <= MAX_NAMED else f"more than {MAX_NAMED}"
+        super().__init__(f"{count} metadata value(s) cannot be stored: {listed}. Nothing was logged.")
 
 
 class EventTooLargeError(RunloreError, ValueError):
@@ -164,6 +170,10 @@ class ServerUnavailableError(RunloreError, ConnectionError):
 
 class AccessDeniedError(ServerUnavailableError):
     """The NATS server or the page refuses this user: wrong or missing credentials, or a subject it may not use."""
+
+
+class ForeignServerError(ServerUnavailableError):
+    """Another kind of server than NATS answers at the address."""
 
 
 class ServerTooOldError(ServerUnavailableError):

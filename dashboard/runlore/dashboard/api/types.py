@@ -47,10 +47,10 @@ class EntryOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     actor: Author
     run: str | None
     step: str | None
-    at_step: int | None
     reason: str | None
     previous: Any
     previous_type: str | None
+    at_step: int | None
 
 
 class EntityRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
