@@ -139,6 +139,7 @@ def test_registered_models_aliases_and_stages_are_recorded(stack: EmbeddedStack,
     assert caught_up().get_model_version("churn", 1).stage == "none"
 
 
+@pytest.mark.timeout(900)  # a start of MLflow's server
 def test_a_server_that_dies_fails_the_call_as_without_us_and_the_value_is_kept(
     stack: EmbeddedStack, uri: str, tmp_path: Path
 ) -> None:
