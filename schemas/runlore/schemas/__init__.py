@@ -13,6 +13,7 @@ from runlore.schemas.errors import (
     FolderBusyError,
     FolderError,
     ForeignServerError,
+    HeldError,
     InvalidReferenceError,
     LatestOnlyError,
     MetadataTypeError,
@@ -51,6 +52,7 @@ from runlore.schemas.events import (
 )
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import SETTINGS, Settings, read_settings
+from runlore.schemas.signatures import Signer
 from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "FolderBusyError",
     "FolderError",
     "ForeignServerError",
+    "HeldError",
     "InvalidReferenceError",
     "LatestOnlyError",
     "MetadataLogged",
@@ -100,6 +103,7 @@ __all__ = [
     "ServerUnavailableError",
     "Settings",
     "SettingsError",
+    "Signer",
     "StepFinished",
     "StepStarted",
     "StorageSize",
