@@ -106,6 +106,13 @@ def test_where_text_and_number_differ_it_is_said_how_it_was_read(text: str, valu
     assert other in notes[0]
 
 
-@pytest.mark.parametrize("text", ["1e-3", "2.5E+10", "1.0", "3", "plain", "v1.10", "1,000", "", " "])
+@pytest.mark.parametrize("text", ["[a, b]", "[1,]", "{lr: 0.1}", "{'lr': 0.1}", "[]]"])
+def test_a_list_or_group_that_is_no_json_is_text_and_said_to_be(text: str) -> None:
+    notes: list[str] = []
+    assert parse_assignments([f"tags={text}"], say=notes.append) == {"tags": text}
+    assert notes == [f"tags={text} was read as text: it is no JSON, in which names and texts have double quotes"]
+
+
+@pytest.mark.parametrize("text", ["[", "{x", "1e-3", "2.5E+10", "1.0", "3", "plain", "v1.10", "1,000", "", " "])
 def test_usual_numbers_and_texts_are_read_without_a_remark(text: str) -> None:
     assert read_value(text).remark is None

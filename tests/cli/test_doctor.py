@@ -27,6 +27,7 @@ from runlore.store.lock import FolderLock
 from runlore.store.log_rows import Received
 from runlore.store.private_files import write_struct
 from runlore.store.records import ProjectorStatus
+from runlore.wire.api import api
 from tests.cli.stack_process import run_cli
 from tests.events import EPOCH
 from tests.faults.streams import filled_log, write_store
@@ -164,6 +165,16 @@ def test_a_server_that_takes_events_is_well_and_nothing_is_stored_for_asking(
     }  # fmt: skip
     assert "0 events" in findings["stream"].detail
     assert found(check_server(settings))["stream"].detail == findings["stream"].detail
+
+
+def test_a_stream_of_others_on_our_subjects_is_named(tmp_path: Path) -> None:
+    with open_server(tmp_path) as (_, settings):
+        assert "`runlore projector` makes it" in found(check_server(settings))["stream"].detail
+        others = {"name": "EVENTS", "subjects": ["runlore.>"]}
+        with_nats(settings, lambda connection: api(connection, "STREAM.CREATE.EVENTS", others))
+        finding = found(check_server(settings))["stream"]
+    assert (finding.outcome, "EVENTS takes its subjects" in finding.detail) == ("fail", True)
+    assert finding.advice.startswith("take runlore.> out of it")
 
 
 def test_a_user_who_may_not_publish_is_told_so(tmp_path: Path) -> None:

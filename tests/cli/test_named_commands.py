@@ -14,7 +14,21 @@ import pytest
 from runlore.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("schemas", "producer", "projector", "query", "dashboard", "cli", "examples", "benchmarks", "docs")
+ROOMS = (
+    "face",
+    "schemas",
+    "store",
+    "wire",
+    "integrations",
+    "producer",
+    "projector",
+    "query",
+    "dashboard",
+    "cli",
+    "examples",
+    "benchmarks",
+    "docs",
+)
 PAGES = ("README.md", "compose.yaml", "Makefile", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 
 _SPAN = re.compile(r"`(?:\.venv/bin/)?runlore(?: ([^`]*))?`")

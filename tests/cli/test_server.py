@@ -38,12 +38,14 @@ def test_a_server_starts_in_a_folder_of_any_name_and_stores_there(tmp_path: Path
 
 
 def test_the_whole_stack_works_in_a_folder_with_every_odd_character(tmp_path: Path) -> None:
-    folder = tmp_path / "my, 'odd' \"project\"; $HOME #1 }{ \\ \n."
+    folder = tmp_path / os.fsdecode(b"my, 'odd' \"project\"; $HOME #1 }{ \\ \n \xff.")
     with running_up(folder):
         logged = run_cli("log", "model:churn", "accuracy=0.5", "--wait", "--data-dir", str(folder))
         assert logged.returncode == 0, logged.stderr
         with Client(folder) as client:
             assert client.get_model_version("churn").metadata["accuracy"] == 0.5
+        doctor = run_cli("doctor", "--data-dir", str(folder))
+        assert doctor.returncode == 0, doctor.stdout + doctor.stderr
 
 
 @pytest.mark.slow

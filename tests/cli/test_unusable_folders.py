@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from privileges import give_away, no_privileges
+from privileges import as_stranger, commons, give_away, no_privileges
 
 import runlore.producer as producer
 from runlore.cli.app import app
@@ -17,8 +19,11 @@ from runlore.query import Client
 from runlore.schemas import EntityRef, NoteAdded, OutboxError, SettingsError
 from runlore.schemas.errors import FolderError
 from runlore.store.folder import DataDir
+from runlore.store.folder_home import require_no_copy
 from runlore.store.sqlite import sqlite
 from tests.query.views import client_of
+
+__all__ = ["commons"]
 
 WRITES = ("log model:m a=1", "stage model:m@1 production", "rebuild", "projector", "up")
 READS = ("show model:m", "list", "search a", "audit verify", "audit key", "replay --as -", "dashboard", "outbox status")
@@ -108,6 +113,33 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path, command: str) 
     check(run(command, file), str(file), codes=(2, 4))
 
 
+@pytest.mark.parametrize("command", [command for command in WRITES if "stage" not in command])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, command: str) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "not mounted")
+    check(run(command, link), f"{link} is a link to {tmp_path / 'not mounted'}, which does not exist")
+    check(run(command, link / "below"), f"{link} is a link to {tmp_path / 'not mounted'}, which does not exist")
+    if sys.platform == "linux":
+        check(run(command, "/proc/below"), "/proc/below: No such file or directory: set RUNLORE_DATA_DIR")
+
+
+def test_what_a_refusal_tells_to_type_works_for_a_folder_of_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "it's $HOME; data"
+    folder.mkdir(mode=0o500)
+    error = run("up", folder).stderr
+    command = error[error.index("chmod u+rwX ") : error.index(", or set RUNLORE_DATA_DIR")]
+    subprocess.run(["sh", "-c", command], check=True)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("command", ["projector", "log model:m a=1"])
+def test_a_folder_of_root_that_may_not_be_looked_into_says_whose_it_is(commons: Path, command: str) -> None:
+    (commons / "private").mkdir(mode=0o700)
+    with as_stranger():
+        done = CliRunner().invoke(app, command.split(), env={"RUNLORE_DATA_DIR": str(commons / "private")})
+    check(done, f"{commons / 'private'} belongs to user root (mode 700)", "ask for access")
+
+
 @pytest.mark.parametrize("command", [*WRITES, *READS])
 def test_a_home_that_does_not_exist_is_said(command: str) -> None:
     check(
@@ -155,3 +187,14 @@ def test_producer_and_client_raise_errors_of_ours(folder: Path, tmp_path: Path) 
         Client("~nobody-of-that-name/x")
     with pytest.raises(SettingsError, match="home folder"):
         producer.Producer(data_dir="~nobody-of-that-name/x")
+
+
+def test_a_copy_is_noticed_also_where_the_name_of_the_folder_is_no_unicode(tmp_path: Path) -> None:
+    folder, copy = tmp_path / os.fsdecode(b"\xff%20"), tmp_path / "copy"
+    folder.mkdir(mode=0o700)
+    require_no_copy(DataDir(folder))
+    shutil.copytree(folder, copy)
+    with pytest.raises(FolderError, match="is a copy of"):
+        require_no_copy(DataDir(copy))
+    folder.rename(tmp_path / "moved")
+    require_no_copy(DataDir(copy))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from runlore.cli.stack import EmbeddedStack
@@ -33,6 +34,7 @@ from runlore.query import Client
 from runlore.schemas import (
     ArgumentError,
     EntityRef,
+    Event,
     EventLimitError,
     MetadataLogged,
     NoteAdded,
@@ -93,6 +95,9 @@ def test_names_of_numpy_and_enums_are_written_and_read_as_the_texts_they_are(sta
     assert client.get(np.str_("data:right@2")).metadata == {"odd": 1}
 
 
+ZERO_DIM: Any = np.array("model:m")
+"""An array without dimensions, as one column's `.to_numpy()` squeezed is: it says that it can be iterated."""
+
 REFUSED: list[Callable[[], object]] = [
     lambda: log_model_metadata({"a": 1}, "m", 2.0),  # type: ignore[arg-type]
     lambda: log_model_metadata({"a": 1}, "m", True),
@@ -115,6 +120,20 @@ REFUSED: list[Callable[[], object]] = [
     lambda: retract_metadata("model:m", "", "why"),
     lambda: retract_metadata("model:m", ["a", b"b"], "why"),  # type: ignore[list-item]
     lambda: retract_metadata("model:m", "a", 5),  # type: ignore[arg-type]
+    lambda: retract_metadata("model:m", [("a", [])], "why"),  # type: ignore[list-item]
+    lambda: retract_metadata("model:m", [("a", {})], "why"),  # type: ignore[list-item]
+    lambda: retract_metadata("model:m", ZERO_DIM, "why"),
+    lambda: retract_metadata("model:m", "a", pd.NA),
+    lambda: log_metadata({"a": 1}, ZERO_DIM),
+    lambda: log_metadata({"a": 1}, pd.NA),
+    lambda: log_metadata({"a": 1}, EntityRef("step", "s", run=pd.NA)),
+    lambda: log_step_metadata({"a": 1}, "s", run_id=pd.NA),
+    lambda: log_step_metadata({"a": 1}, "s", pipeline_name_id_or_prefix=pd.NA),
+    lambda: bulk_log_metadata({"a": 1}, 5),  # type: ignore[arg-type]
+    lambda: add_note(pd.NA, "model:m"),
+    lambda: run_context("p", name=pd.NA),
+    lambda: run_context("p", model=pd.NA),
+    lambda: run_context(pd.NA),
     lambda: run_context("p", name=5),  # type: ignore[arg-type]
     lambda: run_context("p", name="\ud800"),
     lambda: run_context(5),  # type: ignore[arg-type]
@@ -131,6 +150,13 @@ def test_a_name_that_cannot_be_stored_is_an_error_of_ours(settings: Settings, ca
     configure(mode="disabled")
     with pytest.raises((ArgumentError, SettingsError)):
         call()
+
+
+def test_one_text_where_several_are_expected_is_one(emitted: Callable[[], list[Event]]) -> None:
+    bulk_log_metadata({"a": 1}, "model:m@1", pipeline_runs="abc", step_runs="step:r/s", model_versions="m@2")
+    (event,) = emitted()
+    assert isinstance(event.fact, MetadataLogged)
+    assert list(map(str, event.fact.targets)) == ["model:m@1", "run:abc", "step:r/s", "model:m@2"]
 
 
 @pytest.mark.parametrize(

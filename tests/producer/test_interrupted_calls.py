@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable
 
 import pytest
 from interrupting import Interrupt, Interrupts, Kind, every_moment, stored
+from log_tools import make_stream, relays
+from patience import PATIENCE, until
 
+from runlore.cli.server import EmbeddedServer
 from runlore.producer import Producer, configure, log_metadata, pipeline, run_context, step, step_context
 from runlore.producer.runs.lifespan import fail_unfinished
 from runlore.producer.runs.place import PROCESS, current_run, current_step
@@ -101,6 +105,26 @@ def test_the_first_call_interrupted_anywhere_leaves_the_next_one_working(
         if not interrupts.hit:
             break
     assert_whole(settings, returned)
+
+
+def test_a_first_call_interrupted_while_its_relay_starts_leaves_no_relay_that_goes_on_without_an_outbox(
+    server: EmbeddedServer, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupted(thread: threading.Thread) -> None:  # Ctrl-C comes most often while start() waits for the thread
+        start(thread)
+        raise KeyboardInterrupt
+
+    make_stream(settings)
+    start, before = threading.Thread.start, len(relays())
+    with Producer(mode="online") as producer:
+        for _ in range(3):
+            with monkeypatch.context() as patched:
+                patched.setattr(threading.Thread, "start", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    producer.emit_nowait(fact("interrupted"))
+        assert producer.emit_nowait(fact("next")).wait(PATIENCE) == 1
+        until(lambda: len(relays()) == before + 1)
+    assert caplog.messages == []
 
 
 def unended(events: list[Event]) -> set[tuple[str | None, str | None]]:

@@ -122,16 +122,17 @@ def test_a_with_block_may_be_ended_early_as_killed(emitted: Emitted) -> None:
     ]  # fmt: skip
 
 
-def test_tags_are_texts_given_as_a_list(emitted: Emitted) -> None:
+def test_tags_are_texts(emitted: Emitted) -> None:
     add_tags(["base", "cpu", "base"], "run:r")
     remove_tags(("cpu",), ["run:r", "model:m@1"])
     with run_context("p") as run:
         add_tags(["inside"])
-    for wrong in ("base", [], [""], [1], ["a" * 201], [f"t{number}" for number in range(1001)]):
+    add_tags("one text", "run:r")
+    for wrong in ([], [""], [1], 1, b"base", ["a" * 201], [f"t{number}" for number in range(1001)]):
         for call in (add_tags, remove_tags):
             with pytest.raises((ArgumentError, InvalidReferenceError, EventLimitError)):
                 call(wrong, "run:r")  # type: ignore[arg-type]  # what an untyped caller may write
-    for wrong in ("base", [""]):
+    for wrong in (1, [""]):
         with pytest.raises((ArgumentError, InvalidReferenceError)):
             run_context("p", tags=wrong)
     runs = (EntityRef("run", "r"),)
@@ -139,4 +140,5 @@ def test_tags_are_texts_given_as_a_list(emitted: Emitted) -> None:
         TagsChanged(runs, added=("base", "cpu")),
         TagsChanged((*runs, EntityRef("model", "m", "1")), removed=("cpu",)),
         TagsChanged((EntityRef("run", run.run_id),), added=("inside",)),
+        TagsChanged(runs, added=("one text",)),
     ]

@@ -118,3 +118,49 @@ def _open_to_all(tmp_path: Path) -> Path:
         if above.stat().st_uid == os.getuid():
             above.chmod(above.stat().st_mode | 0o011)
     return folder
+
+
+def test_a_process_that_may_open_no_more_files_is_told_so_and_goes_on_when_it_may(settings: Settings) -> None:
+    done = run_python("""
+        import gc, os, resource
+        from runlore.producer import Producer
+        from runlore.schemas import EntityRef, MetadataLogged, OutboxError
+
+        def fill(left):
+            files = []
+            try:
+                while True:
+                    files.append(os.open(os.devnull, os.O_RDONLY))
+            except OSError:
+                for _ in range(left):
+                    os.close(files.pop())
+            return files
+
+        def close(files):
+            for file in files:
+                os.close(file)
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        refused = 0
+        for left in range(8):
+            producer, fact = Producer(), MetadataLogged((EntityRef("model", "m"),), {"n": left})
+            files = fill(left)
+            try:
+                producer.emit_nowait(fact)
+                stored = True
+            except OutboxError:
+                stored = False
+            if not stored:
+                refused += 1
+                gc.collect()
+                more = fill(0)
+                assert len(more) == left, f"of {left} files {left - len(more)} are open that a refused call opened"
+                files += more
+            close(files)
+            if not stored:
+                producer.emit_nowait(fact)
+            producer.close()
+        print(refused)
+    """)
+    assert int(done.stdout) >= 4
+    assert waiting(settings.data_dir) == 8

@@ -92,8 +92,8 @@ def test_created_is_the_same_moment_everywhere(client: Client, tmp_path: Path, w
         columns = [row[1] for row in view.execute("PRAGMA table_info(current_metadata)")]
         (created,) = view.execute("SELECT created FROM current_metadata WHERE reference = 'model:churn@2'").fetchone()
     assert columns == [
-        "project", "reference", "kind", "name", "version", "key", "path", "type", "value", "position", "created",
-        "user", "host", "event_id",
+        "project", "reference", "kind", "name", "version", "key", "path", "type", "value", "number", "position",
+        "created", "user", "host", "event_id",
     ]  # fmt: skip
     assert created[:19] == f"{entry.created:%Y-%m-%dT%H:%M:%S}"
     for there in (

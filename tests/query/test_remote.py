@@ -214,8 +214,8 @@ def test_every_public_name_travels_or_says_why_not(tmp_path: Path) -> None:
     public = {name for name in vars(Client) if not name.startswith("_")}
     assert public == CLIENT | derived | NEEDS_FILES.keys()
     from_fields = {
-        "attempt", "data_type", "error", "finished_at", "is_model_artifact", "left_empty_by", "parameters", "pipeline",
-        "produced_by", "retry_of", "run", "stage", "started_at", "status",
+        "attempt", "data_type", "environment", "error", "finished_at", "group", "is_model_artifact", "left_empty_by",
+        "parameters", "parent", "pipeline", "produced_by", "retry_of", "run", "stage", "started_at", "status", "tags",
     }  # fmt: skip
     without_reading = {"as_of", "moment", "notes", "place", "position", "seen_at"}
     kinds = [Entity, *Entity._classes.values()]

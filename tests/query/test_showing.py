@@ -82,7 +82,7 @@ def test_without_pandas_the_error_says_what_to_install(tmp_path: Path, monkeypat
 def test_the_public_names_are_these() -> None:
     assert runlore.query.__all__ == [
         "ArtifactVersion", "AsyncWatch", "Change", "Client", "Comparison", "Difference", "Differences", "Edge", "Entity",
-        "Entry", "Feed", "Found", "History", "Hit", "Hits", "Lineage", "Metadata", "ModelVersion", "PipelineRun", "Series",
+        "Entry", "Feed", "Found", "Frame", "History", "Hit", "Hits", "Lineage", "Metadata", "ModelVersion", "PipelineRun", "Series",
         "StepRun", "Watch", "parse_when",
     ]  # fmt: skip
     assert all(hasattr(runlore.query, name) for name in runlore.query.__all__)

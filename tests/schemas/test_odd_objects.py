@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import datetime as dt
 import fractions
+import math
 import sys
 import types
 from collections.abc import Iterator, Mapping
@@ -76,6 +77,10 @@ MlType = of_module("ml_dtypes.bfloat16", (np.generic,))
             {"url": Uri("http://a.b/c"), "database": Uri("postgres://u@h/d")},
         ),
         (np.array(5), 5),
+        (np.longdouble("1.5"), 1.5),
+        (np.longdouble("inf"), math.inf),
+        (np.timedelta64("NaT"), None),
+        (np.array(["NaT", 1], dtype="m8[s]"), [None, dt.timedelta(seconds=1)]),
         (np.ma.masked_array([1, 2], mask=[0, 1]), [1, None]),
         (np.array([None, {"a": 1}], dtype=object), [None, {"a": 1}]),
         (np.array([(1, 2.0)], dtype=[("a", int), ("b", float)]), [(1, 2.0)]),
@@ -205,6 +210,9 @@ def some_unset() -> Any:
         (np.timedelta64(2**62, "s"), "v"),
         (np.timedelta64(1, "Y"), "v"),
         (np.timedelta64(5), "v"),
+        (np.longdouble("1e4000"), "v"),
+        (np.array([1, np.longdouble("-1e4000")]), "v[1]"),
+        ({np.longdouble("1e4000"): 1}, "v."),
         (pd.DataFrame({"a": [1]}), "v"),
         (pd.Series(range(2000)), "v"),
         (fractions.Fraction(1, 3), "v"),
@@ -240,6 +248,17 @@ def test_an_object_that_answers_nothing_is_refused_by_path() -> None:
         ("v", "reading it raised UnspeakableError"),
         ("w[0].x", "reading it raised UnspeakableError"),
     )
+
+
+def test_objects_that_hold_each_other_are_refused_without_walking_every_way_through_them() -> None:
+    # 20 nodes have more ways through them than could be walked in a lifetime; the test's own time limit is the judge.
+    nodes: list[dict[str, Any]] = [{"name": number} for number in range(20)]
+    for node in nodes:
+        node["peers"] = [other for other in nodes if other is not node]
+    with pytest.raises(MetadataTypeError, match="it holds itself") as caught:
+        pack_metadata({"v": nodes[0], "w": print})
+    assert len(caught.value.paths) == 100
+    assert str(caught.value).startswith("more than 100 metadata value(s) cannot be stored: v.peers[0].peers[0]: ")
 
 
 def test_a_set_that_could_not_be_read_back_is_refused() -> None:

@@ -5,7 +5,8 @@ A value is JSON where it parses as JSON, else text. A type in front says otherwi
 makes a group, as in paths everywhere: `metrics.accuracy=0.9`; `'"train.loss"=0.1'` is one key.
 
 A number that no float can hold is text, as a commit's hash `12e4567` is; inside JSON it is refused. Where text and
-number differ in meaning (`1.10`, `296e115`, `007`), a remark says how it was read.
+number differ in meaning (`1.10`, `296e115`, `007`), or a list or group is no JSON (`[a, b]`), a remark says how it
+was read.
 """
 
 from __future__ import annotations
@@ -110,7 +111,9 @@ def read_value(text: str) -> Read:
 
 
 def _of_text(text: str) -> str | None:
-    """A remark on a text that looks like a number, or like Python's true, false and null."""
+    """A remark on a text that looks like a number, like Python's true, false and null, or like a list or group."""
+    if text[:1] + text[-1:] in ("[]", "{}"):
+        return "was read as text: it is no JSON, in which names and texts have double quotes"
     meant = _WORDS.get(text)
     if meant is None:
         try:

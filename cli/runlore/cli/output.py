@@ -5,6 +5,7 @@ Whatever comes here may hold texts of others: nothing but `print_exact` passes a
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,7 +18,11 @@ from runlore.schemas.visible import visible, visible_json
 
 def print_json(value: Any) -> None:
     """One JSON document, or one line of a stream of them, on stdout."""
-    click.echo(visible_json(msgspec.json.encode(value)).decode())
+    try:
+        text = visible_json(msgspec.json.encode(value)).decode()
+    except UnicodeEncodeError:  # the name of a folder that is no Unicode: Python's JSON can write it, as escapes
+        text = json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+    click.echo(text)
 
 
 def print_line(text: str = "", indent: str = "", faint: str = "") -> None:

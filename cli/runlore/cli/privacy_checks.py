@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from runlore.cli.finding import Finding
+from runlore.store.access import shell_word
 from runlore.store.folder import DataDir
 from runlore.store.lock import is_running
 from runlore.store.ownership import others_may_read, others_may_write
@@ -37,7 +38,7 @@ def check_privacy(data: DataDir) -> Iterator[Finding]:
         advice = f"chmod 600 {' '.join(map(str, secrets))}; replace what is in it if others may have read it"
         yield Finding("secret", "fail", f"the modes of {_listed(secrets)} let other users in", advice)
     if written:
-        advice = f"look at what is there, then chmod -R go-w {data.root}; programs refuse it until then"
+        advice = f"look at what is there, then chmod -R go-w {shell_word(data.root)}; programs refuse it until then"
         yield Finding("privacy", "fail", f"other users can write {_listed(written)}", advice)
     if read:
         advice = f"chmod -R go-rwx {_common(data, read)}, {_PRIVATE_AGAIN}"

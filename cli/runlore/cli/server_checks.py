@@ -33,7 +33,7 @@ from runlore.wire.connect import connect
 from runlore.wire.destinations import has_shards, known_endpoint
 from runlore.wire.failures import NatsError, NoRespondersError
 from runlore.wire.shards import find_shard
-from runlore.wire.stream import StreamInfo, stream_drift, stream_info
+from runlore.wire.stream import StreamInfo, others_on_our_subjects, stream_drift, stream_info
 from runlore.wire.stream_upkeep import upkeep
 
 ASK_SECONDS = 5.0
@@ -76,6 +76,10 @@ async def _ask(settings: Settings, errors: list[str]) -> list[Finding]:
     try:
         try:
             info, reason = await stream_info(connection), ""
+        except NotFoundError:
+            if others := await _others(connection):
+                return [_taken(others)]
+            raise
         except ServerUnavailableError as error:
             if connection.is_closed:
                 raise
@@ -91,6 +95,19 @@ async def _ask(settings: Settings, errors: list[str]) -> list[Finding]:
         ]
     finally:
         await connection.close()
+
+
+async def _others(connection: NatsConnection) -> list[str]:
+    try:
+        return await others_on_our_subjects(connection)
+    except RunloreError:
+        return []  # this user may not ask for that
+
+
+def _taken(others: list[str]) -> Finding:
+    detail = f"there is none of Runlore's, and it cannot be made: {', '.join(others)} takes its subjects"
+    advice = "take runlore.> out of it, or use another NATS account or server for Runlore"
+    return Finding("stream", "fail", detail, advice)
 
 
 def _stream(info: StreamInfo, settings: Settings) -> Iterator[Finding]:

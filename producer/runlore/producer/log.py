@@ -80,12 +80,21 @@ def _targets(entity: Reference | Iterable[Reference] | None) -> tuple[EntityRef,
         if run is not None:
             return (EntityRef("run", run.id),)
         return (lost_target("not inside a run: pass entity=, for example 'model:churn@3'"),)
-    if isinstance(entity, (str, EntityRef)) or not isinstance(entity, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
-        return (parse_ref(entity),)
-    targets = tuple(parse_ref(item) for item in entity)
+    targets = tuple(parse_ref(item) for item in _several(entity))
     if not targets:
         raise MissingContextError("entity is an empty list: nothing to log on")
     return targets
+
+
+def _several(given: Any) -> Iterable[Any]:
+    """The things that a caller gave as one or as several: a text, or what cannot be iterated, is one."""
+    if isinstance(given, (str, EntityRef)):
+        return (given,)
+    try:
+        several: Iterable[Any] = iter(given)
+    except TypeError:  # not asked by type: numpy's arrays without dimensions say that they can be iterated
+        return (given,)
+    return several
 
 
 def bulk_log_metadata(
@@ -101,15 +110,15 @@ def bulk_log_metadata(
 ) -> Receipt:
     """Log the same metadata on many entities as one event: all of them or none.
 
-    Versions are ``"name@version"`` or ``(name, version)``; runs are IDs; steps are references.
+    Versions are ``"name@version"`` or ``(name, version)``; runs are IDs; steps are references. One text is one of them.
 
         bulk_log_metadata({"approved": True}, model_versions=[("churn", 3), ("fraud", 1)])
     """
-    targets = [parse_ref(entity) for entity in entities]
-    targets += [checked(EntityRef("run", run)) for run in pipeline_runs]
-    targets += [parse_ref(reference) for reference in step_runs]
-    targets += [_named("artifact", item) for item in artifact_versions]
-    targets += [_named("model", item) for item in model_versions]
+    targets = [parse_ref(entity) for entity in _several(entities)]
+    targets += [checked(EntityRef("run", run)) for run in _several(pipeline_runs)]
+    targets += [parse_ref(reference) for reference in _several(step_runs)]
+    targets += [_named("artifact", item) for item in _several(artifact_versions)]
+    targets += [_named("model", item) for item in _several(model_versions)]
     if not targets:
         raise MissingContextError("no entities: pass entities=, pipeline_runs=, step_runs= or versions")
     fact = MetadataLogged(tuple(targets), pack_metadata(metadata), False, check_at_step(step))
@@ -247,10 +256,10 @@ def retract_metadata(
 
     retract_metadata("model:churn@3", ["evaluation_metrics.accuracy"], reason="leaked test data")
     """
-    reason = check_text("reason", reason or "")
+    reason = check_text("reason", "" if reason is None else reason)  # pyright: ignore[reportUnnecessaryComparison] -- callers are untyped
     if not reason.strip():
         raise MissingContextError("reason is empty: give the reason for the retraction")
-    paths = tuple([keys] if isinstance(keys, str) or not isinstance(keys, Iterable) else keys)  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
+    paths = tuple(_several(keys))
     if not paths:
         raise MissingContextError("keys is empty: name the keys to retract")
     return _emit(MetadataRetracted(_targets(entity), exact_paths(paths), reason), occurred_at)
@@ -293,7 +302,7 @@ def add_note(
 
     add_note("trained on the repaired data", "model:churn@3")
     """
-    text = check_text("note", text or "")
+    text = check_text("note", "" if text is None else text)  # pyright: ignore[reportUnnecessaryComparison] -- callers are untyped
     if not text.strip():
         raise MissingContextError("the note is empty")
     return _emit(NoteAdded(_targets(entity), text), occurred_at)

@@ -96,12 +96,16 @@ class Relay:
 
     def stop(self, timeout: float) -> bool:
         """Stop and close the outboxes; False when the thread needs longer (it goes on stopping)."""
+        self.stop_soon()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def stop_soon(self) -> None:
+        """Stop and close the outboxes without waiting, also where the thread has yet to begin."""
         self._stopping = True
         self.wake()
         with contextlib.suppress(RuntimeError):  # the loop is closed: the relay has stopped
             self._loop.call_soon_threadsafe(self._stop_connecting)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
 
     def retire(self) -> None:
         """Stop once everything of the own outbox is sent. Never waits: a finalizer may call it, in any thread."""
@@ -163,6 +167,8 @@ class Relay:
                 self._warnings.refused(error)
             except Exception:  # the supervised boundary: the outbox keeps the events whatever it was
                 self.reachable = False
+                if self._stopping:  # its outbox may be closed already
+                    break
                 logger.warning("the relay of runlore failed and tries again; nothing is lost", exc_info=True)
             if not self._stopping:
                 await self._pause(backoff.wait())

@@ -95,9 +95,10 @@ class Session:
         if settings.mode == "online" and not sys.is_finalizing():  # no thread can start any more
             try:
                 self._start_relay()
-            except BaseException:  # KeyboardInterrupt above all: nobody else would close this outbox
-                if self.relay is None:
-                    self.outbox.close()
+            except BaseException as error:  # KeyboardInterrupt above all: nobody else would close this outbox
+                self.close_soon()
+                if isinstance(error, OSError):
+                    raise OutboxError(f"events cannot be sent from here: {error}. The event was not stored") from error
                 raise
 
     def _start_relay(self) -> None:
@@ -106,10 +107,12 @@ class Session:
         relay = Relay(self.settings, self._source, self._newest)
         try:
             relay.start()
+            self.relay = relay
         except RuntimeError:
             self.book = self._source = None  # the interpreter shuts down: the next process sends these events
-            return
-        self.relay = relay
+        except BaseException:  # KeyboardInterrupt while start() waited for the thread: that may run
+            relay.stop_soon()
+            raise
 
     def _newest(self) -> int:
         """The last number, for the relay; also stores events that an interrupted call left deferred."""

@@ -7,6 +7,7 @@ from runlore.query.entities import ArtifactVersion, ModelVersion, PipelineRun, S
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry, Metadata
 from runlore.query.find.search import Found
+from runlore.query.frames import Frame
 from runlore.query.history import History
 from runlore.query.lineage import Edge, Lineage
 from runlore.query.series import Series
@@ -28,6 +29,7 @@ __all__ = [
     "Entry",
     "Feed",
     "Found",
+    "Frame",
     "History",
     "Hit",
     "Hits",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
@@ -18,10 +18,12 @@ from runlore.query.entities import ArtifactVersion, ModelVersion, PipelineRun, S
 from runlore.query.entity import Entity
 from runlore.query.find.parse import Filters
 from runlore.query.find.search import Found, find
+from runlore.query.frames import Frame
 from runlore.query.history import History
 from runlore.query.listing import Before
 from runlore.query.notebook import html_table
 from runlore.query.scope import Scope
+from runlore.query.tables import table_of
 from runlore.query.text_search import Hits
 from runlore.query.time.moment import NO_END, AsOf, Clock, Moment, check_clock, utc
 from runlore.query.view.connection import ViewReader
@@ -40,6 +42,8 @@ __all__ = ["Client", "HasEventId"]
 
 _REMOTE_SCHEMES = ("nats", "tls", "ws", "wss", "http", "https")
 _REPLICA = "replica:"
+MOST = 2**53
+"""Rows of a frame, where no limit is given."""
 STATUS_SECONDS = 10.0
 """A projector whose status is older than this is not running."""
 
@@ -226,6 +230,36 @@ class Client:
         by the producers' clocks: a find goes by positions.
         """
         return find(self.scope, kind, where, order_by, descending, limit, after, as_of)
+
+    def frame(
+        self,
+        kind: str,
+        where: Filters | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        order_by: str | None = None,
+        descending: bool = False,
+        limit: int | None = None,
+        as_of: AsOf | None = None,
+    ) -> Frame:
+        """Return a table of the entities that `find` finds, all of them unless there is a `limit`.
+
+        A row each, a column for each field, parameter (``parameters.lr``) and path of metadata (``metrics.accuracy``);
+        or those in `columns`, in that order. `Frame.to_pandas`, `to_polars` and `to_arrow` give typed columns.
+
+            client.frame("run", "status = 'completed'", columns=["name", "parameters.lr", "loss"]).to_pandas()
+        """
+        most = MOST if limit is None else limit
+        with self.scope.reader.read():
+            found = self.find(kind, where, order_by=order_by, descending=descending, limit=most, as_of=as_of)
+            frame = table_of(found, columns)
+            frame.position = found.position
+            return frame
+
+    def table(self, entities: Iterable[Thing], columns: Sequence[str] | None = None) -> Frame:
+        """Return a table of given entities; see `frame`."""
+        with self.scope.reader.read():
+            return table_of([self._entity_of(item) for item in entities], columns)
 
     def search(self, text: str, kind: str | None = None, limit: int = 50) -> Hits:
         """Search for words that occur together in a name, in a key, or in a key and its text value, as of now.

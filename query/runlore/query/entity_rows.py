@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from runlore.query.scope import Scope
 from runlore.schemas.references import UNVERSIONED_KINDS
 
@@ -77,6 +79,16 @@ def steps_of(scope: Scope, run: str) -> list[EntityRow]:
         f"SELECT {COLUMNS} FROM entities WHERE project = ? AND kind = 'step' AND run = ?"
         f" AND {known} ORDER BY entity_id",
         (scope.project, run, *values),
+    )
+
+
+def steps_of_many(scope: Scope, runs: Iterable[str]) -> list[tuple[str, str, int]]:
+    """Run, name and entity ID of the steps of runs, in the order in which the log named them."""
+    known, values = scope.moment.entity_condition()
+    return scope.reader.rows(
+        "SELECT run, name, entity_id FROM entities WHERE project = ? AND kind = 'step'"
+        f" AND run IN (SELECT value FROM json_each(?)) AND {known} ORDER BY entity_id",
+        (scope.project, msgspec.json.encode(list(runs)).decode(), *values),
     )
 
 

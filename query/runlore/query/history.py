@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from runlore.query.entries import GROUP, Entry, entry_of, value_of
-from runlore.query.frames import frame
+from runlore.query.frames import Frame, Framed, frame_of_rows
 from runlore.query.notebook import html_table
 from runlore.query.time.moment import Moment, Range, micros_of
 from runlore.query.view.budget import read_cell
@@ -28,7 +28,7 @@ _MOST_LISTED = 10
 MAX_SHOWN = 100
 """The newest entries a notebook shows."""
 COLUMNS = (
-    "path", "value", "previous", "type", "position", "created", "occurred_at", "user", "host", "run", "step",
+    "path", "value", "previous", "type", "position", "created", "occurred_at", "user", "host", "run", "step", "at_step",
     "event_id", "reason",
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ State = tuple[int, str, Any]
 """Position, type, value (the reason, where it was retracted)."""
 
 
-class History(list[Entry]):
+class History(list[Entry], Framed):
     """Entries of one key, group or path, oldest first by default."""
 
     def __init__(self, entries: Iterable[Entry] = (), position: int = 0) -> None:
@@ -62,9 +62,9 @@ class History(list[Entry]):
             for entry in self
         ]
 
-    def to_pandas(self) -> Any:
-        """A DataFrame, one row an entry. Raises RunloreError when pandas is not installed."""
-        return frame(map(_cells, self), COLUMNS)
+    def to_frame(self) -> Frame:
+        """A row for each entry."""
+        return frame_of_rows(COLUMNS, map(_cells, self), self.position)
 
     def _repr_html_(self) -> str:
         return html_table(COLUMNS, map(_cells, self[-MAX_SHOWN:]))
@@ -79,7 +79,7 @@ def _cells(entry: Entry) -> tuple[Any, ...]:
     actor = entry.actor
     return (
         entry.path, entry.value, entry.previous, entry.type, entry.position, entry.created, entry.occurred_at,
-        actor.user, actor.host, entry.run, entry.step,
+        actor.user, actor.host, entry.run, entry.step, entry.at_step,
         entry.event_id, entry.reason,
     )  # fmt: skip
 

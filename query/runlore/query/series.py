@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
+from runlore.query.frames import Frame, Framed
 from runlore.query.history import paths_below
 from runlore.query.scope import Scope
 from runlore.query.time.moment import Moment, Range, utc
@@ -29,7 +30,7 @@ _SERIES = f"""SELECT h.position, e.recorded_us, e.occurred_us, h.type, h.value, 
 Axis = Literal["time", "step"]
 
 
-class Series(NamedTuple):
+class _Numbers(NamedTuple):
     """The numbers of a path, in log order or in the order of their steps; lists of equal length."""
 
     path: str
@@ -40,6 +41,18 @@ class Series(NamedTuple):
     """Numbers as logged (sizes in bytes, not-a-number included); a Decimal as float."""
     steps: Sequence[int | None] = ()
     """The point on the training's own axis at which each was logged, if any."""
+
+
+class Series(_Numbers, Framed):
+    """The numbers of a path, in log order or in the order of their steps; lists of equal length."""
+
+    __slots__ = ()
+
+    def to_frame(self) -> Frame:
+        """A row for each number: position, time (UTC), step and value."""
+        times = [utc(round(second * 1e6)) for second in self.times]
+        steps = list(self.steps) or [None] * len(self.values)
+        return Frame({"position": self.positions, "time": times, "step": steps, "value": self.values})
 
     def to_numpy(self) -> tuple[Any, Any, Any]:
         """Positions (int64), times (datetime64, microseconds, UTC) and values (float64).

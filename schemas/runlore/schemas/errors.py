@@ -61,6 +61,10 @@ def _again(kind: type[RunloreError], args: tuple[Any, ...], state: dict[str, Any
     return error
 
 
+MAX_NAMED = 100
+"""Offending values that one error names."""
+
+
 class ArgumentError(RunloreError, ValueError):
     """An argument that is out of its range, of the wrong type, or does not parse."""
 
@@ -98,13 +102,14 @@ def _place(text: str, column: int) -> str:
 class MetadataTypeError(RunloreError, TypeError):
     """Some values cannot be stored. Nothing of the call was emitted.
 
-    `paths` holds one `(path, reason)` pair for every offending value.
+    `paths` holds one `(path, reason)` pair for every offending value, the first 100 of more.
     """
 
     def __init__(self, paths: Sequence[tuple[str, str]]) -> None:
-        self.paths = tuple(paths)
+        self.paths = tuple(paths[:MAX_NAMED])
         listed = "; ".join(f"{path}: {reason}" for path, reason in self.paths)
-        super().__init__(f"{len(self.paths)} metadata value(s) cannot be stored: {listed}. Nothing was logged.")
+        count = f"{len(paths)}" if len(paths) <= MAX_NAMED else f"more than {MAX_NAMED}"
+        super().__init__(f"{count} metadata value(s) cannot be stored: {listed}. Nothing was logged.")
 
 
 class EventTooLargeError(RunloreError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+from runlore.schemas.libraries import plain_float
 from runlore.schemas.limits import MAX_KEY_BYTES
 from runlore.schemas.refusal import UnsupportedError
 
@@ -35,7 +36,10 @@ def key_text(key: Any) -> str:
 
     Enums stand for their values, numpy's scalars for Python's. Raises UnsupportedError for any other key.
     """
-    return KEY_TEXTS[key]
+    try:
+        return KEY_TEXTS[key]
+    except TypeError:  # it has no hash: a list as a part of a path
+        raise UnsupportedError(f"keys must be strings, not {type(key).__name__}") from None
 
 
 def _text(key: Any) -> str:
@@ -55,7 +59,7 @@ def _text(key: Any) -> str:
     if type(key).__module__ == "numpy" and getattr(getattr(key, "dtype", None), "kind", "") in ("b", "i", "u", "f"):
         scalar: Any = key
         plain = scalar.item()
-        return _text(float(scalar) if type(plain) is type(scalar) else plain)  # longdouble: item() gives itself
+        return _text(plain_float(scalar) if type(plain) is type(scalar) else plain)  # longdouble: item() gives itself
     raise UnsupportedError(f"keys must be strings, not {type(key).__name__}")
 
 

@@ -8,6 +8,7 @@ Each function returns what a value is in Python's own types, or the value itself
 from __future__ import annotations
 
 import datetime as dt
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -39,6 +40,14 @@ def plain_datetime(value: dt.datetime) -> dt.datetime:
     return dt.datetime.combine(value.date(), value.timetz())
 
 
+def plain_float(value: Any) -> float:
+    """The `float` of a `numpy.longdouble`. Raises UnsupportedError for one that would become an infinity or zero."""
+    plain = float(value)
+    if (math.isinf(plain) or not plain) and value != plain:
+        raise UnsupportedError("a longdouble beyond the range of float")
+    return plain
+
+
 def class_dtype(value: type) -> DType:
     """The data type that a class of numpy's scalars (`numpy.float32`) names. Raises UnsupportedError for others."""
     if any(base.__module__ == "numpy" and base.__name__ == "generic" for base in value.__mro__):
@@ -56,7 +65,7 @@ def _numpy(value: Any) -> Any:
         value = _times(value)
     plain = array_list(value)
     if type(plain) is type(value):  # longdouble: item() gives itself
-        return float(value)
+        return plain_float(value)
     if kind in "mM" and _holds_int(plain):
         raise UnsupportedError("a time beyond the years 1 to 9999, which Python's types do not hold")
     return plain
@@ -66,6 +75,8 @@ def _times(value: Any) -> Any:
     """Times in a unit that `tolist()` turns into Python's types; into integers where those do not hold them."""
     kind, unit = value.dtype.kind, sys.modules["numpy"].datetime_data(value.dtype)[0]
     if kind == "m" and unit in ("generic", "Y", "M"):
+        if not bool((value == value).any()):  # nothing but NaT, which has no length in any unit
+            return value.astype("m8[s]")
         raise UnsupportedError("a timedelta64 in years, months or without a unit has no fixed length")
     if unit in ("s", "ms", "us"):
         return value

@@ -101,12 +101,16 @@ def checked(ref: EntityRef) -> EntityRef:
 
 def _checked_step(ref: EntityRef) -> EntityRef:
     name = check_name("name", ref.name, MAX_STEP_BYTES)
-    if not (ref.run or ref.pipeline):
+    run, pipeline = _unless_empty("run", ref.run), _unless_empty("pipeline", ref.pipeline)
+    if run is None and pipeline is None:
         raise InvalidReferenceError(f"step {name!r} needs a run: 'step:<run id>/{name}'")
-    run = check_name("run", ref.run) if ref.run else None
-    pipeline = check_name("pipeline", ref.pipeline) if ref.pipeline else None
     version = None if ref.version is None else check_version(ref.version)  # refused by the caller
     return EntityRef("step", name, version, run, pipeline)
+
+
+def _unless_empty(what: str, name: str | None) -> str | None:
+    # Not by its truth: pandas.NA has none.
+    return None if name is None or (isinstance(name, str) and not name) else check_name(what, name)  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
 def _cut(kind: object) -> object:

@@ -178,10 +178,9 @@ def exact_paths(paths: Iterable[Any]) -> tuple[PathParts, ...]:
 
 
 def exact_tags(tags: Iterable[Any]) -> tuple[str, ...]:
-    """Tags, checked, each once. Raises ArgumentError for a lone text, EventLimitError for too many."""
-    if isinstance(tags, (str, bytes)):
-        raise ArgumentError(f"tags is a list of texts: write [{ascii(tags)[:40]}]")
-    exact = tuple(dict.fromkeys(check_name("tag", tag) for tag in tags))
+    """Tags, checked, each once; one text is one tag. Raises InvalidReferenceError, EventLimitError for too many."""
+    texts: Iterable[Any] = [tags] if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable) else tags  # pyright: ignore[reportUnnecessaryIsInstance] -- callers are untyped
+    exact = tuple(dict.fromkeys(check_name("tag", tag) for tag in texts))
     if len(exact) > MAX_TAGS:
         raise EventLimitError(f"{len(exact):,} tags; one event has at most {MAX_TAGS:,}")
     return exact

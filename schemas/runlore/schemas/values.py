@@ -19,6 +19,7 @@ import decimal
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from msgspec.msgpack import Ext
 
 from runlore.schemas.coerce import coerce
 from runlore.schemas.cost import TOO_DEEP, check_number
-from runlore.schemas.errors import EventCostError, MetadataTypeError
+from runlore.schemas.errors import MAX_NAMED, EventCostError, MetadataTypeError
 from runlore.schemas.extensions import decode_plain, unpack_extension
 from runlore.schemas.keys import KEY_TEXTS, key_text
 from runlore.schemas.limits import MAX_DECIMAL_CHARACTERS, MAX_DEPTH
@@ -49,7 +50,8 @@ def pack_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return _pack_items(metadata if type(metadata) is dict else _group_of(metadata), MAX_DEPTH)
     except UnsupportedError as error:
-        paths = [(format_path(path), reason) for path, reason in offences(metadata)]
+        found = islice(offences(metadata), MAX_NAMED + 1)
+        paths = [(format_path(path), reason) for path, reason in found]
         raise MetadataTypeError(paths or [("metadata", str(error))]) from None
 
 
@@ -217,7 +219,10 @@ _PACKERS: dict[type, Callable[[Any, int], Any]] = {
 
 
 def offences(metadata: Any) -> Iterator[tuple[PathParts, str]]:
-    """Every value of a call's metadata that cannot be packed: its path and the reason."""
+    """Every value of a call's metadata that cannot be packed: its path and the reason.
+
+    Where objects hold each other there is one for every way through them: no caller reads them all.
+    """
     return _offences(metadata, (), MAX_DEPTH + 1, ())
 
 

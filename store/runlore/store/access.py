@@ -48,7 +48,10 @@ def make_folder(path: Path) -> None:
             return
         if not path.parent.exists():
             make_folder(path.parent)
-        path.mkdir(exist_ok=True, mode=0o700)
+        try:
+            path.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:  # for whatever reason: /proc says that there is no such file
+            raise unusable(path, error) from error
 
 
 def check_readable(path: Path) -> None:
@@ -61,6 +64,8 @@ def unusable(path: Path, error: OSError) -> FolderError:
     """The error about a path that the system refused with `error`."""
     if error.errno == errno.EROFS:
         return FolderError(f"{path} is on a read-only file system: {_ELSEWHERE}")
+    if error.errno == errno.EEXIST and path.is_symlink():
+        return FolderError(f"{path} is a link to {path.readlink()}, which does not exist: make that, or {_ELSEWHERE}")
     found = _nearest(path)
     if error.errno not in (errno.EACCES, errno.EPERM):
         if found is not None and not stat.S_ISDIR(found[1].st_mode) and error.errno != errno.EISDIR:
@@ -71,7 +76,9 @@ def unusable(path: Path, error: OSError) -> FolderError:
     place, status = found
     mode = f"mode {stat.S_IMODE(status.st_mode):o}"
     if status.st_uid == os.geteuid():
-        return FolderError(f"{place} does not let its owner do this ({mode}): chmod u+rwX {place}, or {_ELSEWHERE}")
+        return FolderError(
+            f"{place} does not let its owner do this ({mode}): chmod u+rwX {shell_word(place)}, or {_ELSEWHERE}"
+        )
     return FolderError(
         f"{place} belongs to {user_name(status.st_uid)} ({mode}), and {user_name(os.geteuid())} may not use it so: "
         f"ask for access, or {_ELSEWHERE}"
@@ -89,6 +96,13 @@ def why_refused(path: Path) -> OSError:
     read_only = folder.is_dir() and os.statvfs(folder).f_flag & os.ST_RDONLY
     number = errno.EROFS if read_only else errno.EACCES
     return OSError(number, os.strerror(number))
+
+
+def shell_word(path: Path) -> str:
+    """A path as one word of a shell's command line."""
+    import shlex  # rarely needed: a step's import stays light
+
+    return shlex.quote(str(path))
 
 
 def _nearest(path: Path) -> tuple[Path, os.stat_result] | None:

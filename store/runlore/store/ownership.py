@@ -16,7 +16,7 @@ from typing import Literal
 
 from runlore.schemas.errors import FolderError
 from runlore.schemas.settings import trusts_any_folder
-from runlore.store.access import user_name, using
+from runlore.store.access import shell_word, user_name, using
 
 PRIVATE = 0o600
 """The mode of a file that its owner alone may read."""
@@ -178,7 +178,7 @@ def _require_not_writable(path: Path, status: os.stat_result) -> None:
     if others_may_write(status):
         raise FolderError(
             f"{path} can be written by other users (mode {_mode(status)}), who may have put anything into it: look at "
-            f"what is there, then chmod go-w {path}; {_MEANT}"
+            f"what is there, then chmod go-w {shell_word(path)}; {_MEANT}"
         )
 
 

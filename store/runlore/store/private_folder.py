@@ -15,7 +15,7 @@ from pathlib import Path
 
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.settings import Settings
-from runlore.store.access import make_folder
+from runlore.store.access import make_folder, using
 from runlore.store.folder import DataDir
 from runlore.store.ownership import PRIVATE, make_private_file, require_own_folder
 
@@ -32,7 +32,7 @@ def claim_folder(data: DataDir) -> None:
     """
     make_folder(data.root)
     require_own_folder(data.root)
-    with os.scandir(data.root) as entries:
+    with using(data.root), os.scandir(data.root) as entries:
         names = [entry.name for entry in entries]
     ours = [data.root / name for name in names if data.is_part(name)]
     if len(ours) == len(names):  # else somebody keeps other things there, for whomever they are

@@ -246,11 +246,15 @@ _READABLE = """CASE h.type
     ELSE coalesce(h.text, CAST(h.value AS TEXT))
 END"""
 
+# A Decimal or a large integer is text; NaN is no number that SQL knows.
+_NUMBER = """CASE WHEN h.type IN ('int', 'float', 'StorageSize', 'decimal')
+    THEN iif(typeof(h.value) = 'text', iif(h.value GLOB '[-0-9]*', CAST(h.value AS REAL), NULL), h.value) END"""
+
 _WHEN = "strftime('%Y-%m-%dT%H:%M:%fZ', ev.recorded_us / 1e6, 'unixepoch')"
 
 _ENTRY_COLUMNS = f"""
     e.project, e.reference, e.kind, e.name, e.version, p.key, p.path, h.type,
-    {_READABLE} AS value, h.position, {_WHEN} AS created, a.user, a.host, ev.event_id
+    {_READABLE} AS value, {_NUMBER} AS number, h.position, {_WHEN} AS created, a.user, a.host, ev.event_id
 """
 
 _ENTRY_JOINS = """

@@ -266,7 +266,7 @@ async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
         if error.err_code == _LIMIT_REQUIRED:
             raise SettingsError(
                 f"this account wants a limit for the stream ({error.description}): make it with `runlore operator "
-                "stream --max-bytes <bytes> --create`"
+                "stream --max-bytes BYTES --create`"
             ) from error
         if error.err_code == _OVERLAP:
             raise await _taken(connection) from error
@@ -275,12 +275,18 @@ async def _create(connection: NatsConnection, settings: Settings) -> StreamInfo:
         ) from error
 
 
+async def others_on_our_subjects(connection: NatsConnection) -> list[str]:
+    """Names of the streams that take our subjects where there is no stream of ours."""
+    found = await api(connection, "STREAM.NAMES", {"subject": shard_of(connection).subjects})
+    return found.get("streams") or []
+
+
 async def _taken(connection: NatsConnection) -> StreamDriftError:
     """Another stream takes our subjects: waiting changes nothing."""
     shard = shard_of(connection)
-    found = await api(connection, "STREAM.NAMES", {"subject": shard.subjects})
+    others = await others_on_our_subjects(connection) or ["another stream"]
     return StreamDriftError(
-        f"the stream {shard.stream} cannot be made: {', '.join(found.get('streams') or ['another stream'])} takes "
+        f"the stream {shard.stream} cannot be made: {', '.join(others)} takes "
         f"{shard.subjects} on this server. Nothing was changed. Take these subjects out of it, or use another NATS "
         "account or server for Runlore"
     )

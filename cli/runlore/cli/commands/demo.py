@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from runlore.cli.children import child_environment, die_with_parent
 from runlore.cli.extras import require_projector
 from runlore.cli.options import settings_for
 from runlore.cli.output import note, print_line, print_lines
-from runlore.cli.shell_hints import exports
+from runlore.cli.shell_hints import exports, quoted
 from runlore.cli.stack import EmbeddedStack
 from runlore.cli.stop_signals import StopSignals
 from runlore.schemas.errors import RunloreError, SettingsError
@@ -80,7 +79,7 @@ def demo(data_dir: Path | None, once: bool, keep: bool) -> None:
                 cleanup.pop_all()  # there is something to look at now
                 _serve(stack, stop)
     if data_dir is not None or keep or not once:
-        print_line(f"\nThe data is in {folder}. Start it again:  runlore up --data-dir {shlex.quote(str(folder))}")
+        print_line(f"\nThe data is in {folder}. Start it again:  runlore up --data-dir {quoted(folder)}")
 
 
 def _train(example: Path, stack: EmbeddedStack, stop: StopSignals) -> None:

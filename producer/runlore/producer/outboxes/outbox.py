@@ -7,6 +7,7 @@ the producer's sequence number.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -105,8 +106,9 @@ class Outbox:
             OPEN_OUTBOXES.add(self)
         except BaseException as error:  # KeyboardInterrupt too: nobody else has the lock
             if new is not None:
-                Segments(path).destroy()
-                path.with_suffix(".lock").unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # no file may be left to open: then an empty folder stays
+                    Segments(path).destroy()
+                    path.with_suffix(".lock").unlink(missing_ok=True)
             folder_lock.release()
             if isinstance(error, (DamagedError, OSError)) and not isinstance(error, OutboxError):
                 raise OutboxError(f"cannot open the outbox {path}: {error}") from error

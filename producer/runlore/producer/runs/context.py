@@ -70,15 +70,12 @@ class run_context(Lifespan):  # noqa: N801 -- used like a function
             raise MissingContextError("run_context needs a pipeline's name, or run_id= of a run to join")
         self._join = join if join is not None else (same is not None or pipeline is None)
         if same is not None:
-            pipeline = pipeline or same.pipeline
+            pipeline = same.pipeline if pipeline is None else pipeline
         self.run_id = check_name("run_id", run_id) if run_id is not None else new_id()
         self.pipeline = pipeline if pipeline is None else check_name("pipeline", pipeline)
         # The end of a UUIDv7 is random; its start is the time.
-        self.name = (
-            check_label("run name", name)
-            if name is not None and name != ""
-            else f"{self.pipeline}-{self.run_id[-8:] if run_id is None else self.run_id}"
-        )
+        label = "" if name is None else check_label("run name", name)
+        self.name = label or f"{self.pipeline}-{self.run_id[-8:] if run_id is None else self.run_id}"
         self.model = as_model_ref(model) or (same.model if same is not None else None)
         self._parameters = pack_parameters(parameters) if parameters else {}
         self._retry_of = None if retry_of is None else checked(EntityRef("run", retry_of))

@@ -23,7 +23,9 @@ _BEFORE_PLAIN_TOKEN = _set(
 """Words before `token` that make it a token of text: `pad_token`."""
 _BEFORE_KEY = _set(
     "api private access secret ssh signing encryption decryption account storage service master subscription deploy gpg"
-    " pgp hmac license client shared admin auth host tls ssl"
+    " pgp hmac license client shared admin auth host tls ssl openai anthropic wandb azure aws github gitlab hf"
+    " huggingface cohere mistral gemini groq replicate pinecone langchain langsmith comet neptune stripe sendgrid"
+    " twilio datadog"
 )
 """Words before `key` that make it a secret; `sort_key` and `key` alone are none."""
 _BEFORE_TOKENS = _set("auth access refresh bearer api id session csrf")

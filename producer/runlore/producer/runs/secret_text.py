@@ -36,6 +36,25 @@ _ADDRESS = re.compile(
 _QUERY = re.compile(r"(?i)(?<=[?&])((?:sig|signature|key|x-amz-[a-z-]{1,30}|x-goog-[a-z-]{1,30})=)[^&\s\"'<>]{16,2000}")
 """Signed addresses."""
 
+_HOOK = re.compile(
+    r"(?i)(?<=://)((?:hooks\.slack\.com/(?:services|workflows|triggers)|(?:\w{1,20}\.)?discord(?:app)?\.com/api/webhooks"
+    r"|[\w-]{1,80}\.webhook\.office\.com/webhookb2)/)[^\s\"'<>]{8,500}"
+)
+"""Addresses of chats: who knows one may write there."""
+
+_BOT = re.compile(r"(?:(?<!\w)|(?<=/bot))\d{8,10}:[\w-]{30,60}(?![\w-])")
+"""Telegram's tokens."""
+
+_TAG = re.compile(r"(<(?:[\w.-]{1,40}:)?(?P<name>[^\W\d][\w.-]{0,80})(?:\s[^<>]{0,200})?>)[^<>]{1,4000}(?=</)")
+"""``<password>value</password>``."""
+
+_OPTION = re.compile(
+    r"((?:\bmysql\w{0,12}|\bmariadb[\w-]{0,12})\b[^\n]{0,300}?[\s\"'\[]-p(?=\S)"
+    r"|\bsshpass[\"',\s]{1,5}-p[\"',\s]{0,5}|\bredis-cli\b[^\n]{0,300}?[\s\"'\[]-a[\"',\s]{1,5})"
+    r"(?!\[)[^\s\"',\]]{1,200}"
+)
+"""``mysql -pvalue`` and others whose option for the password is one letter."""
+
 _LOGIN = re.compile(r"((?:^|(?<=[\s\"'\[]))(?:-u|--user)[\"']?[,=]?\s{0,3}[\"']?(?!\d)[^\s:\"']{1,80}:)[^\s\"']{1,200}")
 """curl's ``-u user:password``."""
 
@@ -65,8 +84,12 @@ _PROSE = re.compile(
 
 def redact_known(text: str, is_secret_name: Callable[[str], bool], redacted: str) -> str:
     """The text with every secret that has one of the forms of this file replaced by `redacted`."""
+    text = _ADDRESS.sub(f"{redacted}@", text)  # first: its user may be the key of a known service
     text = _WHOLE.sub(redacted, text)
-    text = _ADDRESS.sub(f"{redacted}@", text)
+    text = _HOOK.sub(rf"\g<1>{redacted}", text)
+    text = _BOT.sub(redacted, text)
+    text = _OPTION.sub(rf"\g<1>{redacted}", text)
+    text = _TAG.sub(lambda tag: f"{tag[1]}{redacted}" if is_secret_name(tag["name"]) else tag[0], text)
     text = _QUERY.sub(rf"\g<1>{redacted}", text)
     text = _LOGIN.sub(rf"\g<1>{redacted}", text)
     text = "".join(_without_values(text, is_secret_name, redacted))

@@ -40,7 +40,7 @@ class _Sampler:
         try:
             psutil: Any = importlib.import_module("psutil")
             process = psutil.Process()
-            psutil.cpu_percent(), process.cpu_percent()  # the first answers mean nothing
+            _sample(psutil, process)  # the first percentages mean nothing
             while self._pause(default_producer().settings.system_metrics):
                 sample = pack_metadata({"system": _sample(psutil, process)})
                 for run_id in list(self._runs):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from runlore.query.entity import Entity
-from runlore.query.frames import frame
+from runlore.query.frames import Frame, Framed, installed
 from runlore.query.notebook import html_table
 from runlore.query.numbers import is_number
 from runlore.query.view.budget import read_cell
@@ -30,7 +30,7 @@ class ComparisonRow(NamedTuple):
     """Indexes of the entities with the best number, if `best` was given and the row differs."""
 
 
-class Comparison:
+class Comparison(Framed):
     """A table of paths by entities; those that differ come first, each part in order of first appearance.
 
     Parameters of runs and steps are rows, too (``parameters.lr``), unless metadata has that path; none is ever best.
@@ -67,13 +67,19 @@ class Comparison:
             for row in self.rows
         }
 
+    def to_frame(self) -> Frame:
+        """Return a row for each entity, a column for each path."""
+        named = {"reference": [entity.reference for entity in self.entities]}
+        return Frame({**named, **{row.path: row.values for row in self.rows if row.path not in named}}, self.position)
+
     def to_pandas(self) -> Any:
-        """Return a DataFrame: a row for each path, a column for each entity. Raises RunloreError without pandas."""
-        return frame(
-            [row.values for row in self.rows],
-            [entity.reference for entity in self.entities],
-            [row.path for row in self.rows],
-        )
+        """Return a DataFrame: a row for each path, a column for each entity. Raises RunloreError without pandas.
+
+        Its values are as they were logged; `to_frame`, with a column for each path, has types.
+        """
+        pandas = installed("pandas", "to_pandas()")
+        rows, paths = [row.values for row in self.rows], [row.path for row in self.rows]
+        return pandas.DataFrame(rows, columns=[entity.reference for entity in self.entities], index=paths, dtype=object)
 
     def _repr_html_(self) -> str:
         rows = [

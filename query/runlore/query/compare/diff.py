@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from runlore.query.compare.comparison import Comparison
 from runlore.query.entity import Entity
+from runlore.query.frames import Frame, Framed, frame_of_rows
 from runlore.query.notebook import html_table
 from runlore.query.numbers import Number, difference
 from runlore.store.cells import readable
@@ -29,7 +30,7 @@ class Difference(NamedTuple):
     """`delta` as a share of the size of `before`; None where that is 0, or the share is no finite number."""
 
 
-class Differences(list[Difference]):
+class Differences(list[Difference], Framed):
     """Every path of two entities, what is not equal first."""
 
     def __init__(self, found: Iterable[Difference], before: Entity, after: Entity) -> None:
@@ -37,6 +38,10 @@ class Differences(list[Difference]):
         self.before, self.after = before, after
         self.position = max(before.position, after.position)
         """The later side is complete up to this event."""
+
+    def to_frame(self) -> Frame:
+        """Return a row for each path."""
+        return frame_of_rows(Difference._fields, self, self.position)
 
     def only(self, *changes: ChangeKind) -> list[Difference]:
         """Those that were, for example, ``"added"`` or ``"removed"``."""

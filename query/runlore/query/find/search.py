@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from runlore.query.entities import PipelineRun, read_names
 from runlore.query.entity import Entity, entities_of
@@ -18,12 +18,14 @@ from runlore.query.find.parse import Filters, parse, parse_key
 from runlore.query.find.plan import NOTHING, driver
 from runlore.query.find.statement import Search
 from runlore.query.find.walk import KeyWalk
+from runlore.query.frames import Frame, Framed
 from runlore.query.scope import Scope
+from runlore.query.tables import table_of
 from runlore.query.time.moment import AsOf, check_limit
 from runlore.schemas.errors import ArgumentError, FilterError, MomentError
 
 
-class Found(list[Entity]):
+class Found(list[Entity], Framed):
     """A page of entities, in order.
 
     `cursor` is for the next page, None at the end. `position` is what the page is complete to.
@@ -32,6 +34,12 @@ class Found(list[Entity]):
     def __init__(self, entities: Iterable[Entity], cursor: str | None, position: int) -> None:
         super().__init__(entities)
         self.cursor, self.position = cursor, position
+
+    def to_frame(self, columns: Sequence[str] | None = None) -> Frame:
+        """A row for each entity; see `Client.frame`."""
+        frame = table_of(self, columns)
+        frame.position = self.position
+        return frame
 
 
 def _page(

@@ -14,6 +14,7 @@ from runlore.query.entities import Steps
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry, Metadata
 from runlore.query.find.search import Found
+from runlore.query.frames import Frame
 from runlore.query.history import History
 from runlore.query.lineage import Edge, Hop, Lineage
 from runlore.query.series import Series
@@ -73,6 +74,7 @@ _PACKERS: dict[type[Any], Callable[[Any], list[Any]]] = {
     History: lambda found: [found.position, _all(found)],
     Found: lambda found: [found.cursor, found.position, _all(found)],
     Hits: lambda found: [found.position, _all(found)],
+    Frame: lambda found: [found.position, found.columns, [_all(found[name]) for name in found.columns]],
     Differences: lambda found: [pack(found.before), pack(found.after), found.position, _all(found)],
     Metadata: lambda found: [found._of, _all(found.values()), list(found)],
     Steps: lambda found: [found._run, _all(found.values())],
@@ -138,6 +140,9 @@ class Unpacker:
 
     def _read_hits(self, position: int, nodes: list[Any]) -> Hits:
         return Hits(self._all(nodes), position)
+
+    def _read_frame(self, position: int, columns: list[str], values: list[Any]) -> Frame:
+        return Frame(dict(zip(columns, map(self._all, values), strict=True)), position)
 
     def _read_differences(self, before: Any, after: Any, position: int, nodes: list[Any]) -> Differences:
         found = Differences.__new__(Differences)  # making one asks both sides how far they are

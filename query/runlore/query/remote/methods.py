@@ -28,8 +28,9 @@ MAX_ANSWER = 64 * 1024 * 1024
 MAX_SECONDS = 60.0
 
 CLIENT = frozenset({
-    "blame", "compare", "diff", "find", "get", "get_artifact_version", "get_model_version", "get_pipeline_run", "lag",
-    "list_entities", "list_kinds", "list_pipeline_runs", "producers", "quarantine", "quarantined", "search",
+    "blame", "compare", "diff", "find", "frame", "get", "get_artifact_version", "get_model_version",
+    "get_pipeline_run", "lag", "list_entities", "list_kinds", "list_pipeline_runs", "producers", "quarantine",
+    "quarantined", "search", "table",
 })  # fmt: skip
 """Names of the Client that travel."""
 ENTITY = frozenset({

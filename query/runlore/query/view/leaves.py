@@ -68,13 +68,15 @@ def rows_at(reader: ViewReader, entity_id: int, scope: str, moment: Moment) -> l
     return _seen(cast(list[StoredRow], rows), moment)
 
 
-def rows_of_parts(reader: ViewReader, parts: Parts, moment: Moment) -> list[tuple[str, list[StoredRow]]]:
-    """`rows_at` of the metadata of each part, with its prefix, in one statement."""
+def rows_of_parts(
+    reader: ViewReader, parts: Parts, moment: Moment, scope: str = "metadata"
+) -> list[tuple[str, list[StoredRow]]]:
+    """`rows_at` of each part, with its prefix, in one statement."""
     if len(parts) == 1:
         prefix, entity_id = parts[0]
-        return [(prefix, rows_at(reader, entity_id, "metadata", moment))]
+        return [(prefix, rows_at(reader, entity_id, scope, moment))]
     found: dict[int, list[StoredRow]] = {entity_id: [] for _, entity_id in parts}
-    bound = {"entities": str(sorted(found)), "scope": "metadata"}
+    bound = {"entities": str(sorted(found)), "scope": scope}
     for entity_id, *row in _read(reader, _MANY, bound, moment):
         found[entity_id].append(cast(StoredRow, tuple(row)))
     return [(prefix, _seen(found[entity_id], moment)) for prefix, entity_id in parts]
@@ -145,8 +147,13 @@ def field_of_many(reader: ViewReader, ids: Sequence[int], name: str, moment: Mom
 
 def cells(reader: ViewReader, parts: Parts, moment: Moment) -> Cells:
     """Type and cell of each live leaf; of a key that several parts hold, those of the first."""
+    return cells_of(rows_of_parts(reader, parts, moment))
+
+
+def cells_of(parts: Iterable[tuple[str, list[StoredRow]]]) -> Cells:
+    """The same of rows that were read."""
     found, taken = Cells(), set[str]()
-    for prefix, rows in rows_of_parts(reader, parts, moment):
+    for prefix, rows in parts:
         own = {prefixed(path, prefix): (kind, cell) for _, path, _, kind, cell in rows if kind not in ENDED}
         keys = {path: parse_path(path)[0] for path in own}
         found |= {path: cell for path, cell in own.items() if keys[path] not in taken}
