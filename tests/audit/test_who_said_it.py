@@ -25,7 +25,7 @@ from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
 from runlore.query import Client
 from runlore.query.remote.codec import Unpacker, pack
-from runlore.schemas import Actor, Erased
+from runlore.schemas import Actor, ArgumentError, Erased
 from runlore.schemas.signatures import Signer
 from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.statement import Statement
@@ -282,3 +282,5 @@ def test_entries_travel_with_their_signer_also_between_versions(data: DataDir) -
     assert reader.read(pack(entry)) == entry
     assert reader.read(pack(entry)[:-1]) == replace(entry, signer=None)
     assert reader.read([*pack(entry), "of a newer version"]) == entry
+    with pytest.raises(ArgumentError, match="2 fields"):
+        reader.read(pack(entry)[:3])

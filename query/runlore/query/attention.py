@@ -47,7 +47,7 @@ def producers(scope: Scope) -> list[dict[str, Any]]:
 
 
 def _owners(scope: Scope, owners: set[str]) -> dict[str, dict[str, Any]]:
-    """The keys that sign the events of producers, by the digits in a producer's ID: each as it stands now."""
+    """The keys that sign the events of producers, by the digits in a producer's ID: whose each is now."""
     rows = scope.reader.rows(_KEYS, (msgspec.json.encode(sorted(owners)).decode(),))
     keys = ActorKeys(ActorKey(*row) for row in scope.reader.rows(_STATED))
     return {owner: msgspec.structs.asdict(keys.signer(bytes.fromhex(key))) for owner, key in rows}

@@ -32,7 +32,7 @@ def is_trusted(
 ) -> bool:
     """Return whether a statement at a position is signed by a key that signed the log there.
 
-    `trusted`: the keys that an auditor trusts; else `own`, the folder's key now, stands for those that it follows, too.
+    `trusted`: the keys that an auditor trusts; else `own`, the folder's key now, and those before it.
     """
     changes = read_changes(connection)
     if not trusted and own is not None:

@@ -108,7 +108,11 @@ class Unpacker:
         kind = _KINDS.get(tag)
         if kind is not None:
             # Another version may send fewer fields, or further ones.
-            return kind(**dict(zip(_FIELDS[kind], map(self.read, parts), strict=False)))
+            fields = dict(zip(_FIELDS[kind], map(self.read, parts), strict=False))
+            try:
+                return kind(**fields)
+            except TypeError as error:
+                raise ArgumentError(f"{tag} with {len(fields)} fields: {error}") from error
         reader = getattr(self, f"_read_{tag.lower()}", None)
         if reader is None:
             raise ArgumentError(f"{tag!r:.80} is nothing that travels: is one side of another version of runlore?")
