@@ -53,6 +53,13 @@ key_option = click.option(
     help="Trust signatures of this public key; may be given again. Else the data folder's own key.",
 )
 
+witness_policy_option = click.option(
+    "--witness-policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Demand the cosignatures of this policy (C2SP tlog-policy).",
+)
+
 
 def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[Verifier]:
     """The keys given, else the folder's own, if it has one; and those that they vouch for in the log."""

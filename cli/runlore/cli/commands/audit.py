@@ -16,6 +16,7 @@ from runlore.cli.auditing import (
     remember,
     show_report,
     trusted_keys,
+    witness_policy_option,
 )
 from runlore.cli.commands.audit_actor import actor
 from runlore.cli.commands.audit_bundles import bundle, check
@@ -68,12 +69,7 @@ for _command in (prove, bundle, check, trail, key, actor):
     metavar="FILE",
     help="A checkpoint that was copied elsewhere: the log must still have its root. May be given again.",
 )
-@click.option(
-    "--witness-policy",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Demand the cosignatures of this policy (C2SP tlog-policy).",
-)
+@witness_policy_option
 @click.option("--full", is_flag=True, help="Compare every message with JetStream, not a sample.")
 @click.option("--offline", is_flag=True, help="Do not compare with JetStream.")
 @click.option("--replay/--no-replay", default=True, show_default=True, help="Replay the log and compare the view.")

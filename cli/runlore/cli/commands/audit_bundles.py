@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from runlore.cli.auditing import key_option, open_prover, proven_row, read_note, trusted_of
+from runlore.cli.auditing import key_option, open_prover, proven_row, read_note, trusted_of, witness_policy_option
 from runlore.cli.bundling import DEPTH, gather
 from runlore.cli.eventline import event_json, event_text
 from runlore.cli.options import (
@@ -26,8 +26,11 @@ from runlore.cli.output import note, print_json, print_line
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.bundle_content import CheckedBundle
 from runlore.projector.audit.effect import Verdict
+from runlore.projector.audit.key_history import described
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.trail import refusals
+from runlore.projector.audit.witness_policy import read_policy
+from runlore.projector.audit.witness_verify import require_witnessed
 from runlore.schemas.references import EntityRef
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.folder import DataDir
@@ -107,6 +110,7 @@ def bundle(
     metavar="BUNDLE",
     help="Another bundle of the same log, which must be of one history, and may hold earlier copies. May be repeated.",
 )
+@witness_policy_option
 @click.option("--report", type=TARGET, metavar="FILE", help="Write a new report to this file.")
 @json_option
 @click.pass_context
@@ -115,12 +119,14 @@ def check(
     file: Path,
     keys: tuple[Verifier, ...],
     others: tuple[Path, ...],
+    witness_policy: Path | None,
     report: Path | None,
     as_json: bool,
 ) -> None:
     """Check a bundle offline, with nothing but the log's public key; exits with 4 when anything does not hold.
 
-    --key is required: take it from the log's owner, not from the bundle.
+    --key is required: take it from the log's owner, not from the bundle. It may be an older key of the log: the bundle
+    carries the statements by which keys replaced each other.
 
     Prints the events that are proved, and which of them are in the log but were rejected, and why; exits with 4, too,
     when the bundle does not say so itself. The report inside the bundle is not proved: --report makes it from checked
@@ -131,6 +137,8 @@ def check(
             "give the log's public key with --key; take it from the log's owner, not from the bundle"
         )
     checked = check_bundle(file, keys, [check_bundle(other, keys) for other in others])
+    if witness_policy is not None:
+        require_witnessed(checked, read_policy(witness_policy))
     if report is not None:
         from runlore.projector.audit.report import html_report
 
@@ -151,6 +159,7 @@ def _as_json(checked: CheckedBundle) -> dict[str, Any]:
         "root": base64.b64encode(checked.checkpoint.root).decode(),
         "since": checked.since.size if checked.since else None,
         "signed_by": checked.verifier.vkey,
+        "key_changes": [described(change) for change in checked.changes],
         "holds": not checked.undeclared,
         "undeclared": checked.undeclared,
         "events": [_event(*pair) for pair in zip(bundle.events, checked.verdicts, strict=True)],
@@ -175,6 +184,8 @@ def _show(checked: CheckedBundle) -> None:
         if verdict.rejection:
             undeclared = event.position in checked.undeclared
             print_line(f"          {verdict.label}{'; THE BUNDLE PRESENTS IT AS IN EFFECT' if undeclared else ''}")
+    for change in checked.changes:
+        note(f"KEY {described(change)}")
     for name, texts in (("about", bundle.about), ("related", bundle.related), ("left out", bundle.left_out)):
         for text in texts:
             note(f"not proved, {name}: {text}")

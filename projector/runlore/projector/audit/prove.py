@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from runlore.projector.audit.effect import first_copy
+from runlore.projector.audit.key_history import read_changes
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.log_keys import trusted_actor_keys
 from runlore.schemas.codec import signing_key
@@ -71,6 +72,11 @@ class Prover:
         stated = trusted_actor_keys(self._connection, self.trusted)
         last = {key: event.position for event in events if (key := signing_key(event.payload))} if stated else {}
         return [one.position for one in stated if one.position < last.get(one.stated.key, 0)]
+
+    def key_statements(self) -> list[ProvenEvent]:
+        """What the log says about its signing keys, as far as the newest checkpoint covers it."""
+        changes = read_changes(self._connection)
+        return [self.event(one.position) for one in changes if one.leaf < self.newest.checkpoint.size]
 
     def consistency(self, old: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with the older one's (RFC 6962, 2.1.2)."""
