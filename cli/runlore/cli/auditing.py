@@ -60,6 +60,13 @@ witness_policy_option = click.option(
     help="Demand the cosignatures of this policy (C2SP tlog-policy).",
 )
 
+tsa_option = click.option(
+    "--tsa-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Demand RFC 3161 time stamps of the authority whose certificates, root included, are in this PEM file.",
+)
+
 
 def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[Verifier]:
     """The keys given, else the folder's own, if it has one; and those that they vouch for in the log."""
@@ -158,6 +165,8 @@ def show_report(report: VerifyReport) -> None:
         print_pair("signed", f"{report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves")
     if report.witnessed is not None:
         print_pair("witnessed", f"a quorum of the policy's witnesses saw the log up to {report.witnessed:,} leaves")
+    if report.stamped:
+        print_pair("stamped", f"the authority saw the log of {report.stamped:,} leaves at {report.stamped_at}")
     if report.stream is not None:
         counts = f"{report.stream.stream_messages:,} messages there, {report.stream.log_messages:,} in the log"
         more = f", {report.stream.not_archived:,} not archived" if report.stream.not_archived else ""

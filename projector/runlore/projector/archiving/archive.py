@@ -165,6 +165,15 @@ class Archive:
         with self._db.atomic():
             self._db.conn.execute(_ADD_COSIGNATURE, (size, witness, line))
 
+    def add_timestamp(self, size: int, response: bytes) -> None:
+        """Keep what a time-stamping authority answered about a checkpoint."""
+        with self._db.atomic():
+            self._db.conn.execute("INSERT INTO timestamps VALUES (?, ?) ON CONFLICT DO NOTHING", (size, response))
+
+    def stamped_size(self) -> int:
+        """The tree size of the newest checkpoint that has a time stamp, 0 when none has."""
+        return int(self._db.conn.execute("SELECT coalesce(max(size), 0) FROM timestamps").fetchone()[0])
+
     @property
     def connection(self) -> sqlite.Connection:
         """For reading, in the thread of this object."""

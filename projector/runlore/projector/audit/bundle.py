@@ -1,7 +1,8 @@
 """A bundle: one file with events, proofs and a signed checkpoint, which anyone can check offline.
 
 A zip file: `bundle.json` (struct Bundle), `checkpoint.txt`, `since-checkpoint.txt` when there is an older one,
-`vkey.txt` (for comparison only: the key must come from elsewhere) and `report.html` for people.
+`stamped-checkpoint.txt` and `timestamp.tsr` when there is a time stamp, `vkey.txt` (for comparison only: the key must
+come from elsewhere) and `report.html` for people.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from hashlib import sha256
 from itertools import pairwise, product
 from pathlib import Path
 
+from runlore.projector.audit.bundle_checkpoints import check_since, check_stamped
 from runlore.projector.audit.bundle_content import FORMAT, FORMER_FORMAT, Bundle, CheckedBundle, Rejected
 from runlore.projector.audit.bundle_file import BundleFile, encode_bundle, read_members, write_members
 from runlore.projector.audit.bundle_keys import key_changes, read_signed, require_one_lineage
@@ -23,9 +25,8 @@ from runlore.projector.audit.report import html_report
 from runlore.schemas.acceptance import Rejection
 from runlore.schemas.errors import ArgumentError, CorruptLogError
 from runlore.store.audit.actor_keys import actor_key_in
-from runlore.store.audit.checkpoint import Checkpoint, note_lines, parse_checkpoint, read_checkpoint
+from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
 from runlore.store.audit.leaf import LeafCoder, speaks_for, stream_in
-from runlore.store.audit.merkle import check_consistency
 from runlore.store.audit.proof import ProvenEvent
 
 MAX_EVENTS = 200_000
@@ -54,6 +55,7 @@ def write_bundle(
         raise ArgumentError(f"{len(wanted):,} events; a bundle has 1 to {MAX_EVENTS:,}: see --depth")
     events = prover.with_first_copies(wanted)
     verdicts = judge(events, refused or {}, prover.trusted)
+    stamped = prover.stamped(events)
     pairs = zip(events, verdicts, strict=True)
     bundle = Bundle(
         format=FORMAT,
@@ -66,12 +68,13 @@ def write_bundle(
         related=list(related),
         left_out=list(left_out),
         keys=prover.key_statements(),
+        stamped=None if stamped is None else prover.consistency(read_unchecked(stamped.note)[0]),
     )
     older = since.checkpoint if since else None
     checked = CheckedBundle(
         bundle, prover.newest.checkpoint, older, prover.newest.verifier, verdicts, [], key_changes(bundle)
     )
-    members = {
+    members: dict[str, str | bytes] = {
         "bundle.json": encode_bundle(bundle),
         "checkpoint.txt": prover.newest.note,
         "vkey.txt": f"{prover.newest.verifier.vkey}\n",
@@ -79,6 +82,8 @@ def write_bundle(
     }
     if since is not None:
         members["since-checkpoint.txt"] = since.note
+    if stamped is not None:
+        members["stamped-checkpoint.txt"], members["timestamp.tsr"] = stamped.note, stamped.response
     write_members(path, members)
     return checked
 
@@ -102,14 +107,15 @@ def check_bundle(path: Path, trusted: Sequence[Verifier], others: Sequence[Check
     _check_proofs(bundle, checkpoint)
     require_erasures(bundle.events, ranges)
     _require_in_time(bundle, ranges)
-    since = _check_since(bundle, file.since, checkpoint, ranges)
+    since = check_since(bundle, file.since, checkpoint, ranges)
+    stamped = check_stamped(bundle, file, checkpoint, ranges)
     keys = [one.key for one in ranges]
     claims = {one.position: Rejection(one.stage, one.why) for one in bundle.rejected}
     further = [event for other in others for event in other.bundle.events]
     verdicts = judge(bundle.events, claims, keys, further)
     _check_claims(bundle, verdicts)
     _check_project(bundle, verdicts)
-    checked = CheckedBundle(bundle, checkpoint, since, verifier, verdicts, [], changes, file.note)
+    checked = CheckedBundle(bundle, checkpoint, since, verifier, verdicts, [], changes, file.note, stamped)
     for other in others:
         checked.notes.extend(_compared(checked, other))
     checked.notes.extend(_not_believed(bundle, keys))
@@ -214,18 +220,3 @@ def _check_project(bundle: Bundle, verdicts: Sequence[Verdict]) -> None:
             raise CorruptLogError(
                 f"event {event.position} is of project {decoded.project!r}, the bundle says {bundle.project!r}"
             )
-
-
-def _check_since(
-    bundle: Bundle, note: str | None, checkpoint: Checkpoint, ranges: Sequence[TrustedRange]
-) -> Checkpoint | None:
-    if (note is None) != (bundle.consistency is None):
-        raise CorruptLogError("the bundle has an older checkpoint or a consistency proof, and not both")
-    if note is None or bundle.consistency is None:
-        return None
-    since = parse_checkpoint(note_lines(note)[0])
-    read_checkpoint(note, [one.key for one in ranges if one.covers(since.size)])
-    roots = since.size, checkpoint.size, since.root, checkpoint.root
-    if since.origin != checkpoint.origin or not check_consistency(*roots, bundle.consistency):
-        raise CorruptLogError("the log of the checkpoint does not begin with that of the older checkpoint")
-    return since

@@ -47,6 +47,17 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What the bundle does not hold, says its maker. Not proved."""
     keys: list[ProvenEvent] = []
     """What the log says about its signing keys, up to the checkpoint; proved as the events are."""
+    stamped: list[bytes] | None = None
+    """From stamped-checkpoint.txt to checkpoint.txt."""
+
+
+class StampedCheckpoint(NamedTuple):
+    """A checkpoint that a time-stamping authority has seen."""
+
+    checkpoint: Checkpoint
+    note: str
+    response: bytes
+    """What the authority answered. Not checked: that takes its certificate."""
 
 
 class CheckedBundle(NamedTuple):
@@ -65,6 +76,8 @@ class CheckedBundle(NamedTuple):
     """What the log says about its signing keys."""
     signed: str = ""
     """The note of the checkpoint, with its cosignatures."""
+    stamped: StampedCheckpoint | None = None
+    """The checkpoint with a time stamp, which the newest one continues."""
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
