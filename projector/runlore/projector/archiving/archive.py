@@ -18,7 +18,7 @@ from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.shards import Shard
 from runlore.store.access import check_readable
 from runlore.store.audit.actor_keys import HEADER, actor_key_in
-from runlore.store.audit.erasure import Erasure, Redaction, has_erasures, newest_executed
+from runlore.store.audit.erasure import Erasure, LoggedErasure, Redaction, erasure_of, has_erasures, newest_executed
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
 from runlore.store.folder import DataDir
@@ -307,6 +307,10 @@ class ArchiveReader:
         except sqlite.DatabaseError as error:
             raise log_error(self._path, error) from error
         return rows
+
+    def erasure(self, position: int) -> LoggedErasure | None:
+        """What erased values of an event; None where nothing did."""
+        return erasure_of(self._connection, position)
 
     def _weighed(self, row: LogRow) -> LogRow:
         """What may be a statement about an actor's key: is it signed by a key of this log?"""
