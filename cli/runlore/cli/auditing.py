@@ -136,8 +136,10 @@ def open_prover(settings: Settings, keys: Sequence[Verifier]) -> Generator[Prove
 
 def proven_row(event: ProvenEvent, verdict: Verdict | None) -> LogRow:
     """A proven event as the other commands print events of the log."""
-    first = verdict.first if verdict else None
-    return LogRow(event.position, event.event_id, event.recorded_ns, event.subject, event.payload, first)
+    return LogRow(
+        event.position, event.event_id, event.recorded_ns, event.subject, event.payload,
+        duplicate_of=verdict.first if verdict else None, erased=event.erasure is not None,
+    )  # fmt: skip
 
 
 def show_report(report: VerifyReport) -> None:

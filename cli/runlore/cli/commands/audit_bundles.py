@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from runlore.projector.audit.trail import refusals
 from runlore.projector.audit.witness_policy import read_policy
 from runlore.projector.audit.witness_verify import require_witnessed
 from runlore.schemas.references import EntityRef
+from runlore.store.audit.erasure import is_erasure, parse_erasure
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.folder import DataDir
 
@@ -167,6 +169,7 @@ def check(
 
 def _as_json(checked: CheckedBundle, at: dt.datetime | None) -> dict[str, Any]:
     bundle = checked.bundle
+    erasures = {event.position: event for event in bundle.events if is_erasure(event.subject, event.payload)}
     return {
         "origin": checked.checkpoint.origin,
         "size": checked.checkpoint.size,
@@ -177,7 +180,7 @@ def _as_json(checked: CheckedBundle, at: dt.datetime | None) -> dict[str, Any]:
         "timestamp": _stamp(checked, at),
         "holds": not checked.undeclared,
         "undeclared": checked.undeclared,
-        "events": [_event(*pair) for pair in zip(bundle.events, checked.verdicts, strict=True)],
+        "events": [_event(*pair, erasures) for pair in zip(bundle.events, checked.verdicts, strict=True)],
         "not_proved": {
             "project": bundle.project,
             "about": bundle.about,
@@ -196,8 +199,12 @@ def _stamp(checked: CheckedBundle, at: dt.datetime | None) -> dict[str, Any] | N
     return {"at": at.isoformat(), "size": size, "events": sum(event.index < size for event in checked.bundle.events)}
 
 
-def _event(event: ProvenEvent, verdict: Verdict) -> dict[str, Any]:
-    return {**event_json(proven_row(event, verdict)), **verdict.record()}
+def _event(event: ProvenEvent, verdict: Verdict, erasures: Mapping[int, ProvenEvent]) -> dict[str, Any]:
+    statement, erasure = erasures.get(event.erasure or 0), None
+    if statement is not None:
+        said = parse_erasure(statement.payload.decode())
+        erasure = {"position": statement.position, "reason": said.reason, "who": said.who}
+    return {**event_json(proven_row(event, verdict)), **verdict.record(), "erasure": erasure}
 
 
 def _show(checked: CheckedBundle, at: dt.datetime | None) -> None:
