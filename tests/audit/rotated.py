@@ -35,8 +35,8 @@ class RotatedLog:
             self._part(archive, [self.statement(archive, 2, second, third), *messages(23, LAST)], third)
 
     def statement(self, archive: Archive, number: int, old: Signer, new: Signer) -> Received:
-        said = Statement("rotated", archive.tree.size, archive.tree.root(), old.verifier.vkey, new.verifier.vkey)
-        payload = said.signed([old, new]).encode()
+        stated = Statement("rotated", archive.tree.size, archive.tree.root(), old.verifier.vkey, new.verifier.vkey)
+        payload = stated.signed([old, new]).encode()
         return message(archive.position + 1, payload, statement_id(number))._replace(subject=SIGNING_SUBJECT)
 
     def _part(self, archive: Archive, received: list[Received], signer: Signer) -> None:

@@ -25,7 +25,7 @@ from tests.audit.logs import tamper
 from tests.authorities import StampingAuthority, serving
 from tests.patience import until
 
-pytestmark = pytest.mark.slow  # the walk itself takes half a minute
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # the walk itself takes a minute or two
 
 ROOT = Path(__file__).parents[2]
 

@@ -103,7 +103,7 @@ func opened(signed []byte, key note.Verifier) (tlog.Tree, error) {
 	return tree, nil
 }
 
-// field cuts the first field off an entry: a length of 4 bytes, and so many bytes; none where the length is 0xFFFFFFFF.
+// field cuts the first field off an entry: a length of 4 bytes, and its bytes; none where the length is 0xFFFFFFFF.
 func field(entry []byte) (value, rest []byte, ok bool) {
 	if len(entry) < 4 {
 		return nil, nil, false

@@ -202,8 +202,8 @@ def _stamp(checked: CheckedBundle, at: dt.datetime | None) -> dict[str, Any] | N
 def _event(event: ProvenEvent, verdict: Verdict, erasures: Mapping[int, ProvenEvent]) -> dict[str, Any]:
     statement, erasure = erasures.get(event.erasure or 0), None
     if statement is not None:
-        said = parse_erasure(statement.payload.decode())
-        erasure = {"position": statement.position, "reason": said.reason, "who": said.who}
+        stated = parse_erasure(statement.payload.decode())
+        erasure = {"position": statement.position, "reason": stated.reason, "who": stated.who}
     return {**event_json(proven_row(event, verdict)), **verdict.record(), "erasure": erasure}
 
 

@@ -26,7 +26,7 @@ def newest_note(connection: sqlite.Connection) -> StoredNote | None:
 
 
 def notes_from_newest(connection: sqlite.Connection, above: int = 0) -> Iterator[StoredNote]:
-    """The checkpoints of more than so many leaves, newest first."""
+    """The checkpoints of more than `above` leaves, newest first."""
     witnessed = connection.execute(_TABLE).fetchone() is not None  # an older version made no such table
     for size, note, created_ns in connection.execute(_NEWEST, (above,)):
         lines = connection.execute(_LINES, (size,)).fetchall() if witnessed else []
