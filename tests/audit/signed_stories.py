@@ -18,7 +18,7 @@ from runlore.schemas.codec import decode_event
 from runlore.schemas.redaction import redacted
 from runlore.schemas.signatures import owned_id
 from runlore.schemas.subjects import SIGNING_SUBJECT
-from runlore.store.audit.actor_keys import ActorKey, KeyState
+from runlore.store.audit.actor_keys import ActorKey, KeyState, actor_key_id
 from runlore.store.audit.erasure import ErasedEvent, Erasure
 from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.statement import statement_id
@@ -40,7 +40,7 @@ class SignedLog:
         self.data.log.parent.mkdir(parents=True)
         self.own = load_or_make_signer(self.data.checkpoint_key, origin_of(EPOCH))
         self.messages: list[Received] = []
-        self._statements = 0
+        self._statements = self._actors = 0
 
     def log(
         self,
@@ -60,7 +60,9 @@ class SignedLog:
 
     def state(self, state: KeyState, key: Ed25519PrivateKey, by: Signer | None = None) -> None:
         """A statement about a key of ada's."""
-        self.note(ActorKey(state, "ada", public(key).hex(), "as agreed").signed(by or self.own))
+        self._actors += 1
+        note = ActorKey(state, "ada", public(key).hex(), "as agreed").signed(by or self.own)
+        self._add(actor_key_id(self._actors), SIGNING_SUBJECT, note.encode())
 
     def erase(self, position: int, *path: str) -> None:
         """The erasure of a value, and what it leaves of the event."""
@@ -74,7 +76,7 @@ class SignedLog:
         rebuild_view(self.data)
 
     def note(self, note: str) -> None:
-        """The next statement."""
+        """The next statement about the log's own key, or an erasure."""
         self._statements += 1
         self._add(statement_id(self._statements), SIGNING_SUBJECT, note.encode())
 

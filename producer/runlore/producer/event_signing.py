@@ -22,7 +22,7 @@ class EventSigner:
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self.public = key.public_key().public_bytes_raw()
         self.unsigned = Signature(key=self.public, value=bytes(SIGNATURE_BYTES))
-        """What an event has as its signature until it is signed."""
+        """The signature that an event has until it is signed."""
         self._sign = key.sign
 
     def signed(self, payload: bytes) -> bytes:

@@ -171,7 +171,7 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Who made an event: see "Signatures" below."""
+    """The key and signature of an event: see "Signatures" below."""
 
     key: bytes
     """The Ed25519 public key, 32 bytes; the event's `producer_id` names it, too."""

@@ -82,7 +82,7 @@ def hash_to_sign(payload: bytes) -> bytes:
 
 
 def signature_problem(event: Event, payload: bytes, erased: bool) -> str | None:
-    """Why the signature of a decoded event does not hold, if so; None also for an event without one.
+    """Return why the signature of a decoded event does not hold; None if it does, or for an event without one.
 
     `erased`: values were erased from it, as the log says; then `payload` is what was left.
     """

@@ -20,6 +20,7 @@ from runlore.schemas.settings import Settings
 from runlore.schemas.signatures import KEY_BYTES, short_key
 from runlore.store.audit.actor_keys import MAX_REASON_BYTES, ActorKey, LoggedActorKey
 from runlore.store.folder import DataDir
+from runlore.store.lock import FolderLock
 from runlore.store.private_files import write_private
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_reader
@@ -134,16 +135,18 @@ def _stated(data: DataDir) -> list[LoggedActorKey]:
 
 
 def _newest(data: DataDir) -> dict[str, LoggedActorKey]:
-    """What was last said about each key."""
+    """The last statement about each key."""
     return {one.stated.key: one for one in _stated(data)}
 
 
 def put_actor_key(settings: Settings, data: DataDir, stated: ActorKey, timeout: float) -> None:
     """Sign a statement, leave it for the projector, and wait until it is in the log and the view knows it."""
-    if data.actor_key.exists():
-        raise SettingsError(f"a statement waits in {data.actor_key}: start the projector, which puts it into the log")
-    text = stated.signed(signing_key(settings, data))
-    write_private(data.actor_key, text.encode())
+    with FolderLock(data.key_lock, "`runlore audit actor`"):
+        if data.actor_key.exists():
+            told = f"a statement waits in {data.actor_key}: start the projector, which puts it into the log"
+            raise SettingsError(told)
+        text = stated.signed(signing_key(settings, data))
+        write_private(data.actor_key, text.encode())
     deadline = time.monotonic() + timeout
     while (found := _done(data, text)) is None:
         if time.monotonic() > deadline:

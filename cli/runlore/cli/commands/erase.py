@@ -9,13 +9,16 @@ from pathlib import Path
 
 import click
 
-from runlore.cli.auditing import signing_key
+from runlore.cli.auditing import epoch_of
 from runlore.cli.bundling import resolved
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option, settings_for
 from runlore.cli.output import note, print_json, print_line
 from runlore.producer.actor import this_actor
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.erasure_plan import ErasurePlan, plan_erasure
+from runlore.projector.audit.key_history import current_key, read_changes
+from runlore.projector.audit.opening import open_audited
+from runlore.projector.audit.signers import key_source
 from runlore.projector.views.generations import view_files
 from runlore.query import Client
 from runlore.schemas.errors import NotFoundError, RunloreError, SettingsError
@@ -24,6 +27,7 @@ from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import Settings
 from runlore.store.audit.erasure import MAX_ERASED, ErasedEvent, Erasure, redactions
 from runlore.store.folder import DataDir
+from runlore.store.folder_shard import log_origin
 from runlore.store.private_files import write_private
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_reader
@@ -117,12 +121,23 @@ def put_erasure(settings: Settings, data: DataDir, erasure: Erasure, timeout: fl
     """Sign an erasure, leave it for the projector, and wait until it is executed and the view made again."""
     if data.erasure.exists():
         raise SettingsError(f"an erasure waits in {data.erasure}: start the projector, which puts it into the log")
-    write_private(data.erasure, erasure.signed(signing_key(settings, data)).encode())
+    write_private(data.erasure, _signed(settings, data, erasure).encode())
     deadline = time.monotonic() + timeout
     while not _done(data, erasure.events):
         if time.monotonic() > deadline:
             raise RunloreError("the projector has not erased it yet; it will, once it runs: `runlore doctor`")
         time.sleep(_LOOK_SECONDS)
+
+
+def _signed(settings: Settings, data: DataDir, erasure: Erasure) -> str:
+    source, base = key_source(settings), log_origin(data, epoch_of(data))
+    with contextlib.closing(open_audited(data.log)) as log:
+        changes = read_changes(log)
+    own = source.load(base).verifier
+    now = current_key(own, changes)
+    if now.public != own.public:
+        raise SettingsError(f"{source} is not the key that signs this log now, which is {now.vkey}")
+    return erasure.signed(source.load(now.name))
 
 
 def _done(data: DataDir, events: Sequence[ErasedEvent]) -> bool:

@@ -313,7 +313,7 @@ class ArchiveReader:
         return erasure_of(self._connection, position)
 
     def _weighed(self, row: LogRow) -> LogRow:
-        """What may be a statement about an actor's key: is it signed by a key of this log?"""
+        """Mark a statement about an actor's key that a key of this log has signed; other rows stay as they are."""
         if actor_key_in(row.subject, row.payload) is None:
             return row
         own = None if self._trusted else folder_key(DataDir(self._path.parent.parent), self.epoch)

@@ -6,16 +6,16 @@ Both go out beside the archive: a server or a target that is away delays them, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 from nats.aio.client import Client as NatsConnection
 
+from runlore.projector.archiving.actor_notes import waiting_actor_key
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
 from runlore.projector.archiving.timestamping import Timestamping
-from runlore.projector.archiving.waiting_note import WaitingNote
 from runlore.projector.archiving.witnessing import Witnessing
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.signers import KeySource, key_source
@@ -26,12 +26,10 @@ from runlore.projector.logs import get_log
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
-from runlore.store.audit.actor_keys import parse_actor_key, read_actor_keys
 from runlore.store.audit.statement import next_statement_id
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
 from runlore.store.private_files import write_private
-from runlore.store.sqlite import sqlite
 from runlore.wire.checkpoints import ensure_checkpoint_stream, last_checkpoint, publish_checkpoint, send_statement
 
 RETRY_LOOKS = 30
@@ -60,7 +58,6 @@ class Publishing:
         self._reported: str | None = None
         self._sent: str | None = None
         self._erasing = Erasing(self._data, archive)
-        self._actor_key = WaitingNote(self._data.actor_key, parse_actor_key, _actor_keys)
         self._keep_public()
 
     async def begin(self, connection: NatsConnection, replicas: int, last: int) -> None:
@@ -121,10 +118,9 @@ class Publishing:
             await self._tell("erasure", note, partial(send_statement, connection, note, message_id))
 
     async def _state_actor(self, connection: NatsConnection) -> None:
-        """Send a statement about an actor's key, unless another one waits for the number that is next."""
-        note = self._actor_key.read(self._archive.connection)
-        if note is not None and self._erasing.pending() is None:
-            message_id = next_statement_id(self._archive.connection)
+        """Send a statement about an actor's key that waits in the data folder."""
+        if (waiting := waiting_actor_key(self._data, self._archive.connection)) is not None:
+            note, message_id = waiting
             await self._tell("actor", note, partial(send_statement, connection, note, message_id))
 
     async def _publish(self, connection: NatsConnection, note: str) -> None:
@@ -191,10 +187,6 @@ class Publishing:
             if held != self._reported:
                 get_log().error("checkpoints are not signed", reason=held)
         self._reported = held
-
-
-def _actor_keys(connection: sqlite.Connection) -> Iterator[str]:
-    return (logged.note for logged in read_actor_keys(connection))
 
 
 async def _push(target: str, note: str) -> None:

@@ -63,7 +63,7 @@ class VerifyReport(msgspec.Struct, kw_only=True):
     key_changes: list[str] = []
     """What the log says about its signing keys, in order."""
     actor_keys: list[str] = []
-    """What it says about the keys of actors, in order; what no trusted key has signed has no effect."""
+    """Its statements about keys of actors, in order; those that no trusted key has signed have no effect."""
     witnessed: int | None = None
     """Leaves under the newest checkpoint that the witness policy is content with; None: no policy was given."""
     stamped: int | None = None

@@ -1,4 +1,4 @@
-"""Which statements of a log its own keys have signed: what the fold believes about actors' keys."""
+"""Statements that a log's own keys have signed: those about actors' keys that the fold believes."""
 
 from __future__ import annotations
 

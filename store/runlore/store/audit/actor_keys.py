@@ -1,4 +1,4 @@
-"""Whose key signs: statements of the log that a public key is an actor's from there on, or no longer.
+"""Statements of the log that a public key is an actor's from there on, or no longer.
 
     runlore/actor/v1
     registered                           or revoked
@@ -8,8 +8,9 @@
 
     \u2014 signature of the log's key
 
-It is a C2SP signed note under the subject of statements, so a leaf of the tree. An event that a registered key has
-signed proves its actor if it lies behind the registration, and before the revocation: positions decide, not clocks.
+It is a C2SP signed note under the subject of statements, so a leaf of the tree; message IDs number them. An event that
+a registered key has signed proves its actor if it lies behind the registration, and before the revocation: positions
+decide, not clocks.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from runlore.schemas.limits import MAX_NAME_BYTES
 from runlore.schemas.shards import is_signing_subject
 from runlore.schemas.signatures import KEY_BYTES, Signer, Standing
 from runlore.store.audit.checkpoint import SigningKey, note_lines, signature_line
-from runlore.store.audit.statement import read_notes
 from runlore.store.sqlite import sqlite
 
 KeyState = Literal["registered", "revoked"]
 
 HEADER = b"runlore/actor/v1\n"
 MAX_REASON_BYTES = 2000
+_ROW = "SELECT position, subject, payload FROM log WHERE event_id = ? AND duplicate_of IS NULL"
 
 
 class ActorKey(NamedTuple):
@@ -74,7 +75,7 @@ class ActorKeys:
         self._signers[stated.key] = Signer(stated.key, standing, stated.actor)
 
     def signer(self, key: bytes) -> Signer:
-        """Whose key it is here."""
+        """The key, with the actor whose it is here."""
         text = key.hex()
         return self._signers.get(text) or Signer(text, "unknown")
 
@@ -102,9 +103,24 @@ def actor_key_in(subject: str, payload: bytes) -> ActorKey | None:
     return None
 
 
+def actor_key_id(number: int) -> str:
+    """The message ID of the log's statement of this number about actors' keys, from 1."""
+    return f"runlore-actor-{number}"
+
+
 def read_actor_keys(connection: sqlite.Connection) -> Iterator[LoggedActorKey]:
-    """The statements about actors' keys in log.db, in order; other statements are passed over."""
-    for position, note in read_notes(connection):
-        if note.startswith(HEADER.decode()):
-            with contextlib.suppress(CorruptLogError):
-                yield LoggedActorKey(position, parse_actor_key(note), note)
+    """The statements about actors' keys in log.db, in order; what is none of them is passed over."""
+    number = 0
+    while (row := connection.execute(_ROW, (actor_key_id(number := number + 1),)).fetchone()) is not None:
+        subject = row[1].decode(errors="replace") if isinstance(row[1], bytes) else row[1]
+        stated = actor_key_in(subject, bytes(row[2]))
+        if stated is not None:
+            yield LoggedActorKey(row[0], stated, bytes(row[2]).decode(errors="replace"))
+
+
+def next_actor_key_id(connection: sqlite.Connection) -> str:
+    """The message ID of the statement that comes next."""
+    number = 1
+    while connection.execute(_ROW, (actor_key_id(number),)).fetchone() is not None:
+        number += 1
+    return actor_key_id(number)

@@ -94,20 +94,18 @@ def is_statement(subject: str, payload: bytes) -> bool:
     return False
 
 
-def read_notes(connection: sqlite.Connection) -> Iterator[tuple[int, str]]:
-    """Position and note of each message of log.db on the subject of statements, of any kind, in order."""
+def read_statements(connection: sqlite.Connection) -> Iterator[LoggedStatement]:
+    """The statements of log.db in order; what is none of them is passed over."""
     number = 0
     while (row := connection.execute(_ROW, (statement_id(number := number + 1),)).fetchone()) is not None:
         subject = row[1].decode(errors="replace") if isinstance(row[1], bytes) else row[1]
+        note = bytes(row[2]).decode(errors="replace")
+        try:
+            statement = parse_statement(note)
+        except CorruptLogError:
+            continue
         if is_signing_subject(subject):
-            yield row[0], bytes(row[2]).decode(errors="replace")
-
-
-def read_statements(connection: sqlite.Connection) -> Iterator[LoggedStatement]:
-    """The statements of log.db in order; what is none of them is passed over."""
-    for position, note in read_notes(connection):
-        with contextlib.suppress(CorruptLogError):
-            yield LoggedStatement(position, leaf_index(connection, position), parse_statement(note), note)
+            yield LoggedStatement(row[0], leaf_index(connection, row[0]), statement, note)
 
 
 def next_statement_id(connection: sqlite.Connection) -> str:
