@@ -102,6 +102,18 @@ class Application(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from runlore.query.near import meant  # 100 ms: only who mistypes pays for it
+
+            name = args[0] if args else ""
+            vars(error)["message"] = f"{error.message.rstrip('.')}{meant(name, COMMANDS) or '.'}"
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

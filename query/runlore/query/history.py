@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable
 from operator import itemgetter
@@ -12,6 +11,7 @@ import msgspec
 
 from runlore.query.entries import GROUP, Entry, entry_of, value_of
 from runlore.query.frames import Frame, Framed, frame_of_rows
+from runlore.query.near import meant
 from runlore.query.notebook import html_table
 from runlore.query.time.moment import Moment, Range, micros_of
 from runlore.query.view.budget import read_cell
@@ -170,9 +170,7 @@ def _no_key(reader: ViewReader, entity_id: int, path: str) -> str:
         "SELECT p.path FROM paths p JOIN heads h USING (path_id) WHERE p.scope = 'metadata' AND h.entity_id = ?"
         " ORDER BY p.path_id LIMIT 1000", (entity_id,),
     )]  # fmt: skip
-    near = [other for other in known if other.endswith(f".{path}")] or difflib.get_close_matches(path, known, 3)
-    meant = f"; did you mean {' or '.join(map(repr, near[:3]))}?" if near else ""
-    return f"{reference} has no key {path!r}{meant}"
+    return f"{reference} has no key {path!r}{meant(path, known)}"
 
 
 def _rows(

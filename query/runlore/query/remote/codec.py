@@ -14,6 +14,7 @@ from runlore.query.entities import Steps
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry, Metadata
 from runlore.query.find.search import Found
+from runlore.query.find.unknown import UnknownKey
 from runlore.query.frames import Frame
 from runlore.query.history import History
 from runlore.query.lineage import Edge, Hop, Lineage
@@ -34,7 +35,7 @@ EntityMaker = Callable[[list[Any], Moment, str | None], Entity]
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _STRUCTS: tuple[Any, ...] = (Actor, Change, EntityRef, Entry, Hit, Signer)
-_TUPLES: tuple[Any, ...] = (ComparisonRow, Difference, Edge, Hop, Moment, Page, Place, Series)
+_TUPLES: tuple[Any, ...] = (ComparisonRow, Difference, Edge, Hop, Moment, Page, Place, Series, UnknownKey)
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
     **{kind: kind.__struct_fields__ for kind in _STRUCTS},
     **{kind: kind._fields for kind in _TUPLES},
@@ -72,7 +73,7 @@ _PACKERS: dict[type[Any], Callable[[Any], list[Any]]] = {
     tuple: _all,
     dict: lambda found: [[pack(key), pack(value)] for key, value in found.items()],
     History: lambda found: [found.position, _all(found)],
-    Found: lambda found: [found.cursor, found.position, _all(found)],
+    Found: lambda found: [found.cursor, found.position, _all(found), _all(found.unknown)],
     Hits: lambda found: [found.position, _all(found)],
     Frame: lambda found: [found.position, found.columns, [_all(found[name]) for name in found.columns]],
     Differences: lambda found: [pack(found.before), pack(found.after), found.position, _all(found)],
@@ -139,8 +140,8 @@ class Unpacker:
     def _read_history(self, position: int, nodes: list[Any]) -> History:
         return History(self._all(nodes), position)
 
-    def _read_found(self, cursor: str | None, position: int, nodes: list[Any]) -> Found:
-        return Found(self._all(nodes), cursor, position)
+    def _read_found(self, cursor: str | None, position: int, nodes: list[Any], unknown: list[Any]) -> Found:
+        return Found(self._all(nodes), cursor, position, self._all(unknown))
 
     def _read_hits(self, position: int, nodes: list[Any]) -> Hits:
         return Hits(self._all(nodes), position)
