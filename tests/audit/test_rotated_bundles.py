@@ -18,7 +18,7 @@ from runlore.projector.audit.vkeys import COSIGNATURE, vkey_of
 from runlore.schemas import CorruptLogError
 from runlore.store.audit.checkpoint import parse_checkpoint
 from tests.audit.bundles import in_json, rewritten
-from tests.audit.rotated import FIRST_STATEMENT, LAST, SECOND_STATEMENT, RotatedLog
+from tests.audit.rotated import FIRST_STATEMENT, LAST, SECOND_STATEMENT, RestoredLog, RotatedLog
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +121,10 @@ def test_a_policy_demands_that_witnesses_saw_the_checkpoint(rotated: RotatedLog,
     text = rotated.notes[-1].partition("\n\n")[0] + "\n"
     rewritten(path, {"checkpoint.txt": lambda note: note + cosign(text, witness, name, public, 1)})
     assert "no quorum" not in CliRunner().invoke(app, command).output
+
+
+def test_a_bundle_of_after_a_restore_is_checked_with_the_key_of_before(tmp_path: Path) -> None:
+    log = RestoredLog(tmp_path)
+    checked = check(log.bundled(tmp_path / "bundle", 1, 12, trusted=[log.keys[1].verifier]), log.keys[0])
+    assert checked.verifier.name.endswith("/part")
+    assert [change.statement.reason for change in checked.changes] == ["restored"]
