@@ -52,10 +52,10 @@ def example() -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("walk")
     (folder / "bin").mkdir()
-    program = folder / "bin" / "runlore"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m runlore.cli "$@"\n')
-    program.chmod(0o755)
-    (folder / "bin" / "python3").symlink_to(sys.executable)
+    for name, module in (("runlore", "-m runlore.cli "), ("python3", "")):
+        program = folder / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module}"$@"\n')
+        program.chmod(0o755)
     (folder / "train.py").write_text(example())
     return folder
 
