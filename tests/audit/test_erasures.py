@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from runlore.cli.app import app
 from runlore.dashboard.display import show
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
@@ -15,6 +18,9 @@ from runlore.projector.audit.keys import load_or_make_signer
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.fold.projection import Projection, Recorded, on
 from runlore.projector.views.follow import follow
+from runlore.projector.views.rebuild import rebuild_view
+from runlore.query import Client
+from runlore.query.effect import EventErasure
 from runlore.schemas import CorruptLogError, EventDecodeError, MetadataLogged
 from runlore.schemas.codec import decode_event
 from runlore.schemas.redaction import redacted, redacted_v1
@@ -29,6 +35,7 @@ from runlore.store.folder import DataDir
 from runlore.store.log_rows import Received
 from runlore.store.sqlite import sqlite
 from tests.audit.logs import EPOCH, Folder
+from tests.dashboard.conftest import web_over
 from tests.events import LogBuilder
 
 SECRET = "zebra-4711"
@@ -278,3 +285,28 @@ def test_projections_of_ones_own_are_made_again_without_the_values(log: Log) -> 
     assert SECRET.encode() not in path.read_bytes()
     assert b"left" in path.read_bytes()
     log.archive.close()
+
+
+def test_an_event_says_by_which_erasure_its_values_went(log: Log) -> None:
+    log.erase()
+    rebuild_view(log.data)
+    with Client(log.data.root) as client:
+        found = [client.logged_event(position).erasure for position in (1, 2, 3)]
+        assert found == [EventErasure(4, "left", "ada"), EventErasure(4, "left", "ada"), None]
+        assert client.logged_event(1).rejected is None
+        stated = client.logged_event(4).rejected
+        page = web_over(client).get("/event?position=1").text
+        assert "The proof is of the event as it was logged" in page
+        assert (
+            "quarantine"
+            not in web_over(client).get("/event?position=4").text.partition("<main")[2].partition("</main>")[0]
+        )
+    assert stated is not None
+    assert stated.about_log
+    done = CliRunner().invoke(app, ["tail", "--no-follow", "--json", "--data-dir", str(log.data.root)])
+    first = json.loads(done.stdout.splitlines()[0])
+    assert (first["effect"], first["erasure"]) == ("accepted", {"position": 4, "reason": "left", "who": "ada"})
+    assert (
+        "(values were erased)"
+        in CliRunner().invoke(app, ["tail", "--no-follow", "--data-dir", str(log.data.root)]).stdout
+    )

@@ -53,6 +53,20 @@ key_option = click.option(
     help="Trust signatures of this public key; may be given again. Else the data folder's own key.",
 )
 
+witness_policy_option = click.option(
+    "--witness-policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Demand the cosignatures of this policy (C2SP tlog-policy).",
+)
+
+tsa_option = click.option(
+    "--tsa-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Demand RFC 3161 time stamps of the authority whose certificates, root included, are in this PEM file.",
+)
+
 
 def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[Verifier]:
     """The keys given, else the folder's own, if it has one; and those that they vouch for in the log."""
@@ -122,8 +136,10 @@ def open_prover(settings: Settings, keys: Sequence[Verifier]) -> Generator[Prove
 
 def proven_row(event: ProvenEvent, verdict: Verdict | None) -> LogRow:
     """A proven event as the other commands print events of the log."""
-    first = verdict.first if verdict else None
-    return LogRow(event.position, event.event_id, event.recorded_ns, event.subject, event.payload, first)
+    return LogRow(
+        event.position, event.event_id, event.recorded_ns, event.subject, event.payload,
+        duplicate_of=verdict.first if verdict else None, erased=event.erasure is not None,
+    )  # fmt: skip
 
 
 def show_report(report: VerifyReport) -> None:
@@ -151,6 +167,8 @@ def show_report(report: VerifyReport) -> None:
         print_pair("signed", f"{report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves")
     if report.witnessed is not None:
         print_pair("witnessed", f"a quorum of the policy's witnesses saw the log up to {report.witnessed:,} leaves")
+    if report.stamped:
+        print_pair("stamped", f"the authority saw the log of {report.stamped:,} leaves at {report.stamped_at}")
     if report.stream is not None:
         counts = f"{report.stream.stream_messages:,} messages there, {report.stream.log_messages:,} in the log"
         more = f", {report.stream.not_archived:,} not archived" if report.stream.not_archived else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from runlore.query.effect import Rejected
 from runlore.query.records import event_record
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
@@ -41,10 +42,10 @@ CLAIMED = "claimed"
 """Of an event that nobody signed: who it was is what its producer says."""
 
 
-def event_text(row: LogRow, proof: str = "") -> str:
+def event_text(row: LogRow, proof: str = "", rejected: Rejected | None = None) -> str:
     """Position, time, who, and what happened. `proof`: whom its signature proves, or `CLAIMED`; '' where unknown.
 
-    It comes first: a name that a producer claims may hold any words.
+    It comes first: a name that a producer claims may hold any words. `rejected`: why the event has no effect.
     """
     start = f"{row.position:>8}  {_created(row):%Y-%m-%d %H:%M:%S}"
     try:
@@ -62,11 +63,13 @@ def event_text(row: LogRow, proof: str = "") -> str:
         if is_retention(row.subject, row.payload):
             return visible(f"{start}  {retention_text(parse_retention(row.payload.decode()))}")
         return visible(f"{start}  {row.subject}  cannot be decoded: {error}")
-    duplicate = f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else ""
+    without = f"  (no effect: {rejected.why})" if rejected else ""
+    without = without or (f"  (duplicate of {row.duplicate_of})" if row.duplicate_of else "")
+    erased = "  (values were erased)" if row.erased else ""
     who = f"{event.actor.user}@{event.actor.host}"
     if proof:
         who = f"{proof}: {who}" if proof == CLAIMED else f"{proof} ({who})"
-    return visible(f"{start}  {who}  {_sentence(event)}{duplicate}")
+    return visible(f"{start}  {who}  {_sentence(event)}{erased}{without}")
 
 
 def retention_text(statement: Retention) -> str:

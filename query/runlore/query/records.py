@@ -12,6 +12,7 @@ import msgspec
 
 from runlore.query.activity import Activity
 from runlore.query.compare.diff import Difference, Differences
+from runlore.query.effect import effect_record
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry
 from runlore.query.evidence import LoggedEvent
@@ -107,7 +108,7 @@ def logged_record(found: LoggedEvent) -> Record:
     record = event_record(
         found.position, found.event_id, found.created, found.subject, found.duplicate_of, found.payload
     )
-    return {**record, "signer": plain(found.signer)}
+    return {**record, "signer": plain(found.signer), **effect_record(found.rejected, found.erasure)}
 
 
 def event_record(

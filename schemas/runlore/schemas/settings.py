@@ -179,6 +179,14 @@ def _targets(text: str) -> tuple[str, ...]:
     return tuple(targets)
 
 
+def _http_address(text: str) -> str | None:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("use an address that begins with http:// or https://")
+    if text:
+        require_address(text)
+    return text or None
+
+
 def _program(text: str) -> str | None:
     return _file(text) if text.startswith("~") else text or None
 
@@ -386,6 +394,12 @@ SETTINGS: dict[str, Setting] = {
     "witness_policy": Setting(
         "RUNLORE_WITNESS_POLICY", "", _file, "file that names witnesses, their keys and addresses (C2SP tlog-policy)"
     ),
+    "timestamp_url": Setting(
+        "RUNLORE_TIMESTAMP_URL",
+        "",
+        _http_address,
+        "address of a time-stamping authority (RFC 3161), which stamps a checkpoint a minute",
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -442,6 +456,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signer_public_key: str | None
     checkpoint_targets: tuple[str, ...]
     witness_policy: str | None
+    timestamp_url: str | None
     nats_server: str | None
 
 

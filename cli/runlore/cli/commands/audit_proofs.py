@@ -21,6 +21,7 @@ from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.prove import Prover
 from runlore.projector.audit.trail import positions_about, refusals, signers_of
 from runlore.query import Client
+from runlore.query.effect import EventErasure, effect_record, event_erasure
 from runlore.query.plain import plain
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
@@ -122,14 +123,20 @@ def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_j
     positions = positions_about(view, settings.project, meant)
     rows, signers = _rows(data, positions), signers_of(view, positions)
     if as_json:
-        print_json([{**event_json(row), "signer": plain(signers.get(row.position))} for row in rows])
+        print_json(
+            [
+                {**event_json(row), "signer": plain(signers.get(row.position)), **effect_record(None, erasure)}
+                for row, erasure in rows
+            ]
+        )
         return
-    for row in rows:
+    for row, _ in rows:
         signer = signers.get(row.position)
         print_line(event_text(row, str(signer or CLAIMED)))
 
 
-def _rows(data: DataDir, positions: Sequence[int]) -> Iterator[LogRow]:
+def _rows(data: DataDir, positions: Sequence[int]) -> Iterator[tuple[LogRow, EventErasure | None]]:
     with contextlib.closing(ArchiveReader(data.log)) as reader:
         for position in positions:
-            yield from reader.read(position - 1, 1)
+            for row in reader.read(position - 1, 1):
+                yield row, event_erasure(reader.erasure(position) if row.erased else None)

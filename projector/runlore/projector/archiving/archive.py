@@ -18,7 +18,7 @@ from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.shards import Shard
 from runlore.store.access import check_readable
 from runlore.store.audit.actor_keys import HEADER, actor_key_in
-from runlore.store.audit.erasure import Erasure, Redaction, has_erasures, newest_executed
+from runlore.store.audit.erasure import Erasure, LoggedErasure, Redaction, erasure_of, has_erasures, newest_executed
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
 from runlore.store.folder import DataDir
@@ -165,6 +165,15 @@ class Archive:
         with self._db.atomic():
             self._db.conn.execute(_ADD_COSIGNATURE, (size, witness, line))
 
+    def add_timestamp(self, size: int, response: bytes) -> None:
+        """Keep what a time-stamping authority answered about a checkpoint."""
+        with self._db.atomic():
+            self._db.conn.execute("INSERT INTO timestamps VALUES (?, ?) ON CONFLICT DO NOTHING", (size, response))
+
+    def stamped_size(self) -> int:
+        """The tree size of the newest checkpoint that has a time stamp, 0 when none has."""
+        return int(self._db.conn.execute("SELECT coalesce(max(size), 0) FROM timestamps").fetchone()[0])
+
     @property
     def connection(self) -> sqlite.Connection:
         """For reading, in the thread of this object."""
@@ -298,6 +307,10 @@ class ArchiveReader:
         except sqlite.DatabaseError as error:
             raise log_error(self._path, error) from error
         return rows
+
+    def erasure(self, position: int) -> LoggedErasure | None:
+        """What erased values of an event; None where nothing did."""
+        return erasure_of(self._connection, position)
 
     def _weighed(self, row: LogRow) -> LogRow:
         """Mark a statement about an actor's key that a key of this log has signed; other rows stay as they are."""

@@ -161,7 +161,7 @@ class ArchiveStage:
             watch.result()
         if self._stopping and self._publishing is not None:
             self._publishing.sign(due=False)
-            await self._publishing.look(connection)
+            await self._publishing.look(connection, last=True)
         if not self._stopping:
             raise ServerUnavailableError("the connection to NATS is gone")
 

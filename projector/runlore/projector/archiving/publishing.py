@@ -15,6 +15,7 @@ from nats.aio.client import Client as NatsConnection
 from runlore.projector.archiving.actor_notes import waiting_actor_key
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
+from runlore.projector.archiving.timestamping import Timestamping
 from runlore.projector.archiving.waiting_note import WaitingNote
 from runlore.projector.archiving.witnessing import Witnessing
 from runlore.projector.audit.keys import Verifier
@@ -50,6 +51,7 @@ class Publishing:
         self.writer = CheckpointWriter(archive, self._source, self._unsettled())
         policy = settings.witness_policy
         self._witnesses = Witnessing(Path(policy) if policy else None, archive, self.writer, state)
+        self._stamps = Timestamping(settings.timestamp_url, archive, state)
         self._told: dict[str, str] = {}
         """The last note that each place has."""
         self._waits: dict[str, int] = {}
@@ -84,8 +86,8 @@ class Publishing:
             self._keep_public()
         self._say()
 
-    async def look(self, connection: NatsConnection) -> None:
-        """Send what is new. Never raises for a place that is away."""
+    async def look(self, connection: NatsConnection, last: bool = False) -> None:
+        """Send what is new. Never raises for a place that is away. `last`: the projector stops after it."""
         await self._state_keys(connection)
         self._erase()
         await self._state_others(connection)
@@ -99,6 +101,7 @@ class Publishing:
         await self._tell("stream", note, partial(self._publish, connection, note))
         for target in self._settings.checkpoint_targets:
             await self._tell(target, note, partial(_push, target, note))
+        await self._stamps.look(last)
 
     async def _state_keys(self, connection: NatsConnection) -> None:
         if self._pending.settle(self._archive.connection) or self._unsettled() != self.writer.restored:

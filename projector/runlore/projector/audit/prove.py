@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from runlore.projector.audit.effect import first_copy
+from runlore.projector.audit.key_history import read_changes
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.log_keys import trusted_actor_keys
 from runlore.schemas.codec import signing_key
@@ -15,6 +16,7 @@ from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import check_consistency, consistency_proof
 from runlore.store.audit.proof import TAMPERED, ProvenEvent, prove_event
 from runlore.store.audit.stored_notes import newest_note
+from runlore.store.audit.stored_stamps import StoredStamp, read_stamps
 from runlore.store.audit.tree import StoredNodes, leaf_index
 from runlore.store.sqlite import sqlite
 
@@ -71,6 +73,23 @@ class Prover:
         stated = trusted_actor_keys(self._connection, self.trusted)
         last = {key: event.position for event in events if (key := signing_key(event.payload))} if stated else {}
         return [one.position for one in stated if one.position < last.get(one.stated.key, 0)]
+
+    def key_statements(self) -> list[ProvenEvent]:
+        """What the log says about its signing keys, as far as the newest checkpoint covers it."""
+        changes = read_changes(self._connection)
+        return [self.event(one.position) for one in changes if one.leaf < self.newest.checkpoint.size]
+
+    def stamped(self, events: Sequence[ProvenEvent]) -> StoredStamp | None:
+        """The oldest time stamp of this log that covers all these events; else the newest one there is."""
+        most, found = max(event.index for event in events) + 1, None
+        for stamp in read_stamps(self._connection):
+            if stamp.size > self.newest.checkpoint.size:
+                break
+            if stamp.note.startswith(f"{self.newest.checkpoint.origin}\n"):  # not of the part before a restore
+                found = stamp
+                if stamp.size >= most:
+                    break
+        return found
 
     def consistency(self, old: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with the older one's (RFC 6962, 2.1.2)."""

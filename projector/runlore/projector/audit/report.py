@@ -16,6 +16,7 @@ import msgspec
 
 from runlore.projector.audit.bundle_content import Bundle, CheckedBundle
 from runlore.projector.audit.effect import Verdict
+from runlore.projector.audit.key_history import described
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import Event, event_type
@@ -75,6 +76,8 @@ def _summary(checked: CheckedBundle) -> Iterator[tuple[str, str]]:
     yield "Checkpoint", f"{checkpoint.size:,} leaves (archived messages and gaps)"
     yield "Root hash", base64.b64encode(checkpoint.root).decode()
     yield "Signed by key", checked.verifier.key_id.hex()
+    for change in checked.changes:
+        yield "Key replaced", described(change)
     if since is not None:
         yield "Continues", f"the checkpoint of {since.size:,} leaves, by a consistency proof"
     yield "Recorded between", f"{_time(events[0].recorded_ns)} and {_time(events[-1].recorded_ns)}"

@@ -36,6 +36,7 @@ _VERSIONS = {"runlore/erasure/v1": 1, "runlore/erasure/v2": 2}
 _HEADERS = {version: header for header, version in _VERSIONS.items()}
 _TABLE = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'erasures'"
 _ONE = "SELECT statement, payload_hash, redacted_hash FROM main.erasures WHERE position = ?"
+_NOTE = "SELECT payload FROM main.log WHERE position = ?"
 _NEWEST = "SELECT coalesce(max(statement), 0) FROM main.erasures"
 _ALL = "SELECT position, statement, payload_hash, redacted_hash FROM main.erasures ORDER BY position"
 
@@ -185,6 +186,18 @@ def redaction_of(connection: sqlite.Connection, position: int) -> Redaction | No
         return None
     row = connection.execute(_ONE, (position,)).fetchone()
     return None if row is None else Redaction(*row)
+
+
+def erasure_of(connection: sqlite.Connection, position: int) -> LoggedErasure | None:
+    """The erasure of values from a row; None for one that is as it was logged. Its signature is not checked."""
+    redaction = redaction_of(connection, position)
+    row = None if redaction is None else connection.execute(_NOTE, (redaction.statement,)).fetchone()
+    if redaction is None or row is None:
+        return None
+    note = bytes(row[0]).decode(errors="replace")
+    with contextlib.suppress(CorruptLogError):
+        return LoggedErasure(redaction.statement, parse_erasure(note), note)
+    return None
 
 
 def redactions(connection: sqlite.Connection) -> dict[int, Redaction]:
