@@ -46,6 +46,7 @@ COMMANDS = {
     "projector": "projector:projector",
     "replica": "replica:replica",
     "query": "query:query",
+    "mcp": "mcp:mcp",
     "project": "project:project",
     "rebuild": "rebuild:rebuild",
     "replay": "replay:replay_command",
