@@ -39,7 +39,9 @@ def write(log: LogBuilder) -> None:
     log.log("model:churn@1", {f"key_{number}": number for number in range(30)})
     log.add(MetadataRetracted((MODEL,), (("key_3",),), "a mistake"))
     log.add(NoteAdded((MODEL,), "looks good"))
-    log.log("model:churn@2", {"loss": 0.01, "long": "x" * 10_000, "many": list(range(5_000)), "odd": "a\u202eb\U000e0041"})
+    log.log(
+        "model:churn@2", {"loss": 0.01, "long": "x" * 10_000, "many": list(range(5_000)), "odd": "a\u202eb\U000e0041"}
+    )
     log.project = "other"
     log.log("model:secret@1", {"loss": 0.5})
 
@@ -77,12 +79,14 @@ def test_kinds_and_keys_say_what_there_is_to_ask_for(client: Client) -> None:
     keys = {item["path"]: item for item in pages(client, "list_keys", "keys", kind="model", limit=7)}
     assert keys["loss"] == {"path": "loss", "type": "float", "count": 2}
     assert keys["key_0"]["count"] == 1
-    with pytest.raises(RunloreError, match="no entity of kind 'modell'; there are: .*model"):
+    with pytest.raises(RunloreError, match=r"no entity of kind 'modell'; there are: .*model"):
         call(client, "list_keys", {"kind": "modell"})
 
 
 def test_find_gives_the_values_that_were_asked_for_page_by_page(client: Client) -> None:
-    found = pages(client, "find", "entities", kind="model", where="loss < 0.5", columns=["loss"], order_by="loss", limit=1)
+    found = pages(
+        client, "find", "entities", kind="model", where="loss < 0.5", columns=["loss"], order_by="loss", limit=1
+    )
     assert [(item["reference"], item["values"]["loss"]) for item in found] == [
         ("model:churn@2", 0.01), ("model:churn@1", 1 / 30),
     ]  # fmt: skip
@@ -165,7 +169,9 @@ def test_evidence_is_a_proof_in_the_newest_checkpoint_by_number_and_by_id(client
 
 
 def test_large_values_are_named_by_their_size_and_hidden_characters_are_visible(client: Client) -> None:
-    values = {key: entry["value"] for key, entry in call(client, "get", {"reference": "model:churn@2"})["metadata"].items()}
+    values = {
+        key: entry["value"] for key, entry in call(client, "get", {"reference": "model:churn@2"})["metadata"].items()
+    }
     assert values["long"] == "x" * MAX_TEXT + "… (10,000 characters in all)"
     assert values["many"] == {"not_shown": "list of 23,891 bytes: ask for the paths below it"}
     assert values["odd"] == "a\\u202eb\\U000e0041"

@@ -71,7 +71,9 @@ def test_an_agent_reads_everything_through_the_protocol(folder: Path) -> None:
             assert all(tool.annotations.read_only_hint for tool in tools.values())
             # The session validates each answer against its schema.
             found = await ask(session, "find", kind="model", where="loss < 0.5", columns=["loss"], limit=1)
-            more = await ask(session, "find", kind="model", where="loss < 0.5", columns=["loss"], cursor=found["cursor"])
+            more = await ask(
+                session, "find", kind="model", where="loss < 0.5", columns=["loss"], cursor=found["cursor"]
+            )
             entities = [*found["entities"], *more["entities"]]
             assert [(it["reference"], it["values"]) for it in entities] == [
                 ("model:churn@2", {"loss": 0.01}), ("model:churn@1", {"loss": 1 / 30}),
@@ -84,7 +86,10 @@ def test_an_agent_reads_everything_through_the_protocol(folder: Path) -> None:
             history = await ask(session, "history", reference="model:churn@1", key="loss", limit=3)
             assert [entry["value"] for entry in history["entries"]] == [1 / 30, 1 / 29, 1 / 28]
             blame = await ask(session, "blame", reference="model:churn@1", ended=True)
-            assert {entry["path"]: entry["reason"] for entry in blame["entries"]} == {"loss": None, "metrics.auc": "a mistake"}
+            assert {entry["path"]: entry["reason"] for entry in blame["entries"]} == {
+                "loss": None,
+                "metrics.auc": "a mistake",
+            }
             await ask(session, "diff", reference="model:churn@1", other="model:churn@2")
             await ask(session, "compare", references=["model:churn@1", "model:churn@2"], best="min")
             await ask(session, "lineage", reference="model:churn@1")
@@ -111,7 +116,11 @@ def test_errors_are_sentences_and_the_session_goes_on(folder: Path) -> None:
         async with agent("--data-dir", str(folder)) as session:
             for tool, arguments, sentence in (
                 ("get", {"reference": "model:none"}, "no model named 'none' in project 'default'"),
-                ("find", {"kind": "model", "limit": 0}, "Invalid arguments of find: Expected `int` >= 1 - at `$.limit`"),
+                (
+                    "find",
+                    {"kind": "model", "limit": 0},
+                    "Invalid arguments of find: Expected `int` >= 1 - at `$.limit`",
+                ),
                 ("find", {"where": "loss ="}, "expected a value"),
                 ("evidence", {"event": 10**9}, "the log has no event 1,000,000,000"),
                 ("log", {}, "There is no tool 'log'"),

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runlore.projector.views.view import View
 from runlore.query import Client, Hits
 from runlore.schemas import ArgumentError, EntityRef, LatestOnlyError, MetadataRetracted, NoteAdded, RunStarted
-from runlore.store.folder import DataDir
 from tests.events import LogBuilder
 from tests.query.views import client_of, index_texts
 

@@ -59,7 +59,8 @@ def _visible(value: Any) -> Any:
         case dict():
             return {visible(key): _visible(item) for key, item in cast("dict[str, Any]", value).items()}
         case list():
-            return [_visible(item) for item in cast("list[Any]", value)]
+            items: list[Any] = value
+            return [_visible(item) for item in items]
         case _:
             return value
 

@@ -14,7 +14,7 @@ MOST_COMPARED = 10
 Reference = Annotated[
     str,
     Meta(
-        description="An entity: `model:churn@3`, `model:churn@production` (a stage), `artifact:raw` (the latest version),"
+        description="An entity: `model:churn@3`, `model:churn@production` (a stage), `artifact:raw` (latest version),"
         " `run:<id, name, pipeline or prefix of an ID>`, `step:<run id>/<name>`, `prompt:greeting@2`."
     ),
 ]
@@ -138,9 +138,7 @@ class Trace(Question, frozen=True, kw_only=True):
         Literal["upstream", "downstream"],
         Meta(description="upstream: what it was made from; downstream: what was made from it."),
     ] = "upstream"
-    depth: Annotated[
-        Annotated[int, Meta(ge=1)] | None, Meta(description="At most this number of links far.")
-    ] = None
+    depth: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="At most this number of links far.")] = None
     as_of: When = None
     limit: Limit = USUAL
 

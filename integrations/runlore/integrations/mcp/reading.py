@@ -77,7 +77,8 @@ def _cut(value: Any) -> Any:
         case dict():
             return {_cut(key): _cut(item) for key, item in cast("dict[str, Any]", value).items()}
         case list():
-            return [_cut(item) for item in cast("list[Any]", value)]
+            items: list[Any] = value
+            return [_cut(item) for item in items]
         case _:
             return value
 

@@ -119,10 +119,8 @@ def diff(client: Client, asked: questions.Diff) -> dict[str, Any]:
         raise ArgumentError("Give either `other`, an entity, or `since`, a moment, to compare with")
     at, offset = client_of_page(client, asked)
     first = entity_of(at, asked.reference)
-    if asked.other is not None:
-        found = at.diff(first, entity_of(at, asked.other))
-    else:
-        found = at.diff(first, since=asked.since)
+    other = None if asked.other is None else entity_of(at, asked.other)
+    found = at.diff(first, other, since=asked.since)
     changed = [item for item in found if item.change != "equal"]
     some, cursor = page(changed, asked, at, offset)
     records = [difference_record(item) for item in some]
