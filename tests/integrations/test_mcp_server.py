@@ -141,7 +141,7 @@ def test_a_far_view_is_read_over_nats_and_over_http(kind: Any, folder: Path, tmp
         async with agent("--url", far.url(folder), RUNLORE_TOKEN=TOKEN) as session:
             whole = await ask(session, "get", reference="model:churn")
             assert whole["metadata"]["loss"]["value"] == 0.01
-            found = await ask(session, "find", columns=["loss"], as_of=10)
+            found = await ask(session, "find", kind="model", columns=["loss"], as_of=10)
             assert [entity["values"] for entity in found["entities"]] == [{"loss": 0.1}]
             await ask(session, "list_keys", kind="model", limit=2)
             await ask(session, "compare", references=["model:churn@1", "model:churn@2"])

@@ -55,6 +55,7 @@ COMMANDS = {
     "audit": "audit:audit",
     "witness": "witness:witness",
     "outbox": "outbox:outbox",
+    "export": "export:export",
     "stream": "stream:stream",
     "operator": "operator:operator",
     "doctor": "doctor:doctor",
