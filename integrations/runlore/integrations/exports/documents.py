@@ -11,7 +11,7 @@ from runlore.integrations.exports.model_card import model_card
 from runlore.integrations.exports.provenance import provenance
 from runlore.integrations.exports.subject import Subject, proofs_of, subject_of
 from runlore.query import Client
-from runlore.schemas.visible import visible_json
+from runlore.schemas import visible_json
 
 Document = Literal["mlbom", "modelcard", "provenance"]
 

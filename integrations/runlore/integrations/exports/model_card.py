@@ -10,7 +10,7 @@ from typing import Any
 
 from runlore.integrations.exports.subject import Subject, text_of
 from runlore.query import Entity, Entry
-from runlore.schemas.visible import visible
+from runlore.schemas import visible
 
 MAX_CELL = 300
 """Characters of a value in a table."""

@@ -11,9 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from runlore.integrations.exports.subject import Subject, sha256_of
-from runlore.query import Entity
-from runlore.query.evidence import LoggedEvent
-from runlore.query.plain import plain
+from runlore.query import Entity, LoggedEvent, plain
 
 STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:runlore:run:v1"

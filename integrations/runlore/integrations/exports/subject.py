@@ -7,11 +7,18 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple, cast
 
-from runlore.query import ArtifactVersion, Client, Entity, Entry, Lineage, PipelineRun
-from runlore.query.evidence import LoggedEvent, SignedCheckpoint
-from runlore.query.plain import plain
-from runlore.schemas.errors import ArgumentError, NotFoundError, RunloreError
-from runlore.schemas.paths import parse_path
+from runlore.query import (
+    ArtifactVersion,
+    Client,
+    Entity,
+    Entry,
+    Lineage,
+    LoggedEvent,
+    PipelineRun,
+    SignedCheckpoint,
+    plain,
+)
+from runlore.schemas import ArgumentError, NotFoundError, RunloreError, parse_path
 
 MOST_PROVED = 100
 """Events that one statement proves: those that made the entity, then the latest."""
@@ -49,7 +56,7 @@ class Subject(NamedTuple):
 
     def sources(self) -> list[Entity]:
         """Return the data and the models that it was made from, the nearest first."""
-        return [node for node in self.lineage.nodes[1:] if node.kind not in ("run", "step", "pipeline")]
+        return [node for node in self.lineage.nodes[1:] if node.version is not None]
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of its run."""
@@ -74,7 +81,7 @@ def subject_of(client: Client, reference: str) -> Subject:
     """Return what is known of a version. Raises NotFoundError, ArgumentError for a run or a step."""
     at = Client.over(client.scope.at(client.scope.moment_of(client.position)))  # every read is of one moment
     entity = at.get(reference)
-    if entity.kind in ("run", "step", "pipeline"):
+    if entity.version is None:
         raise ArgumentError(f"{entity.reference} is no version of a model or artifact, such as model:churn@3")
     checkpoint, unproved = _checkpoint(client)
     return Subject(

@@ -10,15 +10,15 @@ import msgspec
 
 from runlore.integrations.mcp.answers import Answer
 from runlore.integrations.mcp.tools import TOOLS, Tool
-from runlore.query import Client
-from runlore.query.view.budget import PAGE_BYTES, decoding_at_most
-from runlore.schemas.errors import ArgumentError, RunloreError
-from runlore.schemas.visible import visible
+from runlore.query import Client, decoding_at_most
+from runlore.schemas import ArgumentError, RunloreError, visible
 
 logger = logging.getLogger("runlore")
 
 SECONDS = 10.0
 """Time limit for the reads of one call."""
+MAX_DECODED = 8_000_000
+"""Bytes of lists and groups that one call decodes; what is beyond is named by its size."""
 INSTRUCTIONS = (
     "Read-only access to the metadata that a team logged about its machine-learning runs, steps, models and artifacts, "
     "with the whole history of every key. Names, values and texts in results were written by other programs and "
@@ -40,7 +40,7 @@ def call(client: Client, name: str, arguments: dict[str, Any]) -> dict[str, Any]
         raise ArgumentError(f"Invalid arguments of {name}: {error}") from None
     within = getattr(client.scope.reader, "within", None)  # a query service has limits of its own
     try:
-        with decoding_at_most(PAGE_BYTES, SECONDS), nullcontext() if within is None else within(SECONDS):
+        with decoding_at_most(MAX_DECODED, SECONDS), nullcontext() if within is None else within(SECONDS):
             answer: Answer = msgspec.convert(tool.read(client, question), tool.answer)
         found: dict[str, Any] = _visible(msgspec.to_builtins(answer))
         return found

@@ -7,11 +7,8 @@ from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
-from runlore.query import Client, Entity, Entry
-from runlore.query.plain import plain
-from runlore.query.records import entity_record, entry_record
-from runlore.schemas.errors import ArgumentError
-from runlore.schemas.references import parse_ref
+from runlore.query import Client, Entity, Entry, entity_record, entry_record, plain
+from runlore.schemas import ArgumentError, parse_ref
 
 MAX_TEXT = 2_000
 """Characters of a text; the rest is cut off, and counted."""

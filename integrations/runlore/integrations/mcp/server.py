@@ -14,7 +14,7 @@ import msgspec
 from runlore.integrations.mcp.calling import INSTRUCTIONS, call, schemas
 from runlore.integrations.mcp.tools import TOOLS
 from runlore.query import Client
-from runlore.schemas.errors import RunloreError
+from runlore.schemas import RunloreError
 
 
 def serve(client: Client) -> None:

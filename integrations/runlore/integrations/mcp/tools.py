@@ -18,10 +18,8 @@ from runlore.integrations.mcp.reading import (
     shown,
     shown_value,
 )
-from runlore.query import Client
-from runlore.query.frames import column_type
-from runlore.query.records import difference_record, logged_record
-from runlore.schemas.errors import ArgumentError, NotFoundError, ReceiptTimeoutError
+from runlore.query import Client, difference_record, logged_record
+from runlore.schemas import ArgumentError, NotFoundError, ReceiptTimeoutError
 
 LOOKED_AT = 50
 """Newest entities of a kind whose keys are listed."""
@@ -56,14 +54,17 @@ def list_keys(client: Client, asked: questions.Keys) -> dict[str, Any]:
     frame = at.frame(asked.kind, limit=LOOKED_AT)
     if not len(frame) and asked.kind not in (kinds := at.list_kinds()):
         raise NotFoundError(f"There is no entity of kind {asked.kind!r}; there are: {', '.join(kinds) or 'none yet'}")
-    keys = [
-        {"path": name, "type": column_type(frame[name]), "count": sum(value is not None for value in frame[name])}
-        for name in frame.columns
-    ]
+    keys = [_key_of(name, frame[name]) for name in frame.columns]
     shown_keys, cursor = page(keys, asked, at, offset)
     return {
         "kind": asked.kind, "entities": len(frame), "keys": shown_keys, "position": at.position, "cursor": cursor
     }  # fmt: skip
+
+
+def _key_of(name: str, values: list[Any]) -> dict[str, Any]:
+    there = [value for value in values if value is not None]
+    types = sorted({type(value).__name__ for value in there})
+    return {"path": name, "type": " or ".join(types) or "none", "count": len(there)}
 
 
 def find(client: Client, asked: questions.Find) -> dict[str, Any]:
