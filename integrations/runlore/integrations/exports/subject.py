@@ -69,7 +69,8 @@ class Subject(NamedTuple):
     def packages(self) -> dict[str, str]:
         """Return the packages that were installed, by name."""
         found = cast("Any", self.environment().get("packages"))
-        return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
+        items = found.items() if isinstance(found, dict) else ()
+        return {str(name): str(version) for name, version in items if name and version}
 
     def git(self) -> dict[str, Any]:
         """Return commit, origin and more of the code; empty where that was not recorded."""
