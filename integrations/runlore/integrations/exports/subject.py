@@ -68,14 +68,12 @@ class Subject(NamedTuple):
 
     def packages(self) -> dict[str, str]:
         """Return the packages that were installed, by name."""
-        found = cast("Any", self.environment().get("packages"))
-        items = found.items() if isinstance(found, dict) else ()
-        return {str(name): str(version) for name, version in items if name and version}
+        found = _dict(self.environment().get("packages"))
+        return {name: str(version) for name, version in found.items() if name and version}
 
     def git(self) -> dict[str, Any]:
         """Return commit, origin and more of the code; empty where that was not recorded."""
-        found = cast("Any", self.environment().get("git"))
-        return found if isinstance(found, dict) else {}
+        return _dict(self.environment().get("git"))
 
 
 def subject_of(client: Client, reference: str) -> Subject:
@@ -117,6 +115,10 @@ def proofs_of(client: Client, subject: Subject) -> list[LoggedEvent]:
     first = subject.entity.created_position
     wanted = [first, *(position for position in latest if position != first)][:MOST_PROVED]
     return [client.logged_event(position) for position in sorted(wanted)]
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _is_metric(leaf: Entry) -> bool:

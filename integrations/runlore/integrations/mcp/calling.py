@@ -59,8 +59,7 @@ def _visible(value: Any) -> Any:
         case dict():
             return {visible(key): _visible(item) for key, item in cast("dict[str, Any]", value).items()}
         case list():
-            items: list[Any] = value
-            return [_visible(item) for item in items]
+            return list(map(_visible, value))
         case _:
             return value
 

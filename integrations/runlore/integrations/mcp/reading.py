@@ -74,8 +74,7 @@ def _cut(value: Any) -> Any:
         case dict():
             return {_cut(key): _cut(item) for key, item in cast("dict[str, Any]", value).items()}
         case list():
-            items: list[Any] = value
-            return [_cut(item) for item in items]
+            return list(map(_cut, value))
         case _:
             return value
 
