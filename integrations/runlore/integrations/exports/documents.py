@@ -1,4 +1,4 @@
-"""The documents by name, as `runlore export --format` names them."""
+"""The documents by name: the formats of `runlore export`."""
 
 from __future__ import annotations
 

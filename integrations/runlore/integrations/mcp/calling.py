@@ -59,7 +59,7 @@ def _visible(value: Any) -> Any:
         case dict():
             return {visible(key): _visible(item) for key, item in cast("dict[str, Any]", value).items()}
         case list():
-            return list(map(_visible, value))
+            return [_visible(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] -- JSON
         case _:
             return value
 

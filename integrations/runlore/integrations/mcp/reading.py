@@ -74,7 +74,7 @@ def _cut(value: Any) -> Any:
         case dict():
             return {_cut(key): _cut(item) for key, item in cast("dict[str, Any]", value).items()}
         case list():
-            return list(map(_cut, value))
+            return [_cut(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] -- JSON
         case _:
             return value
 
