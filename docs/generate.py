@@ -14,8 +14,9 @@ from runlore.integrations.mcp.tools import TOOLS, Tool
 from runlore.schemas import SETTINGS
 from runlore.schemas import events as events_module
 from runlore.schemas import limits as limits_module
+from runlore.schemas import signatures as signatures_module
 from runlore.schemas import values as values_module
-from runlore.schemas.events import Actor, Event, fact_tag, fact_types
+from runlore.schemas.events import Actor, Event, Signature, fact_tag, fact_types
 from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import TRUST_FOLDER
 
@@ -30,11 +31,15 @@ def events_page() -> str:
         "One event is one MessagePack map. Fields with a default are left out when they hold it.",
         _section("The envelope", Event),
         _section("actor", Actor),
+        _section("signature", Signature),
         _section("References (`EntityRef`)", EntityRef),
         "## Facts\n\nThe envelope's `fact` is one of these; its `type` says which.",
         *(_section(f"`{fact_tag(fact)}`", fact, "###") for fact in fact_types()),
         limits_section(),
         "## Values\n\n```text\n" + inspect.cleandoc(values_module.__doc__ or "") + "\n```",
+        "## Signatures\n\n```text\n" + inspect.cleandoc(signatures_module.__doc__ or "") + "\n```\n\n"
+        "[protocol.md](protocol.md#signing) has a test vector; [audit.md](audit.md#who-said-it) says what a signature "
+        "proves.",
         "## Subjects and headers\n\nSee `schemas/runlore/schemas/subjects.py`. Headers: `Nats-Msg-Id` "
         "(the event's `id`). With\n`RUNLORE_CLOUDEVENTS=on` a producer adds "
         "`Content-Type: application/msgpack` and the CloudEvents 1.0 attributes\n"

@@ -18,7 +18,8 @@ from runlore.projector.audit.key_history import current_key, lineage, read_chang
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover, Signed
-from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.projector.audit.signers import Signing, key_source
+from runlore.schemas.errors import CorruptLogError, NotFoundError, SettingsError
 from runlore.schemas.settings import Settings
 from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.proof import ProvenEvent
@@ -77,6 +78,18 @@ def load_public(data: DataDir, name: str) -> Verifier:
     return load_signer(key, name).verifier
 
 
+def signing_key(settings: Settings, data: DataDir) -> Signing:
+    """The key that signs the folder's log now. Raises SettingsError where that is another one than the settings'."""
+    source, base = key_source(settings), log_origin(data, epoch_of(data))
+    with contextlib.closing(open_audited(data.log)) as log:
+        changes = read_changes(log)
+    own = source.load(base).verifier
+    now = current_key(own, changes)
+    if now.public != own.public:
+        raise SettingsError(f"{source} is not the key that signs this log now, which is {now.vkey}")
+    return source.load(now.name)
+
+
 def epoch_of(data: DataDir) -> str:
     """The epoch of the folder's log."""
     with contextlib.closing(ArchiveReader(data.log)) as reader:
@@ -132,6 +145,8 @@ def show_report(report: VerifyReport) -> None:
             print_pair("erased", f"values of {report.erased:,} events; each has its erasure in the log")
         for change in report.key_changes:
             print_pair("KEY", change)
+        for stated in report.actor_keys:
+            print_pair("actor", stated)
         outside = f", {report.outside:,} of them from outside" if report.outside else ""
         print_pair("signed", f"{report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves")
     if report.witnessed is not None:

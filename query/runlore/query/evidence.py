@@ -11,9 +11,11 @@ import msgspec
 
 from runlore.query.scope import Scope
 from runlore.query.view.budget import allowed
+from runlore.query.view.events import signer_of
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
 from runlore.schemas.events import Event
+from runlore.schemas.signatures import Signer
 from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
 from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import ProofStep, climb
@@ -77,6 +79,8 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The reason why there is no proof."""
     tampered: bool
     """True if that is because the log does not fit its checkpoint."""
+    signer: Signer | None
+    """The key that signed it, and whom it proves; None if it is not signed, or not in effect."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +134,7 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
         proof=proof,
         unproved=unproved,
         tampered=tampered,
+        signer=signer_of(scope.reader, position),
     )
 
 

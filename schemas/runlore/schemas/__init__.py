@@ -13,6 +13,7 @@ from runlore.schemas.errors import (
     FolderBusyError,
     FolderError,
     ForeignServerError,
+    HeldError,
     InvalidReferenceError,
     LatestOnlyError,
     MetadataTypeError,
@@ -52,6 +53,7 @@ from runlore.schemas.events import (
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import SETTINGS, Settings, read_settings
+from runlore.schemas.signatures import Signer
 from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
 from runlore.schemas.visible import visible, visible_json
 
@@ -77,6 +79,7 @@ __all__ = [
     "FolderBusyError",
     "FolderError",
     "ForeignServerError",
+    "HeldError",
     "InvalidReferenceError",
     "LatestOnlyError",
     "MetadataLogged",
@@ -102,6 +105,7 @@ __all__ = [
     "ServerUnavailableError",
     "Settings",
     "SettingsError",
+    "Signer",
     "StepFinished",
     "StepStarted",
     "StorageSize",

@@ -289,6 +289,15 @@ SETTINGS: dict[str, Setting] = {
         "on or off: each call waits until the disk has its event, which then survives a power cut",
     ),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _event_bytes, "size limit of one event"),
+    "producer_key": Setting(
+        "RUNLORE_PRODUCER_KEY",
+        "",
+        _file,
+        "file with the private key that signs this producer's events (`runlore key new`); unset: they are not signed",
+    ),
+    "producer_passphrase_file": Setting(
+        "RUNLORE_PRODUCER_PASSPHRASE_FILE", "", _file, "file with its passphrase, if it is encrypted"
+    ),
     "record": Setting(
         "RUNLORE_RECORD",
         "numbers",
@@ -416,6 +425,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cloudevents: bool
     outbox_sync: bool
     max_event_bytes: int
+    producer_key: str | None
+    producer_passphrase_file: str | None
     record: str
     redact: bool
     describe: bool

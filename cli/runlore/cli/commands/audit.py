@@ -17,6 +17,7 @@ from runlore.cli.auditing import (
     show_report,
     trusted_keys,
 )
+from runlore.cli.commands.audit_actor import actor
 from runlore.cli.commands.audit_bundles import bundle, check
 from runlore.cli.commands.audit_key import key
 from runlore.cli.commands.audit_proofs import prove, trail
@@ -53,7 +54,7 @@ def audit() -> None:
     """
 
 
-for _command in (prove, bundle, check, trail, key):
+for _command in (prove, bundle, check, trail, key, actor):
     audit.add_command(_command)
 
 
@@ -108,7 +109,7 @@ def verify(
     if not replay or report.problems:
         report.not_compared["view"] = "--no-replay" if not replay else "the log is wrong"
     else:
-        _compare_view(data, report)
+        _compare_view(data, report, keys)
     if as_json:
         print_json(msgspec.to_builtins(report))
     else:
@@ -153,10 +154,10 @@ def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, ful
             report.problems += problems
 
 
-def _compare_view(data: DataDir, report: VerifyReport) -> None:
+def _compare_view(data: DataDir, report: VerifyReport, keys: tuple[Verifier, ...]) -> None:
     with progress_bar("replaying the log") as progress, progress_bar("comparing the view") as tables:
         try:
-            report.view, problems = compare_view(data, progress, tables)
+            report.view, problems = compare_view(data, progress, tables, keys)
         except NotFoundError as error:
             report.not_compared["view"] = str(error)
         else:

@@ -171,7 +171,7 @@ def _event(event: ProvenEvent, verdict: Verdict) -> dict[str, Any]:
 def _show(checked: CheckedBundle) -> None:
     bundle = checked.bundle
     for event, verdict in zip(bundle.events, checked.verdicts, strict=True):
-        print_line(event_text(proven_row(event, verdict)))
+        print_line(event_text(proven_row(event, verdict), verdict.who))
         if verdict.rejection:
             undeclared = event.position in checked.undeclared
             print_line(f"          {verdict.label}{'; THE BUNDLE PRESENTS IT AS IN EFFECT' if undeclared else ''}")

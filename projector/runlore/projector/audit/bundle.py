@@ -13,13 +13,14 @@ from pathlib import Path
 
 from runlore.projector.audit.bundle_content import FORMAT, FORMER_FORMAT, Bundle, CheckedBundle, Rejected
 from runlore.projector.audit.bundle_file import BundleFile, encode_bundle, read_members, write_members
-from runlore.projector.audit.effect import Verdict, judge, shortened
+from runlore.projector.audit.effect import Verdict, judge, shortened, stated_in
 from runlore.projector.audit.erased import require_erasures
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.report import html_report
 from runlore.schemas.acceptance import Rejection
 from runlore.schemas.errors import ArgumentError, CorruptLogError
+from runlore.store.audit.actor_keys import actor_key_in
 from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
 from runlore.store.audit.leaf import LeafCoder, speaks_for, stream_in
 from runlore.store.audit.merkle import check_consistency
@@ -50,7 +51,7 @@ def write_bundle(
     if not 0 < len(wanted) <= MAX_EVENTS:
         raise ArgumentError(f"{len(wanted):,} events; a bundle has 1 to {MAX_EVENTS:,}: see --depth")
     events = prover.with_first_copies(wanted)
-    verdicts = judge(events, refused or {})
+    verdicts = judge(events, refused or {}, prover.trusted)
     pairs = zip(events, verdicts, strict=True)
     bundle = Bundle(
         format=FORMAT,
@@ -92,14 +93,23 @@ def check_bundle(path: Path, trusted: Sequence[Verifier], others: Sequence[Check
     checkpoint, verifier = _check_proofs(path, bundle, file.note, trusted)
     since = _check_since(bundle, file.since, checkpoint, trusted)
     claims = {one.position: Rejection(one.stage, one.why) for one in bundle.rejected}
-    verdicts = judge(bundle.events, claims, [event for other in others for event in other.bundle.events])
+    further = [event for other in others for event in other.bundle.events]
+    verdicts = judge(bundle.events, claims, [*trusted, verifier], further)
     _check_claims(bundle, verdicts)
     _check_project(bundle, verdicts)
     checked = CheckedBundle(bundle, checkpoint, since, verifier, verdicts, [])
     for other in others:
         checked.notes.extend(_compared(checked, other))
+    checked.notes.extend(_not_believed(bundle, [*trusted, verifier]))
     checked.notes.extend(_unlike(file, checked))
     return checked
+
+
+def _not_believed(bundle: Bundle, trusted: Sequence[Verifier]) -> Iterator[str]:
+    """Statements about actors' keys that no trusted key has signed: they are in the log, and prove nobody."""
+    for event in bundle.events:
+        if actor_key_in(event.subject, event.payload) is not None and stated_in(event, trusted) is None:
+            yield f"event {event.position:,}, about an actor's key, is signed by no trusted key: give its --key, too"
 
 
 def _unlike(file: BundleFile, checked: CheckedBundle) -> Iterator[str]:

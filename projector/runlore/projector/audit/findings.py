@@ -62,6 +62,8 @@ class VerifyReport(msgspec.Struct, kw_only=True):
     """Checkpoints that came from outside the data folder."""
     key_changes: list[str] = []
     """What the log says about its signing keys, in order."""
+    actor_keys: list[str] = []
+    """Its statements about keys of actors, in order; those that no trusted key has signed have no effect."""
     witnessed: int | None = None
     """Leaves under the newest checkpoint that the witness policy is content with; None: no policy was given."""
     stream: StreamReport | None = None

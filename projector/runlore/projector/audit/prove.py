@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from runlore.projector.audit.effect import first_copy
 from runlore.projector.audit.keys import Verifier
+from runlore.projector.audit.log_keys import trusted_actor_keys
+from runlore.schemas.codec import signing_key
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint, signed_by
 from runlore.store.audit.leaf import LeafCoder, speaks_for
@@ -32,7 +34,7 @@ class Prover:
     """
 
     def __init__(self, connection: sqlite.Connection, trusted: Sequence[Verifier]) -> None:
-        self._connection = connection
+        self._connection, self.trusted = connection, [*trusted]
         epoch, stream = connection.execute("SELECT epoch, stream FROM log_state").fetchone()
         self.epoch: str = epoch.decode()
         self.coder = LeafCoder(self.epoch, stream.decode())
@@ -50,8 +52,8 @@ class Prover:
         return prove_event(self._connection, self.coder, self._nodes, self.newest.checkpoint, position)
 
     def with_first_copies(self, positions: Iterable[int]) -> list[ProvenEvent]:
-        """The events at these positions and, of each second copy, the first event with its ID, and the erasures of
-        those from which values were erased; ascending."""
+        """The events at these positions and, of each second copy, the first event with its ID; the erasures of those
+        from which values were erased, and what the log says about the keys that signed; ascending."""
         events = {position: self.event(position) for position in sorted(set(positions))}
         for event in list(events.values()):
             first = first_copy(self._connection, event)
@@ -60,7 +62,15 @@ class Prover:
         for event in list(events.values()):
             if event.erasure is not None and event.erasure not in events:
                 events[event.erasure] = self.event(event.erasure)
+        for position in self._about_keys(list(events.values())):
+            events.setdefault(position, self.event(position))
         return [events[position] for position in sorted(events)]
+
+    def _about_keys(self, events: Sequence[ProvenEvent]) -> list[int]:
+        """Positions of the statements about keys that signed some of these events, as far as they matter for them."""
+        stated = trusted_actor_keys(self._connection, self.trusted)
+        last = {key: event.position for event in events if (key := signing_key(event.payload))} if stated else {}
+        return [one.position for one in stated if one.position < last.get(one.stated.key, 0)]
 
     def consistency(self, old: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with the older one's (RFC 6962, 2.1.2)."""
