@@ -48,7 +48,7 @@ def export(
     run and step; what was erased or retracted says so. A FILE is for this user alone, and whole or not there.
 
     The formats mlbom, modelcard and provenance are documents about one version that other tools read: a CycloneDX
-    ML-BOM, a model card for the Hugging Face Hub, an in-toto statement with SLSA provenance and the proof of each event.
+    ML-BOM, a model card for the Hugging Face Hub, an in-toto statement with SLSA provenance and proofs.
 
     \b
     Examples:

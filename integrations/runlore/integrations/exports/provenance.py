@@ -115,6 +115,7 @@ def _proved(found: LoggedEvent) -> dict[str, Any]:
         "event_id": found.event_id,
         "created": found.created,
         "actor": None if found.event is None else msgspec.structs.asdict(found.event.actor),
+        "signer": found.signer,
         "payload": found.payload,
         "leaf": None if proof is None else proof.leaf.hex(),
         "index": None if proof is None else proof.index,

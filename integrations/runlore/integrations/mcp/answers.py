@@ -60,8 +60,16 @@ class Person(msgspec.Struct, frozen=True):
     library: str
 
 
-class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One value of one key, by whom and when."""
+class SignerOut(msgspec.Struct, frozen=True):
+    """The key that signed an event, and whose it was there: `proved` for a registered actor."""
+
+    key: str
+    standing: str
+    actor: str | None
+
+
+class EntryOut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One value of one key, by whom and when; `actor` is claimed unless there is a `signer`."""
 
     value: Any
     type: str
@@ -78,6 +86,7 @@ class EntryOut(msgspec.Struct, frozen=True, kw_only=True):
     previous: Any
     previous_type: str | None
     at_step: int | None
+    signer: SignerOut | None
 
 
 class EntityOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,3 +232,4 @@ class EvidenceOut(Answer, frozen=True, kw_only=True):
     proof: ProofOut | None
     unproved: str | None
     tampered: bool
+    signer: SignerOut | None

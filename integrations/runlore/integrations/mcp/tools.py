@@ -211,6 +211,7 @@ def evidence(client: Client, asked: questions.Prove) -> dict[str, Any]:
         },
         "unproved": found.unproved,
         "tampered": found.tampered,
+        "signer": None if found.signer is None else msgspec.structs.asdict(found.signer),
     }
 
 
