@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -86,7 +86,7 @@ def _slips(client: Client, kind: str, found: Found, columns: str | None) -> list
     if not found and kind != "any" and (unknown := unknown_kind(client, kind)) is not None:
         return [unknown]
     slips = [*found.unknown]
-    reader: object = client.scope.reader  # a line to a service, where that is asked
+    reader = cast("object", client.scope.reader)  # a line to a service, where that is asked
     if columns is not None and isinstance(reader, ViewReader):
         wanted = _columns((), None, columns)
         slips += unknown_keys(client.scope, None if kind == "any" else kind, wanted, of_kind=not found)
