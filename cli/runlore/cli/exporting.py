@@ -77,14 +77,14 @@ def write_export(client: Client, what: str, path: Path, shape: Shape = "jsonl", 
     Raises NotFoundError where there is none, OSError.
     """
     count = 0
-    with _whole_file(path) as file:
+    with whole_file(path) as file:
         for count, line in enumerate(lines_of(entries_of(client, what, kind), shape), 1):  # noqa: B007 -- used below
             file.write(line)
     return count - (shape == "csv")
 
 
 @contextlib.contextmanager
-def _whole_file(path: Path) -> Generator[io.BufferedWriter]:
+def whole_file(path: Path) -> Generator[io.BufferedWriter]:
     """A file that takes its place when everything is written and on disk."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.ExitStack() as unfinished:

@@ -18,6 +18,7 @@ from runlore.producer.receipts import NOBODY, AckBook, Receipt
 from runlore.producer.relay import Relay
 from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
 from runlore.producer.sending.source import Source
+from runlore.producer.tracing import current_trace
 from runlore.producer.warn import warn_not_stored
 from runlore.schemas.codec import encode_event
 from runlore.schemas.errors import OutboxError
@@ -136,6 +137,7 @@ class Session:
         event_id = new_id()
         if occurred_at is None:
             occurred_at = _now(_UTC)
+        traceparent = current_trace(self._traceparent)
         frame = _getframe()
         queue = self._queue
         queue.append(frame)
@@ -159,7 +161,7 @@ class Session:
                     fact=fact,
                     run=run,
                     step=step,
-                    traceparent=self._traceparent,
+                    traceparent=traceparent,
                     causation_id=causation_id,
                     salt=new_salt(),
                     signature=self._signature,
@@ -252,7 +254,7 @@ class Session:
                 fact=aside.fact,
                 run=aside.run,
                 step=aside.step,
-                traceparent=self._traceparent,
+                traceparent=aside.traceparent or self._traceparent,
                 causation_id=aside.causation_id,
                 salt=new_salt(),
                 signature=self._signature,

@@ -50,10 +50,12 @@ from runlore.schemas.events import (
     StepStarted,
     TagsChanged,
 )
+from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import SETTINGS, Settings, read_settings
 from runlore.schemas.signatures import Signer
 from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
+from runlore.schemas.visible import visible, visible_json
 
 __all__ = [
     "SETTINGS",
@@ -111,6 +113,9 @@ __all__ = [
     "StreamMismatchError",
     "TagsChanged",
     "Uri",
+    "parse_path",
     "parse_ref",
     "read_settings",
+    "visible",
+    "visible_json",
 ]

@@ -200,7 +200,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     run: str | None = None
     step: str | None = None
     traceparent: str | None = None
-    """W3C trace context of the emitting process."""
+    """W3C trace context: of the current OpenTelemetry span, else of the emitting process."""
     causation_id: str | None = None
     """The event that led to this one."""
     salt: bytes = b""

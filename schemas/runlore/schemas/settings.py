@@ -326,6 +326,12 @@ SETTINGS: dict[str, Setting] = {
         "on or off: record with each run what it was started in: git commit and whether it was changed, command, "
         "Python, machine, packages",
     ),
+    "spans": Setting(
+        "RUNLORE_SPANS",
+        "off",
+        _switch,
+        "on or off: each run and step is also a span of OpenTelemetry, where the program has loaded that",
+    ),
     "system_metrics": Setting(
         "RUNLORE_SYSTEM_METRICS",
         "0",
@@ -438,6 +444,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     record: str
     redact: bool
     describe: bool
+    spans: bool
     system_metrics: float
     mlflow: HostOrder
     http_host: str
