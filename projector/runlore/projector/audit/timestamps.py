@@ -10,6 +10,7 @@ import http.client
 import urllib.request
 from collections.abc import Sequence
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,8 @@ _QUERY, _GRANTED = "application/timestamp-query", 0
 
 def require_library() -> None:
     """Raise SettingsError where the library is not installed."""
-    try:
-        import rfc3161_client  # noqa: F401
-    except ImportError:
-        raise SettingsError("time stamps need the package rfc3161-client: pip install 'runlore[timestamps]'") from None
+    if find_spec("rfc3161_client") is None:
+        raise SettingsError("time stamps need the package rfc3161-client: pip install 'runlore[timestamps]'")
 
 
 def stamped_text(note: str) -> bytes:
@@ -91,10 +90,10 @@ class Authority:
         """The certificates of a PEM file. Raises SettingsError."""
         try:
             return cls(load_pem_x509_certificates(path.read_bytes()))
+        except SettingsError as error:  # a ValueError, too
+            raise SettingsError(f"{path}: {error}") from error
         except (OSError, ValueError) as error:
             raise SettingsError(f"{path} holds no certificates in PEM: {error}") from error
-        except SettingsError as error:
-            raise SettingsError(f"{path}: {error}") from error
 
     def time_of(self, response: bytes, note: str) -> dt.datetime:
         """When the authority has seen the text of a checkpoint, by its clock. Raises CorruptLogError."""
