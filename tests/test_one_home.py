@@ -11,7 +11,7 @@ import pytest
 from runlore.schemas import SETTINGS
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "cli")
+ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "integrations", "cli")
 
 FACTS = {
     r"""['"]run['"], ['"]step['"], ['"]pipeline['"]\)""": {"references.py"},

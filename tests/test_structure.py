@@ -17,7 +17,7 @@ import runlore
 from runlore.store.sqlite import sqlite
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "cli")
+ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "integrations", "cli")
 MAY_IMPORT = {
     "schemas": set[str](),
     "store": {"schemas"},
@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "projector": {"schemas", "store", "wire"},
     "query": {"schemas", "store", "wire"},
     "dashboard": {"schemas", "store", "query"},
-    "cli": {"schemas", "store", "wire", "producer", "projector", "query", "dashboard"},
+    "integrations": {"schemas", "producer", "query"},
+    "cli": {"schemas", "store", "wire", "producer", "projector", "query", "dashboard", "integrations"},
 }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "cli")
+ROOMS = ("schemas", "store", "wire", "producer", "projector", "query", "dashboard", "integrations", "cli")
 SUFFIXES = {".py", ".pyi", ".md", ".js", ".html", ".css", ".sh", ".toml", ".yaml"}
 
 LISTS = {"test_vocabulary.py", "test_scripts.py"}

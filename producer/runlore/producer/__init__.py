@@ -1,6 +1,6 @@
 """Emit metadata from steps: durable on return, sent in the background, non-blocking."""
 
-from runlore.producer.lifecycle import configure, flush
+from runlore.producer.lifecycle import configure, default_producer, flush
 from runlore.producer.log import (
     add_note,
     add_tags,
@@ -19,6 +19,7 @@ from runlore.producer.maintenance import DrainReport, OutboxKeeper, OutboxStatus
 from runlore.producer.producer import Producer
 from runlore.producer.receipts import Receipt
 from runlore.producer.runs.context import run_context, start_run, start_step, step_context
+from runlore.producer.runs.describe import describe_run
 from runlore.producer.runs.decorators import pipeline, step
 from runlore.producer.runs.in_context import in_context
 from runlore.producer.runs.model import ArtifactConfig, Model
@@ -38,6 +39,8 @@ __all__ = [
     "add_tags",
     "bulk_log_metadata",
     "configure",
+    "default_producer",
+    "describe_run",
     "drain",
     "flush",
     "get_step_context",

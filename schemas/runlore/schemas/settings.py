@@ -18,6 +18,7 @@ from runlore.schemas.shards import MAX_SHARD
 
 Mode = Literal["online", "offline", "disabled"]
 Confirm = Literal["auto", "always", "never"]
+HostOrder = Literal["tee", "first"]
 
 MAX_REPLICAS = 5
 """Of a stream, for JetStream."""
@@ -46,6 +47,12 @@ def _confirm(text: str) -> Confirm:
         if text == choice:
             return choice
     raise ValueError("use auto, always or never")
+
+
+def _mlflow(text: str) -> HostOrder:
+    if text == "tee" or text == "first":
+        return text
+    raise ValueError("use tee or first")
 
 
 def _urls(text: str) -> str | None:
@@ -307,6 +314,13 @@ SETTINGS: dict[str, Setting] = {
         "seconds between two samples of the load of machine and process, logged on each run as `system`; 0: none "
         "(needs `runlore[system]`)",
     ),
+    "mlflow": Setting(
+        "RUNLORE_MLFLOW",
+        "tee",
+        _mlflow,
+        "with `MLFLOW_TRACKING_URI=runlore+…`: tee (MLflow first, as without Runlore) or first (Runlore first, MLflow in "
+        "the background; its outage stops no training)",
+    ),
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),
     "max_lag": Setting("RUNLORE_MAX_LAG", "10000", _count, "lag in events above which /readyz fails"),
@@ -398,6 +412,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redact: bool
     describe: bool
     system_metrics: float
+    mlflow: HostOrder
     http_host: str
     http_port: int
     max_lag: int

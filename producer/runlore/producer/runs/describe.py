@@ -76,7 +76,7 @@ class _Describer:
 _process = {"describer": _Describer()}
 
 
-def describe_run(run_id: str, given: Mapping[str, Any] | None) -> None:
+def describe_run(run_id: str, given: Mapping[str, Any] | None = None) -> None:
     """Describe a run that was just started here: as `given`, else by looking around if the settings say so."""
     settings = default_producer().settings
     if settings.mode == "disabled":

@@ -1,0 +1,1 @@
+"""MLflow: ``MLFLOW_TRACKING_URI=runlore+<URI>`` records what MLflow is told; `importer` brings what it was told before."""
