@@ -1,0 +1,61 @@
+"""What a training left in Runlore, in the form in which hosts tell it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import runlore.producer as producer
+from runlore.query import Client, PipelineRun
+from tests.patience import PATIENCE
+
+Points = dict[str, list[tuple[int | None, float]]]
+"""Step and value of each measurement, in the order in which they were logged."""
+
+
+def caught_up() -> Client:
+    client = Client()
+    producer.flush(PATIENCE)
+    client.wait_for(producer.log_metadata({"done": True}, "marker:end"), PATIENCE)
+    return client
+
+
+def points(entity: Any) -> Points:
+    """Histories of the metrics of a run or step."""
+    return {
+        key: [(entry.at_step, entry.value) for entry in entity.history(("metrics", key))]
+        for key in entity.metadata.get("metrics", {})
+    }
+
+
+def stepped(values: Points) -> Points:
+    """Only what has a step."""
+    kept = {key: [point for point in series if point[0] is not None] for key, series in values.items()}
+    return {key: series for key, series in kept.items() if series}
+
+
+def parameters(entity: Any) -> dict[str, Any]:
+    """Those that it was started with, and those that were told later."""
+    return {**entity.parameters, **entity.metadata.get("parameters", {})}
+
+
+def last_run(client: Client, pipeline: str) -> PipelineRun:
+    return client.get_pipeline_run(pipeline)
+
+
+def script(code: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own, which inherits the test's settings."""
+    path = folder / "program.py"
+    path.write_text(code)
+    return subprocess.run(
+        [sys.executable, str(path)], cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True,
+        timeout=PATIENCE, check=False,
+    )  # fmt: skip
+
+
+INTERRUPT = f"import os, signal; os.kill(os.getpid(), {int(signal.SIGINT)})"
+"""What Ctrl-C does."""
