@@ -96,7 +96,7 @@ def test_an_error_comes_back_whole_from_another_process(error: RunloreError) -> 
 
 
 def test_only_wire_knows_the_errors_of_nats() -> None:
-    rooms = ("schemas", "store", "producer", "projector", "query", "dashboard", "cli")
+    rooms = ("schemas", "store", "producer", "projector", "query", "dashboard", "integrations", "cli")
     found = {
         str(path.relative_to(ROOT))
         for room in rooms

@@ -103,9 +103,21 @@ def test_logs_and_views_are_opened_by_one_sqlite_library() -> None:
 
 
 def test_no_file_names_a_registry_or_an_address_of_one() -> None:
-    pins = (ROOT / "constraints.txt").read_text()
-    assert "://" not in pins
-    assert "--hash=sha256:" in pins
+    for path in (ROOT / "constraints.txt", *(ROOT / "integrations" / "constraints").glob("*.txt")):
+        pins = path.read_text()
+        assert "://" not in pins
+        assert "--hash=sha256:" in pins
+
+
+def test_an_integration_imports_public_names_only() -> None:
+    rooms = {f"runlore.{room}" for room in MAY_IMPORT["integrations"]}
+    found = [
+        (path.name, node.module)
+        for path in (ROOT / "integrations" / "runlore").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(tuple(f"{room}." for room in rooms))
+    ]
+    assert found == []
 
 
 def test_the_face_names_what_the_stub_and_the_rooms_name() -> None:

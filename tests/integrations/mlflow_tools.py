@@ -15,10 +15,10 @@ from urllib.request import urlopen
 
 from runlore.integrations.mlflow.mapping import milliseconds
 from runlore.query import Client, PipelineRun
-from tests.patience import until
+from tests.patience import PATIENCE, until
 
-Point = tuple[int | None, int, float]
-"""Step, time in milliseconds, value."""
+Point = tuple[int | None, int, str]
+"""Step, time in milliseconds, the value's text: not-a-number equals itself there."""
 
 
 def empty_store(template: Path, folder: Path) -> str:
@@ -35,7 +35,9 @@ def mlflow_points(client: Any, run_id: str) -> dict[str, list[Point]]:
     """Histories of metrics as MLflow's API tells them."""
     keys = client.get_run(run_id).data.metrics
     return {
-        key: sorted((point.step, point.timestamp, point.value) for point in client.get_metric_history(run_id, key))
+        key: sorted(
+            (point.step, point.timestamp, repr(point.value)) for point in client.get_metric_history(run_id, key)
+        )
         for key in keys
     }
 
@@ -44,7 +46,8 @@ def runlore_points(run: PipelineRun) -> dict[str, list[Point]]:
     """Histories of metrics as Runlore tells them."""
     return {
         key: sorted(
-            (entry.at_step, milliseconds(entry.occurred_at), entry.value) for entry in run.history(("metrics", key))
+            (entry.at_step, milliseconds(entry.occurred_at), repr(entry.value))
+            for entry in run.history(("metrics", key))
         )
         for key in run.metadata.get("metrics", {})
     }
@@ -61,7 +64,11 @@ def assert_same(client: Client, host: Any, run_id: str) -> None:
     assert {key: str(value) for key, value in parameters.items()} == theirs.data.params
     own = {key: value for key, value in theirs.data.tags.items() if not key.startswith("mlflow.")}
     assert ours.metadata.get("tags", {}) == own
-    system = {key.removeprefix("mlflow."): value for key, value in theirs.data.tags.items() if key.startswith("mlflow.")}
+    system = {
+        key.removeprefix("mlflow."): value for key, value in theirs.data.tags.items() if key.startswith("mlflow.")
+    }
+    note = system.pop("note.content", None)
+    assert [one.value for one in ours.notes] == ([] if note is None else [note])
     assert {key: ours.metadata["mlflow"].get(key) for key in system} == system
     assert ours.metadata["mlflow"]["artifact_uri"] == theirs.info.artifact_uri
     assert (ours.id, ours.fields["name"]) == (run_id, theirs.info.run_name)
@@ -77,11 +84,13 @@ def mlflow_server(uri: str, folder: Path, port: int = 0) -> Iterator[tuple[str, 
     port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri, "--artifacts-destination", str(folder / "artifacts")]
-    environ = {**os.environ, "MLFLOW_TRACKING_URI": ""}
+    environ = {**os.environ, "MLFLOW_TRACKING_URI": "", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "server.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environ, start_new_session=True)
     try:
-        until(lambda: _answers(f"http://127.0.0.1:{port}/health"))
+        until(
+            lambda: _answers(f"http://127.0.0.1:{port}/health"), 3 * PATIENCE
+        )  # it imports for a minute on a busy machine
         yield f"http://127.0.0.1:{port}", process
     finally:
         kill(process)

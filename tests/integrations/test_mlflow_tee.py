@@ -65,7 +65,7 @@ def test_a_training_with_autolog_is_recorded_as_mlflow_tells_it(stack: EmbeddedS
     from sklearn.linear_model import SGDClassifier
 
     mlflow.set_tracking_uri(f"runlore+{uri}")
-    mlflow.sklearn.autolog(silent=True)
+    mlflow.sklearn.autolog(silent=True, log_models=False)  # which takes MLflow half a minute
     try:
         mlflow.set_experiment("flowers")
         with mlflow.start_run(run_name="lilies", tags={"owner": "ada"}, description="a first try") as run:
@@ -74,6 +74,7 @@ def test_a_training_with_autolog_is_recorded_as_mlflow_tells_it(stack: EmbeddedS
             for epoch in range(20):
                 mlflow.log_metric("loss", 1 / (epoch + 1), step=epoch)
             assert model.score(rows, kinds) > 0
+            mlflow.initialize_logged_model("model", source_run_id=run.info.run_id, model_type="sgd")
     finally:
         mlflow.sklearn.autolog(disable=True)
     client, host = caught_up(), mlflow.MlflowClient(uri)
@@ -81,7 +82,7 @@ def test_a_training_with_autolog_is_recorded_as_mlflow_tells_it(stack: EmbeddedS
     ours = client.get_pipeline_run(run.info.run_id)
     assert len(ours.history("metrics.loss")) == 20
     assert ours.metadata["parameters"]["max_iter"] == 5
-    assert ours.metadata["models"]["model"]["type"]
+    assert ours.metadata["models"]["model"]["type"] == "sgd"
     assert client.find("run", "parameters.alpha = 0.0001 and metrics.loss < 0.1 and tags.owner = 'ada'")
     assert "train" in ours.metadata["datasets"]
 
@@ -95,7 +96,9 @@ def test_batches_nested_runs_tags_and_statuses_are_recorded(stack: EmbeddedStack
         mlflow.log_metrics({"val/loss": 0.5, "val.acc": 0.25}, step=3)
         points = [Metric("loss", value, 1_700_000_000_123 + value, value) for value in range(100)]
         again = [Metric("loss", 7.5, 1_700_000_000_123, 0), Metric("nan", math.nan, 5, -1)]
-        host.log_batch(trial.info.run_id, points + again, [Param("lr", "0.10"), Param("on", "True")], [RunTag("a", "b")])
+        host.log_batch(
+            trial.info.run_id, points + again, [Param("lr", "0.10"), Param("on", "True")], [RunTag("a", "b")]
+        )
         mlflow.set_tags({"gone": "1", "kept": "2"})
         mlflow.delete_tag("gone")
         mlflow.log_metric("late", 1.0, step=1, synchronous=False).wait()
@@ -107,13 +110,11 @@ def test_batches_nested_runs_tags_and_statuses_are_recorded(stack: EmbeddedStack
     ours = client.get_pipeline_run(trial.info.run_id)
     assert ours.fields["parent"] == f"run:{parent.info.run_id}"
     assert ours.metadata["parameters"] == {"lr": "0.10", "on": True}
-    (odd,) = runlore_points(ours).pop("nan")
-    assert math.isnan(odd[2])
-    assert odd[:2] == (-1, 5)
-    for run in (parent, killed, failed):
+    for run in (parent, trial, killed, failed):
         assert_same(client, plain, run.info.run_id)
-    theirs = {key: points for key, points in runlore_points(ours).items() if key != "nan"}
-    assert {key: len(points) for key, points in theirs.items()} == {"val/loss": 1, "val.acc": 1, "loss": 101, "late": 1}
+    found = runlore_points(ours)
+    assert found["nan"] == [(-1, 5, "nan")]
+    assert {key: len(found[key]) for key in found} == {"val/loss": 1, "val.acc": 1, "loss": 101, "nan": 1, "late": 1}
     assert client.get_pipeline_run(killed.info.run_id).status == "killed"
     assert ours.history("tags.gone")[-1].reason == "the tag was deleted in MLflow"
 
@@ -143,16 +144,12 @@ def test_a_server_that_dies_fails_the_call_as_without_us_and_the_value_is_kept(
 ) -> None:
     with mlflow_server(uri, tmp_path) as (address, process):
         mlflow.set_tracking_uri(f"runlore+{address}")
-        with pytest.raises(mlflow.MlflowException, match="log-metric"), mlflow.start_run() as run:  # noqa: PT012
+        with pytest.raises(mlflow.MlflowException, match="API request"), mlflow.start_run() as run:  # noqa: PT012
             mlflow.log_text("through the server", "note.txt")
             assert mlflow.artifacts.load_text(f"{run.info.artifact_uri}/note.txt") == "through the server"
             mlflow.log_metric("loss", 0.5, step=1)
             kill(process)
             mlflow.log_metric("loss", 0.25, step=2)
-        while mlflow.active_run():
-            with pytest.raises(mlflow.MlflowException):
-                mlflow.end_run()
-            mlflow.tracking.fluent._active_run_stack.get().clear()
     ours = caught_up().get_pipeline_run(run.info.run_id)
     assert [(entry.at_step, entry.value) for entry in ours.history("metrics.loss")] == [(1, 0.5), (2, 0.25)]
     assert ours.status == "failed"
@@ -168,8 +165,6 @@ def test_a_call_that_mlflow_refuses_is_not_recorded(stack: EmbeddedStack, uri: s
 
 
 def test_without_nats_a_training_goes_on_and_its_events_wait(settings: Settings, uri: str) -> None:
-    from runlore.cli.server import EmbeddedServer
-
     producer.configure()
     mlflow.set_tracking_uri(f"runlore+{uri}")
     with mlflow.start_run() as run:
@@ -180,7 +175,6 @@ def test_without_nats_a_training_goes_on_and_its_events_wait(settings: Settings,
         assert running.wait_ready(lambda seconds: time.sleep(seconds) or False, PATIENCE)
         assert_same(caught_up(), mlflow.MlflowClient(uri), run.info.run_id)
         producer.configure(mode="disabled")
-    assert EmbeddedServer
 
 
 def test_what_goes_wrong_on_our_side_is_one_warning(

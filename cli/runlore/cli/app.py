@@ -41,6 +41,8 @@ COMMANDS = {
     "search": "search:search",
     "compare": "compare:compare",
     "lineage": "lineage:lineage",
+    "import": "import_past:import_past",
+    "feed": "feed:feed",
     "tail": "tail:tail",
     "watch": "watch:watch",
     "projector": "projector:projector",

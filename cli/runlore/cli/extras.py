@@ -18,6 +18,7 @@ EXTRA_OF = {
     "sse_starlette": "dashboard",
     "starlette": "dashboard",
     "uvicorn": "dashboard",
+    "mlflow": "mlflow",
 }
 """Modules of the optional packages, each with the extra to install."""
 _OF_COMMAND = {"up": "local", "demo": "local", "audit": "audit"}

@@ -11,7 +11,7 @@ MOST_REASONS = 20
 
 
 class Guard:
-    """Runs an adapter's work inside its host's calls: what goes wrong is one warning for each reason, never an error."""
+    """Runs an adapter's work inside its host's calls: what goes wrong is a warning for each reason, no error."""
 
     def __init__(self, adapter: str) -> None:
         self._adapter = adapter

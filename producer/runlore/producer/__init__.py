@@ -19,8 +19,8 @@ from runlore.producer.maintenance import DrainReport, OutboxKeeper, OutboxStatus
 from runlore.producer.producer import Producer
 from runlore.producer.receipts import Receipt
 from runlore.producer.runs.context import run_context, start_run, start_step, step_context
-from runlore.producer.runs.describe import describe_run
 from runlore.producer.runs.decorators import pipeline, step
+from runlore.producer.runs.describe import describe_run
 from runlore.producer.runs.in_context import in_context
 from runlore.producer.runs.model import ArtifactConfig, Model
 from runlore.producer.runs.step_info import get_step_context

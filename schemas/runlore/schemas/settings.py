@@ -50,8 +50,10 @@ def _confirm(text: str) -> Confirm:
 
 
 def _mlflow(text: str) -> HostOrder:
-    if text == "tee" or text == "first":
-        return text
+    choices: tuple[HostOrder, ...] = ("tee", "first")
+    for choice in choices:
+        if text == choice:
+            return choice
     raise ValueError("use tee or first")
 
 
@@ -318,8 +320,8 @@ SETTINGS: dict[str, Setting] = {
         "RUNLORE_MLFLOW",
         "tee",
         _mlflow,
-        "with `MLFLOW_TRACKING_URI=runlore+…`: tee (MLflow first, as without Runlore) or first (Runlore first, MLflow in "
-        "the background; its outage stops no training)",
+        "with `MLFLOW_TRACKING_URI=runlore+…`: tee (MLflow as always, Runlore beside it) or first (Runlore, then "
+        "MLflow in the background: its outage stops no training)",
     ),
     "http_host": Setting("RUNLORE_HTTP_HOST", "127.0.0.1", str, "address of the projector's health endpoints"),
     "http_port": Setting("RUNLORE_HTTP_PORT", "0", _count, "their port; 0: any free one"),

@@ -1,1 +1,1 @@
-"""MLflow: ``MLFLOW_TRACKING_URI=runlore+<URI>`` records what MLflow is told; `importer` brings what it was told before."""
+"""MLflow: ``MLFLOW_TRACKING_URI=runlore+<URI>`` records what MLflow is told; `importer` brings its past."""

@@ -6,7 +6,7 @@ MLflow is no dependency, so nothing here may import it at the top.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
@@ -19,10 +19,14 @@ _SERVER = "_MLFLOW_SERVER_FILE_STORE"
 class Metric(Protocol):
     """A number at a step and a time (milliseconds since 1970)."""
 
-    key: str
-    value: float
-    timestamp: int
-    step: int
+    @property
+    def key(self) -> str: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def step(self) -> int: ...
 
 
 class KeyValue(Protocol):
@@ -79,7 +83,13 @@ class RegisteredVersion(Protocol):
     run_id: str | None
     current_stage: str | None
     tags: Mapping[str, str]
-    aliases: Sequence[str]
+
+
+class RegisteredModel(Protocol):
+    """A registered model; its aliases, each with a version."""
+
+    name: str
+    aliases: Mapping[str, str]
 
 
 def inner_uri(uri: str) -> str:
@@ -113,3 +123,10 @@ def entities() -> Any:
 def is_server() -> bool:
     """True in a process of ``mlflow server``, whose code and packages are not those of the runs."""
     return _SERVER in os.environ
+
+
+def refusal(message: str) -> Exception:
+    """MLflow's own error for a call that is wrong."""
+    exceptions: Any = import_module("mlflow.exceptions")
+    error: Exception = exceptions.MlflowException.invalid_parameter_value(message)
+    return error

@@ -151,6 +151,6 @@ def version_groups(version: RegisteredVersion, source: str) -> dict[str, Any]:
     return {**tags, "mlflow": {**tags.get("mlflow", {}), **found}}
 
 
-def staged(name: str, version: str | int, stage: str, reason: str) -> ModelStageChanged:
+def staged(name: str, version: str, stage: str, reason: str) -> ModelStageChanged:
     """A version took a stage or an alias; MLflow writes its stages with a capital."""
     return ModelStageChanged(model_ref(name, version), stage, reason)

@@ -1,4 +1,4 @@
-"""Registered models as they are told to MLflow's registry. One method for each method of the store, as in `recorder`."""
+"""Registered models as they are told to MLflow's registry. One method for each of the store's, as in `recorder`."""
 
 from __future__ import annotations
 

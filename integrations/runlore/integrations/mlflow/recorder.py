@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from runlore.integrations.mlflow import mapping
@@ -27,12 +27,19 @@ def emit(timed: Timed, run_id: str | None = None) -> Receipt:
 
 
 class RunRecorder:
-    """Records what happens to runs. `experiment_of` asks MLflow for an experiment; `status_text` names a status."""
+    """Records what happens to runs.
+
+    `experiment_of` asks MLflow for an experiment; `status_text` names a status; `marks` are put on each run.
+    """
 
     def __init__(
-        self, source: str, experiment_of: Callable[[str], Experiment], status_text: Callable[[int], str]
+        self,
+        source: str,
+        experiment_of: Callable[[str], Experiment],
+        status_text: Callable[[int], str],
+        marks: Mapping[str, Any] | None = None,
     ) -> None:
-        self._source = source
+        self._source, self._marks = source, marks or {}
         self._experiment_of = experiment_of
         self._status_text = status_text
         self._names: dict[str, str] = {}
@@ -63,7 +70,7 @@ class RunRecorder:
     def create_run(self, run: Run, *_: Any, **__: Any) -> None:
         self.start(run.info, run.data.tags)
         groups = mapping.split_tags(run.data.tags)
-        groups["mlflow"] = {**groups.get("mlflow", {}), **mapping.described(run, self._source)}
+        groups["mlflow"] = {**groups.get("mlflow", {}), **mapping.described(run, self._source), **self._marks}
         self._log(run.info.run_id, groups)
         self._note(run.info.run_id, run.data.tags.get(mapping.NOTE))
         if not is_server():
@@ -151,9 +158,9 @@ class RunRecorder:
 
 
 RECORDED = (
-    "get_experiment", "get_experiment_by_name", "create_experiment", "rename_experiment", "create_run", "update_run_info",
-    "delete_run", "restore_run", "log_batch", "log_batch_async", "log_metric", "log_param", "set_tag", "delete_tag",
-    "log_inputs", "create_logged_model",
+    "get_experiment", "get_experiment_by_name", "create_experiment", "rename_experiment", "create_run",
+    "update_run_info", "delete_run", "restore_run", "log_batch", "log_batch_async", "log_metric", "log_param",
+    "set_tag", "delete_tag", "log_inputs", "create_logged_model",
 )  # fmt: skip
 """Methods of the tracking store that are recorded. Those with ``_async`` for one value call ``log_batch_async``."""
 
@@ -162,7 +169,12 @@ def _dataset(given: Any) -> tuple[str, dict[str, Any]]:
     """An input by its context (training, evaluation), or by its own name where it has none."""
     context = next((tag.value for tag in given.tags or () if tag.key == "mlflow.data.context"), None)
     dataset = given.dataset
-    told = {"name": dataset.name, "digest": dataset.digest, "source_type": dataset.source_type, "source": dataset.source}
+    told = {
+        "name": dataset.name,
+        "digest": dataset.digest,
+        "source_type": dataset.source_type,
+        "source": dataset.source,
+    }
     return context or dataset.name, told
 
 
@@ -173,10 +185,11 @@ def _at_exit() -> None:
     """End MLflow's active runs before the producer ends: MLflow's own hook comes after it, as it was there first."""
     if not _hooked:
         _hooked.append(True)
-        atexit.register(_end_active_runs)
+        atexit.register(end_active_runs)
 
 
-def _end_active_runs() -> None:
+def end_active_runs() -> None:
+    """End MLflow's active runs, as MLflow does at the end of a process."""
     host: Any = sys.modules.get("mlflow")
     with contextlib.suppress(Exception):  # as MLflow's own
         while host is not None and host.active_run() is not None:
