@@ -41,7 +41,10 @@ def assert_same(client: Client, study: Any) -> dict[int, PipelineRun]:
         assert points(run).get("intermediate", []) == list(trial.intermediate_values.items())
         if trial.values is not None and len(trial.values) == 1:
             assert run.metadata["metrics"]["value"] == trial.value
-        assert (run.started_at, run.finished_at) == (trial.datetime_start.astimezone(), trial.datetime_complete.astimezone())
+        assert (run.started_at, run.finished_at) == (
+            trial.datetime_start.astimezone(),
+            trial.datetime_complete.astimezone(),
+        )
     return runs
 
 

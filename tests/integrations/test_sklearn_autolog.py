@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.adapter("sklearn")]
 
 from sklearn.datasets import load_iris  # noqa: E402
 from sklearn.ensemble import BaggingClassifier, GradientBoostingClassifier  # noqa: E402
-from sklearn.exceptions import NotFittedError  # noqa: E402
+from sklearn.exceptions import ConvergenceWarning, NotFittedError  # noqa: E402
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier  # noqa: E402
 from sklearn.model_selection import GridSearchCV  # noqa: E402
 from sklearn.model_selection._search import BaseSearchCV  # noqa: E402
@@ -54,7 +54,7 @@ def test_a_fit_is_a_run_with_the_estimators_parameters_and_numbers(stack: Embedd
 def test_losses_of_each_iteration_are_those_of_the_estimator(stack: EmbeddedStack) -> None:
     autolog()
     network = MLPClassifier((4,), max_iter=8, random_state=1, early_stopping=True)
-    with pytest.warns(Warning):
+    with pytest.warns(ConvergenceWarning):
         network.fit(ROWS, KINDS)
     boosted = GradientBoostingClassifier(n_estimators=7).fit(ROWS, KINDS)
     client = caught_up()

@@ -13,6 +13,7 @@ import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
 from runlore.producer import outbox_status, run_context
 from runlore.store.folder import DataDir
+from tests.patience import until
 
 xgboost: Any = pytest.importorskip("xgboost")
 pytestmark = [pytest.mark.slow, pytest.mark.adapter("xgboost")]
@@ -22,7 +23,13 @@ from sklearn.datasets import load_breast_cancer  # noqa: E402
 from runlore.integrations.xgboost import RunloreCallback  # noqa: E402
 
 ROWS, KINDS = load_breast_cancer(return_X_y=True)
-PARAMETERS = {"objective": "binary:logistic", "max_depth": 2, "eta": 0.3, "eval_metric": ["logloss", "auc"], "nthread": 1}
+PARAMETERS = {
+    "objective": "binary:logistic",
+    "max_depth": 2,
+    "eta": 0.3,
+    "eval_metric": ["logloss", "auc"],
+    "nthread": 1,
+}
 
 
 def data() -> tuple[Any, Any]:
@@ -74,10 +81,11 @@ def test_copies_of_a_callback_in_a_search_each_have_their_run(stack: EmbeddedSta
 
     model = xgboost.XGBClassifier(n_estimators=2, nthread=1, callbacks=[RunloreCallback()])
     GridSearchCV(model, {"max_depth": [1, 2]}, cv=2, n_jobs=2).fit(ROWS, KINDS)
-    assert len(caught_up().find("run", "pipeline = 'xgboost' and status = 'completed'")) == 5
+    client = caught_up()
+    until(lambda: len(client.find("run", "pipeline = 'xgboost' and status = 'completed'")) == 5)  # the workers send theirs
 
 
-PROGRAM = f"""
+PROGRAM = """
 import xgboost
 from runlore.integrations.xgboost import RunloreCallback
 
@@ -87,11 +95,13 @@ class Interrupts(xgboost.callback.TrainingCallback):
             ERROR
 
 rows = xgboost.DMatrix([[0.0], [1.0]] * 8, [0, 1] * 8)
-xgboost.train({{"nthread": 1}}, rows, 9, evals=[(rows, "train")], verbose_eval=False, callbacks=[RunloreCallback(), Interrupts()])
+xgboost.train({"nthread": 1}, rows, 9, evals=[(rows, "train")], verbose_eval=False, callbacks=[RunloreCallback(), Interrupts()])
 """
 
 
-@pytest.mark.parametrize(("error", "status", "kind"), [(INTERRUPT, "killed", "KeyboardInterrupt"), ("1 / 0", "failed", "ZeroDivisionError")])
+@pytest.mark.parametrize(
+    ("error", "status", "kind"), [(INTERRUPT, "killed", "KeyboardInterrupt"), ("1 / 0", "failed", "ZeroDivisionError")]
+)
 def test_a_script_that_is_interrupted_was_killed_and_one_with_an_error_failed(
     stack: EmbeddedStack, tmp_path: Path, error: str, status: str, kind: str
 ) -> None:

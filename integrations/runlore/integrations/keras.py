@@ -13,7 +13,7 @@ from runlore.integrations.training import Recorded
 _Host: Any = import_module("keras.callbacks").Callback
 
 
-class RunloreCallback(Recorded, _Host):  # type: ignore[misc] -- Keras ships no types
+class RunloreCallback(Recorded, _Host):  # type: ignore[misc]  # checked where the host is not installed
     """Record a training as a run, or on the run or step that is open.
 
     model.fit(rows, kinds, epochs=10, callbacks=[RunloreCallback()])

@@ -30,7 +30,7 @@ _Host: Any = import_module(f"{_package}.loggers.logger").Logger
 _rank: Any = import_module(f"{_package}.utilities.rank_zero").rank_zero_only
 
 
-class RunloreLogger(Recorded, _Host):  # type: ignore[misc] -- its types are not installed where this is checked
+class RunloreLogger(Recorded, _Host):  # type: ignore[misc]  # checked where the host is not installed
     """Record what a Trainer does as a run, or on the run or step that is open. A test after a fit belongs to its run.
 
     Trainer(max_epochs=10, logger=RunloreLogger("churn", group="seeds")).fit(module, rows)

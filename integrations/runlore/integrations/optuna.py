@@ -14,8 +14,7 @@ from typing import Any, Self
 
 from runlore.integrations.storable import storable
 from runlore.integrations.training import Status, guard_of
-from runlore.producer import log_metadata, start_run
-from runlore.producer.runs.place import current_place
+from runlore.producer import current_entity, log_metadata, start_run
 
 Objective = Callable[[Any], Any]
 STATUSES: dict[str, Status] = {"COMPLETE": "completed", "PRUNED": "killed", "FAIL": "failed"}
@@ -88,7 +87,7 @@ class RunloreCallback:
 
     def _start(self) -> None:
         study: Any = self._study
-        outer, _ = current_place()
+        outer = current_entity()
         directions = [direction.name.lower() for direction in study.directions]
         told = {
             "direction": directions[0] if len(directions) == 1 else directions,
@@ -97,7 +96,7 @@ class RunloreCallback:
             **{name: storable(value) for name, value in study.user_attrs.items()},
         }
         self._run = start_run(self._pipeline, name=study.study_name, group=study.study_name, tags=self._tags,
-                              parent=None if outer is None else outer.id, parameters=told)  # fmt: skip
+                              parent=None if outer is None else outer.run or outer.name, parameters=told)  # fmt: skip
 
     def _end(self, error: BaseException | None) -> None:
         run, study = self._run, self._study

@@ -31,7 +31,7 @@ def storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, PathLike):
         return str(cast("PathLike[str]", value))
     if isinstance(value, Mapping):
-        return _mapping(cast(Mapping[Any, Any], value), depth)
+        return _mapping(value, depth)  # pyright: ignore[reportUnknownArgumentType] -- whatever a host gives
     if isinstance(value, (list, tuple, set, frozenset)):
         return _sequence(cast("list[Any]", value), depth)
     number = scalar(value)

@@ -82,7 +82,9 @@ def _shared(run_id: str | None) -> str | None:
         return told[0]
     found = _job_id() if run_id is None else run_id
     if found is None:
-        GUARD.warn("the run's ID is not known on this rank: call init_process_group first, or pass --rdzv-id to torchrun")
+        GUARD.warn(
+            "the run's ID is not known on this rank: call init_process_group first, or pass --rdzv-id to torchrun"
+        )
     return found
 
 

@@ -11,9 +11,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from runlore.integrations.guard import Guard
 from runlore.integrations.storable import numbers, storable
-from runlore.producer import default_producer, log_metadata, start_run, start_step
-from runlore.producer.runs.place import current_place
-from runlore.producer.runs.secrets import redact
+from runlore.producer import current_entity, log_metadata, redact_parameters, start_run, start_step
 from runlore.schemas import EntityRef
 
 Status = Literal["completed", "failed", "killed"]
@@ -45,22 +43,20 @@ class Training:
         guard.run(lambda: self._open(options, as_step))
 
     def _open(self, options: Options, as_step: str | None) -> None:
-        run, step = current_place()
+        outer = current_entity()
         given = {} if options.parameters is None else storable(options.parameters)
-        if step is not None:
-            self._target = step.ref
-        elif run is not None and as_step is not None:
+        if outer is not None and outer.kind == "run" and as_step is not None:
             self._opened = start_step(as_step, count_calls=True, parameters=given)
-            self._target = EntityRef("step", self._opened.step_name, run=run.id)
-        elif run is not None:
-            self._target = EntityRef("run", run.id)
-        if self._target is None:
+            self._target = EntityRef("step", self._opened.step_name, run=outer.name)
+        elif outer is not None:
+            self._target = outer
+        else:
             self._opened = start_run(options.pipeline, name=options.name, group=options.group, tags=options.tags,
                                      parameters=given)  # fmt: skip
             self._target = EntityRef("run", self._opened.run_id)
             _remember(self)
-        elif self._opened is None and given:
-            log_metadata({"parameters": redacted(given)}, self._target, merge=True)
+        if self._opened is None and given:
+            log_metadata({"parameters": redact_parameters(given)}, self._target, merge=True)
 
     @property
     def run_id(self) -> str | None:
@@ -80,7 +76,7 @@ class Training:
 
     def parameters(self, given: Mapping[str, Any]) -> None:
         """Log settings, besides those that it was opened with."""
-        self.log({"parameters": lambda: redacted(storable(given))})
+        self.log({"parameters": lambda: redact_parameters(storable(given))})
 
     def metrics(self, values: Mapping[str, Any], step: int | None = None, prefix: str = "") -> None:
         """Log the numbers among a host's measurements."""
@@ -110,11 +106,6 @@ class Training:
 def guard_of(adapter: str) -> Guard:
     """One for each adapter in a process, so that a reason is told once."""
     return Guard(adapter)
-
-
-def redacted(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Settings without their secrets, as the parameters of a run are recorded."""
-    return redact(parameters) if default_producer().settings.redact else parameters
 
 
 class Recorded:
@@ -187,9 +178,9 @@ def _remember(training: Training) -> None:
 
 def _fail_abandoned(owner: type) -> None:
     """A loop of this host that began and never ended had an error; else the next training would be a part of it."""
-    run, _ = current_place()
+    current = current_entity()
     for training in list(_OPEN):
-        if run is not None and training.owner is owner and training.run_id == run.id:
+        if current is not None and training.owner is owner and training.target == current:
             training.finish("failed")
 
 

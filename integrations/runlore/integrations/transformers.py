@@ -10,11 +10,12 @@ from typing import Any
 
 from runlore.integrations.storable import storable
 from runlore.integrations.training import Recorded
+from runlore.producer import redact_parameters
 
 _Host: Any = import_module("transformers").TrainerCallback
 
 
-class RunloreCallback(Recorded, _Host):  # type: ignore[misc] -- its types are not installed where this is checked
+class RunloreCallback(Recorded, _Host):  # type: ignore[misc]  # checked where the host is not installed
     """Record a training as a run, or on the run or step that is open. Of several processes only the first records.
 
     Trainer(model=model, args=args, train_dataset=rows, callbacks=[RunloreCallback()]).train()
@@ -39,9 +40,8 @@ class RunloreCallback(Recorded, _Host):  # type: ignore[misc] -- its types are n
 
 def parameters_of(args: Any) -> dict[str, Any]:
     """Settings of the trainer, tokens left out."""
-    from runlore.integrations.training import redacted
-
-    return redacted({name: value for name, value in storable(args.to_dict()).items() if value is not None})
+    found = {name: value for name, value in storable(args.to_dict()).items() if value is not None}
+    return redact_parameters(found)
 
 
 def _model(model: Any) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from runlore.integrations.storable import scalar
 from runlore.integrations.training import Recorded
 
 _Host: Any = import_module("xgboost.callback").TrainingCallback
-_TRAIN_PARAMETERS = ("learner_train_param", "generic_param", "learner_model_param", "tree_train_param", "gbtree_train_param",
-                     "gblinear_train_param", "dart_train_param")  # fmt: skip
+_TRAIN_PARAMETERS = (
+    "learner_train_param", "generic_param", "learner_model_param", "tree_train_param", "gbtree_train_param",
+    "gblinear_train_param", "dart_train_param",
+)  # fmt: skip
 _FOUND = ("best_iteration", "best_score")
 
 
-class RunloreCallback(Recorded, _Host):  # type: ignore[misc] -- XGBoost ships no types
+class RunloreCallback(Recorded, _Host):  # type: ignore[misc]  # checked where the host is not installed
     """Record a training as a run, or on the run or step that is open.
 
     booster = xgboost.train(params, rows, 100, evals=[(held_out, "valid")], callbacks=[RunloreCallback()])

@@ -41,13 +41,14 @@ def _wrap_all() -> None:
     _mark_tasks()
 
 
-def _subclasses(kind: type) -> Iterator[type]:
-    for found in kind.__subclasses__():
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    subclasses: list[type[Any]] = kind.__subclasses__()
+    for found in subclasses:
         yield found
         yield from _subclasses(found)
 
 
-def _wrap_class(kind: type) -> None:
+def _wrap_class(kind: type[Any]) -> None:
     for name, call in WRAPPED.items():
         method: Any = vars(kind).get(name)
         if isinstance(method, FunctionType) and not hasattr(method, "runlore_wraps"):
@@ -74,7 +75,7 @@ def _wrapper(method: Any, call: str) -> Any:
 
 
 def _wrap_later_classes(base: Any) -> None:
-    def __init_subclass__(cls: type, **kwargs: Any) -> None:  # noqa: N807 -- it becomes that method
+    def __init_subclass__(cls: type[Any], /, **kwargs: Any) -> None:  # noqa: N807 -- it becomes that method
         super(base, cls).__init_subclass__(**kwargs)
         fits.GUARD.run(lambda: _wrap_class(cls))
 
