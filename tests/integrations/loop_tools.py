@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import runlore.producer as producer
-from runlore.query import Client, PipelineRun
+from runlore.query import Client
+from tests.page_blocks import run_blocks
 from tests.patience import PATIENCE
 
 Points = dict[str, list[tuple[int | None, float]]]
@@ -43,10 +44,6 @@ def parameters(entity: Any) -> dict[str, Any]:
     return {**entity.parameters, **entity.metadata.get("parameters", {})}
 
 
-def last_run(client: Client, pipeline: str) -> PipelineRun:
-    return client.get_pipeline_run(pipeline)
-
-
 def script(code: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own, which inherits the test's settings."""
     path = folder / "program.py"
@@ -55,6 +52,11 @@ def script(code: str, folder: Path, **variables: str) -> subprocess.CompletedPro
         [sys.executable, str(path)], cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True,
         timeout=PATIENCE, check=False,
     )  # fmt: skip
+
+
+def run_section(name: str, folder: Path) -> None:
+    """Run the blocks of a section of the page about integrations, which say what they print."""
+    run_blocks(Path(__file__).parents[2] / "docs" / "integrations.md", folder, section=name)
 
 
 INTERRUPT = f"import os, signal; os.kill(os.getpid(), {int(signal.SIGINT)})"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loop_tools import INTERRUPT, caught_up, last_run, parameters, points, script
+from loop_tools import INTERRUPT, caught_up, parameters, points, run_section, script
 
 import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
@@ -70,7 +70,7 @@ model.fit(numpy.ones((4, 1)), numpy.ones(4), epochs=5, verbose=0, callbacks=call
 def test_an_interrupted_script_was_killed(stack: EmbeddedStack, tmp_path: Path) -> None:
     done = script(PROGRAM, tmp_path, KERAS_BACKEND="torch")
     assert "KeyboardInterrupt" in done.stderr
-    run = last_run(caught_up(), "keras")
+    run = caught_up().get_pipeline_run("keras")
     assert (run.status, len(run.history("metrics.loss"))) == ("killed", 2)
 
 
@@ -80,3 +80,8 @@ def test_without_nats_a_training_goes_on_and_its_events_wait(data: DataDir) -> N
     (outbox,) = outbox_status(data)
     assert outbox.waiting == 5
     producer.configure(mode="disabled")
+
+
+def test_the_page_is_true(stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_section("Keras", tmp_path)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from loop_tools import caught_up, parameters, points
+from loop_tools import caught_up, parameters, points, run_section
 
 from runlore.cli.stack import EmbeddedStack
 
@@ -62,3 +63,8 @@ def test_an_interrupt_inside_with_kills_the_run_at_once_and_goes_on(stack: Embed
         lightgbm.train(PARAMETERS, train, 9, [valid], ["valid"], callbacks=[callback, interrupts])
     run = caught_up().get_pipeline_run(callback.run_id)
     assert (run.status, len(run.history(("metrics", "valid-auc")))) == ("killed", 3)
+
+
+def test_the_page_is_true(stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_section("LightGBM", tmp_path)

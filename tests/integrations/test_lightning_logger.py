@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loop_tools import INTERRUPT, caught_up, last_run, parameters, points, script
+from loop_tools import INTERRUPT, caught_up, parameters, points, run_section, script
 
 import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
@@ -119,7 +119,7 @@ if __name__ == "__main__":
 
 def test_an_interrupted_training_was_killed(stack: EmbeddedStack, tmp_path: Path) -> None:
     script(PROGRAM.replace("RANKS", "1"), tmp_path)
-    run = last_run(caught_up(), "lightning")
+    run = caught_up().get_pipeline_run("lightning")
     assert (run.status, len(run.history("metrics.loss"))) == ("killed", 2)
 
 
@@ -138,3 +138,8 @@ def test_without_nats_a_training_goes_on_and_its_events_wait(data: DataDir, tmp_
     (outbox,) = outbox_status(data)
     assert outbox.waiting >= 5
     producer.configure(mode="disabled")
+
+
+def test_the_page_is_true(stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_section("PyTorch Lightning", tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loop_tools import caught_up, parameters, points
+from loop_tools import caught_up, parameters, points, run_section
 
 import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
@@ -145,3 +145,8 @@ def test_what_goes_wrong_on_our_side_is_one_warning(tmp_path: Path, caplog: pyte
     (warning,) = [record.message for record in caplog.records if record.name == "runlore"]
     assert "Optuna is not recorded" in warning
     producer.configure(mode="disabled")
+
+
+def test_the_page_is_true(stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_section("Optuna", tmp_path)

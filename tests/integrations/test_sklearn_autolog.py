@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from loop_tools import caught_up, last_run, parameters, points, script, stepped
+from loop_tools import caught_up, parameters, points, run_section, script, stepped
 
 import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
@@ -44,7 +44,7 @@ def test_a_fit_is_a_run_with_the_estimators_parameters_and_numbers(stack: Embedd
     autolog(group="flowers", tags=["cpu"])
     model = LogisticRegression(C=0.5, class_weight={0: 1.0, 1: 2.0, 2: 1.0}).fit(ROWS, KINDS)
     score = model.score(ROWS, KINDS)
-    run = last_run(caught_up(), "LogisticRegression")
+    run = caught_up().get_pipeline_run("LogisticRegression")
     assert (run.status, run.fields["group"], run.tags) == ("completed", "flowers", ["cpu"])
     assert parameters(run) == {**model.get_params(), "class_weight": {"0": 1.0, "1": 2.0, "2": 1.0}}
     assert run.metadata["metrics"] == {"n_iter": int(model.n_iter_[0]), "n_features_in": 4, "score": score}
@@ -58,11 +58,11 @@ def test_losses_of_each_iteration_are_those_of_the_estimator(stack: EmbeddedStac
         network.fit(ROWS, KINDS)
     boosted = GradientBoostingClassifier(n_estimators=7).fit(ROWS, KINDS)
     client = caught_up()
-    assert stepped(points(last_run(client, "MLPClassifier"))) == {
+    assert stepped(points(client.get_pipeline_run("MLPClassifier"))) == {
         "loss_curve": list(enumerate(network.loss_curve_)),
         "validation_scores": list(enumerate(network.validation_scores_)),
     }
-    found = stepped(points(last_run(client, "GradientBoostingClassifier")))
+    found = stepped(points(client.get_pipeline_run("GradientBoostingClassifier")))
     assert found == {"train_score": list(enumerate(boosted.train_score_))}
 
 
@@ -86,7 +86,7 @@ def test_a_search_is_a_run_and_its_candidates_are_parts_of_it(stack: EmbeddedSta
     autolog(candidates=3)
     search = GridSearchCV(Ridge(), {"alpha": [0.1, 1.0, 10.0, 100.0]}, cv=3, n_jobs=jobs).fit(ROWS, KINDS)
     client = caught_up()
-    run = last_run(client, "GridSearchCV")
+    run = client.get_pipeline_run("GridSearchCV")
     assert run.metadata["best_parameters"] == search.best_params_
     assert run.metadata["metrics"]["best_score"] == search.best_score_
     assert run.metadata["search"] == {"candidates": 4, "recorded": 3}
@@ -132,7 +132,7 @@ def test_a_fit_that_fails_raises_its_own_error_and_is_recorded_as_failed(stack: 
         Ridge().fit(np.full((2, 2), np.nan), [0, 1])
     with pytest.raises(NotFittedError):
         LogisticRegression().score(ROWS, KINDS)
-    run = last_run(caught_up(), "Ridge")
+    run = caught_up().get_pipeline_run("Ridge")
     assert (run.status, run.fields["error_type"]) == ("failed", "ValueError")
 
 
@@ -148,7 +148,7 @@ def test_an_interrupted_fit_is_killed_and_the_interrupt_goes_on(stack: EmbeddedS
     autolog()
     with pytest.raises(KeyboardInterrupt):
         Interrupted().fit(ROWS, KINDS)
-    assert last_run(caught_up(), "Interrupted").status == "killed"
+    assert caught_up().get_pipeline_run("Interrupted").status == "killed"
 
 
 PROGRAM = """
@@ -211,3 +211,8 @@ def test_switched_off_everything_is_as_it_was() -> None:
     assert (vars(Ridge)["fit"], vars(base.ClassifierMixin)["score"], vars(BaseSearchCV)["fit"]) == before
     assert "__init_subclass__" not in vars(base.BaseEstimator)
     assert pickle.loads(pickle.dumps(Ridge(alpha=2.0))).alpha == 2.0
+
+
+def test_the_page_is_true(stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_section("scikit-learn", tmp_path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loop_tools import INTERRUPT, caught_up, parameters, points
+from loop_tools import INTERRUPT, caught_up, parameters, points, run_section
 
 import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
@@ -79,3 +79,8 @@ def test_without_nats_a_training_goes_on_and_its_events_wait(data: DataDir, tmp_
     (outbox,) = outbox_status(data)
     assert outbox.waiting >= 6
     producer.configure(mode="disabled")
+
+
+def test_the_page_is_true(stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_section("transformers", tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loop_tools import INTERRUPT, caught_up, last_run, parameters, points, script, stepped
+from loop_tools import INTERRUPT, caught_up, parameters, points, run_section, script, stepped
 
 import runlore.producer as producer
 from runlore.cli.stack import EmbeddedStack
@@ -82,7 +82,9 @@ def test_copies_of_a_callback_in_a_search_each_have_their_run(stack: EmbeddedSta
     model = xgboost.XGBClassifier(n_estimators=2, nthread=1, callbacks=[RunloreCallback()])
     GridSearchCV(model, {"max_depth": [1, 2]}, cv=2, n_jobs=2).fit(ROWS, KINDS)
     client = caught_up()
-    until(lambda: len(client.find("run", "pipeline = 'xgboost' and status = 'completed'")) == 5)  # the workers send theirs
+    until(
+        lambda: len(client.find("run", "pipeline = 'xgboost' and status = 'completed'")) == 5
+    )  # the workers send theirs
 
 
 PROGRAM = """
@@ -108,7 +110,7 @@ def test_a_script_that_is_interrupted_was_killed_and_one_with_an_error_failed(
     done = script(PROGRAM.replace("ERROR", error), tmp_path)
     assert kind in done.stderr
     assert done.returncode != 0
-    run = last_run(caught_up(), "xgboost")
+    run = caught_up().get_pipeline_run("xgboost")
     assert (run.status, run.fields["error_type"]) == (status, kind)
     assert len(run.history(("metrics", "train-rmse"))) == 3
 
@@ -149,3 +151,8 @@ def test_what_goes_wrong_on_our_side_is_one_warning(tmp_path: Path, caplog: pyte
     (warning,) = [record.message for record in caplog.records if record.name == "runlore"]
     assert "XGBoost is not recorded" in warning
     producer.configure(mode="disabled")
+
+
+def test_the_page_is_true(stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_section("XGBoost", tmp_path)
