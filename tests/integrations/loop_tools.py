@@ -14,6 +14,8 @@ from runlore.query import Client
 from tests.page_blocks import run_blocks
 from tests.patience import PATIENCE
 
+SLOW = 270
+"""Seconds for a program that imports torch, perhaps twice, on a busy machine: less than pytest's limit."""
 Points = dict[str, list[tuple[int | None, float]]]
 """Step and value of each measurement, in the order in which they were logged."""
 
@@ -44,14 +46,27 @@ def parameters(entity: Any) -> dict[str, Any]:
     return {**entity.parameters, **entity.metadata.get("parameters", {})}
 
 
-def script(code: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run a program in a process of its own, which inherits the test's settings."""
+def script(code: str, folder: Path, *launcher: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own, which inherits the test's settings; with `launcher`, ``python -m …``."""
     path = folder / "program.py"
     path.write_text(code)
-    return subprocess.run(
-        [sys.executable, str(path)], cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True,
-        timeout=PATIENCE, check=False,
-    )  # fmt: skip
+    command = [sys.executable, *launcher, str(path)]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=SLOW)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # and what it has started
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
 def run_section(name: str, folder: Path) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from loop_tools import caught_up, points
+from loop_tools import caught_up, points, script
 
 from runlore.cli.stack import EmbeddedStack
-from tests.patience import PATIENCE
 
 pytest.importorskip("torch")
 pytestmark = [pytest.mark.slow, pytest.mark.adapter("torch")]
@@ -42,13 +39,8 @@ if GROUP:
 
 
 def torchrun(folder: Path, *options: str, group: bool = True, fails: bool = False) -> subprocess.CompletedProcess[str]:
-    path = folder / "program.py"
-    path.write_text(PROGRAM.replace("GROUP", str(group)).replace("FAILS", str(fails)))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *options, str(path)]
-    return subprocess.run(
-        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        timeout=PATIENCE * 2, check=False,
-    )  # fmt: skip
+    code = PROGRAM.replace("GROUP", str(group)).replace("FAILS", str(fails))
+    return script(code, folder, "-m", "torch.distributed.run", "--nproc-per-node=2", *options)
 
 
 def test_both_processes_log_in_the_run_of_rank_zero(stack: EmbeddedStack, tmp_path: Path) -> None:
