@@ -6,7 +6,7 @@ COPY constraints.txt ./
 RUN pip download --no-cache-dir --require-hashes --dest /wheels --requirement constraints.txt
 COPY . .
 RUN python -m venv /opt/runlore \
-    && /opt/runlore/bin/pip install --no-cache-dir --no-index -f /wheels '.[projector,cli,dashboard,examples]'
+    && /opt/runlore/bin/pip install --no-cache-dir --no-index -f /wheels '.[projector,cli,dashboard,credentials,examples]'
 
 FROM python:3.11-slim
 # `page` is another user: in the group that the projector shares log and views with, and not the owner of its key.

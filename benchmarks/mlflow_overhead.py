@@ -14,7 +14,7 @@ from typing import Any
 import runlore.producer as producer
 from benchmarks.common import data_folder, figure
 
-CALLS, BATCHES, EPOCHS, ROUNDS = 100, 30, 30, 3
+CALLS, BATCHES, EPOCHS, ROUNDS = 50, 10, 10, 4
 ORDERS = ("plain", "tee", "first")
 
 
@@ -36,7 +36,7 @@ def _training(mlflow: Any) -> None:
     rows, digits = load_digits(return_X_y=True)
     model = SGDClassifier(loss="log_loss")
     for epoch in range(EPOCHS):
-        for _ in range(10):
+        for _ in range(3):
             model.partial_fit(rows, digits, classes=range(10))
         mlflow.log_metrics({"accuracy": model.score(rows, digits), "epoch": epoch}, step=epoch)
 

@@ -203,6 +203,12 @@ def test_every_service_has_a_health_check_or_ends_by_itself(services: dict[str, 
     assert {name for name, service in services.items() if "healthcheck" not in service} == {"producer"}
 
 
+def test_the_image_signs_in_in_every_way_that_nats_has() -> None:
+    installed = re.search(r"'\.\[([\w,]+)\]'", (ROOT / "Dockerfile").read_text())
+    assert installed
+    assert {"projector", "cli", "dashboard", "credentials"} <= set(installed[1].split(","))
+
+
 def test_the_image_runs_without_root() -> None:
     stages = (ROOT / "Dockerfile").read_text().split("\nFROM ")
     users = re.findall(r"^USER (\w+)", stages[-1], re.MULTILINE)

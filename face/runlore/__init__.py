@@ -24,10 +24,10 @@ _NAMES = {
     "runlore.schemas": (
         "AccessDeniedError", "AmbiguousError", "ArgumentError", "CorruptLogError", "DType", "EntityRef",
         "EventCostError", "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
-        "FolderError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError", "MissingContextError",
-        "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError", "Path",
-        "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError", "ServerUnavailableError",
-        "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
+        "FolderError", "ForeignServerError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError",
+        "MissingContextError", "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError",
+        "Path", "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError",
+        "ServerUnavailableError", "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
     ),
 }  # fmt: skip
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import resource
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,24 +15,27 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
 
 from runlore.cli.app import app
+from runlore.producer import Producer
 from runlore.projector.audit.cosignatures import Cosigner, cosigned_at
 from runlore.projector.audit.keys import Signer, load_signer, make_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.statements import write_statement
 from runlore.projector.audit.witness import Witness
 from runlore.projector.audit.witness_policy import read_policy
-from runlore.schemas import CorruptLogError, Settings, SettingsError, read_settings
+from runlore.projector.service import Projector
+from runlore.schemas import CorruptLogError, EntityRef, MetadataLogged, Settings, SettingsError, read_settings
 from runlore.store.audit.checkpoint import Checkpoint
 from runlore.store.audit.leaf import origin_of
 from runlore.store.audit.merkle import consistency_proof, hash_leaf, root_of, subtree_root
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
-from tests.patience import until
+from tests.patience import PATIENCE, until
 from tests.projector.nats_tools import made_events, publish_all
 from tests.projector.service_tools import Running, running
 
@@ -59,6 +64,10 @@ class WitnessProcess:
         assert self._process.stderr
         self.key = Cosigner.parse(self._process.stdout.readline())
         self.url = self._process.stderr.readline().split()[-1]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         self._process.send_signal(how)
@@ -94,6 +103,24 @@ def test_the_example_of_the_specification_has_its_key_id() -> None:
         Cosigner.parse(key.vkey.replace("+B", "+A"))
 
 
+def test_a_witness_and_a_log_never_share_a_folder(tmp_path: Path) -> None:
+    data = DataDir(tmp_path / "data")
+    with Producer(read_settings(data_dir=data.root, mode="offline")) as producer:
+        producer.emit_nowait(MetadataLogged((EntityRef("model", "churn"),), {"n": 1}))
+    refused = CliRunner().invoke(app, ["witness", str(data.root), "--name", "example.org/w", "--show-key"])
+    assert (refused.exit_code, "is a data folder (it has outbox)" in refused.stderr) == (2, True), refused.stderr
+    assert not (data.root / "witness.key").exists()
+    witness = tmp_path / "witness"
+    made = CliRunner().invoke(app, ["witness", str(witness), "--name", "example.org/w", "--show-key"])
+    assert made.exit_code == 0, made.stderr
+    before = set(witness.iterdir())
+    with pytest.raises(SettingsError, match="is the folder of a witness"):
+        Projector(read_settings(data_dir=witness, url="nats://127.0.0.1:1")).run()
+    up = CliRunner().invoke(app, ["up", "--data-dir", str(witness)])
+    assert (up.exit_code, "is the folder of a witness" in up.stderr) == (2, True), up.stderr
+    assert set(witness.iterdir()) == before
+
+
 def test_a_witness_answers_as_the_protocol_says_and_remembers_over_a_kill(tmp_path: Path) -> None:
     log, other = make_signer(tmp_path / "log", "a/b/c"), make_signer(tmp_path / "other", "a/b/c")
     witness = WitnessProcess(tmp_path / "w", "witness.example/w1", log.verifier.vkey)
@@ -116,6 +143,21 @@ def test_a_witness_answers_as_the_protocol_says_and_remembers_over_a_kill(tmp_pa
         assert again.add(0, [], grown)[:2] == (409, "5\n")
         assert again.add(5, consistency_proof(5, 9, node), grown)[0] == 200
         assert again.add(5, consistency_proof(5, 9, node), grown)[:2] == (409, "9\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another process's limits are Linux's")
+def test_half_open_connections_do_not_silence_a_witness(tmp_path: Path) -> None:
+    log = make_signer(tmp_path / "log.key", origin_of("epoch"))
+    with (
+        witnessing(tmp_path / "witness", "example.org/w", log.verifier.vkey) as witness,
+        contextlib.ExitStack() as held,
+    ):
+        address = urlsplit(witness.url)
+        resource.prlimit(witness.pid, resource.RLIMIT_NOFILE, (128, 128))
+        for _ in range(200):
+            opened = held.enter_context(socket.create_connection((address.hostname, address.port), PATIENCE))
+            opened.sendall(b"POST /add-checkpoint HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        assert witness.post("no request")[0] == 400
 
 
 def test_a_witness_learns_the_next_key_from_the_one_it_knows(tmp_path: Path) -> None:

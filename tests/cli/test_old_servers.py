@@ -90,6 +90,15 @@ def said_by(command: str, folder: Path, variables: dict[str, str]) -> str:
     return path.read_text()
 
 
+def test_an_old_program_is_not_started(tmp_path: Path) -> None:
+    program = tmp_path / "nats-server"
+    program.write_text("#!/bin/sh\necho nats-server: v2.10.29\n")
+    program.chmod(0o700)
+    up = run_cli("up", RUNLORE_NATS_SERVER=str(program), RUNLORE_DATA_DIR=str(tmp_path / "data"))
+    assert (up.returncode, "has version 2.10.29, and Runlore needs 2.14 or newer" in up.stderr) == (2, True), up.stderr
+    assert not (tmp_path / "data" / "nats" / "store").exists()
+
+
 def test_versions_are_compared_as_numbers() -> None:
     assert parse_version("nats-server: v2.15.1") == (2, 15, 1)
     assert parse_version("2.9.0") < parse_version("2.14.0-RC.1")

@@ -102,7 +102,7 @@ ROLES: list[tuple[Role, set[str], set[str]]] = [
     (project_reader("vision"), {ASK, *js(SHARD)}, set()),
     (projector(), {"$O.RUNLORE_SNAPSHOTS.C.x", *SIGNING, *js(READ | STORE)},
      {"runlore_archive", "runlore_archive.*", *QUERIES}),
-    (query_service(), set(), QUERIES),
+    (query_service(), {"runlore_archive"}, QUERIES),
     (reader(), js(READ | {FETCH}), set()),
     (operator(), {"$KV.runlore-shards.vision", "$KV.runlore-shards.speech",
                   *js(READ | SHARDS | {"STREAM.CREATE.RUNLORE", "STREAM.NAMES", "INFO"})}, set()),

@@ -210,6 +210,17 @@ def test_a_program_in_a_planted_folder_hears_of_it_before_its_first_step_begins(
     assert "belongs to user 12345" in done.stderr.splitlines()[-1]
 
 
+def test_no_key_is_put_where_others_may_write(tmp_path: Path) -> None:
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir(0o777)
+    client_of(tmp_path / "data", lambda log: log.log("model:m", {"n": 1}), archived=True).close()
+    backup = ["operator", "backup", str(open_to_all), "--data-dir", str(tmp_path / "data")]
+    for words in (["witness", str(open_to_all), "--name", "example.org/w", "--show-key"], backup):
+        refused = CliRunner().invoke(app, words)
+        assert (refused.exit_code, "can be written by other users" in refused.stderr) == (1, True), refused.stderr
+    assert list(open_to_all.iterdir()) == []
+
+
 def test_who_means_it_may_use_the_folder_of_another_user(commons: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = plant(commons)
     monkeypatch.setenv("RUNLORE_TRUST_FOLDER", "1")

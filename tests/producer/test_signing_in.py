@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.server
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from log_tools import logged, make_stream
 
-from runlore.producer import Producer
+from runlore.cli import server_checks
+from runlore.cli.server_checks import check_server
+from runlore.producer import Producer, drain
 from runlore.schemas import EntityRef, MetadataLogged, Settings, read_settings
-from runlore.schemas.errors import AccessDeniedError, RunloreError, ServerUnavailableError, SettingsError
+from runlore.schemas.errors import (
+    AccessDeniedError,
+    ReceiptTimeoutError,
+    RunloreError,
+    ServerUnavailableError,
+    SettingsError,
+)
 from runlore.wire.connect import connect
 from tests.open_servers import open_server
+from tests.patience import PATIENCE, until
 from tests.signing_in import encrypted_key, make_certificates, make_operator, make_seed
 
 
@@ -134,6 +146,46 @@ def test_nothing_is_told_to_a_server_that_does_not_speak_tls_where_tls_is_asked_
     assert heard in ([], [b""])
 
 
+def test_a_server_that_wants_tls_before_anything_is_said(tmp_path: Path) -> None:
+    files = make_certificates(tmp_path / "tls")
+    config = f'tls {{ cert_file: "{files.server}", key_file: "{files.server_key}", handshake_first: true }}'
+    with server_with(tmp_path, config) as address:
+        make_stream(read_settings(url=f"tls://{address}", tls_ca=str(files.ca)))
+        assert "RUNLORE_TLS_CA" in refusal(read_settings(url=f"tls://{address}"))
+        assert "use tls:// in RUNLORE_URL" in refusal(read_settings(url=f"nats://{address}"))
+
+
+@pytest.mark.parametrize(
+    ("greeting", "answer", "told"),
+    [
+        (b"", b"HTTP/1.1 400 Bad Request\r\n", "speaks HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", b"", "begins with 'SSH-2.0-OpenSSH_9.2'"),
+        (b"\x4a\x00\x00\x00\x0a", b"", "is another kind of server"),
+    ],
+)
+def test_another_kind_of_server_is_named_and_not_waited_for(greeting: bytes, answer: bytes, told: str) -> None:
+    """It never says what would end the wait for a NATS server: without a second look, the error is a time-out."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        if await reader.read(100):
+            writer.write(answer)
+            await writer.drain()
+        writer.close()
+
+    async def attempt() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            with pytest.raises(ServerUnavailableError, match=rf"{address} .*{told}"):
+                await connect(read_settings(url=f"nats://{address}"), "test", nothing, nothing, timeout=PATIENCE)
+
+    asyncio.run(attempt())
+
+
+def test_the_address_of_a_page_is_none_of_a_nats_server() -> None:
+    assert "no address of a NATS server" in refusal(read_settings(url="http://127.0.0.1:1"))
+
+
 def test_an_address_that_is_none_is_a_wrong_setting() -> None:
     with pytest.raises(SettingsError, match="nats://host:4222"):
         read_settings(url="nats://[::1")
@@ -201,6 +253,63 @@ def test_a_producer_tells_its_user_why_it_cannot_sign_in(tmp_path: Path, caplog:
         producer.emit_nowait(fact(1))
         producer.flush(2)
     assert "RUNLORE_CREDENTIALS" in caplog.text
+
+
+def test_who_hears_nothing_of_a_server_is_told_so_before_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_checks, "CONNECT_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel accepts, as for a server that hangs
+        settings = read_settings(url=f"nats://127.0.0.1:{silent.getsockname()[1]}", data_dir=tmp_path)
+        heard: list[str] = []
+
+        async def attempt() -> None:
+            async def hear(error: Exception) -> None:
+                heard.append(str(error))
+                trying.cancel()
+
+            trying = asyncio.create_task(connect(settings, "test", hear, nothing, PATIENCE))
+            await asyncio.gather(trying, return_exceptions=True)
+
+        asyncio.run(attempt())
+        assert [text.partition(" from")[0] for text in heard] == ["no answer yet"]
+        with Producer(settings, flush_timeout=0.0) as producer:
+            receipt = producer.emit_nowait(fact(1))
+            with pytest.raises(ReceiptTimeoutError, match="no NATS server has answered yet"):
+                receipt.wait(0.5)
+        [finding] = list(check_server(settings))
+        assert "nothing was heard for 0.2 s" in finding.detail
+
+
+def test_doctor_names_the_inbox_that_its_user_may_not_have(tmp_path: Path) -> None:
+    users = """authorization { users: [ { user: step, password: pw, permissions: {
+        publish: ">", subscribe: ["_INBOX_step.>"] } } ] }"""
+    with server_with(tmp_path, users) as address:
+        [finding] = list(check_server(read_settings(url=f"nats://step:pw@{address}")))
+        assert (finding.outcome, "set RUNLORE_INBOX_PREFIX" in finding.detail) == ("fail", True)
+
+
+def test_who_waits_for_an_event_or_leaves_it_behind_is_told_why_it_is_not_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with http_server() as port:
+        page = read_settings(url=f"nats://127.0.0.1:{port}", data_dir=tmp_path, flush_timeout=0.0)
+        with Producer(page) as producer:
+            receipt = producer.emit_nowait(fact(1))
+            until(lambda: "speaks HTTP" in caplog.text)  # which needs a person, so the log says it at once
+            with pytest.raises(ReceiptTimeoutError, match="speaks HTTP"):
+                receipt.wait(0)
+    nobody = read_settings(url="nats://127.0.0.1:1", data_dir=tmp_path)
+    assert drain(nobody, 1, take_over=True).unsent == 1
+    assert "Connect call failed" in caplog.text
+
+
+@contextlib.contextmanager
+def http_server() -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 def test_refusals_are_errors_of_runlore() -> None:

@@ -11,7 +11,8 @@ from service_tools import get, get_json, running, spawn, status
 
 from runlore.cli.server import EmbeddedServer
 from runlore.projector import state
-from runlore.projector.health import MAX_CONNECTIONS, Health
+from runlore.projector.bounded_server import MAX_CONNECTIONS
+from runlore.projector.health import Health
 from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas import Settings, read_settings

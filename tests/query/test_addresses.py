@@ -44,6 +44,14 @@ def test_the_token_is_the_one_given_or_the_address_has_or_the_variable(
         assert without.position
 
 
+@pytest.mark.parametrize(
+    ("address", "advice"), [("nats://127.0.0.1:1", r"nats://token@host:4222"), ("", "files need none")]
+)
+def test_a_token_that_would_open_nothing_is_refused(tmp_path: Path, address: str, advice: str) -> None:
+    with pytest.raises(SettingsError, match=advice):
+        Client(address or tmp_path, token="a-token")
+
+
 def test_an_address_without_a_page_is_not_waited_for(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line, "NOBODY_SECONDS", 1e9)
     with pytest.raises(ServerUnavailableError, match="is not the address of a Runlore page"):

@@ -298,3 +298,22 @@ def test_a_server_that_hangs_or_starts_again_is_asked_again(
         reading = readers.submit(lambda: model.metadata)
         server.start()
         assert reading.result(PATIENCE)
+
+
+def test_what_a_failed_question_held_does_not_act_on_the_services_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("\x1b]0;title\x07")
+
+    monkeypatch.setattr(answers, "_called", fail)
+    local = client_of(tmp_path, lambda log: log.log("model:m@1", {"k": 1}))
+    call = Call("default", "list_kinds", None, [], {}, *NOW, "recorded", 0, 5.0)
+    asking = Answers(local.scope.reader).answer(
+        "runlore-query.v1.default.list_kinds", msgspec.msgpack.encode(call), lambda step: asyncio.to_thread(step)
+    )
+    reply = msgspec.msgpack.decode(asyncio.run(asking) or b"", type=Reply)
+    assert reply.failed
+    told = capsys.readouterr().err
+    assert "\x1b" not in told
+    assert r"OSError: \x1b]0;title\x07" in told

@@ -53,7 +53,7 @@ def test_a_replica_never_signs_and_its_folder_is_no_projectors(settings: Setting
     data = DataDir(ours.data_dir)
     with pytest.raises(SettingsError, match="RUNLORE_URL"):
         Replica(read_settings(data_dir=ours.data_dir)).run()
-    assert not data.replica.exists()
+    assert not data.root.exists()
     with replica(settings, tmp_path) as following:
         following.folded(5)
         until(lambda: following.state.connected)
@@ -86,9 +86,34 @@ def test_a_folder_with_a_log_or_a_key_is_not_made_a_replicas(settings: Settings,
         with replica(settings, tmp_path) as refused:
             error = refused.ended()
         assert isinstance(error, SettingsError), error
-        assert name.name in str(error) or "has a view and was no replica" in str(error)
+        assert name.name in str(error) or "had a projector" in str(error)
         name.unlink() if name != beside.current_view() else None
     assert not beside.replica.exists()
+
+
+def test_a_replica_that_reached_no_stream_leaves_a_folder_that_may_become_a_projectors(
+    settings: Settings, tmp_path: Path
+) -> None:
+    nowhere = read_settings(url="nats://127.0.0.1:1", data_dir=tmp_path / "replica")
+    without = replica_settings(settings, tmp_path)  # a server that has no stream yet
+    for wrong in (nowhere, without):
+        with running(wrong, Replica(wrong)) as waiting:
+            until(lambda waiting=waiting: "connection" in waiting.state.problems)  # type: ignore[misc]
+        data = DataDir(wrong.data_dir)
+        assert not data.root.exists()
+    with running(replica_settings(settings, tmp_path)) as projector:
+        until(lambda: projector.state.connected)
+
+
+def test_a_folder_whose_log_is_gone_is_not_made_a_replicas(settings: Settings, tmp_path: Path) -> None:
+    """Its status.json knows of events, whose positions must not be given away again."""
+    log(settings, made_events(5))
+    data = DataDir(settings.data_dir)
+    for path in (*data.projection.glob("view-*"), data.log, data.checkpoint_key, data.current):
+        path.unlink()
+    with running(settings, Replica(settings)) as refused:
+        assert "had a projector" in str(refused.ended())
+    assert not data.replica.exists()
 
 
 def test_a_view_that_is_removed_or_damaged_is_replaced_and_readers_never_step_back(

@@ -130,6 +130,11 @@ def find_program(configured: str | None) -> str:
         found = shutil.which(configured)
         if found is None:
             raise SettingsError(f"RUNLORE_NATS_SERVER={configured!r} is no program")
+        if (0,) < (version := server_version(found)) < MIN_VERSION:  # one that does not say its version may be any
+            raise SettingsError(
+                f"RUNLORE_NATS_SERVER={configured!r} has version {shown_version(version)}, and Runlore needs "
+                f"{shown_version(MIN_VERSION)} or newer"
+            )
         return found
     wheel = Path(sysconfig.get_path("scripts")) / "nats-server"
     if wheel.is_file():

@@ -31,11 +31,13 @@ from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.api import api, request
 from runlore.wire.connect import connect
 from runlore.wire.destinations import has_shards, known_endpoint
-from runlore.wire.failures import NatsError, NoRespondersError
+from runlore.wire.failures import InboxDeniedError, NatsError, NoRespondersError
 from runlore.wire.shards import find_shard
 from runlore.wire.stream import StreamInfo, others_on_our_subjects, stream_drift, stream_info
 from runlore.wire.stream_upkeep import upkeep
 
+CONNECT_SECONDS = 2.0
+"""A server that takes longer to answer is a finding, though programs wait for it."""
 ASK_SECONDS = 5.0
 NEARLY_FULL = 0.9
 """Share of an account's storage above which it is nearly full."""
@@ -72,7 +74,7 @@ async def _ask(settings: Settings, errors: list[str]) -> list[Finding]:
     async def closed() -> None:
         """We close it ourselves."""
 
-    connection = await connect(settings, "runlore doctor", hear, closed)
+    connection = await connect(settings, "runlore doctor", hear, closed, CONNECT_SECONDS)
     try:
         try:
             info, reason = await stream_info(connection), ""
@@ -81,7 +83,7 @@ async def _ask(settings: Settings, errors: list[str]) -> list[Finding]:
                 return [_taken(others)]
             raise
         except ServerUnavailableError as error:
-            if connection.is_closed:
+            if connection.is_closed or isinstance(error, InboxDeniedError):
                 raise
             info, reason = None, str(error)  # a tenant's account may publish, and need not know more
         publish = await _publishing(connection, settings, errors)

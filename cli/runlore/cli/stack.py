@@ -27,6 +27,7 @@ from runlore.store.private_files import read_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import DashboardStatus, ProjectorStatus
 from runlore.store.replica_folder import require_no_replica
+from runlore.store.witness_folder import require_no_witness
 from runlore.wire.connect import connect, server_options
 from runlore.wire.sign_in import addresses
 
@@ -78,6 +79,7 @@ class EmbeddedStack:
         self._noted = ""
 
     def __enter__(self) -> EmbeddedStack:
+        require_no_witness(self._data)
         prepare_folder(self.settings)
         require_no_replica(self._data)
         self._lock.acquire()

@@ -63,6 +63,11 @@ class PutAside:
         """As an AckBook's."""
         return 0 if self._book is None else self._book.shard
 
+    @property
+    def trouble(self) -> str:
+        """As an AckBook's."""
+        return "" if self._book is None else self._book.trouble
+
     def wait(self, seq: int, timeout: float | None) -> int | None:
         """As `AckBook.wait`, for the receipt, which knows no number. Raises NotSentError if waiting would never end."""
         self._settle()

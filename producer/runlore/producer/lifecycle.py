@@ -93,18 +93,20 @@ def _at_exit() -> None:
     for hook in _end_hooks:
         hook()
     for producer in list(LIVE):
-        _warn_of_unsent(producer.close(), producer.settings)
+        session = producer.session
+        _warn_of_unsent(producer.close(), producer.settings, "" if session is None else session.trouble)
     for session in list(RETIRING):
-        _warn_of_unsent(session.end(), session.settings)
+        _warn_of_unsent(session.end(), session.settings, session.trouble)
 
 
-def _warn_of_unsent(report: FlushReport, settings: Settings) -> None:
+def _warn_of_unsent(report: FlushReport, settings: Settings, trouble: str) -> None:
     if report.unsent and settings.mode == "online":
         logger.warning(
-            "runlore: %d event(s) wait in %s; the next process that uses this folder sends them, or "
+            "runlore: %d event(s) wait in %s%s; the next process that uses this folder sends them, or "
             "`runlore outbox drain`",
             report.unsent,
             settings.data_dir / "outbox",
+            f" ({trouble})" if trouble else "",
         )
 
 

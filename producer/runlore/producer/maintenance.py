@@ -157,8 +157,11 @@ def drain(settings: Settings, timeout: float, retry_dead_letters: bool = False, 
         other.stop()
     while _orphaned(data) and time.monotonic() < deadline:
         time.sleep(OTHERS_PAUSE)  # another process has adopted them, and sends them
+    trouble = keeper.trouble
     keeper.stop()
     after = _orphaned(data)
+    if after and trouble:
+        logger.warning("runlore: %d event(s) wait in %s: %s", after, data.outboxes, trouble)
     dead = sum(len(status.dead_letters) for status in outbox_status(data) if not status.alive)
     return DrainReport(max(0, before - after), after, dead)
 
@@ -193,6 +196,11 @@ class OutboxKeeper:
     def elsewhere(self) -> set[int]:
         """Other shards that something was left behind for."""
         return set() if self._relay is None else set(self._relay.shards.elsewhere)
+
+    @property
+    def trouble(self) -> str:
+        """Why the server cannot be reached now; empty while it can."""
+        return "" if self._relay is None else self._relay.trouble
 
     def wait_swept(self, timeout: float) -> bool:
         """Wait until every orphan that was there is sent; False after `timeout` seconds."""

@@ -42,6 +42,8 @@ class AckBook:
         self._gates: deque[threading.Lock] = deque()
         self.shard = 0
         """Of the positions, once there is one."""
+        self.trouble = ""
+        """Why the server cannot be reached now; empty while it can."""
 
     def stored(self, first: int, last: int, position: int) -> None:
         """Record that rows `first` to `last` are on the stream without a gap, `last` at `position`."""
@@ -144,13 +146,16 @@ class _Waiting(Protocol):
     @property
     def shard(self) -> int: ...
 
+    @property
+    def trouble(self) -> str: ...
+
     def wait(self, seq: int, timeout: float | None) -> int | None: ...
 
 
 class _Nobody:
     """For receipts of events that this process does not send."""
 
-    shard = 0
+    shard, trouble = 0, ""
 
     def wait(self, seq: int, timeout: float | None) -> int | None:
         raise NotSentError(NOT_SENT_HERE)
@@ -178,7 +183,8 @@ class Receipt(msgspec.Struct, eq=False, gc=False):  # a struct is made in half t
         """
         position = self._book.wait(self._seq, timeout)
         if position is None:
-            raise ReceiptTimeoutError(f"event {self.event_id} is not on the stream after {timeout or 0:g} s")
+            why = f": {self._book.trouble}" if self._book.trouble else ""
+            raise ReceiptTimeoutError(f"event {self.event_id} is not on the stream after {timeout or 0:g} s{why}")
         return position
 
     async def wait_async(self, timeout: float | None = None) -> int:  # noqa: ASYNC109 -- the twin of wait()

@@ -25,7 +25,7 @@ from runlore.producer.sending.lookout import look_out
 from runlore.producer.sending.relay_loop import RelayLoop
 from runlore.producer.sending.source import Source
 from runlore.producer.sending.warnings import Warnings
-from runlore.schemas.errors import AccessDeniedError, ServerTooOldError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, ForeignServerError, ServerTooOldError, ServerUnavailableError
 from runlore.schemas.settings import Settings
 from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
@@ -39,6 +39,8 @@ about 50 µs. With 1 s, a process that logs twice a second looked all the time, 
 ADOPT_SECONDS = 5.0
 FIRST_ADOPT_SECONDS = 1.0
 """A process that ends sooner has no time for what others left."""
+
+_NEED_A_PERSON = (AccessDeniedError, ServerTooOldError, ForeignServerError)
 
 logger = logging.getLogger("runlore")
 
@@ -67,6 +69,8 @@ class Relay:
         """Whether an emit must wake this relay."""
         self.reachable: bool | None = None
         """Whether the last attempt to connect succeeded; None until the first one ends."""
+        self.trouble = ""
+        """Why it did not."""
         self._asked = self._answered = 0
         """Sweeps asked for, and the last one after which nothing was left to send."""
 
@@ -149,19 +153,20 @@ class Relay:
         failures = 0
         while not self._stopping:
             self._connecting = True
+            self._note(self.trouble or "no NATS server has answered yet")
             try:
                 connect_seconds = patience(self._settings, failures)
                 async with Delivery(self._settings, self._wake_from_loop, connect_seconds) as delivery:
                     self._connecting, self.reachable, failures = False, True, 0
+                    self._note("")
                     claims = await self._claims(delivery)
                     backoff.reset()
                     await self._serve(delivery, claims)
             except ServerUnavailableError as error:
                 self.reachable = False
                 failures += 1
-                if isinstance(
-                    error, (AccessDeniedError, ServerTooOldError)
-                ):  # a server that is away is normal; this needs a person
+                self._note(str(error))
+                if isinstance(error, _NEED_A_PERSON):  # a server that is away is normal
                     self._warnings.say_waiting(error)
             except DeliveryError as error:
                 self._warnings.refused(error)
@@ -172,6 +177,11 @@ class Relay:
                 logger.warning("the relay of runlore failed and tries again; nothing is lost", exc_info=True)
             if not self._stopping:
                 await self._pause(backoff.wait())
+
+    def _note(self, trouble: str) -> None:
+        self.trouble = trouble
+        if self._own is not None and self._own.book is not None:
+            self._own.book.trouble = trouble
 
     async def _claims(self, delivery: Delivery) -> Claims:
         """What may be sent over this connection. Raises DeliveryError when the own outbox may not."""

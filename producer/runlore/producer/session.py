@@ -249,6 +249,11 @@ class Session:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def trouble(self) -> str:
+        """Why the server cannot be reached now; empty while it can."""
+        return "" if self.book is None else self.book.trouble
+
     def flush(self, timeout: float | None) -> FlushReport:
         """Wait up to `timeout` seconds until everything emitted so far is stored or refused.
 

@@ -31,6 +31,7 @@ from runlore.store.folder_shard import require_own_shard
 from runlore.store.private_files import read_struct, write_struct
 from runlore.store.private_folder import prepare_folder
 from runlore.store.records import ProjectorStatus
+from runlore.store.witness_folder import require_no_witness
 from runlore.wire.connect import Backoff
 
 TICK_SECONDS = 1.0
@@ -77,7 +78,10 @@ class FolderService:
         """Let what runs beside the loop end. May be called twice."""
 
     def _close(self) -> None:
-        """Close the files; the last thing that is done."""
+        """Close the files."""
+
+    def _leave(self) -> None:
+        """Leave the folder, whose status.json says why; the last thing that is done."""
 
     @property
     def failure(self) -> RunloreError | None:
@@ -93,6 +97,7 @@ class FolderService:
         StreamDriftError, CorruptLogError when going on could lose or mix history; errors of the machine (disk, lock,
         memory).
         """
+        require_no_witness(self._data)
         prepare_folder(self._settings)
         with taken(self._data, self._wait, self._stop_asked, self.holder) as ours, contextlib.ExitStack() as closing:
             if not ours:
@@ -104,6 +109,7 @@ class FolderService:
             health = self._health()
             health.start()
             closing.callback(health.close)
+            closing.callback(self._leave)
             closing.callback(self._write_status, health.url)
             closing.callback(self._close)
             closing.callback(self._finish)

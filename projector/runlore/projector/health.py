@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from runlore.projector.bounded_server import BoundedServer
 from runlore.projector.metrics import ProjectorMetrics
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import SettingsError
 from runlore.schemas.settings import Settings
 
 REQUEST_SECONDS = 10.0
-MAX_CONNECTIONS = 64
-"""Connections at once. An answer takes milliseconds: older ones wait for the rest of their request."""
 
 
 class Answer(NamedTuple):
@@ -96,43 +93,11 @@ def _json(value: dict[str, Any]) -> bytes:
     return msgspec.json.encode(value) + b"\n"
 
 
-def _server_class(host: str) -> type[ThreadingHTTPServer]:
-    class Server(_BoundedServer):
+def _server_class(host: str) -> type[BoundedServer]:
+    class Server(BoundedServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
     return Server
-
-
-class _BoundedServer(ThreadingHTTPServer):
-    """A thread for each connection, but for the newest ones only: others must not take the files of the projector."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, *args: Any) -> None:
-        self._open: dict[Any, None] = {}  # sockets, the oldest first
-        self._lock = threading.Lock()
-        super().__init__(*args)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._lock:
-            self._open[request] = None
-            oldest = next(iter(self._open)) if len(self._open) > MAX_CONNECTIONS else None
-            if oldest is not None:
-                del self._open[oldest]
-        if oldest is not None:
-            with contextlib.suppress(OSError):
-                oldest.shutdown(socket.SHUT_RDWR)  # its thread reads the end, and closes it
-        super().process_request(request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # the client has gone, or was ended above
-            super().handle_error(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._lock:
-            self._open.pop(request, None)
-        super().shutdown_request(request)
 
 
 def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:

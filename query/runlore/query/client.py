@@ -88,8 +88,10 @@ class Client:
     @staticmethod
     def _scope_of(where: str | Path | None, project: str | None, clock: Clock, token: str | None) -> Scope:
         """The scope of everything that is there. A folder that is given says where to read: then RUNLORE_DATA_DIR
-        need make no sense. Files need no token."""
+        need make no sense."""
         settings = read_settings(project=project, data_dir=None if where is None else _path(where))
+        if token is not None:
+            raise SettingsError("token= opens the page at https://…, and files need none: leave it out")
         return Scope(ViewReader(settings.data_dir), settings.project, clock=clock)
 
     @classmethod

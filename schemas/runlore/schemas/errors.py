@@ -18,6 +18,7 @@ RunloreError
 ├── QueryTimeoutError        (TimeoutError)    a read took longer than it may
 ├── ServerUnavailableError   (ConnectionError) no NATS server answers
 │   ├── AccessDeniedError                      the NATS server does not let this user in, or do this
+│   ├── ForeignServerError                     no NATS server, but another kind of server answers
 │   └── ServerTooOldError                      the NATS server's version is too old
 ├── NotFoundError            (LookupError)     no such entity, version, key, run or view
 │   └── AmbiguousError                         a prefix or name that fits several
@@ -169,6 +170,10 @@ class ServerUnavailableError(RunloreError, ConnectionError):
 
 class AccessDeniedError(ServerUnavailableError):
     """The NATS server or the page refuses this user: wrong or missing credentials, or a subject it may not use."""
+
+
+class ForeignServerError(ServerUnavailableError):
+    """Another kind of server than NATS answers at the address."""
 
 
 class ServerTooOldError(ServerUnavailableError):

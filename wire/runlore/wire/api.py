@@ -90,6 +90,7 @@ async def request(
     when the connection closes; a NatsError of nats-py when nobody answers."""
     # nats-py lets a request wait for its time-out even when the connection closes meanwhile, or the server refuses it.
     before = connection.last_error
+    _require_inbox(connection)
     asking = asyncio.ensure_future(connection.request(subject, payload, timeout=seconds, headers=headers))
     try:
         while not asking.done() and not connection.is_closed:
@@ -97,13 +98,20 @@ async def request(
             heard = connection.last_error
             if heard is not before and denies_publish(heard, subject):
                 raise AccessDeniedError(f"this user may not publish to {subject}")
-            if heard is not before and denies_subscription(heard):
-                raise InboxDeniedError(f"this user may not receive answers ({heard}): {INBOX_ADVICE}")
+            _require_inbox(connection)
         if not asking.done():
             raise ServerUnavailableError(f"the connection to NATS closed while waiting for {subject}")
         return asking.result()
     finally:
         asking.cancel()
+
+
+def _require_inbox(connection: NatsConnection) -> None:
+    """Raise InboxDeniedError where the server refuses the inbox, which it says for the first request only."""
+    heard = connection.last_error
+    prefix: str = getattr(connection, "inbox_prefix", "_INBOX")
+    if denies_subscription(heard) and f'"{prefix.lower()}.' in str(heard).lower():
+        raise InboxDeniedError(f"this user may not receive answers ({heard}): {INBOX_ADVICE}")
 
 
 def _checked(request: str, answer: dict[str, Any]) -> dict[str, Any]:

@@ -17,14 +17,21 @@ from urllib.parse import urlsplit
 
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas.errors import AccessDeniedError, FolderError, ServerTooOldError, ServerUnavailableError
+from runlore.schemas.errors import (
+    AccessDeniedError,
+    FolderError,
+    ForeignServerError,
+    ServerTooOldError,
+    ServerUnavailableError,
+)
 from runlore.schemas.settings import Settings
 from runlore.schemas.shards import Shard
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_trusted
 from runlore.store.records import Endpoint, Login
 from runlore.wire.destinations import known_endpoint
-from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, unavailable
+from runlore.wire.failures import NATS_ERRORS, is_denied, is_hang_up, is_no_introduction, unavailable
+from runlore.wire.foreign import TlsFirstError, foreign_server, unless_foreign
 from runlore.wire.private import before_signing_in, server_info
 from runlore.wire.server_version import require_version
 from runlore.wire.sign_in import sign_in_options
@@ -46,11 +53,11 @@ ClosedCallback = Callable[[], Awaitable[None]]
 
 
 class Connection(NatsConnection):
-    """A connection that knows where its account has JetStream, and which shard its program owns."""
+    """A connection that knows where its account has JetStream and its inboxes, and which shard its program owns."""
 
-    def __init__(self, jetstream_api: str, shard: Shard) -> None:
+    def __init__(self, jetstream_api: str, shard: Shard, inbox_prefix: str) -> None:
         super().__init__()
-        self.jetstream_api, self.shard = jetstream_api, shard
+        self.jetstream_api, self.shard, self.inbox_prefix = jetstream_api, shard, inbox_prefix
 
 
 class Backoff:
@@ -132,11 +139,32 @@ async def connect(
     """One connection attempt, each of whose steps may take `timeout` seconds.
 
     `role`: whose login to use on the embedded server. `on_error` hears what nats-py only reports asynchronously
-    (permission violations, slow consumers). Raises ServerUnavailableError with the reason, AccessDeniedError when it is
-    about the user, ServerTooOldError.
+    (permission violations, slow consumers), and of a server that is silent for a second. Raises
+    ServerUnavailableError with the reason, AccessDeniedError when it is about the user, ServerTooOldError,
+    ForeignServerError.
     """
-    options: dict[str, Any] = {"inbox_prefix": settings.inbox_prefix} | server_options(settings, role)
-    connection = Connection(settings.jetstream_api, Shard(settings.shard))
+    options: dict[str, Any] = {"inbox_prefix": settings.inbox_prefix, "name": name} | server_options(settings, role)
+    advice = "; RUNLORE_URL names the port for clients of NATS, such as nats://host:4222" if settings.url else ""
+    try:
+        try:
+            return await _connected(settings, options, on_error, on_closed, timeout)
+        except TlsFirstError as error:
+            if not _wants_tls(options):
+                advice = ". If it is a NATS server that wants TLS first (handshake_first), use tls:// in RUNLORE_URL"
+                raise ForeignServerError(str(error)) from error
+        return await _connected(settings, options | {"tls_handshake_first": True}, on_error, on_closed, timeout)
+    except ForeignServerError as error:
+        raise ForeignServerError(f"{error}{advice}") from error
+
+
+async def _connected(
+    settings: Settings,
+    options: dict[str, Any],
+    on_error: ErrorCallback,
+    on_closed: ClosedCallback,
+    timeout: float,  # noqa: ASYNC109 -- see above
+) -> Connection:
+    connection = Connection(settings.jetstream_api, Shard(settings.shard), options["inbox_prefix"])
     before_signing_in(connection, partial(_check_server, connection, wants_tls=_wants_tls(options)))
     connected = False
     cause: Exception | None = None
@@ -152,27 +180,35 @@ async def connect(
         if connected:
             await on_closed()
 
+    connecting = connection.connect(
+        **options,
+        allow_reconnect=False,
+        # Without these, the first attempt at a server that is down is repeated for two minutes.
+        max_reconnect_attempts=1,
+        reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int; a float works
+        connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int; a float works
+        pending_size=PENDING_BYTES,
+        error_cb=heard,
+        closed_cb=closed,
+    )
+
+    async def on_silence(told: str) -> None:
+        await on_error(ServerUnavailableError(told))
+
+    tls = options.get("tls") or ssl.create_default_context() if options.get("tls_handshake_first") else None
     try:
-        await connection.connect(
-            **options,
-            name=name,
-            allow_reconnect=False,
-            # Without these, the first attempt at a server that is down is repeated for two minutes.
-            max_reconnect_attempts=1,
-            reconnect_time_wait=FIRST_RETRY_WAIT,  # type: ignore[arg-type]  # annotated int; a float works
-            connect_timeout=timeout,  # type: ignore[arg-type]  # annotated int; a float works
-            pending_size=PENDING_BYTES,
-            error_cb=heard,
-            closed_cb=closed,
-        )
+        await unless_foreign(connecting, lambda: bool(server_info(connection)), options["servers"], on_silence, tls)
         if not connection.is_connected:  # nats-py takes an end of the stream in the handshake for a success
             raise ConnectionResetError("the server closed the connection")
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, ForeignServerError):
         await _give_up(connection)
         raise
     except NATS_ERRORS as error:
         await _give_up(connection)  # which may still hear why
-        raise _failure(connection, cause or error) from error
+        foreign = await foreign_server(options["servers"], tls) if is_no_introduction(cause or error) else None
+        if foreign is not None:
+            raise foreign from error
+        raise _failure(connection, cause or error, timeout) from error
     connected = True
     return connection
 
@@ -204,7 +240,7 @@ async def _give_up(connection: Connection) -> None:
         await asyncio.wait_for(connection.close(), GIVE_UP_SECONDS)
 
 
-def _failure(connection: Connection, reason: Exception) -> ServerUnavailableError:
+def _failure(connection: Connection, reason: Exception, seconds: float) -> ServerUnavailableError:
     """What to tell a person; the server's own words where it said any."""
     if isinstance(reason, (AccessDeniedError, ServerTooOldError)):
         return reason
@@ -214,7 +250,8 @@ def _failure(connection: Connection, reason: Exception) -> ServerUnavailableErro
             "the authority that signed it"
         )
     info = server_info(connection)
-    if info.get("tls_verify") and (isinstance(reason, ssl.SSLError) or is_hang_up(reason)):
+    wanted = info.get("tls_verify") and (isinstance(reason, ssl.SSLError) or is_hang_up(reason))
+    if wanted or (isinstance(reason, ssl.SSLError) and "CERTIFICATE_REQUIRED" in reason.reason):
         return AccessDeniedError(
             f"the NATS server wants a certificate: {reason}; RUNLORE_TLS_CERT and RUNLORE_TLS_KEY name its files"
         )
@@ -225,4 +262,6 @@ def _failure(connection: Connection, reason: Exception) -> ServerUnavailableErro
             f"the NATS server refuses the connection: {reason}; give a user (RUNLORE_CREDENTIALS, RUNLORE_NKEY, or in "
             "RUNLORE_URL), or the data folder whose `runlore up` started it"
         )
+    if isinstance(reason, TimeoutError):
+        return ServerUnavailableError(f"no NATS server answers: nothing was heard for {seconds:g} s")
     return unavailable(reason, "no NATS server answers")

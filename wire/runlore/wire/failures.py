@@ -36,6 +36,11 @@ def is_hang_up(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, nats.errors.UnexpectedEOF))
 
 
+def is_no_introduction(error: BaseException) -> bool:
+    """Return whether what answered was not the INFO line with which a NATS server begins."""
+    return isinstance(error, NatsError) and "info message" in str(error).lower()
+
+
 def denies_publish(error: BaseException | None, subject: str) -> bool:
     """Return whether an error forbids publishing on a subject. The server writes it in lower case."""
     return error is not None and f'permissions violation for publish to "{subject.lower()}"' in str(error).lower()

@@ -20,6 +20,7 @@ from runlore.schemas.settings import SETTINGS, Settings
 
 _SEED = re.compile(r"SU[A-Z2-7]{56}")
 """A user's seed: 32 bytes, two of prefix and a checksum in base 32, see the README of nats-io/nkeys."""
+_SCHEMES = frozenset({"nats", "tls", "ws", "wss"})
 
 
 class _User(NamedTuple):
@@ -42,8 +43,14 @@ def addresses(url: str) -> list[str]:
 def sign_in_options(settings: Settings) -> dict[str, Any]:
     """Options of nats-py for a server at RUNLORE_URL. Raises AccessDeniedError that names the setting to mend."""
     assert settings.url is not None
-    options: dict[str, Any] = {"servers": addresses(settings.url)}
-    options |= _user_options(settings)
+    servers = addresses(settings.url)
+    for one in servers:
+        if (scheme := urlsplit(one).scheme) not in _SCHEMES:
+            raise AccessDeniedError(
+                f"RUNLORE_URL={one} is no address of a NATS server, such as nats://host:4222"
+                + ("; the page answers readers alone, Client() among them" if scheme in ("http", "https") else "")
+            )
+    options: dict[str, Any] = {"servers": servers, **_user_options(settings)}
     tls = _tls(settings)
     if tls is not None:
         options["tls"] = tls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -12,6 +13,7 @@ from runlore.cli.reaction import StateFile, change_line, run_command
 from runlore.cli.reading import WHEN, When, note_zone, open_client
 from runlore.cli.render import text
 from runlore.cli.stop_signals import StopSignals
+from runlore.cli.webhook import Webhook, deliver, read_webhook
 from runlore.query import Change
 from runlore.query.records import change_record
 from runlore.query.watch.selection import is_filter
@@ -26,6 +28,17 @@ _STOP_SECONDS = 0.25
 @click.option("--key", metavar="PATH", help="Only this key, group or path (metrics.accuracy), or field (status).")
 @click.option("--since", type=WHEN, metavar="WHEN", help="Start after this event number or time; else from now.")
 @click.option("--exec", "command", metavar="CMD", help="Run this shell command for every change, one at a time.")
+@click.option("--webhook", "url", metavar="URL|@FILE", help="Post every change to this address, or the one in FILE.")
+@click.option(
+    "--webhook-secret-file",
+    "secret_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Sign each request with the secret in FILE (Standard Webhooks).",
+)
+@click.option(
+    "--webhook-chat", "chat", is_flag=True, help="Post a sentence as `text`: for Slack, Mattermost and others."
+)
 @click.option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -41,6 +54,9 @@ def watch(
     key: str | None,
     since: When | None,
     command: str | None,
+    url: str | None,
+    secret_file: Path | None,
+    chat: bool,
     state: Path | None,
     as_json: bool,
     project: str | None,
@@ -55,14 +71,21 @@ def watch(
     _POSITION, _TYPE, _SCOPE, _REASON, _PROJECT, and as JSON on stdin. With --state the place is kept after CMD
     succeeded: a watch that is killed and started again misses nothing, and repeats at most what it was at.
 
+    --webhook posts a change as JSON and waits until it is taken: what does not answer, or answers 5xx or 429, is tried
+    again, and later changes wait. Other answers are said, and the watch goes on.
+
     \b
     Examples:
       runlore watch 'accuracy < 0.9' --exec 'notify "$RUNLORE_WATCH_ENTITY: $RUNLORE_WATCH_VALUE"'
       runlore watch model:churn --key evaluation_metrics.accuracy
       runlore watch --kind run --key status
+      runlore watch --kind run --key status --webhook @slack-address --webhook-chat --state runs.json
       runlore watch model:churn@production --state watch.json --json
     """
     kept = None if state is None else StateFile(state)
+    if url is None and (secret_file is not None or chat):
+        raise click.UsageError("--webhook-secret-file and --webhook-chat are about --webhook: give its address")
+    webhook = None if url is None else read_webhook(url, secret_file, chat)
     if what is not None and is_filter(what):
         note_zone(what)
     with open_client(data_dir, project, exact=True) as client:  # --exec gets the values
@@ -74,18 +97,29 @@ def watch(
             while not stop.requested:
                 feed.fill(_STOP_SECONDS)
                 while not stop.requested and (change := feed.take()) is not None:
-                    _deal_with(change, command, as_json, kept)
+                    _deal_with(change, _Reaction(command, webhook, as_json, kept), stop)
                 stop.wait(feed.pause)
 
 
-def _deal_with(change: Change, command: str | None, as_json: bool, kept: StateFile | None) -> None:
-    if as_json:
+class _Reaction(NamedTuple):
+    """What is done with each change."""
+
+    command: str | None
+    webhook: Webhook | None
+    as_json: bool
+    kept: StateFile | None
+
+
+def _deal_with(change: Change, reaction: _Reaction, stop: StopSignals) -> None:
+    if reaction.as_json:
         print_json(change_record(change))
     else:
         print_line(change_line(change))
-    code = 0 if command is None else run_command(command, change)
+    what = f"{text(change.reference)} {text(change.entry.path)} in event {change.position:,}"
+    code = 0 if reaction.command is None else run_command(reaction.command, change)
     if code:
-        what = f"{text(change.reference)} {text(change.entry.path)} in event {change.position:,}"
         note(f"the command {f'ended with exit code {code}' if code > 0 else f'was killed by signal {-code}'}: {what}")
-    elif kept is not None:
-        kept.write(change.place)
+    hook = reaction.webhook
+    taken = hook is None or deliver(hook, change, stop.wait, lambda reason: note(f"{reason}: {what}"))
+    if not code and taken and reaction.kept is not None:
+        reaction.kept.write(change.place)

@@ -19,6 +19,8 @@ from runlore.projector.logs import configure_logs
 from runlore.schemas.errors import SettingsError
 from runlore.store.access import make_folder
 from runlore.store.lock import FolderLock
+from runlore.store.ownership import require_own_folder
+from runlore.store.witness_folder import KEY, LOCK, MEMORY, require_no_data_folder
 
 _WAKE_SECONDS = 60.0
 """Between two looks whether it should end; a signal wakes it at once."""
@@ -44,15 +46,17 @@ def witness(folder: Path, name: str, logs: tuple[Verifier, ...], listen: str, sh
     if not name or any(letter in name for letter in "+\n") or name.split() != [name]:
         raise click.BadParameter("use a name without spaces and +", param_hint="--name")
     host, port = _place(listen)
+    require_no_data_folder(folder)
     make_folder(folder)
-    signer = load_or_make_signer(folder / "witness.key", name)
+    require_own_folder(folder)
+    signer = load_or_make_signer(folder / KEY, name)
     print_line(Cosigner(name, signer.verifier.public).vkey)
     if show_key:
         return
     configure_logs()
-    with FolderLock(folder / "witness.lock", "`runlore witness`"):
+    with FolderLock(folder / LOCK, "`runlore witness`"):
         try:
-            server = WitnessServer(Witness(signer, folder / "witness.json", logs), host, port)
+            server = WitnessServer(Witness(signer, folder / MEMORY, logs), host, port)
         except OSError as error:
             raise SettingsError(f"--listen {listen}: {error}") from error
         shown = f"[{host}]" if ":" in host else host

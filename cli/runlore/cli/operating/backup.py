@@ -21,6 +21,7 @@ from runlore.schemas.errors import CorruptLogError, NotFoundError, RunloreError,
 from runlore.schemas.settings import Settings
 from runlore.store.audit.tree import read_tree
 from runlore.store.folder import DataDir
+from runlore.store.ownership import require_own_folder
 from runlore.store.private_files import write_private
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_reader, sqlite
@@ -34,13 +35,15 @@ LOG, KEY, CURRENT = "log.db", "checkpoint.key", "CURRENT"
 def take_backup(settings: Settings, folder: Path) -> Manifest:
     """Back up the data folder into a new or empty folder.
 
-    Raises SettingsError when there is something in `folder`, NotFoundError without a log, CorruptLogError when the
-    stream is not the one that log.db is a copy of, RunloreError when log.db stays behind it.
+    Raises SettingsError when there is something in `folder`, FolderError when others may write to it, NotFoundError
+    without a log, CorruptLogError when the stream is not the one that log.db is a copy of, RunloreError when log.db
+    stays behind it.
     """
     data = DataDir(settings.data_dir)
     if not data.log.exists():
         raise no_log(data) or NotFoundError(f"no log at {data.log}: there is nothing to back up")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_own_folder(folder)
     if any(folder.iterdir()):
         raise SettingsError(f"{folder} is not empty: each backup has its own folder")
     info = _stream(settings)

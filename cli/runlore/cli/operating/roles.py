@@ -151,8 +151,8 @@ def projector(shard: Shard = _FIRST) -> Role:
 
 
 def query_service(shard: Shard = _FIRST) -> Role:
-    """`runlore query serve`. It reads files, and nothing of the stream."""
-    return _service("query-service", shard, (), _answer_queries(shard))
+    """`runlore query serve`. It reads files, and asks the projector which stream there is."""
+    return _service("query-service", shard, (shard.archive_subject,), _answer_queries(shard))
 
 
 def reader(shard: Shard = _FIRST) -> Role:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runlore.integrations.mlflow import mapping
-from runlore.integrations.mlflow.host import Metric, entities, inner_uri, public_uri
+from runlore.integrations.mlflow.host import Metric, entities, inner_uri, public_uri, tracking_builder
 from runlore.integrations.mlflow.mapping import Timed, run_ref
 from runlore.integrations.mlflow.past import Point
 from runlore.integrations.mlflow.recorder import emit
@@ -36,6 +36,7 @@ class Feeder:
         mlflow: Any = import_module("mlflow")
         self._source = public_uri(inner_uri(uri))
         self._host: Any = mlflow.MlflowClient(tracking_uri=inner_uri(uri), registry_uri=inner_uri(uri))
+        self._store: Any = tracking_builder(inner_uri(uri))(store_uri=inner_uri(uri), artifact_uri=None)
         self._client = client
         self._folder = folder
         self._ids: dict[str, str] = {}
@@ -69,7 +70,8 @@ class Feeder:
         if artifacts.is_dir() and any(artifacts.iterdir()):
             self._host.log_artifacts(theirs, str(artifacts))
         end = None if run.finished_at is None else mapping.milliseconds(run.finished_at)
-        self._host.set_terminated(theirs, status, end)
+        # Not the client's `set_terminated`, which prints to stdout.
+        self._store.update_run_info(theirs, entities().RunStatus.from_string(status), end, None)
         emit(Timed(mapping.logged(run_ref(run.id), {"mlflow": {"fed": True}})), run.id)
         return True
 

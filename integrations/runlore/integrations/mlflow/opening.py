@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from runlore.integrations.guard import Guard
-from runlore.integrations.mlflow import artifacts, models, plugin, recorder
+from runlore.integrations.mlflow import artifacts, models, recorder
 from runlore.integrations.mlflow.feeding import Feeding
 from runlore.integrations.mlflow.first import store_class
 from runlore.integrations.mlflow.host import entities, inner_uri, public_uri, registry_builder, tracking_builder
@@ -19,7 +19,7 @@ FIRST = {"order": "first", "fed": False}
 """Marks of a run that MLflow gets later."""
 
 
-def open_tracking_store(store_uri: str, artifact_uri: str | None) -> Any:
+def open_tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
     """MLflow's own tracking store, recorded, or ours before it. Only MLflow's own errors are raised."""
     found: list[Any] = []
     if _order() == "first":
@@ -37,7 +37,7 @@ def _tee(store_uri: str, artifact_uri: str | None) -> Any:
     uri = inner_uri(store_uri)
     store = tracking_builder(uri)(store_uri=uri, artifact_uri=artifact_uri)
     GUARD.run(artifacts.use_inner_uri)
-    GUARD.run(lambda: _record_runs(store, uri, (plugin.tracking_store, (store_uri, artifact_uri))))
+    GUARD.run(lambda: _record_runs(store, uri, (open_tracking_store, (store_uri, artifact_uri))))
     return store
 
 
@@ -57,7 +57,7 @@ def _record_runs(store: Any, uri: str, rebuild: tuple[Any, ...]) -> None:
     tee(store, runs, recorder.RECORDED, GUARD, rebuild)
 
 
-def open_registry_store(store_uri: str, tracking_uri: str | None) -> Any:
+def open_registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
     """MLflow's own model registry, recorded. Only MLflow's own errors are raised."""
     uri = inner_uri(store_uri)
     build = registry_builder(uri)
@@ -66,7 +66,7 @@ def open_registry_store(store_uri: str, tracking_uri: str | None) -> Any:
     if "tracking_uri" in taken or any(one.kind is one.VAR_KEYWORD for one in taken.values()):
         options["tracking_uri"] = None if tracking_uri is None else inner_uri(tracking_uri)
     store = build(**options)
-    GUARD.run(lambda: _record_models(store, uri, (plugin.model_registry_store, (store_uri, tracking_uri))))
+    GUARD.run(lambda: _record_models(store, uri, (open_registry_store, (store_uri, tracking_uri))))
     return store
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import socket
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from runlore.projector.audit.witness import MAX_BODY, Witness, WitnessAnswer
+from runlore.projector.bounded_server import BoundedServer
 from runlore.projector.logs import get_log
 
 SILENT_SECONDS = 30.0
@@ -18,10 +19,8 @@ SILENT_SECONDS = 30.0
 _LENGTH = re.compile("[0-9]{1,9}")
 
 
-class WitnessServer(ThreadingHTTPServer):
+class WitnessServer(BoundedServer):
     """Serves one witness. `serve_forever` until `shutdown`."""
-
-    daemon_threads = True
 
     def __init__(self, witness: Witness, host: str, port: int) -> None:
         """Raises OSError when the address cannot be used."""
@@ -46,6 +45,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(WitnessAnswer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is too long\n"), close=True)
         else:
             body = self.rfile.read(int(length))
+            if len(body) < int(length):
+                self.close_connection = True  # it ended before its request did
+                return
             witness = self.server.witness
             answer = witness.add_checkpoint(body) if call == "add-checkpoint" else witness.add_statement(body)
             get_log().info(call, status=int(answer.status), answer=answer.body.strip()[:120])

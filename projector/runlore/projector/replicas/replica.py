@@ -18,7 +18,7 @@ from runlore.projector.folder_service import FolderService, run_service
 from runlore.projector.logs import get_log
 from runlore.projector.replicas.beginning import NoSnapshotError, new_view, newest
 from runlore.projector.replicas.followed_view import FollowedView, live_position
-from runlore.projector.replicas.mark import claim_for_replica
+from runlore.projector.replicas.mark import claim_for_replica, leave_nothing, require_free_for_replica
 from runlore.projector.replicas.second_copies import FirstCopyLostError, rows_of
 from runlore.projector.replicas.stream_check import require_continuation
 from runlore.projector.views.fitness import UnfitError
@@ -57,15 +57,21 @@ class Replica(FolderService):
         """`verify`: compute the canonical digest of each snapshot that is fetched."""
         super().__init__(settings)
         self._verify = verify
+        self._made = not self._data.root.exists()
+        """Whether the folder is this replica's own making."""
         self._followed: FollowedView | None = None
         self._intake: Intake | None = None
         self._seen: tuple[str | None, int] = None, 0
         """The stream and the position that readers have seen."""
 
-    def _prepare(self) -> None:
+    def run(self) -> None:
+        """As `FolderService.run`; SettingsError without a server, before the folder is made."""
         if not self._settings.url:
             raise SettingsError("set RUNLORE_URL: a replica follows the stream of a projector in another folder")
-        claim_for_replica(self._data)
+        super().run()
+
+    def _prepare(self) -> None:
+        require_free_for_replica(self._data)
 
     def _begin(self) -> None:
         mark = read_struct(self._data.replica, ReplicaMark)
@@ -85,10 +91,15 @@ class Replica(FolderService):
     def _close(self) -> None:
         self._drop_view()
 
+    def _leave(self) -> None:
+        if not self._data.replica.exists():  # no stream has answered: the folder may become a projector's
+            leave_nothing(self._data, self._made)
+
     async def _session(self) -> None:
         connection = await connect(self._settings, "runlore replica", _on_error, self._on_closed)
         try:
             await self._stream(connection)
+            claim_for_replica(self._data)
             self.state.connected = True
             self.state.problems.pop("connection", None)
             self.state.connects += 1

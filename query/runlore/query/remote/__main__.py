@@ -7,11 +7,11 @@ import signal
 import sys
 
 from runlore.query.remote.service import serve
-from runlore.schemas.errors import AccessDeniedError, RunloreError, SettingsError
+from runlore.schemas.errors import AccessDeniedError, RunloreError, SettingsError, StreamMismatchError
 from runlore.schemas.settings import read_settings
 
 NEEDS_A_PERSON = 2
-"""Exit code for wrong settings or permissions, which starting again does not change."""
+"""Exit code for wrong settings, permissions or another stream, which starting again does not change."""
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
         asyncio.run(_until_stopped())
     except RunloreError as error:
         print(f"query service: {error}", file=sys.stderr)
-        return NEEDS_A_PERSON if isinstance(error, SettingsError | AccessDeniedError) else 1
+        return NEEDS_A_PERSON if isinstance(error, SettingsError | AccessDeniedError | StreamMismatchError) else 1
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -37,6 +38,7 @@ from runlore.query.watch.feed import feed
 from runlore.query.watch.selection import Place, select
 from runlore.schemas.errors import ArgumentError, NotFoundError, QueryTimeoutError, RunloreError
 from runlore.schemas.shards import Shard
+from runlore.schemas.visible import visible
 
 QUICK_SECONDS = 0.02
 """Most reads take less than handing them to a thread, so each is tried first where questions arrive. Others wait
@@ -126,7 +128,8 @@ class Answers:
             return None if most < left else self._encoded(_failure(state, error))
         except Exception as error:  # noqa: BLE001 -- the supervised boundary: the asker raises it, the service goes on
             if not travels(error):
-                traceback.print_exception(error)  # the asker hears only that the service failed
+                # The asker hears only that the service failed. What it asked is not to act on a terminal.
+                print(visible("".join(traceback.format_exception(error)), lines=True), file=sys.stderr)
             return self._encoded(_failure(state, error))
         if len(found) > MAX_ANSWER:
             told = QueryTimeoutError(f"the answer has {len(found):,} bytes, the limit is {MAX_ANSWER:,}: ask for less")

@@ -23,7 +23,7 @@ from runlore.query.waiting import POLL_SECONDS, HasEventId
 from runlore.query.watch.changes import Page
 from runlore.query.watch.feed import AsyncWatch, Feed, Watch
 from runlore.query.watch.selection import Place
-from runlore.schemas.errors import NotFoundError, ReceiptTimeoutError, RunloreError
+from runlore.schemas.errors import NotFoundError, ReceiptTimeoutError, RunloreError, SettingsError
 from runlore.schemas.settings import read_settings
 
 _TIMES = ("as_of", "since", "until", "when")
@@ -158,6 +158,11 @@ class RemoteClient(Client):
         address = str(where or settings.url)
         if address.partition("://")[0] in ("http", "https"):
             line: Line = HttpLine(site_of(address, token, settings))
+        elif token is not None:
+            raise SettingsError(
+                "token= opens the page at https://…, and signs nobody in to NATS: write it into the address "
+                "(nats://token@host:4222), or set RUNLORE_CREDENTIALS or RUNLORE_NKEY"
+            )
         else:
             line = NatsLine(read_settings(project=project, url=address))
         return RemoteScope(cast(Any, line), settings.project, clock=clock)

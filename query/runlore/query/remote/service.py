@@ -13,6 +13,7 @@ from nats.micro.request import Request
 
 from runlore.query.remote.answers import Answers, AnswerStep
 from runlore.query.remote.methods import PARTS, WORKING, WORKING_SECONDS
+from runlore.query.remote.same_stream import require_same_stream
 from runlore.query.view.connection import ViewReader
 from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
@@ -36,7 +37,10 @@ _PART_ROOM = 4096
 
 
 async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
-    """Answer until cancelled, over new connections where one ends. Raises AccessDeniedError."""
+    """Answer until cancelled, over new connections where one ends.
+
+    Raises AccessDeniedError, StreamMismatchError for a view of another stream than the server's.
+    """
     backoff, told = Backoff(), ""
     require_own_shard(settings)
     reader = ViewReader(settings.data_dir)
@@ -45,7 +49,7 @@ async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
     with ThreadPoolExecutor(THREADS, "runlore-query") as threads:
         while True:
             try:
-                await _serve_once(settings, answers, threads, ready)
+                await _serve_once(settings, reader, answers, threads, ready)
                 backoff.reset()
                 told = ""
             except AccessDeniedError:
@@ -74,7 +78,11 @@ async def _view_of(reader: ViewReader) -> None:
 
 
 async def _serve_once(
-    settings: Settings, answers: Answers, threads: ThreadPoolExecutor, ready: asyncio.Event | None
+    settings: Settings,
+    reader: ViewReader,
+    answers: Answers,
+    threads: ThreadPoolExecutor,
+    ready: asyncio.Event | None,
 ) -> None:
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -93,6 +101,7 @@ async def _serve_once(
     service = _Service(connection, answers, threads)
     working = asyncio.create_task(service.say_what_it_works_on())
     try:
+        await require_same_stream(connection, reader)
         micro = await add_service(connection, name=name, version=_semantic(), queue_group=name)
         await micro.add_endpoint(name="query", subject=f"{connection.shard.query_subject}.*.*", handler=service.handle)
         await connection.flush()
