@@ -153,6 +153,18 @@ def test_what_goes_wrong_on_our_side_is_one_warning(tmp_path: Path, caplog: pyte
     producer.configure(mode="disabled")
 
 
+def test_settings_that_are_wrong_are_a_warning_and_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    producer.configure(mode="disabled")
+    monkeypatch.setattr("runlore.producer.lifecycle._producers", {})
+    monkeypatch.setenv("RUNLORE_MODE", "on line")
+    with caplog.at_level(logging.WARNING, "runlore"):
+        assert xgboost.train({"nthread": 1}, xgboost.DMatrix(ROWS, KINDS), 3, callbacks=[RunloreCallback()])
+    (warning,) = [record.message for record in caplog.records if record.name == "runlore"]
+    assert "RUNLORE_MODE" in warning
+
+
 def test_the_page_is_true(stack: EmbeddedStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_section("XGBoost", tmp_path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -59,7 +58,7 @@ class RunloreLogger(Recorded, _Host):  # type: ignore[misc]  # checked where the
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         training = self.experiment
         if training is not None:
-            training.parameters(params if isinstance(params, Mapping) else vars(params))
+            training.parameters(params)
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         training = self.experiment

@@ -48,6 +48,7 @@ class RunloreCallback:
         self._study, self._pipeline, self._tags = study, pipeline, tuple(tags)
         self._guard = guard_of("Optuna")
         self._run: Any = None
+        self._entered = False
         self._trials: dict[int, Any] = {}
         """Open runs of trials, by their number."""
         self._errors: dict[int, BaseException] = {}
@@ -76,6 +77,7 @@ class RunloreCallback:
         self._guard.run(lambda: self._end_trial(trial))
 
     def __enter__(self) -> Self:
+        self._entered = True
         self._guard.run(self._start)
         return self
 
@@ -106,7 +108,9 @@ class RunloreCallback:
         run.finish("killed" if isinstance(error, KeyboardInterrupt) else None, error=error)
 
     def _start_trial(self, trial: Any) -> None:
-        if trial.number not in self._trials and self._run is not None:
+        if not self._entered:
+            self._guard.warn("RunloreCallback records inside its `with` block only")
+        if self._run is not None and trial.number not in self._trials:
             self._trials[trial.number] = start_run(
                 f"{self._pipeline}-trial", name=f"{self._study.study_name}-{trial.number}", parent=self._run.run_id,
                 group=self._study.study_name, tags=self._tags, occurred_at=_moment(trial.datetime_start),

@@ -74,9 +74,11 @@ class Training:
         """True while it has a run or step of its own that has not ended."""
         return self._opened is not None
 
-    def parameters(self, given: Mapping[str, Any]) -> None:
-        """Log settings, besides those that it was opened with."""
-        self.log({"parameters": lambda: redact_parameters(storable(given))})
+    def parameters(self, given: Any) -> None:
+        """Log settings, a mapping or an object's attributes, besides those that it was opened with."""
+        self.log(
+            {"parameters": lambda: redact_parameters(storable(given if isinstance(given, Mapping) else vars(given)))}
+        )
 
     def metrics(self, values: Mapping[str, Any], step: int | None = None, prefix: str = "") -> None:
         """Log the numbers among a host's measurements."""
@@ -140,7 +142,7 @@ class Recorded:
 
     def begin(self, **options: Any) -> Training:
         """Open a training; one that the same host left without an end failed."""
-        _fail_abandoned(type(self))
+        self._guard.run(lambda: _fail_abandoned(type(self)))
         self._training = Training(self._guard, self._options._replace(**options))
         self._training.owner = type(self)
         self.run_id = self._training.run_id

@@ -29,7 +29,7 @@ def call_fit(method: Callable[..., Any], estimator: Any, args: tuple[Any, ...], 
     training = _begin(estimator, args[0] if args else kwargs.get("X"))
     try:
         result = method(estimator, *args, **kwargs)
-        _told(training, estimator)
+        GUARD.run(lambda: _told(training, estimator))
     except BaseException as error:
         training.finish(error=error)
         raise
