@@ -114,6 +114,7 @@ class RunloreCallback:
             self._trials[trial.number] = start_run(
                 f"{self._pipeline}-trial", name=f"{self._study.study_name}-{trial.number}", parent=self._run.run_id,
                 group=self._study.study_name, tags=self._tags, occurred_at=_moment(trial.datetime_start),
+                environment={},  # that of the optimization's run
             )  # fmt: skip
 
     def _end_trial(self, trial: Any) -> None:
