@@ -154,7 +154,7 @@ def summary(study: Any) -> dict[str, Any]:
     trials = study.get_trials(deepcopy=False)
     names = [trial.state.name.lower() for trial in trials]
     found: dict[str, Any] = {"trials": {name: names.count(name) for name in sorted(set(names))}}
-    best = study.best_trials if any(name == "complete" for name in names) else []
+    best: list[Any] = study.best_trials if any(name == "complete" for name in names) else []
     if len(study.directions) == 1 and best:
         best = [study.best_trial]
         found["metrics"] = {f"best_{name}": value for name, value in _values(study, best[0]).items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ def world_size() -> int:
 
 
 @contextmanager
-def distributed_run(pipeline: str, **options: Any) -> Iterator[str | None]:
+def distributed_run(pipeline: str, **options: Any) -> Generator[str | None]:
     """Open one run in all processes of a training; gives its ID, or None where it could not be recorded.
 
         torch.distributed.init_process_group("gloo")
@@ -56,7 +56,7 @@ def distributed_run(pipeline: str, **options: Any) -> Iterator[str | None]:
 
 def _open_first(stack: ExitStack, opened: list[str], pipeline: str, options: dict[str, Any]) -> None:
     if rank() == 0:
-        given = {"run_id": _job_id(), **options} if world_size() > 1 else options
+        given: dict[str, Any] = {"run_id": _job_id(), **options} if world_size() > 1 else options
         run = run_context(pipeline, **given)
         run.__enter__()
         opened.append(run.run_id)

@@ -44,7 +44,7 @@ class Training:
 
     def _open(self, options: Options, as_step: str | None) -> None:
         outer = current_entity()
-        given = {} if options.parameters is None else storable(options.parameters)
+        given: dict[str, Any] = {} if options.parameters is None else storable(options.parameters)
         if outer is not None and outer.kind == "run" and as_step is not None:
             self._opened = start_step(as_step, count_calls=True, parameters=given)
             self._target = EntityRef("step", self._opened.step_name, run=outer.name)

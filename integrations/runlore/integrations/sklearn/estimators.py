@@ -65,7 +65,10 @@ def _inner(estimator: Any) -> Iterator[Any]:
 
 def _last_step(estimator: Any) -> Any:
     steps: Any = _attribute(estimator, "steps")
-    return steps[-1][1] if isinstance(steps, list) and steps else None
+    try:
+        return steps[-1][1]
+    except (TypeError, LookupError):
+        return None
 
 
 def _attribute(estimator: Any, name: str) -> Any:

@@ -57,7 +57,7 @@ def call_score(method: Callable[..., Any], estimator: Any, args: tuple[Any, ...]
 
 def predicts(estimator: Any) -> bool:
     """False for what only transforms: scalers and encoders are parts of a training."""
-    kind = type(estimator)
+    kind: Any = estimator.__class__
     return hasattr(kind, "predict") or hasattr(kind, "fit_predict")
 
 

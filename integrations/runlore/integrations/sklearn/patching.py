@@ -53,12 +53,14 @@ def _wrap_class(kind: type[Any]) -> None:
         method: Any = vars(kind).get(name)
         if isinstance(method, FunctionType) and not hasattr(method, "runlore_wraps"):
             _set(kind, name, _wrapper(method, call.__name__))
-        elif isinstance(getattr(method, "fn", None), FunctionType) and not hasattr(method.fn, "runlore_wraps"):
-            _set(method, "fn", _wrapper(method.fn, call.__name__))  # sklearn's available_if
+            continue
+        inner: Any = getattr(method, "fn", None)  # sklearn's available_if
+        if isinstance(inner, FunctionType) and not hasattr(inner, "runlore_wraps"):
+            _set(method, "fn", _wrapper(inner, call.__name__))
 
 
 def _set(owner: Any, name: str, value: Any) -> None:
-    before = vars(owner)[name]
+    before: Any = owner.__dict__[name]
     setattr(owner, name, value)
     _undo.append(lambda: setattr(owner, name, before))
 
