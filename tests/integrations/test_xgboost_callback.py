@@ -77,8 +77,10 @@ def test_sklearns_interface_and_a_run_that_is_open(stack: EmbeddedStack) -> None
 
 
 def test_copies_of_a_callback_in_a_search_each_have_their_run(stack: EmbeddedStack) -> None:
+    from joblib.externals.loky import get_reusable_executor
     from sklearn.model_selection import GridSearchCV
 
+    get_reusable_executor().shutdown(wait=True)  # workers of an earlier test have its settings
     model = xgboost.XGBClassifier(n_estimators=2, nthread=1, callbacks=[RunloreCallback()])
     GridSearchCV(model, {"max_depth": [1, 2]}, cv=2, n_jobs=2).fit(ROWS, KINDS)
     client = caught_up()
