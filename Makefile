@@ -67,9 +67,8 @@ lock: $(STAMP) ## resolve the dependencies into constraints.txt
 	@sed -i '$(TIDY)' constraints.txt
 
 lock-adapter: $(STAMP) ## resolve those of one integration: make lock-adapter NAME=mlflow
-	$(BIN)/pip-compile $(COMPILE) $(if $(shell grep '^$(NAME) = ' pyproject.toml),--extra $(NAME)) --extra local \
-		--output-file integrations/constraints/$(NAME).txt pyproject.toml integrations/constraints/tests.in \
-		$(wildcard integrations/constraints/$(NAME).in) 2>/dev/null
+	$(BIN)/pip-compile $(COMPILE) $(or $(wildcard integrations/constraints/$(NAME).in),--extra $(NAME)) --extra local \
+		--output-file integrations/constraints/$(NAME).txt pyproject.toml integrations/constraints/tests.in 2>/dev/null
 	@sed -i '$(TIDY)' integrations/constraints/$(NAME).txt
 
 clean: ## remove what was installed and built here

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import threading
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -21,7 +21,9 @@ from runlore.schemas import read_settings
 from runlore.schemas.settings import Settings
 from tests.clusters import free_ports
 from tests.patience import PATIENCE, until
-from tests.signing_in import Certificates
+
+if TYPE_CHECKING:  # it needs the `credentials` extra, which not every environment of tests has
+    from tests.signing_in import Certificates
 
 TOKEN = "a-token-of-the-page-that-nobody-guesses"
 ACCOUNTS = 4000

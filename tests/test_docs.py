@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import events_page, with_settings
+from docs.generate import events_page, tools_page, with_settings
 from runlore.query.find.parse import parse
 from runlore.schemas import SETTINGS
 
@@ -16,6 +16,10 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_event_reference_is_current() -> None:
     assert (ROOT / "docs" / "events.md").read_text() == events_page(), "run `make docs`"
+
+
+def test_the_list_of_tools_for_agents_is_current() -> None:
+    assert (ROOT / "docs" / "mcp.md").read_text() == tools_page(), "run `make docs`"
 
 
 def test_operations_names_every_setting_as_it_is() -> None:

@@ -24,9 +24,9 @@ _NAMES = {
     "runlore.schemas": (
         "AccessDeniedError", "AmbiguousError", "ArgumentError", "CorruptLogError", "DType", "EntityRef",
         "EventCostError", "EventDecodeError", "EventLimitError", "EventTooLargeError", "FilterError", "FolderBusyError",
-        "FolderError", "ForeignServerError", "InvalidReferenceError", "LatestOnlyError", "MetadataTypeError",
-        "MissingContextError", "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError", "OutboxError",
-        "Path", "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError",
+        "FolderError", "ForeignServerError", "HeldError", "InvalidReferenceError", "LatestOnlyError",
+        "MetadataTypeError", "MissingContextError", "MomentError", "NewerSchemaError", "NotFoundError", "NotSentError",
+        "OutboxError", "Path", "QueryTimeoutError", "ReceiptTimeoutError", "RunloreError", "ServerTooOldError",
         "ServerUnavailableError", "SettingsError", "StorageSize", "StreamDriftError", "StreamMismatchError", "Uri",
     ),
 }  # fmt: skip

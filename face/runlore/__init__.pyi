@@ -41,6 +41,7 @@ from runlore.schemas import FilterError as FilterError
 from runlore.schemas import FolderBusyError as FolderBusyError
 from runlore.schemas import FolderError as FolderError
 from runlore.schemas import ForeignServerError as ForeignServerError
+from runlore.schemas import HeldError as HeldError
 from runlore.schemas import InvalidReferenceError as InvalidReferenceError
 from runlore.schemas import LatestOnlyError as LatestOnlyError
 from runlore.schemas import MetadataTypeError as MetadataTypeError

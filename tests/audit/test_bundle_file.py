@@ -123,7 +123,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a member that no bundle has": (lambda path: add(path, "approval.txt"), "which no bundle has"),
     "a folder": (lambda path: add(path, "bundle.json/"), "which no bundle has"),
     "another path": (lambda path: add(path, "../bundle.json"), "which no bundle has"),
-    "many members": (lambda path: [add(path, f"m{number}") for number in range(3)], "7 members"),
+    "many members": (lambda path: [add(path, f"m{number}") for number in range(4)], "8 members"),
     "another compression": (lambda path: without_bundle(path, zipfile.ZIP_BZIP2), "compressed in a way"),
     "encryption": (flagged, "is encrypted"),
     "something after it": (lambda path: path.write_bytes(path.read_bytes() + b"x"), "no zip directory"),

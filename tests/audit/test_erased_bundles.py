@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from runlore.projector.audit.erased import require_erasures
+from runlore.projector.audit.key_history import TrustedRange
 from runlore.projector.audit.keys import Verifier, load_or_make_signer
 from runlore.schemas import CorruptLogError
 from runlore.schemas.subjects import SIGNING_SUBJECT
@@ -40,7 +41,7 @@ def bundle(tmp_path: Path) -> tuple[list[ProvenEvent], Verifier]:
 
 def test_redacted_events_with_their_erasure_are_accepted(bundle: tuple[list[ProvenEvent], Verifier]) -> None:
     events, key = bundle
-    require_erasures(events, [key])
+    require_erasures(events, [TrustedRange(key)])
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_redacted_event_that_no_erasure_explains_is_refused(
 ) -> None:
     events, key = bundle
     with pytest.raises(CorruptLogError, match="not as it was logged"):
-        require_erasures(forge(*events), [key])
+        require_erasures(forge(*events), [TrustedRange(key)])
 
 
 def test_an_erasure_that_no_trusted_key_signed_is_refused(
@@ -71,4 +72,4 @@ def test_an_erasure_that_no_trusted_key_signed_is_refused(
 ) -> None:
     other = load_or_make_signer(tmp_path / "other.key", origin_of("e")).verifier
     with pytest.raises(CorruptLogError, match="no trusted key has signed the erasure 3"):
-        require_erasures(bundle[0], [other])
+        require_erasures(bundle[0], [TrustedRange(other)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from runlore.cli.app import app
 from runlore.dashboard.display import show
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
@@ -15,9 +18,12 @@ from runlore.projector.audit.keys import load_or_make_signer
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.fold.projection import Projection, Recorded, on
 from runlore.projector.views.follow import follow
+from runlore.projector.views.rebuild import rebuild_view
+from runlore.query import Client
+from runlore.query.effect import EventErasure
 from runlore.schemas import CorruptLogError, EventDecodeError, MetadataLogged
 from runlore.schemas.codec import decode_event
-from runlore.schemas.redaction import redacted
+from runlore.schemas.redaction import redacted, redacted_v1
 from runlore.schemas.special import Erased
 from runlore.schemas.subjects import SIGNING_SUBJECT
 from runlore.schemas.values import decode_value, encode_value
@@ -29,10 +35,11 @@ from runlore.store.folder import DataDir
 from runlore.store.log_rows import Received
 from runlore.store.sqlite import sqlite
 from tests.audit.logs import EPOCH, Folder
+from tests.dashboard.conftest import web_over
 from tests.events import LogBuilder
 
 SECRET = "zebra-4711"
-PATHS = (("customer",), ("g", "name"))
+PATHS = (("metadata", "customer"), ("metadata", "g", "name"))
 
 
 class Log(Folder):
@@ -71,7 +78,7 @@ class Log(Folder):
         self.append(Received(position, number, 1_800_000_000_000_000_000, SIGNING_SUBJECT, b"", note.encode()))
 
     def execute(self) -> bool:
-        return Erasing(self.data, self.archive).execute(self.verifier())
+        return Erasing(self.archive).execute(self.verifier())
 
     def erase(self) -> None:
         self.state(self.erasure())
@@ -111,16 +118,16 @@ def test_an_erased_row_keeps_its_leaf_and_everything_but_the_values(log: Log) ->
 
 
 def test_more_may_be_erased_from_the_same_event_later(log: Log) -> None:
-    log.state(log.erasure(paths=(("customer",),)))
+    log.state(log.erasure(paths=PATHS[:1]))
     assert log.execute()
-    logged, before = sha256(log.first).digest(), redacted(log.first, [("customer",)], "left")
-    after = sha256(redacted(before, [("g", "name")], "left")).digest()
-    log.state(Erasure("left", "bob", tuple(ErasedEvent(at, logged, after, (("g", "name"),)) for at in (1, 2))))
+    logged, before = sha256(log.first).digest(), redacted(log.first, PATHS[:1], "left")
+    after = sha256(redacted(before, PATHS[1:], "left")).digest()
+    log.state(Erasure("left", "bob", tuple(ErasedEvent(at, logged, after, PATHS[1:]) for at in (1, 2))))
     assert log.execute()
     assert SECRET.encode() not in log.log.read_bytes()
     assert log.what() == ""
     archive = log.open()  # a projector that starts again does nothing twice
-    assert not Erasing(log.data, archive).execute(log.verifier())
+    assert not Erasing(archive).execute(log.verifier())
     archive.close()
 
 
@@ -147,6 +154,17 @@ def test_an_erasure_that_does_not_fit_its_events_changes_none_of_them(log: Log) 
     log.state(wrong._replace(events=(wrong.events[0], wrong.events[1]._replace(payload_hash=bytes(32)))))
     assert not log.execute()
     assert SECRET.encode() in log.log.read_bytes()
+    assert log.what() == ""
+
+
+def test_an_erasure_of_the_first_version_is_executed_as_it_was_meant(log: Log) -> None:
+    paths = (("customer",), ("g",))
+    after = sha256(redacted_v1(log.first, paths, "left")).digest()
+    log.state(Erasure("left", "ada", (ErasedEvent(1, sha256(log.first).digest(), after, paths),), version=1))
+    assert log.execute()
+    ((payload,),) = log.rows("SELECT payload FROM log WHERE position = 1")
+    event = decode_event(bytes(payload))  # type: ignore[call-overload]
+    assert event.fact.metadata == {"customer": Erased("left"), "owner": "ada", "g": Erased("left")}
     assert log.what() == ""
 
 
@@ -189,31 +207,31 @@ def test_a_forged_redaction_is_named(log: Log, erased: bool, statements: tuple[s
 
 def test_an_erasure_by_a_key_that_nobody_trusts_is_no_reason_to_replace_a_row(log: Log, tmp_path: Path) -> None:
     log.state(log.erasure(), tmp_path / "thief.key")
-    assert Erasing(log.data, log.archive).execute(
-        load_or_make_signer(tmp_path / "thief.key", origin_of(EPOCH)).verifier
-    )
+    assert Erasing(log.archive).execute(load_or_make_signer(tmp_path / "thief.key", origin_of(EPOCH)).verifier)
     assert "no trusted key has signed the erasure, event 4" in log.what()
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"\x80", b"\x91" * 100_000])
 def test_what_is_no_event_with_metadata_is_not_redacted(payload: bytes) -> None:
     with pytest.raises(EventDecodeError):
-        redacted(payload, [("a",)], "left")
+        redacted(payload, [("metadata", "a")], "left")
 
 
 @pytest.mark.parametrize("path", [("nothing",), ("customer", "x"), ("g", "x")])
 def test_a_path_without_a_value_is_refused(log: Log, path: tuple[str, ...]) -> None:
     with pytest.raises(EventDecodeError, match="no value at"):
-        redacted(log.first, [path], "left")
+        redacted(log.first, [("metadata", *path)], "left")
+    with pytest.raises(EventDecodeError, match="no value at"):
+        redacted_v1(log.first, [path], "left")
     log.archive.close()
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda note: note.replace("runlore/erasure/v1", "runlore/erasure/v2"),
+        lambda note: note.replace("runlore/erasure/v2", "runlore/erasure/v3"),
         lambda note: note.replace("\nleft\n", "\n\n"),
-        lambda note: note.replace('[["customer"]', '[[ "customer"]'),
+        lambda note: note.replace('[["metadata","customer"]', '[[ "metadata","customer"]'),
         lambda note: note.replace("\n1 ", "\n01 "),
     ],
 )
@@ -267,3 +285,28 @@ def test_projections_of_ones_own_are_made_again_without_the_values(log: Log) -> 
     assert SECRET.encode() not in path.read_bytes()
     assert b"left" in path.read_bytes()
     log.archive.close()
+
+
+def test_an_event_says_by_which_erasure_its_values_went(log: Log) -> None:
+    log.erase()
+    rebuild_view(log.data)
+    with Client(log.data.root) as client:
+        found = [client.logged_event(position).erasure for position in (1, 2, 3)]
+        assert found == [EventErasure(4, "left", "ada"), EventErasure(4, "left", "ada"), None]
+        assert client.logged_event(1).rejected is None
+        stated = client.logged_event(4).rejected
+        page = web_over(client).get("/event?position=1").text
+        assert "The proof is of the event as it was logged" in page
+        assert (
+            "quarantine"
+            not in web_over(client).get("/event?position=4").text.partition("<main")[2].partition("</main>")[0]
+        )
+    assert stated is not None
+    assert stated.about_log
+    done = CliRunner().invoke(app, ["tail", "--no-follow", "--json", "--data-dir", str(log.data.root)])
+    first = json.loads(done.stdout.splitlines()[0])
+    assert (first["effect"], first["erasure"]) == ("accepted", {"position": 4, "reason": "left", "who": "ada"})
+    assert (
+        "(values were erased)"
+        in CliRunner().invoke(app, ["tail", "--no-follow", "--data-dir", str(log.data.root)]).stdout
+    )

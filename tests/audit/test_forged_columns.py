@@ -18,8 +18,8 @@ SIGNED_ALONE = {"cosignatures"}
 """Tables whose rows have a signature of their own: a changed one counts for no witness policy (test_witnesses)."""
 CHECKED = {("log_state", "id"), ("tree_state", "id")}
 """SQLite itself refuses another value."""
-EMPTY = {"erasures"}
-"""Of erased values: test_erasures forges it."""
+EMPTY = {"erasures", "timestamps"}
+"""Of erased values, and of time stamps: test_erasures and test_timestamps forge them."""
 
 
 @pytest.fixture(scope="module")

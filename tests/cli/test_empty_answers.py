@@ -33,7 +33,8 @@ def run(folder: Path, *words: str) -> Result:
 def test_an_unknown_kind_is_told(folder: Path, command: str) -> None:
     result = run(folder, command, "modle")
     assert result.exit_code == 0
-    assert result.stderr == "no entity of kind modle; there are: artifact, model\n"
+    assert result.stderr == "no entity of kind modle; did you mean 'model'?\n"
+    assert run(folder, command, "xyz").stderr == "no entity of kind xyz; there are: artifact, model\n"
     assert run(folder, command, "model").stderr == ""
 
 

@@ -14,7 +14,7 @@ MODULES = {"prometheus-client": "prometheus_client", "sqlite-utils": "sqlite_uti
 
 
 def test_each_optional_package_is_known_with_its_extra() -> None:
-    own = ("cli", "query", "projector", "dashboard", "mlflow")
+    own = ("cli", "query", "projector", "dashboard", "mlflow", "mcp")
     brought = {
         MODULES.get(name, name): extra
         for extra in own
@@ -49,6 +49,7 @@ except runlore.RunloreError as error:
         (("cli",), ("audit", "verify"), "pip install 'runlore[audit]'"),
         (("cli",), ("up",), "pip install 'runlore[local]'"),
         (("cli",), ("demo", "--once"), "pip install 'runlore[local]'"),
+        (("cli", "query"), ("mcp",), "pip install 'runlore[mcp]'"),
         (("cli", "query", "projector"), ("import", "mlflow", "sqlite:///x.db"), "pip install 'runlore[mlflow]'"),
         (("cli", "projector", "query"), ("dashboard",), "pip install 'runlore[dashboard]'"),
     ],

@@ -30,10 +30,12 @@ SERVICES = {
     ("dashboard",),
     ("dashboard", "link"),
     ("audit", "key", "rotate"),
+    ("retention", "add"),
+    ("retention", "hold"),
     ("replica",),
     ("witness",),
 }
-"""Commands that serve, that need a server, or that change a key: they show no text of an event."""
+"""Commands that serve, that need a server, or that sign: they show no text of an event."""
 
 STOP = "kill -INT $PPID"
 
@@ -42,6 +44,11 @@ WORDS: dict[tuple[str, ...], list[list[str]]] = {
     ("log",): [[str(MODEL), f"{NAME}=1"], [str(MODEL)]],
     ("retract",): [[str(MODEL), json.dumps([TEXT]), "--reason", NAME], [str(MODEL), "nothing", "--reason", NAME]],
     ("erase",): [[str(MODEL), json.dumps([TEXT]), "--reason", NAME], [str(MODEL), NAME, "--reason", "x"]],
+    ("export",): [[str(MODEL)], [str(MODEL), "--format", "csv"], [f"name = {json.dumps(NAME)}"], [NAME]],
+    ("retention", "list"): [[]],
+    ("retention", "run"): [[]],
+    ("retention", "remove"): [[NAME, "--reason", NAME]],
+    ("retention", "release"): [[NAME, "--reason", NAME]],
     ("note",): [[str(MODEL), TEXT]],
     ("stage",): [[f"model:{NAME}", f"stage{NAME}", "--reason", NAME], [str(ARTIFACT), "x"]],
     ("show",): [[str(MODEL)], [str(ARTIFACT)], [f"run:{RUN}"], [f"step:{RUN}/{STEP}"], [f"model:{NAME}x"]],

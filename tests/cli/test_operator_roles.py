@@ -28,9 +28,10 @@ from runlore.cli.server_checks import check_server
 from runlore.producer import Producer
 from runlore.projector.archiving.copy_stream import copy_stream
 from runlore.projector.replicas.replica import Replica
+from runlore.projector.snapshots.shelf import Shelf, Stored
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.query import Client
-from runlore.schemas import AccessDeniedError, EntityRef, MetadataLogged, Settings, read_settings
+from runlore.schemas import AccessDeniedError, EntityRef, Erased, MetadataLogged, NoteAdded, Settings, read_settings
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import Endpoint, ReplicaMark
@@ -53,7 +54,8 @@ API = (
     "CONSUMER.CREATE.OTHER", "CONSUMER.CREATE.RUNLORE.c.runlore.speech.x", "CONSUMER.NAMES.RUNLORE",
     "CONSUMER.LIST.RUNLORE", "DIRECT.GET.RUNLORE", "DIRECT.GET.RUNLORE.runlore.vision.x",
     *(f"{request}.OBJ_RUNLORE_SNAPSHOTS" for request in (
-        "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "DIRECT.GET")),
+        "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.MSG.DELETE",
+        "DIRECT.GET")),
     *(f"{request}.KV_runlore-shards" for request in (
         "STREAM.CREATE", "STREAM.INFO", "STREAM.PURGE", "STREAM.UPDATE", "STREAM.DELETE", "STREAM.MSG.GET", "DIRECT.GET")),
     *(f"DIRECT.GET.KV_runlore-shards.$KV.runlore-shards.{project}" for project in ("vision", "speech")),
@@ -76,7 +78,7 @@ SUBSCRIBE = (
 LAST = "nobody.may"
 READ = {"STREAM.INFO.RUNLORE", "STREAM.MSG.GET.RUNLORE", "CONSUMER.CREATE.RUNLORE.c", "CONSUMER.MSG.NEXT.RUNLORE.c"}
 FETCH = "DIRECT.GET.OBJ_RUNLORE_SNAPSHOTS"
-STORE = {FETCH, *(f"STREAM.{one}.OBJ_RUNLORE_SNAPSHOTS" for one in ("CREATE", "INFO", "PURGE"))}
+STORE = {FETCH, *(f"STREAM.{one}.OBJ_RUNLORE_SNAPSHOTS" for one in ("CREATE", "INFO", "PURGE", "MSG.DELETE"))}
 ARCHIVE = {"runlore_archive", "runlore_archive.epoch"}
 
 
@@ -262,6 +264,58 @@ def test_a_user_without_the_prefix_of_its_inbox_is_told_which_setting_to_mend(
     settings = operated.settings(reader())
     done = run_cli("replay", "--from", str(settings.url), "--as", "-")
     assert (done.returncode, "RUNLORE_INBOX_PREFIX" in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.slow
+def test_an_erasure_reaches_a_server_of_ones_own(tmp_path: Path) -> None:
+    server, secret = Operated(tmp_path), b"zebra-4711"
+    try:
+        until(lambda: not isinstance(attempt(server.settings(reader())), OSError))
+        login = {"RUNLORE_URL": server.settings(operator()).url or "", "RUNLORE_INBOX_PREFIX": operator().inbox}
+        assert run_cli("operator", "stream", "--create", **login).returncode == 0
+        settings = server.settings(projector(), data_dir=tmp_path / "projector", project="vision")
+        with running(settings) as service:
+            until(lambda: service.state.connected)
+            with Producer(server.settings(producer("vision"), data_dir=tmp_path / "step", project="vision")) as sender:
+                model = EntityRef("model", "churn")
+                sender.emit_nowait(MetadataLogged((model,), {"customer": secret.decode(), "owner": "ada"}))
+                assert sender.emit_nowait(NoteAdded((model,), f"ask {secret.decode()}")).wait(60) == 2
+            service.folded(2)
+            old = take_snapshot(settings).snapshot
+            with Client(settings.data_dir, project="vision") as client:
+                assert not client.erase(model, reason="left", content=["everything"]).erased
+                done = client.erase(model, reason="left", content=["everything"], dry_run=False, timeout=60)
+                assert (done.erased, done.events, done.values) == (True, [1, 2], 3)
+                assert client.get("model:churn").metadata == {"customer": Erased("left"), "owner": Erased("left")}
+            left = snapshots_of(settings)
+            assert [one.snapshot.tables != old.tables for one in left] == [True]
+            assert until(lambda: not [path for path in holding(tmp_path, secret) if "store" not in path.parts])
+        restore(server.settings(restorer(), data_dir=tmp_path / "projector", project="vision"))
+    finally:
+        server.process.terminate()
+        server.process.wait()
+    assert holding(tmp_path / "store", secret) == []
+
+
+def snapshots_of(settings: Settings) -> list[Stored]:
+    async def ask() -> list[Stored]:
+        connection = await connect(settings, "test", _heard, _closed)
+        try:
+            return await Shelf(connection).snapshots()
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
+
+
+async def _heard(error: Exception) -> None: ...
+
+
+async def _closed() -> None: ...
+
+
+def holding(folder: Path, text: bytes) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
 
 
 @pytest.mark.slow

@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 
 from runlore.cli.app import app
 from runlore.dashboard import create_app
-from runlore.dashboard.pages.compare import inert
 from runlore.dashboard.safety import check_binding
 from runlore.dashboard.serving import allowed_hosts
 from runlore.query import Client
+from runlore.query.spreadsheet import inert
 from runlore.schemas.errors import QueryTimeoutError, SettingsError
 from runlore.schemas.hosts import parse_hosts
 from runlore.schemas.settings import read_settings, settings_environment

@@ -12,6 +12,7 @@ import pytest
 from mlflow_tools import empty_store, free_port, kill, mlflow_points, mlflow_server, runlore_points
 
 from runlore.cli.stack import EmbeddedStack
+from runlore.integrations.mlflow.feed import Feeder
 from runlore.query import Client
 from tests.patience import PATIENCE, until
 
@@ -67,6 +68,7 @@ def uri(tmp_path: Path) -> str:
     return empty_store(tmp_path / "template.db", tmp_path)
 
 
+@pytest.mark.timeout(900)  # two starts of MLflow's server
 def test_a_training_neither_waits_for_mlflow_nor_fails_with_it(stack: EmbeddedStack, uri: str, tmp_path: Path) -> None:
     port = free_port()
     with mlflow_server(uri, tmp_path, port) as (address, process):
@@ -79,12 +81,14 @@ def test_a_training_neither_waits_for_mlflow_nor_fails_with_it(stack: EmbeddedSt
     assert train.returncode == 0
     with mlflow_server(uri, tmp_path, port):
         assert set(feed(address).split()) == {run_id, child_id}
-        assert feed(address) == ""
-        host = mlflow.MlflowClient(address)
+        folder = Path(os.environ["RUNLORE_DATA_DIR"]) / "mlflow"
+        until(lambda: not Feeder(address, Client(), folder).waiting())
+        host = mlflow.MlflowClient(uri)  # the server's own store
         theirs, child = assert_fed(host, run_id), assert_fed(host, child_id)
         assert child.data.tags["mlflow.parentRunId"] == theirs.info.run_id
         assert theirs.data.tags["owner"] == "ada"
-        assert [file.path for file in host.list_artifacts(theirs.info.run_id, "model")] == ["model/weights.txt"]
+        artifacts = mlflow.MlflowClient(address).list_artifacts(theirs.info.run_id, "model")
+        assert [file.path for file in artifacts] == ["model/weights.txt"]
         assert len(host.search_runs([theirs.info.experiment_id])) == 2
 
 

@@ -139,6 +139,7 @@ def test_registered_models_aliases_and_stages_are_recorded(stack: EmbeddedStack,
     assert caught_up().get_model_version("churn", 1).stage == "none"
 
 
+@pytest.mark.timeout(900)  # a start of MLflow's server
 def test_a_server_that_dies_fails_the_call_as_without_us_and_the_value_is_kept(
     stack: EmbeddedStack, uri: str, tmp_path: Path
 ) -> None:
@@ -152,7 +153,7 @@ def test_a_server_that_dies_fails_the_call_as_without_us_and_the_value_is_kept(
             mlflow.log_metric("loss", 0.25, step=2)
     ours = caught_up().get_pipeline_run(run.info.run_id)
     assert [(entry.at_step, entry.value) for entry in ours.history("metrics.loss")] == [(1, 0.5), (2, 0.25)]
-    assert ours.status == "failed"
+    assert ours.status == "running"  # as in MLflow, whose client asks for the run before it says that it has ended
 
 
 def test_a_call_that_mlflow_refuses_is_not_recorded(stack: EmbeddedStack, uri: str) -> None:

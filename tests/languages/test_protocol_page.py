@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
+from runlore.producer.event_signing import EventSigner
 from runlore.query.remote import codec
 from runlore.query.remote.methods import CLIENT, ENTITY, INNER, Call, Reply
+from tests.signed_events import ADA
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 
@@ -24,6 +27,13 @@ def rows() -> dict[str, str]:
 def test_the_fields_of_what_travels_are_on_the_page_in_their_order() -> None:
     fields = codec._FIELDS
     assert {kind.__name__: ", ".join(names) for kind, names in fields.items()}.items() <= rows().items()
+
+
+def test_the_signed_event_of_the_page_is_what_a_producer_sends() -> None:
+    signing = PAGE.partition("### Signing")[2].partition("### Shards")[0]
+    body, results = (bytes.fromhex(block) for block in re.findall(r"```text\n([0-9a-f\n]+)```", signing))
+    assert len(body) == 389
+    assert sha256(body).digest() + EventSigner(ADA).signed(body + bytes(64))[-64:] == results
 
 
 def test_every_tag_is_on_the_page() -> None:

@@ -7,12 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runlore.projector.views.view import View
 from runlore.query import Client, Hits
 from runlore.schemas import ArgumentError, EntityRef, LatestOnlyError, MetadataRetracted, NoteAdded, RunStarted
-from runlore.store.folder import DataDir
 from tests.events import LogBuilder
-from tests.query.views import client_of
+from tests.query.views import client_of, index_texts
 
 CHURN = EntityRef("model", "churn", "1")
 
@@ -28,14 +26,8 @@ def write(log: LogBuilder) -> None:
 
 def indexed(folder: Path) -> Client:
     client = client_of(folder, write)
-    sync(folder)
+    index_texts(folder)
     return client
-
-
-def sync(folder: Path) -> None:
-    view = View.open(DataDir(folder).current_view())
-    view.sync_search(None)
-    view.close()
 
 
 def places(hits: Hits) -> list[tuple[str, str | None]]:
@@ -114,7 +106,7 @@ def test_case_and_accents_of_keys_do_not_matter_whatever_their_values(
     tmp_path: Path, text: str, found: set[str]
 ) -> None:
     client_of(tmp_path, lambda log: log.log("model:m@1", SPELLED))
-    sync(tmp_path)
+    index_texts(tmp_path)
     assert {hit.path for hit in Client(tmp_path).search(text)} == found
 
 
@@ -124,14 +116,14 @@ def test_many_odd_keys_do_not_hide_a_plain_one(tmp_path: Path) -> None:
         log.log("model:m@1", {"plain": 1, "größe": 2})
 
     client_of(tmp_path, write)
-    sync(tmp_path)
+    index_texts(tmp_path)
     for text in ("plain", "grosse"):
         assert [hit.entity.reference for hit in Client(tmp_path).search(text)] == ["model:m@1"]
 
 
 def test_the_snippet_of_a_long_text_is_the_part_around_the_word(tmp_path: Path) -> None:
     client_of(tmp_path, lambda log: log.log("model:m@1", {"long": "before " * 100 + "Needle" + " after" * 100}))
-    sync(tmp_path)
+    index_texts(tmp_path)
     (hit,) = Client(tmp_path).search("needle")
     assert "before Needle after" in hit.snippet
     assert len(hit.snippet) <= 202
@@ -150,7 +142,7 @@ def test_kind_and_project_narrow_a_search(tmp_path: Path) -> None:
 def test_what_the_index_does_not_know_yet_is_said(tmp_path: Path) -> None:
     client = client_of(tmp_path, write)
     assert (client.search("churn"), client.search("churn").position) == ([], 0)
-    sync(tmp_path)
+    index_texts(tmp_path)
     assert client.search("churn").position == 6
 
 
@@ -198,7 +190,7 @@ def unsegmented(tmp_path_factory: pytest.TempPathFactory) -> Client:
 
     folder = tmp_path_factory.mktemp("unsegmented")
     client = client_of(folder, write)
-    sync(folder)
+    index_texts(folder)
     return client
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.audit.signing import CheckpointWriter
 from runlore.projector.views.generations import make_current
+from runlore.projector.views.view import View
 from runlore.query import Client
 from runlore.store.folder import DataDir
 from runlore.store.log_rows import Received
@@ -45,3 +46,10 @@ def client_of(folder: Path, write: Callable[[LogBuilder], object], archived: boo
     if archived:
         archive(DataDir(folder), log)
     return Client(folder)
+
+
+def index_texts(folder: Path) -> None:
+    """Bring the full-text index of the live view up to date, as the projector does beside folding."""
+    view = View.open(DataDir(folder).current_view())
+    view.sync_search(None)
+    view.close()

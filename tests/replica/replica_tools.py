@@ -54,6 +54,16 @@ def stored(settings: Settings) -> list[Stored]:
     return with_nats(settings, lambda connection: Shelf(connection).snapshots())
 
 
+def content(settings: Settings) -> list[bytes]:
+    """The newest snapshot as it is stored."""
+
+    async def read(connection: NatsConnection) -> list[bytes]:
+        shelf = Shelf(connection)
+        return [chunk async for chunk in shelf.content((await shelf.snapshots())[0])]
+
+    return with_nats(settings, read)
+
+
 def positions(settings: Settings) -> list[int]:
     return [one.snapshot.position for one in stored(settings)]
 

@@ -12,7 +12,6 @@ from nats.aio.client import Client as NatsConnection
 
 from runlore.projector.service import Projector
 from runlore.projector.snapshots import take
-from runlore.projector.snapshots.shelf import Shelf
 from runlore.projector.snapshots.take import take_snapshot
 from runlore.projector.views.digest import view_digest
 from runlore.schemas import NotFoundError, Settings, StreamMismatchError, read_settings
@@ -28,6 +27,7 @@ from tests.open_servers import js, open_server
 from tests.projector.nats_tools import made_events, publish_all, until, with_nats
 from tests.projector.service_tools import running
 from tests.replica.replica_tools import (
+    content,
     damage,
     digest,
     drop_all_but,
@@ -61,17 +61,12 @@ def test_a_snapshot_is_the_view_with_its_digest_and_the_tree_of_its_log(settings
     with contextlib.closing(open_raw_reader(data.log)) as archived:
         assert made.root == read_tree(archived)[1].root().hex()
     copy = tmp_path / "copy.db"
-    copy.write_bytes(gzip.decompress(b"".join(with_nats(settings, _content))))
+    copy.write_bytes(gzip.decompress(b"".join(content(settings))))
     assert copy.stat().st_size == made.view_bytes
     assert view_digest(copy) == view_digest(data.current_view()) == made.tables
     assert not (data.projection / "snapshot").exists()
     log(settings, made_events(300))  # the log is ahead of a view that is copied while events come
     assert take._tree_at(data, 30) == (made.epoch, 30, made.root)  # pyright: ignore[reportPrivateUsage] -- a rare moment
-
-
-async def _content(connection: NatsConnection) -> list[bytes]:
-    shelf = Shelf(connection)
-    return [chunk async for chunk in shelf.content((await shelf.snapshots())[0])]
 
 
 def taken(settings: Settings) -> int | None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "log": "log:log",
     "retract": "retract:retract",
     "erase": "erase:erase",
+    "retention": "retention:retention",
     "note": "note:note",
     "stage": "stage:stage",
     "show": "show:show",
@@ -48,12 +49,15 @@ COMMANDS = {
     "projector": "projector:projector",
     "replica": "replica:replica",
     "query": "query:query",
+    "mcp": "mcp:mcp",
     "project": "project:project",
     "rebuild": "rebuild:rebuild",
     "replay": "replay:replay_command",
     "audit": "audit:audit",
+    "key": "key:key",
     "witness": "witness:witness",
     "outbox": "outbox:outbox",
+    "export": "export:export",
     "stream": "stream:stream",
     "operator": "operator:operator",
     "doctor": "doctor:doctor",
@@ -102,6 +106,18 @@ class Application(click.Group):
             raise _missing_extra(cmd_name, error) from error
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from runlore.query.near import meant  # 100 ms: only who mistypes pays for it
+
+            name = args[0] if args else ""
+            vars(error)["message"] = f"{error.message.rstrip('.')}{meant(name, COMMANDS) or '.'}"
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

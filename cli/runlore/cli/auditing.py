@@ -18,7 +18,8 @@ from runlore.projector.audit.key_history import current_key, lineage, read_chang
 from runlore.projector.audit.keys import Verifier, load_signer
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import Prover, Signed
-from runlore.schemas.errors import CorruptLogError, NotFoundError
+from runlore.projector.audit.signers import Signing, key_source
+from runlore.schemas.errors import CorruptLogError, NotFoundError, SettingsError
 from runlore.schemas.settings import Settings
 from runlore.store.audit.checkpoint import signed_by
 from runlore.store.audit.proof import ProvenEvent
@@ -52,6 +53,20 @@ key_option = click.option(
     help="Trust signatures of this public key; may be given again. Else the data folder's own key.",
 )
 
+witness_policy_option = click.option(
+    "--witness-policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Demand the cosignatures of this policy (C2SP tlog-policy).",
+)
+
+tsa_option = click.option(
+    "--tsa-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Demand RFC 3161 time stamps of the authority whose certificates, root included, are in this PEM file.",
+)
+
 
 def trusted_keys(data: DataDir, epoch: str, given: Sequence[Verifier]) -> list[Verifier]:
     """The keys given, else the folder's own, if it has one; and those that they vouch for in the log."""
@@ -75,6 +90,18 @@ def load_public(data: DataDir, name: str) -> Verifier:
     if data.public_key.is_file() and (not key.exists() or b"ENCRYPTED" in read_private(key)):
         return Verifier.parse(data.public_key.read_text(encoding="utf-8"))
     return load_signer(key, name).verifier
+
+
+def signing_key(settings: Settings, data: DataDir) -> Signing:
+    """The key that signs the folder's log now. Raises SettingsError where that is another one than the settings'."""
+    source, base = key_source(settings), log_origin(data, epoch_of(data))
+    with contextlib.closing(open_audited(data.log)) as log:
+        changes = read_changes(log)
+    own = source.load(base).verifier
+    now = current_key(own, changes)
+    if now.public != own.public:
+        raise SettingsError(f"{source} is not the key that signs this log now, which is {now.vkey}")
+    return source.load(now.name)
 
 
 def epoch_of(data: DataDir) -> str:
@@ -109,8 +136,10 @@ def open_prover(settings: Settings, keys: Sequence[Verifier]) -> Generator[Prove
 
 def proven_row(event: ProvenEvent, verdict: Verdict | None) -> LogRow:
     """A proven event as the other commands print events of the log."""
-    first = verdict.first if verdict else None
-    return LogRow(event.position, event.event_id, event.recorded_ns, event.subject, event.payload, first)
+    return LogRow(
+        event.position, event.event_id, event.recorded_ns, event.subject, event.payload,
+        duplicate_of=verdict.first if verdict else None, erased=event.erasure is not None,
+    )  # fmt: skip
 
 
 def show_report(report: VerifyReport) -> None:
@@ -132,10 +161,14 @@ def show_report(report: VerifyReport) -> None:
             print_pair("erased", f"values of {report.erased:,} events; each has its erasure in the log")
         for change in report.key_changes:
             print_pair("KEY", change)
+        for stated in report.actor_keys:
+            print_pair("actor", stated)
         outside = f", {report.outside:,} of them from outside" if report.outside else ""
         print_pair("signed", f"{report.checkpoints:,} checkpoints hold{outside}; the last of {report.signed:,} leaves")
     if report.witnessed is not None:
         print_pair("witnessed", f"a quorum of the policy's witnesses saw the log up to {report.witnessed:,} leaves")
+    if report.stamped:
+        print_pair("stamped", f"the authority saw the log of {report.stamped:,} leaves at {report.stamped_at}")
     if report.stream is not None:
         counts = f"{report.stream.stream_messages:,} messages there, {report.stream.log_messages:,} in the log"
         more = f", {report.stream.not_archived:,} not archived" if report.stream.not_archived else ""

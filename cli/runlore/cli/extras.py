@@ -19,6 +19,7 @@ EXTRA_OF = {
     "starlette": "dashboard",
     "uvicorn": "dashboard",
     "mlflow": "mlflow",
+    "mcp": "mcp",
 }
 """Modules of the optional packages, each with the extra to install."""
 _OF_COMMAND = {"up": "local", "demo": "local", "audit": "audit"}

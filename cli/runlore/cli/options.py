@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -26,7 +27,33 @@ project_option = click.option("--project", help="Project; else RUNLORE_PROJECT, 
 no_token_option = click.option(
     "--no-token", is_flag=True, help="Let every user of this machine see the page; else RUNLORE_DASHBOARD_NO_TOKEN."
 )
+who_option = click.option("--who", help="Who asked for it; else the user of this process. It stays, too.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+_WHAT = {
+    "metadata": "All metadata.",
+    "parameters": "All parameters of runs and steps.",
+    "environment": "What runs were started in: code, command, packages.",
+    "notes": "Notes.",
+    "reasons": "Reasons of retractions and of changes of a stage.",
+    "errors": "Error messages of runs and steps; the names of error types stay.",
+    "everything": "All of these, and events in quarantine about it.",
+}
+
+
+def content_options(command: Decorated) -> Decorated:
+    """Flags for kinds of content, collected in `what`."""
+
+    @functools.wraps(command)
+    def collected(**given: Any) -> Any:
+        what = tuple(name for name in _WHAT if given.pop(name))
+        return command(**given, what=what)
+
+    decorated: Any = collected
+    for name, text in reversed(_WHAT.items()):
+        decorated = click.option(f"--{name}", is_flag=True, help=text)(decorated)
+    return cast("Decorated", decorated)
 
 
 class ReferenceType(click.ParamType[EntityRef]):

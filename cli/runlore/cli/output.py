@@ -37,7 +37,7 @@ def print_lines(lines: Iterable[str], indent: str = "  ") -> None:
         click.echo(indent + visible(line))
 
 
-def print_exact(text: str) -> None:
+def print_exact(text: str | bytes) -> None:
     """A text on stdout to the byte, without a line end of ours: a note to be verified, a file."""
     click.echo(text, nl=False)
 

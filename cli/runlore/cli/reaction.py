@@ -52,7 +52,7 @@ def _variables(change: Change, value_json: str) -> dict[str, str]:
         # Half a document would be worse than none.
         "VALUE_JSON": value_json if len(value_json.encode()) <= MAX_VARIABLE else "",
         "PREVIOUS": "" if change.entry.previous_type is None else readable(change.entry.previous),
-        "REASON": entry.reason or "",
+        "REASON": readable(entry.reason or ""),
         "POSITION": str(change.position),
     }
     return {f"RUNLORE_WATCH_{name}": _fits(value) for name, value in values.items()}

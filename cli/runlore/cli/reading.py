@@ -15,6 +15,7 @@ from runlore.cli.render import text
 from runlore.query import Client, Entity
 from runlore.query.find import ast, literals
 from runlore.query.find.parse import Filters, parse
+from runlore.query.near import meant
 from runlore.query.time.moment import Clock
 from runlore.query.time.parse import read_when
 from runlore.query.view.budget import TERMINAL_BYTES, decoding_at_most
@@ -106,9 +107,18 @@ def note_zone(where: Filters | None) -> None:
 
 def note_unknown_kind(client: Client, kind: str) -> None:
     """Say on stderr that nothing is of a kind, and which kinds there are: why an answer is empty."""
+    if (unknown := unknown_kind(client, kind)) is not None:
+        note(text(unknown))
+
+
+def unknown_kind(client: Client, kind: str) -> str | None:
+    """A sentence where nothing is of a kind: which kinds there are, or which one may be meant."""
     kinds = client.list_kinds()
-    if kind not in kinds:
-        note(f"no entity of kind {text(kind)}; there are: {', '.join(map(text, kinds)) or 'none yet'}")
+    if kind in kinds:
+        return None
+    like = meant(kind, kinds)
+    known = ", ".join(kinds) or "none yet"
+    return f"no entity of kind {kind}{like or f'; there are: {known}'}"
 
 
 def entity_of(client: Client, reference: EntityRef) -> Entity:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -63,10 +62,13 @@ class RemoteStream:
 
     async def _put(self, connection: NatsConnection, new: Path, old: Path, plan: RestorePlan) -> None:
         config = stream_config(plan.epoch, self._settings.replicas or 1, shard_of(connection))
-        with contextlib.suppress(NotFoundError):
+        try:
             info = await stream_info(connection)
+        except NotFoundError:
+            await _require_rights(connection, "RESTORE")
+        else:
+            await _require_rights(connection, "RESTORE", "UPDATE", "DELETE")
             config |= {kept: info.config[kept] for kept in ("num_replicas", "max_bytes")}
-            await _require_rights(connection)
             await _hold(connection, info.config, plan.stream_last)
             await _save(connection, old)
             await api(connection, f"STREAM.DELETE.{shard_of(connection).stream}")
@@ -84,9 +86,9 @@ async def _hold(connection: NatsConnection, config: dict[str, Any], last: int) -
         )
 
 
-async def _require_rights(connection: NatsConnection) -> None:
-    """Ask for both in a way that is refused for its form: a user who may not ask gets no answer at all."""
-    for request in ("RESTORE", "UPDATE", "DELETE"):
+async def _require_rights(connection: NatsConnection, *requests: str) -> None:
+    """Ask for each in a way that is refused for its form: a user who may not ask gets no answer at all."""
+    for request in requests:
         try:
             await api(connection, f"STREAM.{request}.{shard_of(connection).stream}", {"not": "a request"})
         except ApiError:

@@ -25,7 +25,7 @@ def when(moment: dt.datetime | None) -> str:
 
 
 def who(entry: Entry) -> str:
-    """User and host."""
+    """User and host, as the producer says."""
     return f"{text(entry.actor.user)}@{text(entry.actor.host)}"
 
 

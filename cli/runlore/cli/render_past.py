@@ -13,6 +13,7 @@ MARKS = {"added": "+", "removed": "-", "changed": "~", "equal": "="}
 
 def print_history(history: History, title: str, clock: Clock) -> None:
     """Print the history of a key; times are by `clock`."""
+    signatures = _signatures(history)
     rows = [
         (
             str(entry.position),
@@ -22,16 +23,34 @@ def print_history(history: History, title: str, clock: Clock) -> None:
             entry.type,
             who(entry),
             where(entry),
+            *signature,
         )
-        for entry in history
+        for entry, signature in zip(history, signatures, strict=True)
     ]
-    print_table(("event", clock, "value", "before", "type", "by", "run/step"), rows, title)
+    print_table(("event", clock, "value", "before", "type", "by", "run/step", *_heading(signatures)), rows, title)
 
 
 def print_blame(entries: History, title: str, clock: Clock) -> None:
     """Print each key with its value, and who set it, when and in which event."""
-    rows = [(text(e.path), ended_or(e), str(e.position), _time(e, clock), who(e), where(e)) for e in entries]
-    print_table(("key", "value", "event", clock, "by", "run/step"), rows, title)
+    signatures = _signatures(entries)
+    rows = [
+        (text(e.path), ended_or(e), str(e.position), _time(e, clock), who(e), where(e), *signature)
+        for e, signature in zip(entries, signatures, strict=True)
+    ]
+    print_table(("key", "value", "event", clock, "by", "run/step", *_heading(signatures)), rows, title)
+
+
+def _signatures(entries: History) -> list[tuple[str, ...]]:
+    """Whom each entry's signature proves, in a column of its own, where no name that a producer claims can say it.
+
+    None where nothing is signed.
+    """
+    signed = any(entry.signer for entry in entries)
+    return [(str(entry.signer or "claimed"),) if signed else () for entry in entries]
+
+
+def _heading(signatures: list[tuple[str, ...]]) -> tuple[str, ...]:
+    return ("signature",) if any(signatures) else ()
 
 
 def _time(entry: Entry, clock: Clock) -> str:

@@ -123,6 +123,7 @@ class LiveFeed:
 
     async def _poll(self) -> None:
         while True:
+            self._client.scope.reader.let_go()  # nobody may look at the page for days, and values may be erased
             if self._listeners:
                 try:
                     news = await anyio.to_thread.run_sync(self.news)

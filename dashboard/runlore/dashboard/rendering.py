@@ -19,6 +19,7 @@ from runlore.dashboard.visit import Visit
 from runlore.query.find.literals import quoted
 from runlore.schemas.paths import format_path
 from runlore.schemas.visible import visible
+from runlore.store.cells import readable
 
 
 def age(when: dt.datetime | None, until: dt.datetime | None = None) -> str:
@@ -55,6 +56,7 @@ def plain_link(path: str, **params: ParamValue) -> str:
 FILTERS: dict[str, Any] = {
     "show": show,
     "visible": visible,
+    "readable": readable,
     "shortened": shortened,
     "age": age,
     "duration": duration,

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from runlore.producer.receipts import INSIDE_A_CALL, NOT_SENT_HERE, AckBook, Receipt
+from runlore.producer.tracing import current_trace
 from runlore.schemas.errors import NotSentError
 from runlore.schemas.events import AnyFact
 from runlore.schemas.ids import new_id
@@ -27,6 +28,7 @@ class PutAside:
         "seq",
         "step",
         "subject",
+        "traceparent",
     )
 
     def __init__(
@@ -46,6 +48,8 @@ class PutAside:
         self.done = False
         """True once it is in the outbox."""
         self.event_id = new_id()
+        self.traceparent = current_trace(None)
+        """Of the span in which it was logged; it may be stored in another."""
         self._book: AckBook | None = None
         self._settle = settle
 

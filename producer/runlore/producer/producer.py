@@ -17,6 +17,7 @@ import msgspec
 
 from runlore.producer.aside import Aside, PutAside
 from runlore.producer.call_lock import CallLock
+from runlore.producer.event_signing import signer_of
 from runlore.producer.facts import checked_fact, subject_of, too_large
 from runlore.producer.receipts import Receipt
 from runlore.producer.session import ClosedError, FlushReport, Session
@@ -54,6 +55,7 @@ class Producer:
     def __init__(self, settings: Settings | None = None, **overrides: Any) -> None:
         self.settings = settings if settings is not None and not overrides else _merged(settings, overrides)
         self._traceparent = check_text("TRACEPARENT", os.environ.get("TRACEPARENT", "")) or None
+        self._signer = None if self.settings.mode == "disabled" else signer_of(self.settings)
         self._session: Session | None = None
         self._aside: Aside = deque()
         self._opening = CallLock()
@@ -195,7 +197,7 @@ class Producer:
         try:
             if self._session is None:
                 _before_session()
-                self._session = Session(self.settings, self._traceparent, self._aside)
+                self._session = Session(self.settings, self._traceparent, self._aside, self._signer)
             return self._session
         finally:
             self._opening.leave(frame)

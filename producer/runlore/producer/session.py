@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from runlore.producer.actor import this_actor
 from runlore.producer.aside import Aside, PutAside
+from runlore.producer.event_signing import EventSigner
 from runlore.producer.facts import too_large
 from runlore.producer.outboxes.ledger import Destination
 from runlore.producer.outboxes.outbox import Outbox, holds_up_relays
@@ -17,6 +18,7 @@ from runlore.producer.receipts import NOBODY, AckBook, Receipt
 from runlore.producer.relay import Relay
 from runlore.producer.sending.allowance import LOOK_SECONDS, Allowance
 from runlore.producer.sending.source import Source
+from runlore.producer.tracing import current_trace
 from runlore.producer.warn import warn_not_stored
 from runlore.schemas.codec import encode_event
 from runlore.schemas.errors import OutboxError
@@ -24,6 +26,7 @@ from runlore.schemas.events import SCHEMA_VERSION, AnyFact, Event
 from runlore.schemas.ids import new_id, new_salt
 from runlore.schemas.limits import COUNTED_BYTES
 from runlore.schemas.settings import Settings
+from runlore.schemas.signatures import owned_id
 from runlore.schemas.validity import check_size
 from runlore.store.folder import DataDir
 from runlore.wire.destinations import server_key
@@ -62,7 +65,9 @@ class Session:
     whether the outbox has the row.
     """
 
-    def __init__(self, settings: Settings, traceparent: str | None, aside: Aside) -> None:
+    def __init__(
+        self, settings: Settings, traceparent: str | None, aside: Aside, signer: EventSigner | None = None
+    ) -> None:
         self.settings = settings
         self.last_seq = 0
         self._trying = 0
@@ -72,8 +77,14 @@ class Session:
         """Up to here an event is within all limits."""
         self._traceparent = traceparent
         self._actor = this_actor()
+        self._sign = None if signer is None else signer.signed
+        self._signature = None if signer is None else signer.unsigned
+        made = new_id()
         self.outbox = Outbox.create(
-            DataDir(settings.data_dir).outboxes, new_id(), _destination(settings), settings.outbox_sync
+            DataDir(settings.data_dir).outboxes,
+            made if signer is None else owned_id(made, signer.public),
+            _destination(settings),
+            settings.outbox_sync,
         )
         self._lock = self.outbox.lock
         self._queue = self._lock.queue
@@ -126,6 +137,7 @@ class Session:
         event_id = new_id()
         if occurred_at is None:
             occurred_at = _now(_UTC)
+        traceparent = current_trace(self._traceparent)
         frame = _getframe()
         queue = self._queue
         queue.append(frame)
@@ -149,11 +161,14 @@ class Session:
                     fact=fact,
                     run=run,
                     step=step,
-                    traceparent=self._traceparent,
+                    traceparent=traceparent,
                     causation_id=causation_id,
                     salt=new_salt(),
+                    signature=self._signature,
                 )
             )
+            if self._sign is not None:
+                payload = self._sign(payload)
             if len(payload) > self._small_bytes:
                 self._check_size(fact, len(payload))
             self._trying = seq
@@ -227,7 +242,7 @@ class Session:
         self._aside.popleft()
 
     def _payload_of(self, aside: PutAside, seq: int) -> bytes:
-        return encode_event(
+        payload = encode_event(
             Event(
                 id=aside.event_id,
                 schema=SCHEMA_VERSION,
@@ -239,11 +254,13 @@ class Session:
                 fact=aside.fact,
                 run=aside.run,
                 step=aside.step,
-                traceparent=self._traceparent,
+                traceparent=aside.traceparent or self._traceparent,
                 causation_id=aside.causation_id,
                 salt=new_salt(),
+                signature=self._signature,
             )
         )
+        return payload if self._sign is None else self._sign(payload)
 
     @property
     def closed(self) -> bool:

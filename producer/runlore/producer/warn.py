@@ -58,6 +58,14 @@ def warn_not_described(reason: str) -> None:
     logger.warning("runlore: what a run was started in is not recorded: %s. RUNLORE_DESCRIBE=off turns it off", reason)
 
 
+def warn_no_trace(reason: str) -> None:
+    """Warn once for each reason that an event or run has no span of OpenTelemetry."""
+    if reason in _warned or len(_warned) >= 100:
+        return
+    _warned.add(reason)
+    logger.warning("runlore: the current span of OpenTelemetry is not recorded: %s", reason)
+
+
 def warn_no_system_metrics(reason: str) -> None:
     """Warn once for each reason that the load of the machine is not logged, though the settings ask for it."""
     if reason in _warned or len(_warned) >= 100:

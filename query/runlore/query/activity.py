@@ -15,6 +15,7 @@ from runlore.query.time.moment import NO_END, utc
 from runlore.query.view.events import Envelope, envelopes
 from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef
+from runlore.schemas.signatures import Signer
 from runlore.store import stretches
 from runlore.store.kinds import is_instance
 
@@ -59,6 +60,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
     """Leaves of the metadata that it set or ended."""
     fields: list[Entry]
     """Changes of the entity's own fields: status, stage, note."""
+    signer: Signer | None
 
 
 def entity_activity(entity: Entity, limit: int = 50, before: int | None = None) -> list[Activity]:

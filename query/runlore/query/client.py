@@ -16,6 +16,7 @@ from runlore.query.compare.comparison import Best, Comparison
 from runlore.query.compare.diff import Differences, differences
 from runlore.query.entities import ArtifactVersion, ModelVersion, PipelineRun, StepRun
 from runlore.query.entity import Entity
+from runlore.query.erasing import erase
 from runlore.query.find.parse import Filters
 from runlore.query.find.search import Found, find
 from runlore.query.frames import Frame
@@ -36,7 +37,7 @@ from runlore.schemas.references import EntityRef
 from runlore.schemas.settings import read_settings, user_path
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
-from runlore.store.records import ProjectorStatus
+from runlore.store.records import Erasing, ProjectorStatus
 
 __all__ = ["Client", "HasEventId"]
 
@@ -359,7 +360,10 @@ class Client:
         return quarantined(self.scope, most)
 
     def producers(self) -> list[dict[str, Any]]:
-        """Return every producer, and how many of its events are missing or came late, or claim implausible numbers."""
+        """Return every producer, and how many of its events are missing or came late, or claim implausible numbers.
+
+        `signer` is the key that signs its events, and whose it is now; None for a producer that does not sign.
+        """
         return producers(self.scope)
 
     def logged_event(self, position: int) -> evidence.LoggedEvent:
@@ -376,6 +380,28 @@ class Client:
         Raises NotFoundError where there is no log, CorruptLogError when it is damaged.
         """
         return evidence.audit_state(self.scope)
+
+    # -- forgetting ----------------------------------------------------------------------------------
+
+    def erase(
+        self,
+        what: str | EntityRef | int,
+        *keys: str | PathParts,
+        reason: str,
+        who: str | None = None,
+        content: Sequence[str] = (),
+        dry_run: bool = True,
+        timeout: float = 60.0,
+    ) -> Erasing:
+        """Erase what was logged about an entity, or all content of one event, for good; by default only say what.
+
+        `what`: a reference (without a version: all versions), or the number of an event. `keys`: as of
+        `runlore erase`. `content`: kinds of content, of metadata (the default without keys), parameters, environment,
+        notes, reasons, errors, or everything. Only in the data folder of a projector that runs, for whoever may read
+        the key that signs its log. Raises HeldError where a legal hold keeps it, NotFoundError where there is nothing,
+        SettingsError without the key, and by a remote client RunloreError.
+        """
+        return erase(self.scope, what, keys, reason, who, content, dry_run, timeout)
 
     # -- its life ------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from runlore.query.scope import Scope
 from runlore.query.view.leaves import Cells, field_of_many, step_keys
 from runlore.schemas.names import exact_text
 from runlore.schemas.paths import PathParts, format_path, parse_path
-from runlore.store.cells import to_cell
+from runlore.store.cells import readable, to_cell
 
 
 class ArtifactVersion(Entity, kind=""):
@@ -94,7 +94,7 @@ class _Ran(Entity):
         fields = self.fields
         if "error_type" not in fields:
             return None
-        return f"{fields['error_type']}: {fields.get('error_message', '')}"
+        return f"{fields['error_type']}: {readable(fields.get('error_message', ''))}"
 
     @property
     def attempt(self) -> int:

@@ -16,7 +16,8 @@ from runlore.query.view.leaves import Leaf, Parts, StoredRow, assemble, live_lea
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.events import Actor
 from runlore.schemas.paths import format_path, parse_path
-from runlore.store.cells import ENDED
+from runlore.schemas.signatures import Signer
+from runlore.store.cells import ENDED, read_reason
 
 GROUP = "dict"
 
@@ -50,6 +51,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """In a history or a watch: the type of the value before or how that ended; None for the very first entry."""
     at_step: int | None = None
     """The point on the training's own axis, if one was given: a batch, an epoch."""
+    signer: Signer | None = None
+    """The key that signed the event, and whom it proves; None if nobody signed it, and `actor` is only claimed."""
 
     @property
     def ended(self) -> bool:
@@ -142,7 +145,7 @@ def blame(reader: ViewReader, parts: Parts, moment: Moment, ended: bool) -> list
 
 def value_of(kind: str, cell: Any) -> Any:
     """Return the value of a row, or the given reason where it ended."""
-    return cell if kind in ENDED else read_cell(kind, cell)
+    return read_reason(cell) if kind in ENDED else read_cell(kind, cell)
 
 
 def entry_of(key: str, path: str, kind: str, value: Any, envelope: Envelope, **more: Any) -> Entry:

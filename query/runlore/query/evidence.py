@@ -9,17 +9,22 @@ from typing import Any
 
 import msgspec
 
+from runlore.query.effect import EventErasure, Rejected, event_erasure, rejected_of
 from runlore.query.scope import Scope
 from runlore.query.view.budget import allowed
+from runlore.query.view.events import signer_of
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import CorruptLogError, EventDecodeError, NotFoundError
 from runlore.schemas.events import Event
+from runlore.schemas.signatures import Signer
 from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
+from runlore.store.audit.erasure import erasure_of
 from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import ProofStep, climb
 from runlore.store.audit.proof import prove_event
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.audit.tree import StoredNodes, read_tree
+from runlore.store.log_rows import LogRow
 from runlore.store.private_files import read_struct
 from runlore.store.records import LastVerify
 from runlore.store.sqlite import log_error, open_raw_reader, sqlite
@@ -77,6 +82,12 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The reason why there is no proof."""
     tampered: bool
     """True if that is because the log does not fit its checkpoint."""
+    signer: Signer | None
+    """The key that signed it, and whom it proves; None if it is not signed, or not in effect."""
+    rejected: Rejected | None
+    """Why it had no effect; None if it had."""
+    erasure: EventErasure | None
+    """What erased values of it, if anything did."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,11 +128,14 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
         event_id, recorded_ns, subject, headers, payload, duplicate_of = row
         event, error = _decoded(payload)
         proof, unproved, tampered = _proof(log, position)
+        erasure = event_erasure(erasure_of(log, position))
+    text_id = None if event_id is None else _text(event_id)
+    as_row = LogRow(position, text_id, recorded_ns, _text(subject), payload, duplicate_of)
     return LoggedEvent(
         position=position,
-        event_id=None if event_id is None else _text(event_id),
+        event_id=text_id,
         created=_time(recorded_ns),
-        subject=_text(subject),
+        subject=as_row.subject,
         headers=headers,
         payload=payload,
         duplicate_of=duplicate_of,
@@ -130,6 +144,9 @@ def logged_event(scope: Scope, position: int) -> LoggedEvent:
         proof=proof,
         unproved=unproved,
         tampered=tampered,
+        signer=signer_of(scope.reader, position),
+        rejected=rejected_of(scope.reader, as_row),
+        erasure=erasure,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable
 from operator import itemgetter
@@ -12,6 +11,7 @@ import msgspec
 
 from runlore.query.entries import GROUP, Entry, entry_of, value_of
 from runlore.query.frames import Frame, Framed, frame_of_rows
+from runlore.query.near import meant
 from runlore.query.notebook import html_table
 from runlore.query.time.moment import Moment, Range, micros_of
 from runlore.query.view.budget import read_cell
@@ -21,7 +21,7 @@ from runlore.query.view.leaves import Leaf, assemble, contradicted
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.store import stretches
-from runlore.store.cells import ENDED
+from runlore.store.cells import ENDED, read_reason
 
 _MOST_LISTED = 10
 """Entries that `repr` shows one by one."""
@@ -52,8 +52,15 @@ class History(list[Entry], Framed):
         """The history is complete up to this event."""
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Return each entry as a dict of Python values, with a nested dict of the actor."""
-        return [{**msgspec.structs.asdict(entry), "actor": msgspec.structs.asdict(entry.actor)} for entry in self]
+        """Return each entry as a dict of Python values, with nested dicts of the actor and the signer."""
+        return [
+            {
+                **msgspec.structs.asdict(entry),
+                "actor": msgspec.structs.asdict(entry.actor),
+                "signer": entry.signer and msgspec.structs.asdict(entry.signer),
+            }
+            for entry in self
+        ]
 
     def to_frame(self) -> Frame:
         """A row for each entry."""
@@ -163,9 +170,7 @@ def _no_key(reader: ViewReader, entity_id: int, path: str) -> str:
         "SELECT p.path FROM paths p JOIN heads h USING (path_id) WHERE p.scope = 'metadata' AND h.entity_id = ?"
         " ORDER BY p.path_id LIMIT 1000", (entity_id,),
     )]  # fmt: skip
-    near = [other for other in known if other.endswith(f".{path}")] or difflib.get_close_matches(path, known, 3)
-    meant = f"; did you mean {' or '.join(map(repr, near[:3]))}?" if near else ""
-    return f"{reference} has no key {path!r}{meant}"
+    return f"{reference} has no key {path!r}{meant(path, known)}"
 
 
 def _rows(
@@ -250,7 +255,7 @@ def _after(live: dict[int, Leaf], parts: PathParts, paths: dict[int, PathParts],
             live[path_id] = Leaf(path_id, paths[path_id][len(parts) - 1 :], position, kind, read_cell(kind, cell))
     position = changes[-1][0]
     if not live:
-        reasons = [cell for at, _, kind, cell in changes if kind == "retracted" and at == position]
+        reasons = [read_reason(cell) for at, _, kind, cell in changes if kind == "retracted" and at == position]
         return (position, "retracted", reasons[-1]) if reasons else (position, "removed", None)
     lost = contradicted((leaf.position, leaf.parts) for leaf in live.values())
     group = [live[key] for key in sorted(live) if live[key].parts not in lost]

@@ -8,6 +8,7 @@ from runlore.query import entity_rows
 from runlore.query.entities import PipelineRun
 from runlore.query.entity import Entity, entity_from_row
 from runlore.query.entity_rows import COLUMNS, EntityRow
+from runlore.query.near import MAX_KNOWN, meant
 from runlore.query.scope import Scope
 from runlore.query.time.moment import NOW
 from runlore.query.view import value_index
@@ -47,13 +48,15 @@ def version_of(scope: Scope, kind: str, name: str, version: str | None) -> Entit
         by_occurrence = scope.moment.occurred_us is not None
         group = entity_rows.named(scope.at(NOW) if by_occurrence else scope, kind, "", name, "")
         if group is None:
-            raise NotFoundError(f"no {kind} named {name!r} in project {scope.project!r}")
+            like = meant(name, _names(scope, kind))
+            raise NotFoundError(f"no {kind} named {name!r} in project {scope.project!r}{like}")
         if version in (None, "latest") and by_occurrence:
             return _highest(scope, kind, name)
         field = "latest" if version in (None, "latest") else f"stage:{version}"
         selected = _fields(scope, group).get(field)
         if selected is None:
-            raise NotFoundError(f"{kind} {name!r} has no version or stage {version!r}")
+            like = meant(str(version), _selectors(scope, group))
+            raise NotFoundError(f"{kind} {name!r} has no version or stage {version!r}{like}")
         return _existing(scope, kind, "", name, selected)
 
 
@@ -82,12 +85,33 @@ def _existing(scope: Scope, kind: str, run: str, name: str, version: str) -> Ent
     row = entity_rows.named(scope, kind, run, name, version)
     if row is None:
         of = f" of run {run}" if run else ""
-        raise NotFoundError(f"no {kind} {name!r}{of} in project {scope.project!r}")
+        like = "" if kind == "step" else meant(name, _names(scope, kind))
+        raise NotFoundError(f"no {kind} {name!r}{of} in project {scope.project!r}{like}")
     return entity_from_row(scope, row)
 
 
 def _fields(scope: Scope, row: EntityRow) -> dict[str, Any]:
     return {leaf.parts[0]: leaf.value for leaf in leaves(scope.reader, row[0], "field", scope.moment)}
+
+
+def _names(scope: Scope, kind: str) -> list[str]:
+    """Names of a kind, for what may have been meant."""
+    rows = scope.reader.rows(
+        "SELECT DISTINCT name FROM entities WHERE project = ? AND kind = ? AND run = '' LIMIT ?",
+        (scope.project, kind, MAX_KNOWN),
+    )
+    return [row[0] for row in rows]
+
+
+def _selectors(scope: Scope, group: EntityRow) -> list[str]:
+    """Stages and versions of a name: what stands behind the @."""
+    held = [name.partition(":")[2] for name in _fields(scope, group) if name.startswith("stage:")]
+    rows = scope.reader.rows(
+        "SELECT version FROM entities WHERE project = ? AND kind = ? AND run = '' AND name = ? AND version != ''"
+        " ORDER BY entity_id DESC LIMIT ?",
+        (scope.project, group[2], group[4], MAX_KNOWN),
+    )
+    return [*held, *(row[0] for row in rows)]
 
 
 def _highest(scope: Scope, kind: str, name: str) -> Entity:
@@ -128,7 +152,8 @@ def _run(scope: Scope, wanted: str) -> EntityRow:
         return row
     rows = _runs_named(scope, wanted) or _runs_starting_with(scope, wanted)
     if not rows:
-        raise NotFoundError(f"no run, pipeline or run ID prefix {wanted!r} in project {scope.project!r}")
+        like = meant(wanted, [*_names(scope, "pipeline"), *_names(scope, "run")])
+        raise NotFoundError(f"no run, pipeline or run ID prefix {wanted!r} in project {scope.project!r}{like}")
     if len(rows) > 1:
         raise AmbiguousError(f"{wanted!r} matches several runs: {', '.join(row[4] for row in rows)}")
     return rows[0]

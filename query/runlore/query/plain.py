@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from runlore.schemas.special import Erased
 from runlore.store.cells import readable
 
 _EXACT_INT = 2**53
@@ -26,6 +27,8 @@ def plain(value: Any) -> Any:
             return int(value)
         case float() if math.isfinite(value):
             return value
+        case Erased():
+            return readable(value)  # never like the value that was there
         case str():
             return value.encode("utf-8", "replace").decode()
         case _:

@@ -12,6 +12,7 @@ import msgspec
 
 from runlore.query.activity import Activity
 from runlore.query.compare.diff import Difference, Differences
+from runlore.query.effect import effect_record
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry
 from runlore.query.evidence import LoggedEvent
@@ -32,6 +33,8 @@ def entry_record(entry: Entry) -> Record:
         "value": plain(entry.value),
         "actor": msgspec.structs.asdict(entry.actor),
         "previous": plain(entry.previous),
+        "reason": plain(entry.reason),
+        "signer": plain(entry.signer),
     }
 
 
@@ -75,6 +78,7 @@ def activity_record(item: Activity) -> Record:
     return {
         **msgspec.structs.asdict(item),
         "actor": msgspec.structs.asdict(item.actor),
+        "signer": plain(item.signer),
         "metadata": [entry_record(entry) for entry in item.metadata],
         "fields": [entry_record(entry) for entry in item.fields],
     }
@@ -101,7 +105,10 @@ def differences_record(found: Differences, *, equal: bool = True) -> Record:
 
 def logged_record(found: LoggedEvent) -> Record:
     """Return an event that was read from the log."""
-    return event_record(found.position, found.event_id, found.created, found.subject, found.duplicate_of, found.payload)
+    record = event_record(
+        found.position, found.event_id, found.created, found.subject, found.duplicate_of, found.payload
+    )
+    return {**record, "signer": plain(found.signer), **effect_record(found.rejected, found.erasure)}
 
 
 def event_record(

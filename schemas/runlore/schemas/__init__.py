@@ -13,6 +13,7 @@ from runlore.schemas.errors import (
     FolderBusyError,
     FolderError,
     ForeignServerError,
+    HeldError,
     InvalidReferenceError,
     LatestOnlyError,
     MetadataTypeError,
@@ -49,9 +50,12 @@ from runlore.schemas.events import (
     StepStarted,
     TagsChanged,
 )
+from runlore.schemas.paths import parse_path
 from runlore.schemas.references import EntityRef, parse_ref
 from runlore.schemas.settings import SETTINGS, Settings, read_settings
+from runlore.schemas.signatures import Signer
 from runlore.schemas.special import DType, Erased, Path, StorageSize, Uri
+from runlore.schemas.visible import visible, visible_json
 
 __all__ = [
     "SETTINGS",
@@ -75,6 +79,7 @@ __all__ = [
     "FolderBusyError",
     "FolderError",
     "ForeignServerError",
+    "HeldError",
     "InvalidReferenceError",
     "LatestOnlyError",
     "MetadataLogged",
@@ -100,6 +105,7 @@ __all__ = [
     "ServerUnavailableError",
     "Settings",
     "SettingsError",
+    "Signer",
     "StepFinished",
     "StepStarted",
     "StorageSize",
@@ -107,6 +113,9 @@ __all__ = [
     "StreamMismatchError",
     "TagsChanged",
     "Uri",
+    "parse_path",
     "parse_ref",
     "read_settings",
+    "visible",
+    "visible_json",
 ]

@@ -1,9 +1,10 @@
 """Acceptance: the rules by which a message of the log is an event in effect, as far as the message alone decides.
 
 The fold applies them to every row, the audit to every event that it proves: evidence says "in effect" by the same
-rules as the view. In order: the bytes decode, the header has the event's ID, the subject has its project, and
-`validity.check_event` finds nothing beyond a limit. Two rules need more than the message: no earlier message has the
-same ID (`second_copy`), and the fold can apply the event to what the log said before it.
+rules as the view. In order: the bytes decode, the header has the event's ID, the subject has its project, the
+signature holds if the producer signs (`signatures`), and `validity.check_event` finds nothing beyond a limit. Two rules
+need more than the message: no earlier message has the same ID (`second_copy`), and the fold can apply the event to what
+the log said before it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError, EventLimitError, RunloreError
 from runlore.schemas.events import Event
 from runlore.schemas.shards import Shard
+from runlore.schemas.signatures import MARK, signature_problem
 from runlore.schemas.validity import check_event
 
-Stage = Literal["decode", "fold", "conflict", "copy"]
+Stage = Literal["decode", "signature", "fold", "conflict", "copy"]
 """The rule that rejects an event. `copy`: it repeats an earlier one, which quarantine does not list."""
 
 _MAX_PREFIXES = 65_536
@@ -35,8 +37,11 @@ class Acceptance:
     def __init__(self) -> None:
         self._prefixes: dict[str, str] = {}
 
-    def event(self, event_id: str | None, subject: str, payload: bytes) -> Event | Rejection:
-        """The event in a message, or why it has none that takes effect."""
+    def event(self, event_id: str | None, subject: str, payload: bytes, erased: bool = False) -> Event | Rejection:
+        """The event in a message, or why it has none that takes effect.
+
+        `erased`: values were erased from it, as an erasure in the log says.
+        """
         try:
             event = decode_event(payload)
         except EventDecodeError as error:
@@ -47,6 +52,10 @@ class Acceptance:
         prefix = self._prefixes.get(event.project)
         if (prefix is None or not subject.startswith(prefix)) and not self._learned(subject, event.project):
             return Rejection("decode", f"project {event.project!r} came on subject {subject!r}")
+        if event.signature is not None or MARK in event.producer_id:
+            problem = signature_problem(event, payload, erased)
+            if problem is not None:
+                return Rejection("signature", problem)
         try:
             check_event(event)
         except RunloreError as error:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from runlore.schemas.cost import TOO_DEEP, check_values
 from runlore.schemas.errors import EventCostError, EventDecodeError
-from runlore.schemas.events import SCHEMA_VERSION, Event
+from runlore.schemas.events import SCHEMA_VERSION, Event, Signature
 from runlore.schemas.extensions import unpack_extension
 from runlore.schemas.limits import MAX_EVENT_BYTES, SCANNED_BYTES
+from runlore.schemas.redaction import whole_reason, with_plain_texts
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns an event of schema n, as plain maps, into schema n + 1. Pure."""
@@ -37,6 +39,10 @@ class _IdHead(msgspec.Struct, frozen=True):
     id: str
 
 
+class _SignedHead(msgspec.Struct, frozen=True):
+    signature: Signature | None = None
+
+
 class _FactHead(msgspec.Struct, frozen=True):
     type: str
 
@@ -48,6 +54,7 @@ class _SchemaHead(msgspec.Struct, frozen=True):
 _decode_event = msgspec.msgpack.Decoder(Event, ext_hook=unpack_extension).decode
 _decode_plain = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=unpack_extension).decode
 _decode_id = msgspec.msgpack.Decoder(_IdHead).decode
+_decode_signed = msgspec.msgpack.Decoder(_SignedHead).decode
 _decode_head = msgspec.msgpack.Decoder(EventHead).decode
 _decode_schema = msgspec.msgpack.Decoder(_SchemaHead).decode
 
@@ -87,12 +94,25 @@ def _decode_other(payload: bytes, upcasters: Mapping[int, Upcaster], error: Exce
                 f"event schema {schema} is newer than {SCHEMA_VERSION}: upgrade runlore, rebuild the view"
             )
         if error is not None and (schema == SCHEMA_VERSION or _cost(error)):
+            if (event := _with_erased_texts(payload)) is not None:
+                return event
             raise _refusal(error) from error
         return _upcast(_decode_plain(payload), schema, upcasters)
     except EventDecodeError:
         raise
     except _BROKEN as broken:
-        raise _refusal(broken) from broken
+        reason = whole_reason(payload)
+        erased = None if reason is None else EventDecodeError(f"all of it was erased: {reason}")
+        raise erased or _refusal(broken) from broken
+
+
+def _with_erased_texts(payload: bytes) -> Event | None:
+    """An event whose note, reason or error message was erased: the decoder takes only texts there."""
+    found = with_plain_texts(payload)
+    if found is None:
+        return None
+    event = _decode_event(found[0])
+    return replace(event, fact=replace(event.fact, **found[1]))
 
 
 def _cost(error: BaseException) -> EventCostError | None:
@@ -121,6 +141,15 @@ def decode_id(payload: bytes) -> str:
         return _decode_id(payload).id
     except _BROKEN as error:
         raise EventDecodeError(f"not an event: {error}") from error
+
+
+def signing_key(payload: bytes) -> str | None:
+    """The key in a message, as hex, if it is an event that has one; nothing is verified."""
+    try:
+        signature = _decode_signed(payload).signature
+    except _BROKEN:
+        return None
+    return None if signature is None else signature.key.hex()
 
 
 def decode_head(payload: bytes) -> EventHead:

@@ -27,6 +27,7 @@ RunloreError
 ├── StreamMismatchError                        the stream is not the one this folder archived
 ├── FolderBusyError                            another process holds the folder
 ├── NewerSchemaError                           a file that a newer version of Runlore wrote
+├── HeldError                                  what is to be erased is under a legal hold
 ├── LatestOnlyError                            only the latest is known, and the question is about the past
 └── CorruptLogError                            a log.db or a view that contradicts itself
 
@@ -186,6 +187,10 @@ class StreamDriftError(RunloreError):
 
 class StreamMismatchError(RunloreError):
     """The stream is not, or no longer, the one this folder has archived."""
+
+
+class HeldError(RunloreError):
+    """What is to be erased is under a legal hold, which the message names."""
 
 
 class LatestOnlyError(RunloreError):

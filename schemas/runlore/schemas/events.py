@@ -170,6 +170,17 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
     """Name and version of the emitting library, for example ``runlore 0.1.0``."""
 
 
+class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """The key and signature of an event: see "Signatures" below."""
+
+    key: bytes
+    """The Ed25519 public key, 32 bytes; the event's `producer_id` names it, too."""
+    hash: bytes = b""
+    """Never set by a producer: SHA-256 of the bytes that were signed, kept when values are erased from the event."""
+    value: bytes
+    """64 bytes, the last ones of the event."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One immutable fact with its envelope, published once."""
 
@@ -189,11 +200,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     run: str | None = None
     step: str | None = None
     traceparent: str | None = None
-    """W3C trace context of the emitting process."""
+    """W3C trace context: of the current OpenTelemetry span, else of the emitting process."""
     causation_id: str | None = None
     """The event that led to this one."""
     salt: bytes = b""
     """16 random bytes, made with the event: nobody can guess its values from its hash in the audit tree."""
+    signature: Signature | None = None
+    """Of a producer that signs. It is over all bytes before its own, so it is encoded last: no field may follow it."""
 
 
 def event_type(fact: Fact) -> str:

@@ -179,6 +179,14 @@ def _targets(text: str) -> tuple[str, ...]:
     return tuple(targets)
 
 
+def _http_address(text: str) -> str | None:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("use an address that begins with http:// or https://")
+    if text:
+        require_address(text)
+    return text or None
+
+
 def _program(text: str) -> str | None:
     return _file(text) if text.startswith("~") else text or None
 
@@ -289,6 +297,15 @@ SETTINGS: dict[str, Setting] = {
         "on or off: each call waits until the disk has its event, which then survives a power cut",
     ),
     "max_event_bytes": Setting("RUNLORE_MAX_EVENT_BYTES", "1000000", _event_bytes, "size limit of one event"),
+    "producer_key": Setting(
+        "RUNLORE_PRODUCER_KEY",
+        "",
+        _file,
+        "file with the private key that signs this producer's events (`runlore key new`); unset: they are not signed",
+    ),
+    "producer_passphrase_file": Setting(
+        "RUNLORE_PRODUCER_PASSPHRASE_FILE", "", _file, "file with its passphrase, if it is encrypted"
+    ),
     "record": Setting(
         "RUNLORE_RECORD",
         "numbers",
@@ -308,6 +325,12 @@ SETTINGS: dict[str, Setting] = {
         _switch,
         "on or off: record with each run what it was started in: git commit and whether it was changed, command, "
         "Python, machine, packages",
+    ),
+    "spans": Setting(
+        "RUNLORE_SPANS",
+        "off",
+        _switch,
+        "on or off: each run and step is also a span of OpenTelemetry, where the program has loaded that",
     ),
     "system_metrics": Setting(
         "RUNLORE_SYSTEM_METRICS",
@@ -377,6 +400,12 @@ SETTINGS: dict[str, Setting] = {
     "witness_policy": Setting(
         "RUNLORE_WITNESS_POLICY", "", _file, "file that names witnesses, their keys and addresses (C2SP tlog-policy)"
     ),
+    "timestamp_url": Setting(
+        "RUNLORE_TIMESTAMP_URL",
+        "",
+        _http_address,
+        "address of a time-stamping authority (RFC 3161), which stamps a checkpoint a minute",
+    ),
     "nats_server": Setting("RUNLORE_NATS_SERVER", "", _program, "nats-server program for the embedded server"),
 }
 
@@ -410,9 +439,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cloudevents: bool
     outbox_sync: bool
     max_event_bytes: int
+    producer_key: str | None
+    producer_passphrase_file: str | None
     record: str
     redact: bool
     describe: bool
+    spans: bool
     system_metrics: float
     mlflow: HostOrder
     http_host: str
@@ -431,6 +463,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     signer_public_key: str | None
     checkpoint_targets: tuple[str, ...]
     witness_policy: str | None
+    timestamp_url: str | None
     nats_server: str | None
 
 

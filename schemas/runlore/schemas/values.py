@@ -9,7 +9,8 @@ stored format and never change:
 
     1 int beyond 64 bits   2 tuple     3 set       4 frozenset   5 datetime   6 date   7 timedelta
     8 Decimal              9 UUID     10 Uri      11 Path       12 DType     13 StorageSize
-    14 text with lone surrogates               15 the reason why a value was erased
+    14 text with lone surrogates               15 the reason why a value was erased; also in the place of
+                                                  a note, a reason, an error message or a whole event
 """
 
 from __future__ import annotations

@@ -72,6 +72,19 @@ def to_cell(value: Any) -> Cell:
     return _WRITERS[kind](value)
 
 
+def reason_cell(reason: str) -> Cell:
+    """The cell of a key that was retracted: its reason; a BLOB where that was erased."""
+    if isinstance(reason, Erased):
+        return "retracted", encode_value(reason), readable(reason)
+    return "retracted", reason, None
+
+
+def read_reason(cell: Any) -> str | None:
+    """The reason in the cell of a key that ended, if it has one."""
+    found: str | None = decode_value(cell) if isinstance(cell, bytes) else cell
+    return found
+
+
 def from_cell(kind: str, cell: Any) -> Any:
     """The value of a stored cell; the inverse of `to_cell`."""
     return _READERS[kind](cell)

@@ -7,6 +7,7 @@
 <data>/checkpoint.key.next         the key after it, until the log says so; checkpoint.key.retired-…: those before
 <data>/checkpoint.key.lock         held by a command that changes the key
 <data>/checkpoint.statement        what the projector still has to write into the log about the key
+<data>/actor.statement             the same about an actor's key; also erasure.statement and retention.statement
 <data>/dashboard.json              address of the page that `runlore up` runs
 <data>/dashboard.token             opens the page (mode 0600); page-tokens.json: hashes of tokens for projects
 <data>/page-sessions.json          sessions of the page that were ended before their time
@@ -27,6 +28,7 @@
 <data>/projection/restored.json    that log.db is a backup, and up to where (`runlore operator restore`)
 <data>/projection/verified.json    the last result of `runlore audit verify`
 <data>/projection/snapshot.json    the last snapshot for replicas that was made here; snapshot/ while one is made
+<data>/projection/backups.json     the backups that `runlore operator backup` made of this folder
 <data>/projection/replica.json     that this folder is a replica, which has no log.db (`runlore replica`)
 """
 
@@ -52,6 +54,9 @@ _PARTS = frozenset(
             "checkpoint.key.lock",
             "checkpoint.pub",
             "checkpoint.statement",
+            "erasure.statement",
+            "retention.statement",
+            "actor.statement",
             "nats",
             "outbox",
             "reserve",
@@ -108,6 +113,16 @@ class DataDir(msgspec.Struct, frozen=True):
     def erasure(self) -> Path:
         """An erasure that is not in the log yet."""
         return self.root / "erasure.statement"
+
+    @property
+    def retention(self) -> Path:
+        """A statement about retention that is not in the log yet."""
+        return self.root / "retention.statement"
+
+    @property
+    def actor_key(self) -> Path:
+        """A statement about an actor's key that is not in the log yet."""
+        return self.root / "actor.statement"
 
     @property
     def home(self) -> Path:
@@ -189,6 +204,10 @@ class DataDir(msgspec.Struct, frozen=True):
     @property
     def last_snapshot(self) -> Path:
         return self.projection / "snapshot.json"
+
+    @property
+    def backups(self) -> Path:
+        return self.projection / "backups.json"
 
     @property
     def replica(self) -> Path:

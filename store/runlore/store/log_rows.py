@@ -28,6 +28,10 @@ class LogRow(NamedTuple):
     duplicate_of: int | None
     conflicts: bool = False
     """True if it has the event ID of that first one and other content: a forgery, or a bug."""
+    erased: bool = False
+    """True if values were erased from it, as a statement in the log says."""
+    trusted: bool = False
+    """True for a statement about an actor's key that a key of this log has signed."""
 
     @property
     def digest(self) -> bytes:

@@ -134,6 +134,22 @@ def log_v4(db: Database) -> None:
         db.conn.execute(statement)
 
 
+_LOG_V5 = (
+    """CREATE TABLE timestamps (
+        size INTEGER PRIMARY KEY,       -- of the checkpoint
+        response BLOB NOT NULL          -- of a time-stamping authority: RFC 3161, TimeStampResp
+    ) STRICT""",
+    *_append_only("timestamps"),
+)
+
+
+@log_migrations()
+def log_v5(db: Database) -> None:
+    """When checkpoints were seen."""
+    for statement in _LOG_V5:
+        db.conn.execute(statement)
+
+
 def require_known_tables(path: Path, connection: sqlite.Connection) -> None:
     """Raises NewerSchemaError for a log.db in which a newer version has made tables: this one may misread it."""
     table = Migrations.migrations_table

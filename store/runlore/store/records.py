@@ -133,6 +133,8 @@ class SnapshotInfo(msgspec.Struct, frozen=True, kw_only=True):
     library: str
     """Version of Runlore that made it."""
     format: int = 1
+    erased: int = 0
+    """The newest erasure that it knows, as the view notes it: what was erased since is still in it."""
 
 
 class LastSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,3 +155,35 @@ class ReplicaMark(msgspec.Struct, frozen=True, omit_defaults=True):
     """None if the view was folded from the first event on."""
     shard: int = 0
     """Of that stream."""
+
+
+class BackupMade(msgspec.Struct, frozen=True):
+    """A backup of this folder."""
+
+    folder: str
+    made: str
+    """ISO 8601."""
+    position: int
+    """Everything up to here is in it."""
+
+
+class BackupsMade(msgspec.Struct, frozen=True):
+    """The backups that were made of this folder; the content of backups.json."""
+
+    backups: list[BackupMade] = []
+
+
+class Erasing(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of an erasure, or of a dry run."""
+
+    erased: bool
+    """False for a dry run."""
+    events: list[int]
+    """Positions of the events that hold the content."""
+    values: int
+    about: list[str]
+    """The entities whose content it is; of quarantined events the subjects."""
+    unsalted: int
+    """Events without a salt: who knows the rest of one can try values against the hash that stays."""
+    left: list[str]
+    """Where the content still is, and what removes it from there; empty for a dry run."""

@@ -10,7 +10,7 @@ from runlore.store.cells import ENDED_SQL
 from runlore.store.kinds import is_instance
 from runlore.store.stretches import HISTORY_STRETCH
 
-VIEW_SCHEMA = 6
+VIEW_SCHEMA = 7
 """Version of these tables; the query library reads no other."""
 
 TABLES = (
@@ -24,6 +24,9 @@ TABLES = (
     "events",
     "actors",
     "producers",
+    "actor_keys",
+    "signers",
+    "signatures",
     "quarantine",
 )
 """Every table that says what the log says; the canonical digest covers them all. What only helps to find rows (the
@@ -52,7 +55,7 @@ CREATE TABLE quarantine (
     event_id TEXT,
     subject TEXT NOT NULL,
     recorded_us INTEGER NOT NULL,
-    stage TEXT NOT NULL CHECK (stage IN ('decode', 'fold', 'conflict')),
+    stage TEXT NOT NULL CHECK (stage IN ('decode', 'signature', 'fold', 'conflict')),
     error TEXT NOT NULL,
     payload BLOB NOT NULL
 ) STRICT;
@@ -163,6 +166,27 @@ CREATE TABLE producers (
     implausible INTEGER NOT NULL,    -- events with a number far beyond the highest: counted for nothing else
     ranges TEXT NOT NULL,            -- the numbers that came: first and last of each range
     UNIQUE (project, producer)
+) STRICT;
+
+CREATE TABLE actor_keys (            -- whose keys are: what the log's key has signed about them
+    position INTEGER PRIMARY KEY,
+    state TEXT NOT NULL,             -- registered, or revoked
+    actor TEXT NOT NULL,
+    public_key TEXT NOT NULL,        -- hex
+    reason TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE signers (               -- keys, and whose each was where it signed
+    signer_id INTEGER PRIMARY KEY,
+    public_key TEXT NOT NULL,        -- hex
+    standing TEXT NOT NULL,          -- proved, unknown or revoked
+    actor TEXT NOT NULL              -- '' where nobody has registered it
+) STRICT;
+CREATE INDEX signers_by_key ON signers (public_key);
+
+CREATE TABLE signatures (            -- of the events that are signed
+    position INTEGER PRIMARY KEY,
+    signer_id INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE stretches (stretch INTEGER PRIMARY KEY) STRICT;        -- those of history and mentions

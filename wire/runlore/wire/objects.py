@@ -15,10 +15,10 @@ from collections.abc import AsyncIterator, Iterable
 import msgspec
 from nats.aio.client import Client as NatsConnection
 
-from runlore.schemas.errors import NotFoundError, RunloreError, ServerUnavailableError
+from runlore.schemas.errors import AccessDeniedError, NotFoundError, RunloreError, ServerUnavailableError
 from runlore.schemas.ids import new_id
 from runlore.wire.api import API_TIMEOUT, ApiError, api, request
-from runlore.wire.direct_get import direct_get
+from runlore.wire.direct_get import DirectMessage, direct_get
 from runlore.wire.failures import NatsError, unavailable
 
 CHUNK_BYTES = 128 * 1024
@@ -131,7 +131,7 @@ class Bucket:
             await self._publish(self._meta_of(name), msgspec.json.encode(info), {"Nats-Rollup": "sub"})
         except BaseException:  # cancelled, too: nobody would remove the chunks of an object that is not there
             with contextlib.suppress(RunloreError):
-                await self._purge(self._chunks(nuid))
+                await self._overwrite(self._chunks(nuid))
             raise
         return info
 
@@ -139,8 +139,7 @@ class Bucket:
         """The bytes of an object, chunk by chunk. Raises DamagedObjectError at the end if they are not what was put."""
         digest, size, count, sequence = hashlib.sha256(), 0, 0, 1
         while count < info.chunks:
-            query = {"seq": sequence, "next_by_subj": self._chunks(info.nuid), "batch": ASK_CHUNKS}
-            found = await direct_get(self._connection, self.stream, query | {"max_bytes": ASK_BYTES})
+            found = await self._chunks_from(self._chunks(info.nuid), sequence)
             if not found:
                 break
             for message in found:
@@ -155,9 +154,12 @@ class Bucket:
             )
 
     async def remove(self, info: ObjectInfo) -> None:
-        """Remove an object: its description first. Raises ApiError, AccessDeniedError, ServerUnavailableError."""
+        """Remove an object, its description first. Nothing of it stays on the server's disk.
+
+        Raises ApiError, AccessDeniedError, ServerUnavailableError.
+        """
         await self._purge(self._meta_of(info.name))
-        await self._purge(self._chunks(info.nuid))
+        await self._overwrite(self._chunks(info.nuid))
 
     async def remove_abandoned(self) -> None:
         """Remove the chunks of objects that nobody finished. Raises ApiError, AccessDeniedError."""
@@ -167,7 +169,7 @@ class Bucket:
         counts: dict[str, int] = state.get("subjects") or {}
         for subject in counts.keys() - whole:
             if _age(subject) > ABANDONED:
-                await self._purge(subject)
+                await self._overwrite(subject)
 
     async def _publish(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
         try:
@@ -179,6 +181,20 @@ class Bucket:
             raise ApiError(subject, refusal.get("code", 0), refusal.get("err_code", 0), refusal.get("description", ""))
         if told.get("stream") != self.stream:
             raise ServerUnavailableError(f"the stream {told.get('stream')} took what was for {self.stream}")
+
+    async def _overwrite(self, subject: str) -> None:
+        """Remove chunks. A purge alone only forgets them: their bytes stay in the server's file (measured)."""
+        sequence = 1
+        with contextlib.suppress(NotFoundError, AccessDeniedError):  # roles of an earlier version may only purge
+            while found := await self._chunks_from(subject, sequence):
+                for message in found:
+                    await api(self._connection, f"STREAM.MSG.DELETE.{self.stream}", {"seq": message.sequence})
+                sequence = found[-1].sequence + 1
+        await self._purge(subject)
+
+    async def _chunks_from(self, subject: str, sequence: int) -> list[DirectMessage]:
+        query = {"seq": sequence, "next_by_subj": subject, "batch": ASK_CHUNKS, "max_bytes": ASK_BYTES}
+        return await direct_get(self._connection, self.stream, query)
 
     async def _purge(self, subject: str) -> None:
         await api(self._connection, f"STREAM.PURGE.{self.stream}", {"filter": subject})

@@ -16,7 +16,10 @@ from runlore.cli.auditing import (
     remember,
     show_report,
     trusted_keys,
+    tsa_option,
+    witness_policy_option,
 )
+from runlore.cli.commands.audit_actor import actor
 from runlore.cli.commands.audit_bundles import bundle, check
 from runlore.cli.commands.audit_key import key
 from runlore.cli.commands.audit_proofs import prove, trail
@@ -28,6 +31,8 @@ from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.prove import newest_checkpoint
 from runlore.projector.audit.stream_compare import compare_stream
+from runlore.projector.audit.timestamp_verify import require_stamps
+from runlore.projector.audit.timestamps import Authority
 from runlore.projector.audit.verify import verify_log
 from runlore.projector.audit.view_compare import compare_view
 from runlore.projector.audit.witness_policy import read_policy
@@ -53,7 +58,7 @@ def audit() -> None:
     """
 
 
-for _command in (prove, bundle, check, trail, key):
+for _command in (prove, bundle, check, trail, key, actor):
     audit.add_command(_command)
 
 
@@ -67,12 +72,8 @@ for _command in (prove, bundle, check, trail, key):
     metavar="FILE",
     help="A checkpoint that was copied elsewhere: the log must still have its root. May be given again.",
 )
-@click.option(
-    "--witness-policy",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Demand the cosignatures of this policy (C2SP tlog-policy).",
-)
+@witness_policy_option
+@tsa_option
 @click.option("--full", is_flag=True, help="Compare every message with JetStream, not a sample.")
 @click.option("--offline", is_flag=True, help="Do not compare with JetStream.")
 @click.option("--replay/--no-replay", default=True, show_default=True, help="Replay the log and compare the view.")
@@ -84,6 +85,7 @@ def verify(
     keys: tuple[Verifier, ...],
     checkpoints: tuple[Path, ...],
     witness_policy: Path | None,
+    tsa_cert: Path | None,
     full: bool,
     offline: bool,
     replay: bool,
@@ -98,9 +100,12 @@ def verify(
     settings = settings_for(data_dir)
     data = DataDir(settings.data_dir)
     policy = read_policy(witness_policy) if witness_policy is not None else None
+    authority = Authority.read(tsa_cert) if tsa_cert is not None else None
     report = _verify_log(data, keys, checkpoints)
     if policy is not None and not report.problems:
         require_witnesses(data.log, policy, report)
+    if authority is not None and not report.problems:
+        require_stamps(data.log, authority, report)
     if offline or (report.problems and not report.position):
         report.not_compared["stream"] = "--offline" if offline else "the log does not say where it ends"
     else:
@@ -108,7 +113,7 @@ def verify(
     if not replay or report.problems:
         report.not_compared["view"] = "--no-replay" if not replay else "the log is wrong"
     else:
-        _compare_view(data, report)
+        _compare_view(data, report, keys)
     if as_json:
         print_json(msgspec.to_builtins(report))
     else:
@@ -153,10 +158,10 @@ def _compare_stream(settings: Settings, data: DataDir, report: VerifyReport, ful
             report.problems += problems
 
 
-def _compare_view(data: DataDir, report: VerifyReport) -> None:
+def _compare_view(data: DataDir, report: VerifyReport, keys: tuple[Verifier, ...]) -> None:
     with progress_bar("replaying the log") as progress, progress_bar("comparing the view") as tables:
         try:
-            report.view, problems = compare_view(data, progress, tables)
+            report.view, problems = compare_view(data, progress, tables, keys)
         except NotFoundError as error:
             report.not_compared["view"] = str(error)
         else:

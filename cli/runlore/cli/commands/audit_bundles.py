@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from runlore.cli.auditing import key_option, open_prover, proven_row, read_note, trusted_of
+from runlore.cli.auditing import (
+    key_option,
+    open_prover,
+    proven_row,
+    read_note,
+    trusted_of,
+    tsa_option,
+    witness_policy_option,
+)
 from runlore.cli.bundling import DEPTH, gather
 from runlore.cli.eventline import event_json, event_text
 from runlore.cli.options import (
@@ -26,9 +36,15 @@ from runlore.cli.output import note, print_json, print_line
 from runlore.projector.audit.bundle import check_bundle, write_bundle
 from runlore.projector.audit.bundle_content import CheckedBundle
 from runlore.projector.audit.effect import Verdict
+from runlore.projector.audit.key_history import described
 from runlore.projector.audit.keys import Verifier
+from runlore.projector.audit.timestamp_verify import stamped_at
+from runlore.projector.audit.timestamps import Authority
 from runlore.projector.audit.trail import refusals
+from runlore.projector.audit.witness_policy import read_policy
+from runlore.projector.audit.witness_verify import require_witnessed
 from runlore.schemas.references import EntityRef
+from runlore.store.audit.erasure import is_erasure, parse_erasure
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.folder import DataDir
 
@@ -107,6 +123,8 @@ def bundle(
     metavar="BUNDLE",
     help="Another bundle of the same log, which must be of one history, and may hold earlier copies. May be repeated.",
 )
+@witness_policy_option
+@tsa_option
 @click.option("--report", type=TARGET, metavar="FILE", help="Write a new report to this file.")
 @json_option
 @click.pass_context
@@ -115,12 +133,15 @@ def check(
     file: Path,
     keys: tuple[Verifier, ...],
     others: tuple[Path, ...],
+    witness_policy: Path | None,
+    tsa_cert: Path | None,
     report: Path | None,
     as_json: bool,
 ) -> None:
     """Check a bundle offline, with nothing but the log's public key; exits with 4 when anything does not hold.
 
-    --key is required: take it from the log's owner, not from the bundle.
+    --key is required: take it from the log's owner, not from the bundle. It may be an older key of the log: the bundle
+    carries the statements by which keys replaced each other.
 
     Prints the events that are proved, and which of them are in the log but were rejected, and why; exits with 4, too,
     when the bundle does not say so itself. The report inside the bundle is not proved: --report makes it from checked
@@ -131,29 +152,35 @@ def check(
             "give the log's public key with --key; take it from the log's owner, not from the bundle"
         )
     checked = check_bundle(file, keys, [check_bundle(other, keys) for other in others])
+    if witness_policy is not None:
+        require_witnessed(checked, read_policy(witness_policy))
+    at = stamped_at(checked, Authority.read(tsa_cert)) if tsa_cert is not None else None
     if report is not None:
         from runlore.projector.audit.report import html_report
 
         report.write_text(html_report(checked), encoding="utf-8")
     if as_json:
-        print_json(_as_json(checked))
+        print_json(_as_json(checked, at))
     else:
-        _show(checked)
+        _show(checked, at)
     if checked.undeclared:
         ctx.exit(4)
 
 
-def _as_json(checked: CheckedBundle) -> dict[str, Any]:
+def _as_json(checked: CheckedBundle, at: dt.datetime | None) -> dict[str, Any]:
     bundle = checked.bundle
+    erasures = {event.position: event for event in bundle.events if is_erasure(event.subject, event.payload)}
     return {
         "origin": checked.checkpoint.origin,
         "size": checked.checkpoint.size,
         "root": base64.b64encode(checked.checkpoint.root).decode(),
         "since": checked.since.size if checked.since else None,
         "signed_by": checked.verifier.vkey,
+        "key_changes": [described(change) for change in checked.changes],
+        "timestamp": _stamp(checked, at),
         "holds": not checked.undeclared,
         "undeclared": checked.undeclared,
-        "events": [_event(*pair) for pair in zip(bundle.events, checked.verdicts, strict=True)],
+        "events": [_event(*pair, erasures) for pair in zip(bundle.events, checked.verdicts, strict=True)],
         "not_proved": {
             "project": bundle.project,
             "about": bundle.about,
@@ -164,17 +191,36 @@ def _as_json(checked: CheckedBundle) -> dict[str, Any]:
     }
 
 
-def _event(event: ProvenEvent, verdict: Verdict) -> dict[str, Any]:
-    return {**event_json(proven_row(event, verdict)), **verdict.record()}
+def _stamp(checked: CheckedBundle, at: dt.datetime | None) -> dict[str, Any] | None:
+    """What a checked time stamp shows, and of how many events."""
+    if checked.stamped is None or at is None:
+        return None
+    size = checked.stamped.checkpoint.size
+    return {"at": at.isoformat(), "size": size, "events": sum(event.index < size for event in checked.bundle.events)}
 
 
-def _show(checked: CheckedBundle) -> None:
+def _event(event: ProvenEvent, verdict: Verdict, erasures: Mapping[int, ProvenEvent]) -> dict[str, Any]:
+    statement, erasure = erasures.get(event.erasure or 0), None
+    if statement is not None:
+        stated = parse_erasure(statement.payload.decode())
+        erasure = {"position": statement.position, "reason": stated.reason, "who": stated.who}
+    return {**event_json(proven_row(event, verdict)), **verdict.record(), "erasure": erasure}
+
+
+def _show(checked: CheckedBundle, at: dt.datetime | None) -> None:
     bundle = checked.bundle
     for event, verdict in zip(bundle.events, checked.verdicts, strict=True):
-        print_line(event_text(proven_row(event, verdict)))
+        print_line(event_text(proven_row(event, verdict), verdict.who))
         if verdict.rejection:
             undeclared = event.position in checked.undeclared
             print_line(f"          {verdict.label}{'; THE BUNDLE PRESENTS IT AS IN EFFECT' if undeclared else ''}")
+    if (stamp := _stamp(checked, at)) is not None:
+        covered = f"{stamp['events']:,} of the events among them, existed at {at:%Y-%m-%d %H:%M:%S} UTC or before"
+        note(f"STAMPED the first {stamp['size']:,} leaves, {covered}")
+    elif checked.stamped is not None:
+        note(f"a time stamp of the first {checked.stamped.checkpoint.size:,} leaves was not checked: --tsa-cert")
+    for change in checked.changes:
+        note(f"KEY {described(change)}")
     for name, texts in (("about", bundle.about), ("related", bundle.related), ("left out", bundle.left_out)):
         for text in texts:
             note(f"not proved, {name}: {text}")

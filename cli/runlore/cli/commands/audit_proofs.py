@@ -11,7 +11,7 @@ import msgspec
 
 from runlore.cli.auditing import key_option, open_prover, proven_row
 from runlore.cli.bundling import resolved
-from runlore.cli.eventline import event_json, event_text
+from runlore.cli.eventline import CLAIMED, event_json, event_text
 from runlore.cli.options import REFERENCE, data_dir_option, json_option, project_option, settings_for
 from runlore.cli.output import note, print_exact, print_json, print_line
 from runlore.cli.reading import When, as_of_option, entity_of, open_client
@@ -19,8 +19,10 @@ from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.effect import Verdict, judge
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.prove import Prover
-from runlore.projector.audit.trail import positions_about, refusals
+from runlore.projector.audit.trail import positions_about, refusals, signers_of
 from runlore.query import Client
+from runlore.query.effect import EventErasure, effect_record, event_erasure
+from runlore.query.plain import plain
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
 from runlore.store.audit.proof import ProvenEvent
@@ -63,7 +65,8 @@ def prove(
     position, settings = entries[-1].position, settings_for(data_dir)
     with open_prover(settings, keys) as prover:
         events = prover.with_first_copies([position])
-        verdicts = judge(events, refusals(DataDir(settings.data_dir).current_view(), [position]))
+        refused = refusals(DataDir(settings.data_dir).current_view(), [position])
+        verdicts = judge(events, refused, prover.trusted)
         found = {event.position: (event, verdict) for event, verdict in zip(events, verdicts, strict=True)}
         event, verdict = found[position]
         first = None if verdict.first is None else found[verdict.first][0]
@@ -84,7 +87,7 @@ def prove(
 def _show_proofs(events: Sequence[ProvenEvent], verdict: Verdict, prover: Prover) -> None:
     """Print the event and its proof; then, of a second copy, those of the first."""
     for number, event in enumerate(events):
-        print_line(event_text(proven_row(event, None if number else verdict)))
+        print_line(event_text(proven_row(event, None if number else verdict), "" if number else verdict.who))
         print_line("the first event with its ID" if number else verdict.label)
         if event.erasure is not None:
             print_line(f"values were erased by event {event.erasure:,}; the leaf is that of the event as it was logged")
@@ -116,15 +119,24 @@ def trail(reference: EntityRef, project: str | None, data_dir: Path | None, as_j
     data = DataDir(settings.data_dir)
     with Client(settings.data_dir, settings.project) as client:
         meant = resolved(client, reference)
-    rows = _rows(data, positions_about(data.current_view(), settings.project, meant))
+    view = data.current_view()
+    positions = positions_about(view, settings.project, meant)
+    rows, signers = _rows(data, positions), signers_of(view, positions)
     if as_json:
-        print_json([event_json(row) for row in rows])
+        print_json(
+            [
+                {**event_json(row), "signer": plain(signers.get(row.position)), **effect_record(None, erasure)}
+                for row, erasure in rows
+            ]
+        )
         return
-    for row in rows:
-        print_line(event_text(row))
+    for row, _ in rows:
+        signer = signers.get(row.position)
+        print_line(event_text(row, str(signer or CLAIMED)))
 
 
-def _rows(data: DataDir, positions: Sequence[int]) -> Iterator[LogRow]:
+def _rows(data: DataDir, positions: Sequence[int]) -> Iterator[tuple[LogRow, EventErasure | None]]:
     with contextlib.closing(ArchiveReader(data.log)) as reader:
         for position in positions:
-            yield from reader.read(position - 1, 1)
+            for row in reader.read(position - 1, 1):
+                yield row, event_erasure(reader.erasure(position) if row.erased else None)

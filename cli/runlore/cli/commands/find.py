@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from runlore.cli.options import COUNT, data_dir_option, json_option, project_option
 from runlore.cli.output import note, print_json, print_table
-from runlore.cli.reading import When, as_of_option, note_unknown_kind, note_zone, open_client
+from runlore.cli.reading import When, as_of_option, note_zone, open_client, unknown_kind
 from runlore.cli.render import text, when
-from runlore.query import Entity
+from runlore.query import Client, Entity, Found
 from runlore.query.find.ast import Key, keys_of
 from runlore.query.find.checks import ENTITY_FIELDS
 from runlore.query.find.parse import parse, parse_key
+from runlore.query.find.unknown import unknown_keys
 from runlore.query.records import whole_record
+from runlore.query.view.connection import ViewReader
 from runlore.schemas.paths import format_path
 
 
@@ -27,6 +29,7 @@ from runlore.schemas.paths import format_path
 @click.option("-n", "--limit", type=COUNT, default=20, show_default=True, help="Maximum number of results.")
 @click.option("--after", metavar="CURSOR", help="The next page: the cursor that the page before ended with.")
 @click.option("--columns", metavar="KEY,KEY", help="Keys to show; else those the filter and the order mention.")
+@click.option("--strict", is_flag=True, help="Exit 3 where no entity has a key or is of the KIND: for scripts.")
 @as_of_option
 @json_option
 @project_option
@@ -39,6 +42,7 @@ def find(
     limit: int,
     after: str | None,
     columns: str | None,
+    strict: bool,
     as_of: When | None,
     as_json: bool,
     project: str | None,
@@ -64,16 +68,36 @@ def find(
             limit=limit,
             after=after,
         )
-        if not found and kind != "any":
-            note_unknown_kind(client, kind)
+        slips = _slips(client, kind, found, columns)
         if as_json:
             entities = [whole_record(entity) for entity in found]
             print_json({"position": found.position, "cursor": found.cursor, "entities": entities})
+            _tell(slips, strict)
             return
         rows = [(text(entity.reference), *_cells(entity, shown), when(entity.created)) for entity in found]
         print_table(("entity", *map(_title, shown), "created"), rows)
     if found.cursor is not None:
         note(f"more: --after {found.cursor}")
+    _tell(slips, strict)
+
+
+def _slips(client: Client, kind: str, found: Found, columns: str | None) -> list[str]:
+    """What nothing has of the question: the kind, else keys."""
+    if not found and kind != "any" and (unknown := unknown_kind(client, kind)) is not None:
+        return [unknown]
+    slips = [*found.unknown]
+    reader = cast("object", client.scope.reader)  # a line to a service, where that is asked
+    if columns is not None and isinstance(reader, ViewReader):
+        wanted = _columns((), None, columns)
+        slips += unknown_keys(client.scope, None if kind == "any" else kind, wanted, of_kind=not found)
+    return list(dict.fromkeys(map(str, slips)))
+
+
+def _tell(slips: list[str], strict: bool) -> None:
+    for slip in slips:
+        note(text(slip))
+    if slips and strict:
+        raise click.exceptions.Exit(3)
 
 
 def _columns(filters: tuple[str, ...], order_by: str | None, columns: str | None) -> list[Key]:

@@ -9,12 +9,15 @@ import click
 from runlore.cli.emitting import emit
 from runlore.cli.options import REFERENCE, data_dir_option, project_option, settings_for
 from runlore.cli.output import note
+from runlore.cli.render import text
 from runlore.cli.typos import known, note_if_new
 from runlore.producer import set_model_stage
 from runlore.query import Client, ModelVersion
+from runlore.query.near import meant
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef, check_stage
 from runlore.schemas.settings import Settings
+from runlore.store.folder import DataDir
 
 _LISTED, _LOOKED_AT = 3, 50
 """Versions that were passed over: how many are named, and among how many of the newest they are looked for."""
@@ -42,6 +45,7 @@ def stage(model: EntityRef, stage: str, reason: str | None, project: str | None,
         raise click.UsageError("--reason is empty: leave it out, or say why")
     settings = settings_for(data_dir, project)
     check_stage(stage)
+    _note_new_stage(settings, model.name, stage)
     # Inside a run a model without a version is the run's own, for the log to find.
     if model.version in (None, "latest") and settings.run is None:
         version = _chosen(settings, model)
@@ -49,6 +53,17 @@ def stage(model: EntityRef, stage: str, reason: str | None, project: str | None,
         note_if_new(settings, model)
         version = model.version
     emit(settings, lambda: set_model_stage(model.name, stage, version, reason))
+
+
+def _note_new_stage(settings: Settings, name: str, stage: str) -> None:
+    """Say that a stage may be a slip: no version has it, and it looks like one that is common, or was given before."""
+    common = ("production", "staging", "archived", "none")
+    if stage in common or not DataDir(settings.data_dir).current.exists():
+        return
+    with Client(settings.data_dir, settings.project) as client:
+        used = {model.stage for model in client.list_model_versions(name, limit=_LOOKED_AT) if model.stage}
+    if stage not in used and (like := meant(stage, [*used, *common])):
+        note(f"no version of model:{text(name)} has had the stage {text(stage)}{text(like)}")
 
 
 def _chosen(settings: Settings, model: EntityRef) -> str | None:

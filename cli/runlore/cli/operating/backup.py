@@ -22,13 +22,15 @@ from runlore.schemas.settings import Settings
 from runlore.store.audit.tree import read_tree
 from runlore.store.folder import DataDir
 from runlore.store.ownership import require_own_folder
-from runlore.store.private_files import write_private
+from runlore.store.private_files import read_struct, write_private, write_struct
+from runlore.store.records import BackupMade, BackupsMade
 from runlore.store.replica_folder import no_log
 from runlore.store.sqlite import open_reader, sqlite
 from runlore.wire.stream import StreamInfo
 
 BEHIND_SECONDS = 30.0
 """How long a backup waits for the projector to archive what the stream has."""
+MAX_REMEMBERED = 100
 LOG, KEY, CURRENT = "log.db", "checkpoint.key", "CURRENT"
 
 
@@ -56,7 +58,17 @@ def take_backup(settings: Settings, folder: Path) -> Manifest:
         names.append(KEY)
     manifest = _manifest(folder, [LOG, *names], info)
     write_manifest(folder, manifest)
+    _remember(data, folder, manifest)
     return manifest
+
+
+def _remember(data: DataDir, folder: Path, manifest: Manifest) -> None:
+    """Note where the backup is: an erasure names those that still hold what was erased."""
+    known = read_struct(data.backups, BackupsMade) or BackupsMade()
+    there = [one for one in known.backups if Path(one.folder).exists() and one.folder != str(folder.absolute())]
+    made = BackupMade(str(folder.absolute()), manifest.made, manifest.position)
+    with contextlib.suppress(OSError):  # the backup is whole without it
+        write_struct(data.backups, BackupsMade([*there[-MAX_REMEMBERED:], made]), shared=True)
 
 
 def _stream(settings: Settings) -> StreamInfo | None:

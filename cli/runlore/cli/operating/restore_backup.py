@@ -101,8 +101,10 @@ def _hold_signatures(data: DataDir, settings: Settings, manifest: Manifest) -> N
     with contextlib.suppress(
         RunloreError
     ):  # without a key nothing was signed, or the projector says that it is damaged
-        public = key_source(settings).load(log_origin(data, manifest.epoch)).verifier.public.hex()
-        write_struct(data.restored, RestoredLog(manifest.position, manifest.leaves, public, manifest.root))
+        key = key_source(settings).load(log_origin(data, manifest.epoch)).verifier
+        write_struct(data.restored, RestoredLog(manifest.position, manifest.leaves, key.public.hex(), manifest.root))
+        # A view that is made before the key is opened (it may be encrypted) asks who has signed for actors' keys.
+        write_private(data.public_key, f"{key.vkey}\n".encode(), shared=True)
 
 
 def _copy(source: Path, target: Path) -> None:

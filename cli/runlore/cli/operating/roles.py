@@ -66,7 +66,7 @@ def _fetch(shard: Shard) -> str:
 def _snapshots(shard: Shard) -> tuple[str, ...]:
     bucket = shard.snapshot_bucket
     return (
-        *(f"{_API}.STREAM.{request}.OBJ_{bucket}" for request in ("CREATE", "INFO", "PURGE")),
+        *(f"{_API}.STREAM.{request}.OBJ_{bucket}" for request in ("CREATE", "INFO", "PURGE", "MSG.DELETE")),
         _fetch(shard),
         f"$O.{bucket}.>",
     )

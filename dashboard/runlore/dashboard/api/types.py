@@ -10,6 +10,7 @@ import msgspec
 from runlore.query.compare.diff import ChangeKind
 from runlore.query.evidence import Gap
 from runlore.query.view.links import Relation
+from runlore.schemas.signatures import Standing
 from runlore.store.records import LastVerify
 
 
@@ -29,6 +30,14 @@ class Author(msgspec.Struct, frozen=True):
     host: str
     pid: int
     library: str
+
+
+class SignerOut(msgspec.Struct, frozen=True):
+    """The key that signed an event, and whose it was there: `proved` for a registered actor."""
+
+    key: str
+    standing: Standing
+    actor: str | None
 
 
 class EntryOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +60,7 @@ class EntryOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     previous: Any
     previous_type: str | None
     at_step: int | None
+    signer: SignerOut | None
 
 
 class EntityRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -195,6 +205,7 @@ class EventOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_step: int | None
     metadata: list[EntryOut]
     fields: list[EntryOut]
+    signer: SignerOut | None
 
 
 class Trail(msgspec.Struct, frozen=True):
@@ -247,7 +258,7 @@ class Quarantined(msgspec.Struct, frozen=True):
     position: int
     event_id: str | None
     subject: str
-    stage: Literal["decode", "fold", "conflict"]
+    stage: Literal["decode", "signature", "fold", "conflict"]
     error: str
     payload: bytes
 

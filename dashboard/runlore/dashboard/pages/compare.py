@@ -19,9 +19,8 @@ from runlore.query import Comparison, Entity
 from runlore.query.compare.comparison import ComparisonRow, best_columns
 from runlore.query.numbers import is_number
 from runlore.query.plain import plain
+from runlore.query.spreadsheet import cell, inert
 from runlore.query.time.moment import NO_END, NOW, utc
-from runlore.schemas.visible import visible
-from runlore.store.cells import readable
 
 CELLS = 1500
 """Number of cells in one part of the table; the page fetches the next part when it is scrolled to."""
@@ -31,8 +30,6 @@ WIDE = 12
 """Number of columns above which all cells have one size."""
 FITS = 14
 """Characters that fit such a cell. Cut here: CSS that cuts would make each cell a layer in the browser."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""Prefixes that spreadsheets take for formulas."""
 
 
 class ComparedKey(NamedTuple):
@@ -229,17 +226,3 @@ def export_csv(visit: Visit) -> Response:
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="compare.csv"'},
     )
-
-
-def cell(value: Any) -> str:
-    """Return a value for a spreadsheet: a number unchanged, anything else as text that is not a formula."""
-    if not is_number(value):
-        return inert(readable(value))
-    return str(plain(int(value))) if isinstance(value, int) else str(value)
-
-
-def inert(text: str) -> str:
-    """Return text that a spreadsheet does not run: an apostrophe precedes anything that looks like a formula."""
-    bare = text.lstrip(" \u00a0\ufeff")
-    runs = bare.startswith(FORMULA) or text.startswith(FORMULA)
-    return ("'" if runs else "") + visible(text, lines=True)

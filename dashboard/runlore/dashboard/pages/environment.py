@@ -1,4 +1,4 @@
-"""What a run was started in, as its page shows it: a line to read, and everything behind it."""
+"""A run's environment on its page: a line to read, and everything behind it."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from runlore.dashboard.rendering import render
 from runlore.dashboard.visit import Visit
 from runlore.query import Entity
 from runlore.query.find.checks import ENTITY_FIELDS, ONLY_FIELDS
+from runlore.query.find.unknown import UnknownKey
 from runlore.query.view.budget import read_cell
 from runlore.schemas.errors import ArgumentError, FilterError, InvalidReferenceError
 from runlore.schemas.paths import parse_path
@@ -67,6 +68,7 @@ def entities(visit: Visit) -> Response:
     kind = visit.text("kind") or "run"
     checked(EntityRef(kind, "x", run="x" if kind == "step" else None))
     where, problem, found, cursor = visit.text("where"), None, list[Entity](), None
+    unknown = list[UnknownKey]()
     limit = visit.number("limit", ROWS)
     try:
         page = visit.client.find(
@@ -77,7 +79,7 @@ def entities(visit: Visit) -> Response:
             limit=limit,
             after=visit.text("after") or None,
         )
-        found, cursor = list(page), page.cursor
+        found, cursor, unknown = list(page), page.cursor, page.unknown
     except FilterError as error:
         problem = visible(str(error), lines=True)
     cells = [entity.parameter_cells() | entity.cells() for entity in found]
@@ -96,6 +98,7 @@ def entities(visit: Visit) -> Response:
         title=TITLES.get(kind, kind.capitalize()),
         where=where,
         problem=problem,
+        unknown_keys=unknown,
         rows=rows,
         field_columns=[_field_column(visit, name) for name in own_fields],
         created=_column(visit, "created", "created"),

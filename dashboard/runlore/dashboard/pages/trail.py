@@ -50,7 +50,7 @@ class QuarantinedEvent(NamedTuple):
     event_id: str | None
     subject: str
     failed: str
-    """``decoded`` or ``applied``: the step that failed."""
+    """``decoded``, ``verified`` or ``applied``: the step that failed."""
     error: str
     size: int
     decoded: str | None
@@ -76,7 +76,7 @@ def _quarantined(row: dict[str, Any]) -> QuarantinedEvent:
         row["position"],
         row["event_id"],
         shortened(row["subject"], 200),
-        "decoded" if row["stage"] == "decode" else "applied",
+        {"decode": "decoded", "signature": "verified"}.get(row["stage"], "applied"),
         visible(row["error"][:2000], lines=True),
         len(payload),
         message_pack_text(payload) if len(payload) <= DECODED else None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -145,7 +145,7 @@ KEPT = ("experiment_id", "store", "artifact_uri", "order", "fed", "run_id", "lif
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
+def _alone(folder: Path) -> Generator[bool]:
     """Hold the folder's lock; False where another process has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "feed.lock").open("w") as file:

@@ -34,7 +34,9 @@ class FirstStore:
     # -- experiments ---------------------------------------------------------------------------------
 
     def get_experiment(self, experiment_id: str) -> Any:
-        return self._own[0].experiment_by_id(str(experiment_id)) or self.inner.get_experiment(experiment_id)
+        runs, experiment_id = self._own[0], str(experiment_id)
+        known = runs.experiment_by_id(experiment_id)
+        return known or runs.remember(experiment_id, self.inner.get_experiment(experiment_id).name)
 
     def get_experiment_by_name(self, experiment_name: str) -> Any:
         return self._own[0].experiment(experiment_name)

@@ -98,8 +98,11 @@ class LocalRuns:
     def experiment(self, name: str) -> Any:
         """The experiment of a name: its ID follows from the name, so nobody has to be asked."""
         digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
-        experiment_id = DEFAULT_ID if name == DEFAULT_NAME else str(digest)
-        path = self._folder / "experiments" / f"{experiment_id}.json"
+        return self.remember(DEFAULT_ID if name == DEFAULT_NAME else str(digest), name)
+
+    def remember(self, experiment_id: str, name: str) -> Any:
+        """The experiment of an ID and a name, to be found by its ID from now on."""
+        path = self._experiment_file(experiment_id)
         if not path.exists():
             _write(path, {"name": name})
         return entities().Experiment(experiment_id, name, self._folder.as_uri(), "active")
@@ -108,8 +111,11 @@ class LocalRuns:
         """An experiment that was named here before; None for any other."""
         if experiment_id == DEFAULT_ID:
             return self.experiment(DEFAULT_NAME)
-        told = _read(self._folder / "experiments" / f"{Path(experiment_id).name}.json")
-        return None if told is None else self.experiment(told["name"])
+        told = _read(self._experiment_file(experiment_id))
+        return None if told is None else self.remember(experiment_id, told["name"])
+
+    def _experiment_file(self, experiment_id: str) -> Path:
+        return self._folder / "experiments" / f"{Path(experiment_id).name}.json"
 
 
 def now() -> int:

@@ -35,7 +35,7 @@ class RunRecorder:
     def __init__(
         self,
         source: str,
-        experiment_of: Callable[[str], Experiment],
+        experiment_of: Callable[[str], Experiment | None],
         status_text: Callable[[int], str],
         marks: Mapping[str, Any] | None = None,
     ) -> None:
@@ -60,9 +60,10 @@ class RunRecorder:
         self._names[experiment_id] = new_name
 
     def experiment_name(self, experiment_id: str) -> str:
-        """The experiment's name; asked for once."""
+        """The experiment's name, asked for once; its ID where nobody knows it."""
         if experiment_id not in self._names:
-            self._names[experiment_id] = self._experiment_of(experiment_id).name
+            experiment = self._experiment_of(experiment_id)
+            self._names[experiment_id] = experiment_id if experiment is None else experiment.name
         return self._names[experiment_id]
 
     # -- runs -----------------------------------------------------------------------------------------

@@ -20,11 +20,11 @@ REFUSED = frozenset({
 
 def tee(store: Any, recorder: object, methods: Sequence[str], guard: Guard, rebuild: tuple[Any, ...]) -> None:
     """Record these methods of a store. It stays what it is for `isinstance`; `rebuild` makes it in another process."""
-    kind: Any = type(store)
+    kind: type[Any] = store.__class__
     own: dict[str, Any] = {
         name: _recorded(getattr(kind, name), name, recorder, guard) for name in methods if hasattr(kind, name)
     }
-    own["__reduce__"] = lambda _: rebuild
+    own["__reduce__"] = lambda _store: rebuild  # pyright: ignore[reportUnknownLambdaType] -- a method of a class made here
     store.__class__ = type(kind.__name__, (kind,), own)
 
 

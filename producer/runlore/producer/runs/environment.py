@@ -47,7 +47,12 @@ def child_environment(place: dict[str, str], settings: Settings) -> dict[str, st
         SETTINGS["record"].variable: settings.record,
         SETTINGS["redact"].variable: "on" if settings.redact else "off",
     }
-    return {**place, **values, **recording, PARENT: this_process().name}
+    signing = {
+        SETTINGS[name].variable: text
+        for name in ("producer_key", "producer_passphrase_file")
+        if (text := _text(settings, name))
+    }
+    return {**place, **values, **recording, **signing, PARENT: this_process().name}
 
 
 def _text(settings: Settings, name: str) -> str:

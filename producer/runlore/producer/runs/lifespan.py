@@ -11,6 +11,7 @@ from typing import NamedTuple, Self, get_args
 from runlore.producer.aside import PutAside
 from runlore.producer.lifecycle import before_end, default_producer
 from runlore.producer.runs.outcome import Outcome, outcome
+from runlore.producer.tracing import RunSpan, begin_span, end_span
 from runlore.schemas.errors import ArgumentError, OutboxError
 from runlore.schemas.events import RunFinished, RunStarted, RunStatus, StepFinished, StepStarted
 from runlore.schemas.validity import check_occurred_at
@@ -39,6 +40,10 @@ class Lifespan(abc.ABC):
     _end: End = End()
     """How it ends, where `finish` says more than its error does."""
     _finished: bool = False
+    _span: RunSpan | None = None
+    """Its span, where the settings ask for one and OpenTelemetry is loaded."""
+    _closing: tuple[str, str | None] = "failed", None
+    """Status and message of the span's end."""
 
     def finish(
         self,
@@ -111,6 +116,8 @@ class Lifespan(abc.ABC):
 
     def _say_start(self, fact: RunStarted | StepStarted, run: str, step: str | None) -> None:
         producer = default_producer()
+        if producer.settings.spans:
+            self._begin_span(fact, run, step)
         self._ended, self._started = None, producer.prepared(fact, run, step, None, self._started_at)
         _UNFINISHED[self] = None
         producer.emit_prepared(self._started)
@@ -119,6 +126,7 @@ class Lifespan(abc.ABC):
         self, fact: RunFinished | StepFinished, run: str, step: str | None, error: BaseException | None
     ) -> None:
         producer = default_producer()
+        self._closing = fact.status, fact.error_message or fact.error_type
         self._ended = producer.prepared(fact, run, step, None, self._end.occurred_at)
         try:
             producer.emit_prepared(self._ended)
@@ -133,8 +141,21 @@ class Lifespan(abc.ABC):
         status, kind, message = outcome(error, redacted=default_producer().settings.redact)
         return self._end.status or status, kind, message
 
+    def _begin_span(self, fact: RunStarted | StepStarted, run: str, step: str | None) -> None:
+        attributes = {"runlore.run": run}
+        if isinstance(fact, RunStarted):
+            name = f"run {fact.pipeline}"
+            attributes |= {"runlore.pipeline": fact.pipeline, "runlore.run_name": fact.name}
+        else:
+            name = f"step {step}"
+            attributes |= {"runlore.step": step or ""}
+        self._span, self._closing = begin_span(name, attributes, self._started_at), ("failed", None)
+
     def _forget(self) -> None:
         _UNFINISHED.pop(self, None)
+        opened, self._span = self._span, None
+        if opened is not None:
+            end_span(opened, *self._closing, self._end.occurred_at)
 
     def _is_unfinished(self) -> bool:
         """Return whether the log says, or will say, that it has started, and not that it has ended."""

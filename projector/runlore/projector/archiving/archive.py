@@ -10,12 +10,15 @@ from pathlib import Path
 from runlore.projector.archiving.redacted_rows import add_redactions, redact_row, redacted_copy
 from runlore.projector.archiving.saved_log import saved
 from runlore.projector.audit.growth import append_leaves, caught_up, message_leaves
+from runlore.projector.audit.keys import Verifier
+from runlore.projector.audit.log_keys import folder_key, is_trusted
 from runlore.projector.database import OpenFiles, durable, empty_wal, open_writer, wal_bytes
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.schemas.shards import Shard
 from runlore.store.access import check_readable
-from runlore.store.audit.erasure import Erasure, Redaction, newest_executed
+from runlore.store.audit.actor_keys import HEADER, actor_key_in
+from runlore.store.audit.erasure import Erasure, LoggedErasure, Redaction, erasure_of, has_erasures, newest_executed
 from runlore.store.audit.leaf import LeafCoder
 from runlore.store.database import Database
 from runlore.store.folder import DataDir
@@ -45,8 +48,9 @@ _ADD_COSIGNATURE = "INSERT INTO cosignatures VALUES (?, ?, ?) ON CONFLICT DO NOT
 _MOVE = "UPDATE log_state SET position = ? WHERE id = 1 AND position = ?"
 _CONFLICTS = """duplicate_of IS NOT NULL AND NOT EXISTS (SELECT 1 FROM log AS first
     WHERE first.position = log.duplicate_of AND first.subject = log.subject AND first.payload = log.payload)"""
-_READ = f"""SELECT position, event_id, recorded_ns, subject, payload, duplicate_of, {_CONFLICTS}
+_READ = f"""SELECT position, event_id, recorded_ns, subject, payload, duplicate_of, {_CONFLICTS}, {{erased}}, 0
     FROM log WHERE position > ? ORDER BY position LIMIT ?"""
+_ERASED = "EXISTS (SELECT 1 FROM erasures WHERE erasures.position = log.position)"
 _COPIES = f"SELECT count(*), coalesce(sum({_CONFLICTS}), 0) FROM log WHERE duplicate_of IS NOT NULL"
 _LAST = """SELECT position, event_id, recorded_ns, subject, payload, duplicate_of
     FROM log ORDER BY position DESC LIMIT 1"""
@@ -161,6 +165,15 @@ class Archive:
         with self._db.atomic():
             self._db.conn.execute(_ADD_COSIGNATURE, (size, witness, line))
 
+    def add_timestamp(self, size: int, response: bytes) -> None:
+        """Keep what a time-stamping authority answered about a checkpoint."""
+        with self._db.atomic():
+            self._db.conn.execute("INSERT INTO timestamps VALUES (?, ?) ON CONFLICT DO NOTHING", (size, response))
+
+    def stamped_size(self) -> int:
+        """The tree size of the newest checkpoint that has a time stamp, 0 when none has."""
+        return int(self._db.conn.execute("SELECT coalesce(max(size), 0) FROM timestamps").fetchone()[0])
+
     @property
     def connection(self) -> sqlite.Connection:
         """For reading, in the thread of this object."""
@@ -204,7 +217,7 @@ class Archive:
         Raises CorruptLogError where one is not what the erasure says, EventDecodeError where it cannot be redacted.
         """
         with self._overwriting(), self._db.atomic():
-            return sum(redact_row(self._db.conn, statement, event, erasure.reason) for event in erasure.events)
+            return sum(redact_row(self._db.conn, statement, event, erasure) for event in erasure.events)
 
     @contextmanager
     def _overwriting(self) -> Generator[None]:
@@ -253,8 +266,9 @@ class ArchiveReader:
     Raises NotFoundError when there is no log yet, CorruptLogError when the file is damaged, NewerSchemaError.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, trusted: Sequence[Verifier] = ()) -> None:
+        """`trusted`: keys of this log, to be believed about actors in place of the folder's own."""
+        self._path, self._trusted = path, trusted
         if not path.exists():
             check_readable(path.parent)
             told = f"no log at {path}: the projector makes it when it first sees the stream"
@@ -263,6 +277,7 @@ class ArchiveReader:
         try:
             require_known_tables(path, self._connection)
             _, self.epoch, self.stream = _state(path, self._connection)
+            self._read = _READ.format(erased=_ERASED if has_erasures(self._connection) else "0")
         except sqlite.DatabaseError as error:
             raise log_error(path, error) from error
 
@@ -281,16 +296,29 @@ class ArchiveReader:
         rows: list[LogRow] = []
         size = 0
         try:
-            cursor = self._connection.execute(_READ, (after, limit))
+            cursor = self._connection.execute(self._read, (after, limit))
             while size < READ_BYTES and (step := cursor.fetchmany(_READ_STEP)):
                 rows += map(LogRow._make, step)
                 size += sum(len(row[4]) for row in step)
             cursor.close()  # an open cursor would hold the write-ahead log
+            rows = [self._weighed(row) if row[4].startswith(HEADER) else row for row in rows]
         except sqlite.OperationalError:
             raise  # locked or a disk error: about the machine, not the data
         except sqlite.DatabaseError as error:
             raise log_error(self._path, error) from error
         return rows
+
+    def erasure(self, position: int) -> LoggedErasure | None:
+        """What erased values of an event; None where nothing did."""
+        return erasure_of(self._connection, position)
+
+    def _weighed(self, row: LogRow) -> LogRow:
+        """Mark a statement about an actor's key that a key of this log has signed; other rows stay as they are."""
+        if actor_key_in(row.subject, row.payload) is None:
+            return row
+        own = None if self._trusted else folder_key(DataDir(self._path.parent.parent), self.epoch)
+        note = row.payload.decode(errors="replace")
+        return row._replace(trusted=is_trusted(self._connection, row.position, note, self._trusted, own))
 
     def at(self, position: int) -> LogRow | None:
         """The message at a position, if the log holds one there."""

@@ -37,6 +37,8 @@ from runlore.wire.stream import StreamIdentity, StreamInfo, messages_on
 from runlore.wire.stream_upkeep import upkeep
 
 WATCH_SECONDS = 1.0
+WAITING_SECONDS = 0.05
+"""Between two looks while a command waits."""
 
 
 class ArchiveStage:
@@ -159,7 +161,7 @@ class ArchiveStage:
             watch.result()
         if self._stopping and self._publishing is not None:
             self._publishing.sign(due=False)
-            await self._publishing.look(connection)
+            await self._publishing.look(connection, last=True)
         if not self._stopping:
             raise ServerUnavailableError("the connection to NATS is gone")
 
@@ -212,7 +214,7 @@ class ArchiveStage:
         assert self._publishing is not None
         while True:  # beside the watch: a target that does not answer must not hold that up
             await self._publishing.look(connection)
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(WAITING_SECONDS if self._publishing.waiting else WATCH_SECONDS)
 
     def _say(self, archive: Archive) -> None:
         self._state.archived = archive.position

@@ -1,4 +1,4 @@
-"""Erasures on their way: from the data folder into the log, and from the log to its rows.
+"""Erasures on their way from the log to its rows.
 
 A command leaves the signed erasure in the data folder, and the projector sends it as it sends statements about keys. It
 is executed when it is in log.db, on every archive of the stream alike, if the key that signs this log has signed it.
@@ -13,34 +13,20 @@ from runlore.projector.audit.key_history import TrustedRange, is_signed, read_ch
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.logs import get_log
 from runlore.schemas.errors import CorruptLogError, EventDecodeError
-from runlore.store.audit.erasure import LoggedErasure, parse_erasure, read_erasures
+from runlore.store.audit.erasure import ErasureReader, LoggedErasure
 from runlore.store.audit.tree import leaf_index
-from runlore.store.folder import DataDir
 
 
 class Erasing:
     """The erasures of one log, in the thread of its one writer."""
 
-    def __init__(self, data: DataDir, archive: Archive) -> None:
-        self._data, self._archive = data, archive
-        self._seen = 0
-        """Erasures up to this position were looked at."""
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._reader = ErasureReader()
         self._looked = -1
         """Position of the log when it was last looked through."""
         self._leftover = True
         """Erased bytes may still lie in the write-ahead log."""
-
-    def pending(self) -> str | None:
-        """The erasure that has to be put into the log, if any."""
-        try:
-            note = self._data.erasure.read_text(encoding="utf-8")
-            parse_erasure(note)
-        except (FileNotFoundError, UnicodeDecodeError, CorruptLogError):
-            return None
-        if any(logged.note == note for logged in read_erasures(self._archive.connection)):
-            self._data.erasure.unlink()
-            return None
-        return note
 
     def execute(self, own: Verifier) -> bool:
         """Redact what new erasures name; return whether there was anything. `own`: the key that signs this log."""
@@ -48,10 +34,8 @@ class Erasing:
         if self._archive.position == self._looked and not self._leftover:
             return False
         self._looked = self._archive.position
-        for logged in read_erasures(connection):
-            if logged.position > self._seen:
-                changed |= self._execute(logged, spread([own], read_changes(connection)))
-                self._seen = logged.position
+        for logged in self._reader.more(connection):
+            changed |= self._execute(logged, spread([own], read_changes(connection)))
         self._leftover |= changed
         if self._leftover:
             self._archive.checkpoint()

@@ -12,8 +12,11 @@ from pathlib import Path
 
 from nats.aio.client import Client as NatsConnection
 
+from runlore.projector.archiving.actor_notes import waiting_actor_key
 from runlore.projector.archiving.archive import Archive
 from runlore.projector.archiving.erasing import Erasing
+from runlore.projector.archiving.timestamping import Timestamping
+from runlore.projector.archiving.waiting_note import WaitingNote
 from runlore.projector.archiving.witnessing import Witnessing
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.signers import KeySource, key_source
@@ -24,6 +27,8 @@ from runlore.projector.logs import get_log
 from runlore.projector.state import ServiceState
 from runlore.schemas.errors import RunloreError, ServerUnavailableError
 from runlore.schemas.settings import Settings
+from runlore.store.audit.erasure import parse_erasure
+from runlore.store.audit.retention import parse_retention
 from runlore.store.audit.statement import next_statement_id
 from runlore.store.audit.stored_notes import newest_note
 from runlore.store.folder import DataDir
@@ -46,6 +51,7 @@ class Publishing:
         self.writer = CheckpointWriter(archive, self._source, self._unsettled())
         policy = settings.witness_policy
         self._witnesses = Witnessing(Path(policy) if policy else None, archive, self.writer, state)
+        self._stamps = Timestamping(settings.timestamp_url, archive, state)
         self._told: dict[str, str] = {}
         """The last note that each place has."""
         self._waits: dict[str, int] = {}
@@ -54,7 +60,13 @@ class Publishing:
         """The stream of checkpoints."""
         self._reported: str | None = None
         self._sent: str | None = None
-        self._erasing = Erasing(self._data, archive)
+        self._erasing = Erasing(archive)
+        self._notes = (
+            WaitingNote(self._data.erasure, "erasure", parse_erasure),
+            WaitingNote(self._data.retention, "retention", parse_retention),
+        )
+        self.waiting = False
+        """A command waits for a statement to be in the log: look again soon."""
         self._keep_public()
 
     async def begin(self, connection: NatsConnection, replicas: int, last: int) -> None:
@@ -74,10 +86,12 @@ class Publishing:
             self._keep_public()
         self._say()
 
-    async def look(self, connection: NatsConnection) -> None:
-        """Send what is new. Never raises for a place that is away."""
+    async def look(self, connection: NatsConnection, last: bool = False) -> None:
+        """Send what is new. Never raises for a place that is away. `last`: the projector stops after it."""
         await self._state_keys(connection)
-        await self._erase(connection)
+        self._erase()
+        await self._state_others(connection)
+        await self._state_actor(connection)
         await self._witnesses.look()
         self._say()
         stored = newest_note(self._archive.connection)
@@ -87,6 +101,7 @@ class Publishing:
         await self._tell("stream", note, partial(self._publish, connection, note))
         for target in self._settings.checkpoint_targets:
             await self._tell(target, note, partial(_push, target, note))
+        await self._stamps.look(last)
 
     async def _state_keys(self, connection: NatsConnection) -> None:
         if self._pending.settle(self._archive.connection) or self._unsettled() != self.writer.restored:
@@ -104,13 +119,25 @@ class Publishing:
 
         await self._tell("statement", note, send)
 
-    async def _erase(self, connection: NatsConnection) -> None:
-        """Send an erasure that waits in the data folder, and execute those that are in the log."""
+    def _erase(self) -> None:
+        """Execute the erasures that are in the log."""
         if (own := self.writer.public_key()) is not None and self._erasing.execute(own):
             self.sign(due=False)  # the events are proved together with their erasure: it must be signed, too
-        if (note := self._erasing.pending()) is not None:
-            message_id = next_statement_id(self._archive.connection)
-            await self._tell("erasure", note, partial(send_statement, connection, note, message_id))
+
+    async def _state_others(self, connection: NatsConnection) -> None:
+        """Send a statement that waits in the data folder."""
+        self.waiting = False
+        for one in self._notes:
+            if (note := one.read(self._archive.connection)) is not None:
+                self.waiting = True
+                message_id = next_statement_id(self._archive.connection, one.series)
+                await self._tell(one.series, note, partial(send_statement, connection, note, message_id))
+
+    async def _state_actor(self, connection: NatsConnection) -> None:
+        """Send a statement about an actor's key that waits in the data folder."""
+        if (waiting := waiting_actor_key(self._data, self._archive.connection)) is not None:
+            note, message_id = waiting
+            await self._tell("actor", note, partial(send_statement, connection, note, message_id))
 
     async def _publish(self, connection: NatsConnection, note: str) -> None:
         if not self._made:

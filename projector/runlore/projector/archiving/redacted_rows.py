@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from runlore.schemas.errors import CorruptLogError
-from runlore.schemas.redaction import redacted
-from runlore.store.audit.erasure import ErasedEvent, Redaction, redaction_of
+from runlore.store.audit.erasure import ErasedEvent, Erasure, Redaction, redaction_of
 from runlore.store.log_rows import Received
 from runlore.store.sqlite import sqlite
 
@@ -17,7 +16,7 @@ _ADD = """INSERT INTO erasures VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET sta
     payload_hash = excluded.payload_hash, redacted_hash = excluded.redacted_hash"""
 
 
-def redact_row(log: sqlite.Connection, statement: int, event: ErasedEvent, reason: str) -> bool:
+def redact_row(log: sqlite.Connection, statement: int, event: ErasedEvent, erasure: Erasure) -> bool:
     """Redact a row as an erasure says, which is at position `statement`; False where that is done already.
 
     Raises CorruptLogError where the row is not what the erasure says, EventDecodeError where it cannot be redacted.
@@ -29,7 +28,7 @@ def redact_row(log: sqlite.Connection, statement: int, event: ErasedEvent, reaso
     if before is not None and (before.redacted_hash == event.redacted_hash or before.statement > statement):
         return False
     logged = before.payload_hash if before is not None else sha256(row[1]).digest()
-    after = redacted(bytes(row[1]), event.paths, reason)
+    after = erasure.redacted(bytes(row[1]), event.paths)
     if (logged, sha256(after).digest()) != (event.payload_hash, event.redacted_hash):
         raise CorruptLogError(f"event {event.position:,} is not the one that the erasure is about")
     log.execute(_ADD, (event.position, statement, event.payload_hash, event.redacted_hash))

@@ -1,7 +1,8 @@
 """A bundle: one file with events, proofs and a signed checkpoint, which anyone can check offline.
 
 A zip file: `bundle.json` (struct Bundle), `checkpoint.txt`, `since-checkpoint.txt` when there is an older one,
-`vkey.txt` (for comparison only: the key must come from elsewhere) and `report.html` for people.
+`stamped-checkpoint.txt` and `timestamp.tsr` when there is a time stamp, `vkey.txt` (for comparison only: the key must
+come from elsewhere) and `report.html` for people.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from hashlib import sha256
 from itertools import pairwise, product
 from pathlib import Path
 
+from runlore.projector.audit.bundle_checkpoints import check_since, check_stamped
 from runlore.projector.audit.bundle_content import FORMAT, FORMER_FORMAT, Bundle, CheckedBundle, Rejected
 from runlore.projector.audit.bundle_file import BundleFile, encode_bundle, read_members, write_members
-from runlore.projector.audit.effect import Verdict, judge, shortened
+from runlore.projector.audit.bundle_keys import key_changes, read_signed, require_one_lineage
+from runlore.projector.audit.effect import Verdict, judge, shortened, stated_in
 from runlore.projector.audit.erased import require_erasures
+from runlore.projector.audit.key_history import TrustedRange, signs
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.prove import Prover, Signed
 from runlore.projector.audit.report import html_report
 from runlore.schemas.acceptance import Rejection
 from runlore.schemas.errors import ArgumentError, CorruptLogError
-from runlore.store.audit.checkpoint import Checkpoint, read_checkpoint, signed_by
+from runlore.store.audit.actor_keys import actor_key_in
+from runlore.store.audit.checkpoint import Checkpoint, read_unchecked
 from runlore.store.audit.leaf import LeafCoder, speaks_for, stream_in
-from runlore.store.audit.merkle import check_consistency
 from runlore.store.audit.proof import ProvenEvent
 
 MAX_EVENTS = 200_000
@@ -50,7 +54,8 @@ def write_bundle(
     if not 0 < len(wanted) <= MAX_EVENTS:
         raise ArgumentError(f"{len(wanted):,} events; a bundle has 1 to {MAX_EVENTS:,}: see --depth")
     events = prover.with_first_copies(wanted)
-    verdicts = judge(events, refused or {})
+    verdicts = judge(events, refused or {}, prover.trusted)
+    stamped = prover.stamped(events)
     pairs = zip(events, verdicts, strict=True)
     bundle = Bundle(
         format=FORMAT,
@@ -62,10 +67,14 @@ def write_bundle(
         rejected=[_declared(event, verdict.rejection) for event, verdict in pairs if verdict.rejection],
         related=list(related),
         left_out=list(left_out),
+        keys=prover.key_statements(),
+        stamped=None if stamped is None else prover.consistency(read_unchecked(stamped.note)[0]),
     )
     older = since.checkpoint if since else None
-    checked = CheckedBundle(bundle, prover.newest.checkpoint, older, prover.newest.verifier, verdicts, [])
-    members = {
+    checked = CheckedBundle(
+        bundle, prover.newest.checkpoint, older, prover.newest.verifier, verdicts, [], key_changes(bundle)
+    )
+    members: dict[str, str | bytes] = {
         "bundle.json": encode_bundle(bundle),
         "checkpoint.txt": prover.newest.note,
         "vkey.txt": f"{prover.newest.verifier.vkey}\n",
@@ -73,6 +82,8 @@ def write_bundle(
     }
     if since is not None:
         members["since-checkpoint.txt"] = since.note
+    if stamped is not None:
+        members["stamped-checkpoint.txt"], members["timestamp.tsr"] = stamped.note, stamped.response
     write_members(path, members)
     return checked
 
@@ -89,17 +100,34 @@ def check_bundle(path: Path, trusted: Sequence[Verifier], others: Sequence[Check
     """
     file = read_members(path)
     bundle = file.bundle
-    checkpoint, verifier = _check_proofs(path, bundle, file.note, trusted)
-    since = _check_since(bundle, file.since, checkpoint, trusted)
+    if bundle.format not in (FORMAT, FORMER_FORMAT):
+        raise CorruptLogError(f"{path} has format {bundle.format!r}, this version knows {FORMAT!r}")
+    changes = key_changes(bundle)
+    checkpoint, verifier, ranges = read_signed(file.note, trusted, changes)
+    _check_proofs(bundle, checkpoint)
+    require_erasures(bundle.events, ranges)
+    _require_in_time(bundle, ranges)
+    since = check_since(bundle, file.since, checkpoint, ranges)
+    stamped = check_stamped(bundle, file, checkpoint, ranges)
+    keys = [one.key for one in ranges]
     claims = {one.position: Rejection(one.stage, one.why) for one in bundle.rejected}
-    verdicts = judge(bundle.events, claims, [event for other in others for event in other.bundle.events])
+    further = [event for other in others for event in other.bundle.events]
+    verdicts = judge(bundle.events, claims, keys, further)
     _check_claims(bundle, verdicts)
     _check_project(bundle, verdicts)
-    checked = CheckedBundle(bundle, checkpoint, since, verifier, verdicts, [])
+    checked = CheckedBundle(bundle, checkpoint, since, verifier, verdicts, [], changes, file.note, stamped)
     for other in others:
         checked.notes.extend(_compared(checked, other))
+    checked.notes.extend(_not_believed(bundle, keys))
     checked.notes.extend(_unlike(file, checked))
     return checked
+
+
+def _not_believed(bundle: Bundle, trusted: Sequence[Verifier]) -> Iterator[str]:
+    """Statements about actors' keys that no trusted key has signed: they are in the log, and prove nobody."""
+    for event in bundle.events:
+        if actor_key_in(event.subject, event.payload) is not None and stated_in(event, trusted) is None:
+            yield f"event {event.position:,}, about an actor's key, is signed by no trusted key: give its --key, too"
 
 
 def _unlike(file: BundleFile, checked: CheckedBundle) -> Iterator[str]:
@@ -117,10 +145,7 @@ def _unlike(file: BundleFile, checked: CheckedBundle) -> Iterator[str]:
         )
 
 
-def _check_proofs(path: Path, bundle: Bundle, note: str, trusted: Sequence[Verifier]) -> tuple[Checkpoint, Verifier]:
-    if bundle.format not in (FORMAT, FORMER_FORMAT):
-        raise CorruptLogError(f"{path} has format {bundle.format!r}, this version knows {FORMAT!r}")
-    checkpoint, verifier = signed_by(note, trusted)
+def _check_proofs(bundle: Bundle, checkpoint: Checkpoint) -> None:
     stream = stream_in(checkpoint.origin)
     coder = LeafCoder(bundle.epoch, stream)
     if not speaks_for(checkpoint.origin, bundle.epoch, stream):
@@ -130,15 +155,27 @@ def _check_proofs(path: Path, bundle: Bundle, note: str, trusted: Sequence[Verif
     for before, event in pairwise(bundle.events):
         if event.position <= before.position:
             raise CorruptLogError(f"event {event.position} comes after event {before.position}: repeated, or moved")
-    for event in bundle.events:
+    for event in (*bundle.events, *bundle.keys):
         if not event.holds(coder, checkpoint):
             raise CorruptLogError(f"event {event.position} is not in the log of the checkpoint")
-    require_erasures(bundle.events, [*trusted, verifier])
-    return checkpoint, verifier
+
+
+def _require_in_time(bundle: Bundle, ranges: Sequence[TrustedRange]) -> None:
+    """A key that gave way to another makes no more statements about actors: the log's owner makes none with it."""
+    for event in bundle.events:
+        if actor_key_in(event.subject, event.payload) is None:
+            continue
+        signers = [one for one in ranges if signs(one.key, event.payload.decode(errors="replace"))]
+        if signers and not any(one.covers(event.index) for one in signers):
+            raise CorruptLogError(
+                f"event {event.position}, about an actor's key, is signed with {signers[0].key.vkey}, which did not "
+                "sign this log then"
+            )
 
 
 def _compared(one: CheckedBundle, other: CheckedBundle) -> Iterator[str]:
     """Whether two bundles are of one history. Raises CorruptLogError when they are not, notes what is not shown."""
+    require_one_lineage(one, other)
     if one.checkpoint.origin != other.checkpoint.origin:
         raise CorruptLogError(f"the bundles are of two logs: {one.checkpoint.origin}, {other.checkpoint.origin}")
     for mine, its in product(one.checkpoints, other.checkpoints):
@@ -183,17 +220,3 @@ def _check_project(bundle: Bundle, verdicts: Sequence[Verdict]) -> None:
             raise CorruptLogError(
                 f"event {event.position} is of project {decoded.project!r}, the bundle says {bundle.project!r}"
             )
-
-
-def _check_since(
-    bundle: Bundle, note: str | None, checkpoint: Checkpoint, trusted: Sequence[Verifier]
-) -> Checkpoint | None:
-    if (note is None) != (bundle.consistency is None):
-        raise CorruptLogError("the bundle has an older checkpoint or a consistency proof, and not both")
-    if note is None or bundle.consistency is None:
-        return None
-    since = read_checkpoint(note, trusted)
-    roots = since.size, checkpoint.size, since.root, checkpoint.root
-    if since.origin != checkpoint.origin or not check_consistency(*roots, bundle.consistency):
-        raise CorruptLogError("the log of the checkpoint does not begin with that of the older checkpoint")
-    return since

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from runlore.projector.audit.effect import Verdict
+from runlore.projector.audit.key_history import KeyChange
 from runlore.projector.audit.keys import Verifier
 from runlore.schemas.acceptance import Stage
 from runlore.store.audit.checkpoint import Checkpoint
@@ -43,6 +45,19 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How the other entities belong to those in `about`: what made them, and what replaced them. Not proved."""
     left_out: list[str] = []
     """What the bundle does not hold, says its maker. Not proved."""
+    keys: list[ProvenEvent] = []
+    """What the log says about its signing keys, up to the checkpoint; proved as the events are."""
+    stamped: list[bytes] | None = None
+    """From stamped-checkpoint.txt to checkpoint.txt."""
+
+
+class StampedCheckpoint(NamedTuple):
+    """A checkpoint that a time-stamping authority has seen."""
+
+    checkpoint: Checkpoint
+    note: str
+    response: bytes
+    """What the authority answered. Not checked: that takes its certificate."""
 
 
 class CheckedBundle(NamedTuple):
@@ -57,6 +72,12 @@ class CheckedBundle(NamedTuple):
     """On each event."""
     notes: list[str]
     """Unproved parts that do not fit the proved ones."""
+    changes: Sequence[KeyChange] = ()
+    """What the log says about its signing keys."""
+    signed: str = ""
+    """The note of the checkpoint, with its cosignatures."""
+    stamped: StampedCheckpoint | None = None
+    """The checkpoint with a time stamp, which the newest one continues."""
 
     @property
     def checkpoints(self) -> list[Checkpoint]:

@@ -1,4 +1,4 @@
-"""The file of a bundle: a zip of at most five members, read with a bound on everything it unpacks to.
+"""The file of a bundle: a zip of at most seven members, read with a bound on everything it unpacks to.
 
 Whoever checks a bundle did not make it. So each member is there once and is known, nothing is unpacked beyond its
 limit, whatever the zip's own headers say, and bundle.json has one spelling only: no key twice, no unknown field.
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from runlore.projector.audit.bundle_content import Bundle
+from runlore.projector.audit.timestamps import MAX_STAMP_BYTES
 from runlore.schemas.errors import ArgumentError, CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import MAX_NOTE_BYTES
 
@@ -33,6 +34,8 @@ _LIMITS = {
     "bundle.json": MAX_JSON_BYTES,
     "checkpoint.txt": MAX_NOTE_BYTES,
     "since-checkpoint.txt": MAX_NOTE_BYTES,
+    "stamped-checkpoint.txt": MAX_NOTE_BYTES,
+    "timestamp.tsr": MAX_STAMP_BYTES,
     "vkey.txt": 4096,
     "report.html": 4 * MAX_JSON_BYTES,
 }
@@ -52,6 +55,9 @@ class BundleFile(NamedTuple):
     bundle: Bundle
     note: str
     since: str | None
+    stamped: str | None
+    """The checkpoint that has a time stamp."""
+    stamp: bytes | None
     vkey: str | None
     report: bytes | None
     """SHA-256 of report.html."""
@@ -66,9 +72,9 @@ def encode_bundle(bundle: Bundle) -> str:
     return msgspec.json.format(msgspec.json.encode(bundle), indent=1).decode()
 
 
-def write_members(path: Path, members: Mapping[str, str]) -> None:
+def write_members(path: Path, members: Mapping[str, str | bytes]) -> None:
     """Write a bundle's file. Raises ArgumentError where a member is larger than `read_members` allows."""
-    encoded = {name: content.encode() for name, content in members.items()}
+    encoded = {name: one.encode() if isinstance(one, str) else one for name, one in members.items()}
     for name, content in encoded.items():
         if len(content) > _LIMITS[name]:
             raise ArgumentError(
@@ -132,6 +138,8 @@ def _members(archive: zipfile.ZipFile) -> BundleFile:
         _decoded(content),
         _content(archive, found["checkpoint.txt"]).decode(),
         text("since-checkpoint.txt"),
+        text("stamped-checkpoint.txt"),
+        _content(archive, found["timestamp.tsr"]) if "timestamp.tsr" in found else None,
         text("vkey.txt"),
         report.digest() if "report.html" in found else None,
         len(content) <= MAX_COMPARED_BYTES,

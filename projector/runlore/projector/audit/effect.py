@@ -6,19 +6,31 @@ under a foreign ID or subject, second copies. `judge` says so of each event, wit
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
+import msgspec
+
+from runlore.projector.audit.key_history import signs
+from runlore.projector.audit.keys import Verifier
 from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
 from runlore.schemas.events import Event
+from runlore.schemas.signatures import Signer
+from runlore.store.audit.actor_keys import ActorKey, ActorKeys, actor_key_in
 from runlore.store.audit.erasure import is_erasure
 from runlore.store.audit.proof import ProvenEvent
+from runlore.store.audit.retention import is_retention
 from runlore.store.audit.statement import is_statement
 from runlore.store.sqlite import sqlite
 
 _FIRST = "SELECT position FROM log WHERE event_id = ? AND duplicate_of IS NULL"
 _STATEMENT = Rejection("decode", "no event, but a statement about the keys that sign the log: `runlore audit key`")
 _ERASURE = Rejection("decode", "no event, but the erasure of values from earlier events")
+_RETENTION = Rejection("decode", "no event, but a retention rule or a legal hold: `runlore retention list`")
+_ACTOR_KEY = Rejection("decode", "no event, but a statement about an actor's key: `runlore audit actor list`")
+_FOREIGN_KEY = Rejection("decode", "no event, but a statement about an actor's key that no trusted key has signed")
 _LONGEST = 500
 """Characters of a reason."""
 
@@ -33,6 +45,8 @@ class Verdict(NamedTuple):
     """The position of the first event with its ID, where it is a second copy."""
     proved: bool = True
     """False for a refusal by the fold: it depends on all earlier events, and is only reported."""
+    signer: Signer | None = None
+    """The key that signed it, and whose it is by the statements at hand; None for one that is not signed."""
 
     @property
     def label(self) -> str:
@@ -44,44 +58,76 @@ class Verdict(NamedTuple):
             return f"in the log, rejected: {why}"
         return f"in the log, rejected by the view it was taken from (not proved): {why}"
 
+    @property
+    def who(self) -> str:
+        """Whom the event proves, if anybody: an actor that is not proved is what the producer says."""
+        return "claimed" if self.signer is None else str(self.signer)
+
     def record(self) -> dict[str, Any]:
         """As JSON."""
+        signer = None if self.signer is None else msgspec.to_builtins(self.signer)
         if self.rejection is None:
-            return {"effect": "accepted", "rejected": None}
+            return {"effect": "accepted", "rejected": None, "signer": signer}
         reason = {**self.rejection._asdict(), "first": self.first, "proved": self.proved}
-        return {"effect": "rejected", "rejected": reason}
+        return {"effect": "rejected", "rejected": reason, "signer": signer}
 
 
 def judge(
-    events: Sequence[ProvenEvent], refused: Mapping[int, Rejection], others: Iterable[ProvenEvent] = ()
+    events: Sequence[ProvenEvent],
+    refused: Mapping[int, Rejection],
+    trusted: Sequence[Verifier] = (),
+    others: Iterable[ProvenEvent] = (),
 ) -> list[Verdict]:
-    """The verdict on each of these events.
+    """The verdict on each of these events, which are in the order of the log.
 
     `refused`: by position, what a view's fold has refused. It counts where the rules for a single message accept.
-    `others`: further events of the log, which may be first copies of these.
+    `trusted`: the keys whose statements about actors count. `others`: further events of the log, which may be first
+    copies of these, or such statements.
     """
-    accept, firsts = Acceptance().event, _first_of_each_id([*events, *others])
+    every = [*events, *others]
+    accept, firsts = Acceptance().event, _first_of_each_id(every)
+    keys, ahead = ActorKeys(), deque(_stated(every, trusted))
     verdicts: list[Verdict] = []
     for event in events:
-        found = accept(event.event_id, event.subject, event.payload)
+        while ahead and ahead[0][0] < event.position:
+            keys.take(ahead.popleft()[1])
+        found = accept(event.event_id, event.subject, event.payload, event.erasure is not None)
         decoded = None if isinstance(found, Rejection) else found
         first = event if event.event_id is None else firsts[event.event_id]
         if first.position != event.position:
             same = (first.subject, first.payload) == (event.subject, event.payload)
             verdicts.append(Verdict(decoded, second_copy(event.event_id, first.position, same), first.position))
         elif isinstance(found, Rejection):
-            verdicts.append(Verdict(None, _statement(event) or found))
+            verdicts.append(Verdict(None, _statement(event, trusted) or found))
         else:
             claim = refused.get(event.position)
-            verdicts.append(Verdict(decoded, claim, proved=claim is None))
+            signature = None if decoded is None else decoded.signature
+            signer = None if signature is None else keys.signer(signature.key)
+            verdicts.append(Verdict(decoded, claim, proved=claim is None, signer=signer))
     return verdicts
 
 
-def _statement(event: ProvenEvent) -> Rejection | None:
+def _stated(events: Iterable[ProvenEvent], trusted: Sequence[Verifier]) -> list[tuple[int, ActorKey]]:
+    found = {event.position: stated_in(event, trusted) for event in events}
+    return [(position, stated) for position, stated in sorted(found.items(), key=itemgetter(0)) if stated is not None]
+
+
+def stated_in(event: ProvenEvent, trusted: Sequence[Verifier]) -> ActorKey | None:
+    """The statement about an actor's key that a message is, if a trusted key has signed it."""
+    stated = actor_key_in(event.subject, event.payload)
+    note = event.payload.decode(errors="replace")
+    return stated if stated is not None and any(signs(key, note) for key in trusted) else None
+
+
+def _statement(event: ProvenEvent, trusted: Sequence[Verifier]) -> Rejection | None:
     """What a message is that is about the log itself."""
     if is_statement(event.subject, event.payload):
         return _STATEMENT
-    return _ERASURE if is_erasure(event.subject, event.payload) else None
+    if actor_key_in(event.subject, event.payload) is not None:
+        return _FOREIGN_KEY if stated_in(event, trusted) is None else _ACTOR_KEY
+    if is_erasure(event.subject, event.payload):
+        return _ERASURE
+    return _RETENTION if is_retention(event.subject, event.payload) else None
 
 
 def _first_of_each_id(events: Iterable[ProvenEvent]) -> dict[str, ProvenEvent]:

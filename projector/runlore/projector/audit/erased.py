@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from runlore.projector.audit.key_history import TrustedRange, is_signed, signs
-from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import CorruptLogError
 from runlore.store.audit.erasure import (
     Redaction,
@@ -22,7 +21,7 @@ from runlore.store.audit.tree import leaf_index
 from runlore.store.sqlite import sqlite
 
 
-def require_erasures(events: Sequence[ProvenEvent], trusted: Sequence[Verifier]) -> None:
+def require_erasures(events: Sequence[ProvenEvent], keys: Sequence[TrustedRange]) -> None:
     """Check that what took the place of a logged payload is what a later event of the bundle says.
 
     The proofs of all events hold already. Raises CorruptLogError.
@@ -36,7 +35,7 @@ def require_erasures(events: Sequence[ProvenEvent], trusted: Sequence[Verifier])
             raise CorruptLogError(
                 f"event {event.position} is not as it was logged, and no erasure in the bundle says why"
             )
-        if not any(signs(key, statement.payload.decode()) for key in trusted):
+        if not any(one.covers(statement.index) and signs(one.key, statement.payload.decode()) for one in keys):
             raise CorruptLogError(f"no trusted key has signed the erasure {statement.position}: give its --key, too")
 
 

@@ -62,8 +62,14 @@ class VerifyReport(msgspec.Struct, kw_only=True):
     """Checkpoints that came from outside the data folder."""
     key_changes: list[str] = []
     """What the log says about its signing keys, in order."""
+    actor_keys: list[str] = []
+    """Its statements about keys of actors, in order; those that no trusted key has signed have no effect."""
     witnessed: int | None = None
     """Leaves under the newest checkpoint that the witness policy is content with; None: no policy was given."""
+    stamped: int | None = None
+    """Leaves under the newest checkpoint with a time stamp of the given authority; None: none was given."""
+    stamped_at: str | None = None
+    """When the authority has seen it."""
     stream: StreamReport | None = None
     view: dict[str, str] | None = None
     """Canonical digest of each of the view's tables, as the log replays them."""

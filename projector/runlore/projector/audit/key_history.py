@@ -15,6 +15,7 @@ from runlore.projector.audit.keys import Verifier
 from runlore.schemas.errors import CorruptLogError, SettingsError
 from runlore.store.audit.checkpoint import note_lines, read_signature
 from runlore.store.audit.erasure import LoggedErasure
+from runlore.store.audit.retention import LoggedRetention
 from runlore.store.audit.statement import Statement, parse_statement, read_statements
 from runlore.store.sqlite import sqlite
 
@@ -88,8 +89,8 @@ def signs(key: Verifier, note: str) -> bool:
     )
 
 
-def is_signed(logged: LoggedErasure, leaf: int, keys: Iterable[TrustedRange]) -> bool:
-    """Return whether the key that signed the log then has signed an erasure. `leaf`: the index of its leaf."""
+def is_signed(logged: LoggedErasure | LoggedRetention, leaf: int, keys: Iterable[TrustedRange]) -> bool:
+    """Return whether the key that signed the log then has signed a statement. `leaf`: the index of its leaf."""
     return any(one.covers(leaf) and signs(one.key, logged.note) for one in keys)
 
 

@@ -6,27 +6,16 @@ Public keys are written as C2SP vkeys: ``<name>+<key ID, 8 hex digits>+<base64(0
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
 
 from runlore.projector.audit.vkeys import ED25519, key_id_of, read_vkey, vkey_of
 from runlore.schemas.errors import NotFoundError, RunloreError, SettingsError
 from runlore.store.folder import DataDir
-from runlore.store.ownership import read_private
-from runlore.store.private_files import write_private
+from runlore.store.key_files import EncryptedKeyError, UnreadableKeyError, make_key, read_key
 from runlore.store.replica_folder import require_no_replica
 
 _RESTORE = (
@@ -88,36 +77,13 @@ class Signer:
 def load_signer(path: Path, name: str, passphrase: bytes | None = None) -> Signer:
     """The key at `path`, to sign under `name`. Raises NotFoundError, SettingsError."""
     try:
-        key = _read_pem(read_private(path), passphrase)
+        return Signer(name, read_key(path, passphrase))
     except FileNotFoundError:
         raise NotFoundError(f"no key at {path}: the projector makes it with its first checkpoint") from None
-    except TypeError as error:  # it is encrypted, and there is no passphrase
-        raise SettingsError(
-            f"{path} is encrypted: set RUNLORE_SIGNER_PASSPHRASE_FILE, or RUNLORE_SIGNER_PASSPHRASE"
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        wrong = "with this passphrase" if passphrase else _RESTORE
-        raise SettingsError(f"{path} holds no key that can be read: {wrong}") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise SettingsError(f"{path} holds another kind of key than Ed25519: {_RESTORE}")
-    return Signer(name, key)
-
-
-def _read_pem(content: bytes, passphrase: bytes | None) -> object:
-    """The key of a PEM file. A passphrase that a plain file does not need is no error: the key was made before it."""
-    encrypted = b"ENCRYPTED" in content
-    return load_pem_private_key(content, password=passphrase if encrypted else None)
-
-
-def read_passphrase(path: Path) -> bytes:
-    """The passphrase in a file, without its last newline. Raises SettingsError."""
-    try:
-        passphrase = read_private(path).rstrip(b"\r\n")
-    except OSError as error:
-        raise SettingsError(f"no passphrase at {path}: {error.strerror}") from None
-    if not passphrase:
-        raise SettingsError(f"{path} is empty: it must hold the passphrase of the signing key")
-    return passphrase
+    except EncryptedKeyError as error:
+        raise SettingsError(f"{error}: set RUNLORE_SIGNER_PASSPHRASE_FILE, or RUNLORE_SIGNER_PASSPHRASE") from error
+    except UnreadableKeyError as error:
+        raise SettingsError(f"{error}: {_RESTORE}") from error
 
 
 def load_or_make_signer(path: Path, name: str, passphrase: bytes | None = None) -> Signer:
@@ -132,16 +98,5 @@ def make_signer(path: Path, name: str, passphrase: bytes | None = None) -> Signe
     """Make a key, readable by its owner only. Raises SettingsError when there is one: a key is never replaced; and in
     a replica's folder, which never signs."""
     require_no_replica(DataDir(path.parent))
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    write_private(fresh, Ed25519PrivateKey.generate().private_bytes(*_pem(passphrase)))
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        raise SettingsError(f"there is a key at {path}: move it away first") from None
-    finally:
-        fresh.unlink()
+    make_key(path, passphrase)
     return load_signer(path, name, passphrase)
-
-
-def _pem(passphrase: bytes | None) -> tuple[Encoding, PrivateFormat, KeySerializationEncryption]:
-    return Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase) if passphrase else NoEncryption()

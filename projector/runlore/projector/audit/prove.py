@@ -6,13 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from runlore.projector.audit.effect import first_copy
+from runlore.projector.audit.key_history import read_changes
 from runlore.projector.audit.keys import Verifier
+from runlore.projector.audit.log_keys import trusted_actor_keys
+from runlore.schemas.codec import signing_key
 from runlore.schemas.errors import CorruptLogError, NotFoundError
 from runlore.store.audit.checkpoint import Checkpoint, signed_by
 from runlore.store.audit.leaf import LeafCoder, speaks_for
 from runlore.store.audit.merkle import check_consistency, consistency_proof
 from runlore.store.audit.proof import TAMPERED, ProvenEvent, prove_event
 from runlore.store.audit.stored_notes import newest_note
+from runlore.store.audit.stored_stamps import StoredStamp, read_stamps
 from runlore.store.audit.tree import StoredNodes, leaf_index
 from runlore.store.sqlite import sqlite
 
@@ -32,7 +36,7 @@ class Prover:
     """
 
     def __init__(self, connection: sqlite.Connection, trusted: Sequence[Verifier]) -> None:
-        self._connection = connection
+        self._connection, self.trusted = connection, [*trusted]
         epoch, stream = connection.execute("SELECT epoch, stream FROM log_state").fetchone()
         self.epoch: str = epoch.decode()
         self.coder = LeafCoder(self.epoch, stream.decode())
@@ -50,8 +54,8 @@ class Prover:
         return prove_event(self._connection, self.coder, self._nodes, self.newest.checkpoint, position)
 
     def with_first_copies(self, positions: Iterable[int]) -> list[ProvenEvent]:
-        """The events at these positions and, of each second copy, the first event with its ID, and the erasures of
-        those from which values were erased; ascending."""
+        """The events at these positions and, of each second copy, the first event with its ID; the erasures of those
+        from which values were erased, and what the log says about the keys that signed; ascending."""
         events = {position: self.event(position) for position in sorted(set(positions))}
         for event in list(events.values()):
             first = first_copy(self._connection, event)
@@ -60,7 +64,32 @@ class Prover:
         for event in list(events.values()):
             if event.erasure is not None and event.erasure not in events:
                 events[event.erasure] = self.event(event.erasure)
+        for position in self._about_keys(list(events.values())):
+            events.setdefault(position, self.event(position))
         return [events[position] for position in sorted(events)]
+
+    def _about_keys(self, events: Sequence[ProvenEvent]) -> list[int]:
+        """Positions of the statements about keys that signed some of these events, as far as they matter for them."""
+        stated = trusted_actor_keys(self._connection, self.trusted)
+        last = {key: event.position for event in events if (key := signing_key(event.payload))} if stated else {}
+        return [one.position for one in stated if one.position < last.get(one.stated.key, 0)]
+
+    def key_statements(self) -> list[ProvenEvent]:
+        """What the log says about its signing keys, as far as the newest checkpoint covers it."""
+        changes = read_changes(self._connection)
+        return [self.event(one.position) for one in changes if one.leaf < self.newest.checkpoint.size]
+
+    def stamped(self, events: Sequence[ProvenEvent]) -> StoredStamp | None:
+        """The oldest time stamp of this log that covers all these events; else the newest one there is."""
+        most, found = max(event.index for event in events) + 1, None
+        for stamp in read_stamps(self._connection):
+            if stamp.size > self.newest.checkpoint.size:
+                break
+            if stamp.note.startswith(f"{self.newest.checkpoint.origin}\n"):  # not of the part before a restore
+                found = stamp
+                if stamp.size >= most:
+                    break
+        return found
 
     def consistency(self, old: Checkpoint) -> list[bytes]:
         """The proof that the newest checkpoint's log begins with the older one's (RFC 6962, 2.1.2)."""

@@ -16,11 +16,13 @@ import msgspec
 
 from runlore.projector.audit.bundle_content import Bundle, CheckedBundle
 from runlore.projector.audit.effect import Verdict
+from runlore.projector.audit.key_history import described
 from runlore.schemas.codec import decode_event
 from runlore.schemas.errors import EventDecodeError
 from runlore.schemas.events import Event, event_type
 from runlore.schemas.references import EntityRef
 from runlore.schemas.visible import visible
+from runlore.store.audit.actor_keys import actor_key_in
 from runlore.store.audit.leaf import LeafCoder, stream_in
 from runlore.store.audit.proof import ProvenEvent
 from runlore.store.cells import readable
@@ -74,6 +76,8 @@ def _summary(checked: CheckedBundle) -> Iterator[tuple[str, str]]:
     yield "Checkpoint", f"{checkpoint.size:,} leaves (archived messages and gaps)"
     yield "Root hash", base64.b64encode(checkpoint.root).decode()
     yield "Signed by key", checked.verifier.key_id.hex()
+    for change in checked.changes:
+        yield "Key replaced", described(change)
     if since is not None:
         yield "Continues", f"the checkpoint of {since.size:,} leaves, by a consistency proof"
     yield "Recorded between", f"{_time(events[0].recorded_ns)} and {_time(events[-1].recorded_ns)}"
@@ -82,7 +86,7 @@ def _summary(checked: CheckedBundle) -> Iterator[tuple[str, str]]:
 
 
 def _event(event: ProvenEvent, verdict: Verdict, coder: LeafCoder) -> str:
-    kind, who, rows = _told(event)
+    kind, who, rows = _told(event, verdict)
     return _EVENT.substitute(
         effect="accepted" if verdict.rejection is None else "rejected",
         label="" if verdict.rejection is None else _LABEL.substitute(label=_shown(verdict.label)),
@@ -107,14 +111,17 @@ def _proof(event: ProvenEvent, coder: LeafCoder) -> Iterator[tuple[str, str]]:
         yield f"Sibling {level + 1}", one.hex()
 
 
-def _told(event: ProvenEvent) -> tuple[str, str, Iterable[tuple[str, str]]]:
+def _told(event: ProvenEvent, verdict: Verdict) -> tuple[str, str, Iterable[tuple[str, str]]]:
     """Return the kind of event, its author, and its content as names and readable values."""
+    if (stated := actor_key_in(event.subject, event.payload)) is not None:
+        rows = [("actor", stated.actor), ("public key", stated.key), ("reason", stated.reason)]
+        return f"key {stated.state}", "stated in the log", rows
     try:
         decoded = decode_event(event.payload)
     except EventDecodeError as error:
         return "not readable", "unknown", [("Why", str(error)), ("Bytes", event.payload[:200].hex())]
     actor = decoded.actor
-    return event_type(decoded.fact), f"by {actor.user}@{actor.host} (claimed)", _content(decoded)
+    return event_type(decoded.fact), f"by {actor.user}@{actor.host} ({verdict.who})", _content(decoded)
 
 
 def _content(event: Event) -> Iterator[tuple[str, str]]:

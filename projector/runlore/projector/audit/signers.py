@@ -16,11 +16,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from runlore.projector.audit.keys import SigningError, Verifier, load_or_make_signer, load_signer, read_passphrase
+from runlore.projector.audit.keys import SigningError, Verifier, load_or_make_signer, load_signer
 from runlore.schemas.errors import NotFoundError, SettingsError
 from runlore.schemas.settings import Settings
 from runlore.store.audit.checkpoint import SigningKey
 from runlore.store.folder import DataDir
+from runlore.store.key_files import read_passphrase
 
 COMMAND_SECONDS = 10.0
 _SIGNATURE_BYTES = 64

@@ -100,11 +100,14 @@ def write_statement(
 
 
 def require_none_pending(data: DataDir) -> None:
-    """Raise SettingsError while a change of the key waits for the projector."""
+    """Raise SettingsError while a change of the key, or what it signed, waits for the projector."""
     if read_pending(data.key_statement) is not None:
         raise SettingsError(
             f"a change of the key waits in {data.key_statement}: start the projector, which puts it into the log"
         )
+    for path in (data.erasure, data.retention, data.actor_key):
+        if path.exists():  # after the change nobody would believe its signature
+            raise SettingsError(f"a statement waits in {path}: start the projector, which puts it into the log")
 
 
 def public_key_of(data: DataDir, source: KeySource, name: str) -> Verifier:

@@ -27,9 +27,10 @@ _STRAYS: tuple[tuple[AuditPart, str, str], ...] = (
 )
 """Place, table, and the query for a row of it that does not belong to the log."""
 
-_COSIGNED = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cosignatures'"
+_MADE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
 _COSIGNATURES = """SELECT size, witness, line, EXISTS (SELECT 1 FROM checkpoints c WHERE c.size = s.size)
     FROM cosignatures s"""
+_STAMPS = "SELECT size FROM timestamps WHERE size NOT IN (SELECT size FROM checkpoints) LIMIT 1"
 _NODES = "SELECT level, idx FROM tree_nodes WHERE idx < 0 OR level < :level OR idx >= (:size >> level) LIMIT 1"
 
 
@@ -45,6 +46,7 @@ def require_no_strays(connection: sqlite.Connection, position: int, size: int) -
             what = f"table {table} has a row {row[0]} that is not part of the log, which has positions 1 to {position}"
             raise StrayError(place, what, row[0] if place == "log" else None)
     _require_cosignatures(connection)
+    _require_stamped_checkpoints(connection)
     node = connection.execute(_NODES, values).fetchone()
     if node is not None:
         raise StrayError(
@@ -54,7 +56,7 @@ def require_no_strays(connection: sqlite.Connection, position: int, size: int) -
 
 def _require_cosignatures(connection: sqlite.Connection) -> None:
     """Each is a signature line of the witness that its key names, on a checkpoint that is there."""
-    if connection.execute(_COSIGNED).fetchone() is None:
+    if connection.execute(_MADE, ("cosignatures",)).fetchone() is None:
         return  # an older version made no such table
     for size, witness, line, signed in connection.execute(_COSIGNATURES):
         try:
@@ -64,6 +66,13 @@ def _require_cosignatures(connection: sqlite.Connection) -> None:
         if not signed or f"{name}+{key_id.hex()}" != _text(witness) or not _text(line).endswith("\n"):
             what = f"table cosignatures has a row for {size} leaves that is no signature of {_text(witness)!r} there"
             raise StrayError("checkpoint", what)
+
+
+def _require_stamped_checkpoints(connection: sqlite.Connection) -> None:
+    if connection.execute(_MADE, ("timestamps",)).fetchone() is None:
+        return
+    if (row := connection.execute(_STAMPS).fetchone()) is not None:
+        raise StrayError("checkpoint", f"table timestamps has a row for {row[0]} leaves, and no checkpoint is of them")
 
 
 def _text(stored: str | bytes) -> str:

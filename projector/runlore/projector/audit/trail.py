@@ -10,6 +10,7 @@ from pathlib import Path
 from runlore.schemas.acceptance import Rejection
 from runlore.schemas.errors import NotFoundError
 from runlore.schemas.references import EntityRef
+from runlore.schemas.signatures import Signer
 from runlore.schemas.subjects import subject_for
 from runlore.store import stretches
 from runlore.store.sqlite import open_reader, sqlite
@@ -22,6 +23,8 @@ _ABOUT = f"""
     UNION SELECT position FROM links WHERE source_id = :id
 """
 _REFUSED = "SELECT stage, error FROM quarantine WHERE position = ?"
+_SIGNERS = """SELECT position, public_key, standing, nullif(actor, '') FROM signatures JOIN signers USING (signer_id)
+    WHERE position IN (SELECT value FROM json_each(?))"""
 _SUBJECTS = "SELECT position, subject FROM quarantine ORDER BY position"
 _CONFLICTS = """SELECT q.position FROM quarantine q JOIN events e ON e.event_id = q.event_id
     WHERE q.stage = 'conflict' AND e.position IN (SELECT value FROM json_each(?))"""
@@ -65,6 +68,13 @@ def refusals(view: Path, positions: Collection[int]) -> dict[int, Rejection]:
     with contextlib.closing(open_reader(view)) as connection:
         rows = {position: connection.execute(_REFUSED, (position,)).fetchone() for position in positions}
     return {position: Rejection(*row) for position, row in rows.items() if row is not None}
+
+
+def signers_of(view: Path, positions: Collection[int]) -> dict[int, Signer]:
+    """The keys that signed the events at these positions, of those that are signed."""
+    with contextlib.closing(open_reader(view)) as connection:
+        rows = connection.execute(_SIGNERS, (json.dumps(list(positions)),)).fetchall()
+    return {position: Signer(*signer) for position, *signer in rows}
 
 
 def successors(view: Path, project: str, ref: EntityRef) -> list[tuple[str, EntityRef]]:

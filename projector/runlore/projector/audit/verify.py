@@ -17,6 +17,7 @@ from runlore.projector.audit.findings import AuditPart, Problem, VerifyReport
 from runlore.projector.audit.key_history import TrustedRange, described, read_changes, spread
 from runlore.projector.audit.keys import Verifier
 from runlore.projector.audit.leaves import LeafError, LeafKind, leaves
+from runlore.projector.audit.log_keys import told_actor_keys
 from runlore.projector.audit.opening import open_audited
 from runlore.projector.audit.signing import CHECKPOINT_SECONDS
 from runlore.projector.audit.strays import StrayError, require_no_strays
@@ -131,6 +132,7 @@ class _Verification:
             raise _WrongError("log", error.what, error.position) from error
         self._finish(checkpoint, covered)
         self._require_erasures()
+        report.actor_keys = list(told_actor_keys(self._connection, self._keys))
 
     def _require_erasures(self) -> None:
         """Each redacted row must be what an erasure says that the log's key has signed, later in the log."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from runlore.projector.archiving.archive import ArchiveReader
 from runlore.projector.audit.findings import Problem
+from runlore.projector.audit.keys import Verifier
 from runlore.projector.progress import Progress
 from runlore.projector.views.digest import ViewSnapshot
 from runlore.projector.views.rebuild import fold_log
@@ -43,12 +45,16 @@ _HOLDS_ERASED = Problem(
 
 
 def compare_view(
-    data: DataDir, progress: Progress | None = None, tables: Progress | None = None
+    data: DataDir,
+    progress: Progress | None = None,
+    tables: Progress | None = None,
+    trusted: Sequence[Verifier] = (),
 ) -> tuple[dict[str, str], list[Problem]]:
     """The canonical digest of each table as the log replays it, and the first wrong row of the live view, if any.
 
     Compares a copy of the live view, so that it may go on meanwhile; both lie in a temporary folder. `progress` is
-    called during the replay, `tables` during the comparison. Raises NotFoundError when none was made yet.
+    called during the replay, `tables` during the comparison. `trusted`: the log's keys, which are believed about actors
+    in place of the folder's own. Raises NotFoundError when none was made yet.
     """
     try:
         live = data.current_view()
@@ -63,7 +69,7 @@ def compare_view(
             position = _copied(live, copy)
             if changed := _schema_difference(copy, Path(name, "fresh.db")):
                 return {}, [changed]
-            with contextlib.closing(ArchiveReader(data.log)) as log:
+            with contextlib.closing(ArchiveReader(data.log, trusted)) as log:
                 if position > log.position:
                     return {}, [_ahead(position, log.position)]
                 if _erased_at(copy) != log.erased_at:

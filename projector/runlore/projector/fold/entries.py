@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeGuard
 from runlore.projector.fold.pending import OddCell, PlainCell
 from runlore.projector.fold.rows import REMOVED, ViewRows
 from runlore.schemas.paths import PathParts
-from runlore.store.cells import Cell, to_cell
+from runlore.store.cells import reason_cell, to_cell
 
 
 class Flat(NamedTuple):
@@ -113,7 +113,7 @@ def _stays(path: PathParts, given: dict[str, Any]) -> bool:
 def retract(rows: ViewRows, entity_id: int, paths: tuple[tuple[str, ...], ...], reason: str, position: int) -> None:
     """End every live leaf at or below the paths; `reason` becomes the value of the ended row."""
     leaves = rows.leaves(entity_id)
-    ended: Cell = ("retracted", reason, None)
+    ended = reason_cell(reason)
     for parts in paths:
         prefix = parts
         if parts[0] not in leaves and ".".join(parts) in leaves:

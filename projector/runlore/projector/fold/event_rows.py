@@ -7,6 +7,7 @@ import datetime as dt
 from runlore.projector.fold.pending import Pending, SqlRow, next_id
 from runlore.projector.fold.producer_count import ProducerCount
 from runlore.projector.fold.projection import Reads, Recorded
+from runlore.projector.fold.signer_rows import SignerRows
 from runlore.schemas.events import Actor, Fact, MetadataLogged, event_type
 
 _TABLES = ("events", "events_of_runs", "events_of_steps")
@@ -28,11 +29,12 @@ class EventRows:
         self._touched: set[tuple[str, str]] = set()
         self._next_actor = next_id(self._reads, "actors", "actor_id")
         self._next_producer = next_id(self._reads, "producers", "producer_id")
+        self.signers = SignerRows(self._reads, self._pending)
 
     @property
     def cached(self) -> int:
         """Rows in the caches: anyone may make many, by a new name with each event."""
-        return len(self._actors) + len(self._producers)
+        return len(self._actors) + len(self._producers) + self.signers.cached
 
     def take_touched(self) -> list[SqlRow]:
         """Return the new rows of the producers with events since the last call."""
@@ -46,6 +48,8 @@ class EventRows:
         table, place = _place(event.fact, run_id, step_id)
         producer = self._producer((event.project, event.producer_id), at.position)
         producer.count(event.producer_seq, at.position)
+        if event.signature is not None:
+            self.signers.record(at.position, event.signature.key)
         self._pending.rows[table].append(
             (
                 at.position, event.id, event_type(event.fact),

@@ -11,8 +11,8 @@ from runlore.projector.database import DataErrors, MachineErrors
 from runlore.projector.fold.projection import Projection, Recorded
 from runlore.schemas.acceptance import Acceptance, Rejection, second_copy
 from runlore.schemas.errors import CorruptLogError
-from runlore.store.audit.erasure import is_erasure
-from runlore.store.audit.statement import is_statement
+from runlore.store.audit.about_log import is_about_log
+from runlore.store.audit.actor_keys import actor_key_in
 from runlore.store.database import Database
 from runlore.store.log_rows import LogRow
 
@@ -99,10 +99,9 @@ class Fold:
                 if row.conflicts:
                     self._quarantine(row, recorded_us, second_copy(row.event_id, row.duplicate_of, same=False))
                 continue
-            event = accept(row.event_id, row.subject, row.payload)
+            event = accept(row.event_id, row.subject, row.payload, row.erased)
             if isinstance(event, Rejection):
-                # A statement is about the log itself: for auditors, not for the view.
-                if not (is_statement(row.subject, row.payload) or is_erasure(row.subject, row.payload)):
+                if not self._states(row):
                     self._quarantine(row, recorded_us, event)
             elif fold_error is not None:
                 self._quarantine(row, recorded_us, Rejection("fold", fold_error))
@@ -110,6 +109,13 @@ class Fold:
                 apply(held, Recorded(row.position, recorded_us, event))
                 folded += 1
         return recorded_us, FoldResult(folded, len(self._quarantined), batch[-1].position)
+
+    def _states(self, row: LogRow) -> bool:
+        """Return whether a message is about the log itself: for auditors, and not an event that went wrong."""
+        stated = actor_key_in(row.subject, row.payload)
+        if stated is not None and row.trusted:
+            self._projection.actor_key(self._batch, row.position, stated)
+        return stated is not None or is_about_log(row.subject, row.payload)
 
     def _quarantine(self, row: LogRow, recorded_us: int, rejection: Rejection) -> None:
         self._quarantined.append((row.position, row.event_id, row.subject, recorded_us, *rejection, row.payload))

@@ -26,7 +26,14 @@ from runlore.projector.fold.fold_report import FoldReport
 from runlore.projector.logs import configure_logs, get_log
 from runlore.projector.standby import end_holder
 from runlore.projector.views.care import ViewCare
-from runlore.projector.views.fitness import AheadError, UnfitError, damage_is_unfit, live_view, require_nothing_erased
+from runlore.projector.views.fitness import (
+    AheadError,
+    ErasedError,
+    UnfitError,
+    damage_is_unfit,
+    live_view,
+    require_nothing_erased,
+)
 from runlore.projector.views.generations import make_current, remove_old_views, view_lock
 from runlore.projector.views.look_through import LookThrough, Rebuilds
 from runlore.projector.views.rebuild import BATCH, rebuild_view
@@ -111,7 +118,7 @@ class FoldWorker:
                     self._rebuild(str(error))
             except UnfitError as error:
                 self._unfit = None
-                self._rebuild(str(error))
+                self._rebuild(str(error), counts=not isinstance(error, ErasedError))
 
     def _caught_up(self, log: ArchiveReader, position: int) -> bool:
         """Wait while log.db grows: once it reaches the view's position, no rebuild is needed."""
@@ -126,7 +133,8 @@ class FoldWorker:
                 before, since = now, time.monotonic()
         return before >= position
 
-    def _rebuild(self, reason: str) -> None:
+    def _rebuild(self, reason: str, counts: bool = True) -> None:
+        """`counts`: as a sign that something damages views again and again."""
         if self._stopping:
             raise _StoppedError
         get_log().warning("rebuilding the view from log.db", reason=reason)
@@ -135,7 +143,8 @@ class FoldWorker:
         except FolderBusyError:
             self._wake.wait(IDLE_SECONDS)  # somebody else rebuilds it: look at the result
             return
-        self._rebuilds.count(reason)
+        if counts:
+            self._rebuilds.count(reason)
         remove_old_views(self._data)
 
     def _found_damage(self, what: str) -> None:

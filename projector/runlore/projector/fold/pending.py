@@ -34,6 +34,9 @@ _INSERTS = {
     "entities": "INSERT INTO entities VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "paths": "INSERT INTO paths VALUES (?, ?, ?, ?)",
     "actors": "INSERT INTO actors VALUES (?, ?, ?, ?, ?)",
+    "actor_keys": "INSERT INTO actor_keys VALUES (?, ?, ?, ?, ?)",
+    "signers": "INSERT INTO signers VALUES (?, ?, ?, ?)",
+    "signatures": "INSERT INTO signatures VALUES (?, ?)",
     "links": "INSERT OR IGNORE INTO links VALUES (?, ?, ?, ?)",
 }
 _PRODUCER = """INSERT INTO producers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import msgspec
 
 from runlore.schemas.events import Event, Fact
+from runlore.store.audit.actor_keys import ActorKey
 from runlore.store.database import Database
 from runlore.store.view_migrations import run_script
 
@@ -95,6 +96,9 @@ class Projection:
     def begin(self, reads: Reads) -> Batch:
         """Return the object that this projection's functions write to while a file is open."""
         return Direct(reads)
+
+    def actor_key(self, batch: Any, position: int, stated: ActorKey) -> None:
+        """Hear whose a key is from a position on: the log's key has signed it."""
 
     def apply(self, batch: Any, at: Recorded) -> None:
         """Fold one event."""

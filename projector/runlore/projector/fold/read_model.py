@@ -40,9 +40,10 @@ from runlore.schemas.events import (
 )
 from runlore.schemas.limits import MAX_TAGS
 from runlore.schemas.references import EntityRef
+from runlore.store.audit.actor_keys import ActorKey
 from runlore.store.view_tables import TABLES_SQL
 
-FOLD_VERSION = 7
+FOLD_VERSION = 9
 """Raise it with every change to what the fold writes: views of another version are rebuilt."""
 
 
@@ -53,6 +54,9 @@ class ReadModel(Projection):
 
     def begin(self, reads: Reads) -> ViewRows:
         return ViewRows(reads)
+
+    def actor_key(self, batch: ViewRows, position: int, stated: ActorKey) -> None:
+        batch.events.signers.take(position, stated)
 
     def apply(self, batch: ViewRows, at: Recorded) -> None:
         """Fold one event. Raises FoldError when it cannot be."""

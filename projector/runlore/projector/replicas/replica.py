@@ -24,6 +24,7 @@ from runlore.projector.replicas.stream_check import require_continuation
 from runlore.projector.views.fitness import UnfitError
 from runlore.schemas.errors import NotFoundError, ServerUnavailableError, SettingsError
 from runlore.schemas.settings import Settings
+from runlore.store.audit.actor_keys import actor_key_in
 from runlore.store.audit.erasure import is_erasure
 from runlore.store.log_rows import Gap, LogRow, Received
 from runlore.store.private_files import read_struct, write_struct
@@ -233,7 +234,7 @@ class Replica(FolderService):
                 rows = await rows_of(connection, view.view, batch[start : start + FOLD_ROWS])
             except FirstCopyLostError as error:
                 raise _MissedError(str(error), error.position) from error
-            self._require_nothing_erased(rows)
+            self._require_nothing_stated(rows)
             with self._metrics.fold_seconds.time():
                 view.fold(rows)
             self.state.events_folded += len(rows)
@@ -243,9 +244,12 @@ class Replica(FolderService):
             view.care()
             await asyncio.sleep(0)
 
-    def _require_nothing_erased(self, rows: Sequence[LogRow]) -> None:
-        """An erasure is not folded: the view begins again with a snapshot that was made without the values."""
+    def _require_nothing_stated(self, rows: Sequence[LogRow]) -> None:
+        """An erasure is not folded: the view begins again with a snapshot that was made without the values. So does one
+        that comes to an actor's key: whether the log's key has signed that is known beside the log only."""
         for row in rows:
+            if actor_key_in(row.subject, row.payload) is not None:
+                raise _MissedError(f"event {row.position:,} is about an actor's key", row.position - 1)
             if is_erasure(row.subject, row.payload):
                 raise _MissedError(f"event {row.position:,} erased values from earlier events", row.position - 1)
 

@@ -52,14 +52,14 @@ class Shelf:
         return sorted(found, key=lambda one: one.snapshot.position, reverse=True)
 
     async def put(self, snapshot: SnapshotInfo, content: Iterable[bytes], replicas: int) -> ObjectInfo:
-        """Store a snapshot, and remove all but the newest of its stream and version."""
+        """Store a snapshot, and remove those before an erasure, and all but the newest of its stream and version."""
         await self._bucket.make(replicas)
         name = f"view-{snapshot.position:012d}-v{snapshot.view_schema}.{snapshot.fold_version}.db.gz"
         info = await self._bucket.put(name, content, {_KEY: msgspec.json.encode(snapshot).decode()})
         kept = 0
         for stored in await self.snapshots():
             kept += (fits := misfit(stored.snapshot, snapshot.epoch) is None)
-            if not fits or kept > KEEP:
+            if not fits or kept > KEEP or stored.snapshot.erased != snapshot.erased:
                 await self._bucket.remove(stored.info)
         await self._bucket.remove_abandoned()
         return info

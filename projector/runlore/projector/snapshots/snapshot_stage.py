@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from runlore.projector.erasures.left import snapshot_holds
 from runlore.projector.logs import get_log
 from runlore.projector.snapshots.worker import REFUSED
 from runlore.projector.state import ServiceState
@@ -14,6 +15,7 @@ from runlore.schemas.settings import Settings, settings_environment
 from runlore.store.folder import DataDir
 from runlore.store.private_files import read_struct
 from runlore.store.records import LastSnapshot
+from runlore.store.sqlite import sqlite
 
 DEFAULT_EVERY = 100_000
 """Events between two snapshots where the setting does not say: with RUNLORE_URL, as a replica is on another machine."""
@@ -22,6 +24,8 @@ SHARE = 0.05
 """Of the time that may pass with taking snapshots, however large the view and however fast it grows."""
 
 RETRY_SECONDS = 300.0
+ERASED_SECONDS = 5.0
+"""Between two attempts to replace a snapshot that has erased values: the view is being made again meanwhile."""
 STOP_SECONDS = 5.0
 
 _PROGRAM = """
@@ -39,7 +43,7 @@ class SnapshotStage:
         default = DEFAULT_EVERY if settings.url else 0
         self._every = default if settings.snapshot_every is None else settings.snapshot_every
         self._process: subprocess.Popen[str] | None = None
-        self._started = self._next = 0.0
+        self._started = self._next = self._again = 0.0
         self._last: int | None = None
 
     def tick(self) -> None:
@@ -47,7 +51,7 @@ class SnapshotStage:
         if self._process is not None:
             if (code := self._process.poll()) is not None:
                 self._ended(self._process, code)
-        elif self._due():
+        elif self._due() or self._outdated():
             self._start()
 
     def close(self) -> None:
@@ -71,6 +75,15 @@ class SnapshotStage:
         new = folded - self._last if self._last <= folded else folded  # below: the log of this folder is another one
         return self._state.fold_running and new >= self._every
 
+    def _outdated(self) -> bool:
+        """Return whether values were erased since the last snapshot, which still has them."""
+        if not self._state.connected or not self._state.fold_running or time.monotonic() < self._again:
+            return False
+        try:
+            return snapshot_holds(self._data)
+        except (sqlite.Error, OSError):
+            return False  # the archive says what is wrong with log.db
+
     def _position(self) -> int:
         last = read_struct(self._data.last_snapshot, LastSnapshot)
         return 0 if last is None else last.snapshot.position
@@ -92,6 +105,7 @@ class SnapshotStage:
         reason, _ = process.communicate()
         self._process = None
         now = time.monotonic()
+        self._again = now + (ERASED_SECONDS if code != REFUSED else RETRY_SECONDS)
         if code == 0:
             self._state.problems.pop("snapshot", None)
             self._last, self._next = self._position(), now + (now - self._started) / SHARE

@@ -103,9 +103,15 @@ def _require_room(view: Path, folder: Path) -> None:
 
 
 def _require_nothing_erased(data: DataDir, copy: Path) -> None:
-    with contextlib.closing(open_reader(data.log)) as log, contextlib.closing(open_reader(copy)) as view:
-        if int(view.execute("PRAGMA user_version").fetchone()[0]) != newest_executed(log):
+    with contextlib.closing(open_reader(data.log)) as log:
+        if erased_in(copy) != newest_executed(log):
             raise RunloreError("values were erased from the log, and the view is being made again: try again soon")
+
+
+def erased_in(view: Path) -> int:
+    """The newest erasure that a view knows, as its file notes it."""
+    with contextlib.closing(open_reader(view)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _described(data: DataDir, copy: Path) -> SnapshotInfo:
@@ -128,6 +134,7 @@ def _described(data: DataDir, copy: Path) -> SnapshotInfo:
             tables=view.digest(),
             made=time.time(),
             library=version("runlore"),
+            erased=erased_in(copy),
         )
 
 
@@ -148,11 +155,15 @@ async def _store(settings: Settings, snapshot: SnapshotInfo, copy: Path) -> Stor
             raise StreamMismatchError(f"the server's stream is {info.epoch}, log.db is a copy of {snapshot.epoch}")
         shelf = Shelf(connection)
         for stored in await shelf.snapshots():
-            if (stored.snapshot.position, stored.snapshot.tables) == (snapshot.position, snapshot.tables):
+            if _same(stored.snapshot, snapshot):
                 return stored
         return Stored(snapshot, await shelf.put(snapshot, _compressed(copy), info.replicas))
     finally:
         await connection.close()
+
+
+def _same(stored: SnapshotInfo, snapshot: SnapshotInfo) -> bool:
+    return (stored.position, stored.tables, stored.erased) == (snapshot.position, snapshot.tables, snapshot.erased)
 
 
 def _compressed(path: Path) -> Iterator[bytes]:

@@ -27,6 +27,10 @@ class UnfitError(RunloreError):
     """The file of a projection cannot be folded further; the text gives the reason. Rebuild it from log.db."""
 
 
+class ErasedError(UnfitError):
+    """Values were erased since the file was begun: nothing is wrong with it."""
+
+
 class AheadError(UnfitError):
     """The file knows more than log.db, whose end a power cut took, or which is being copied again from the stream."""
 
@@ -47,9 +51,9 @@ def damage_is_unfit() -> Generator[None]:
 
 
 def require_nothing_erased(file: ProjectionFile, log: ArchiveReader) -> None:
-    """Raise UnfitError where values were erased from log.db since the file was begun: it may still hold them."""
+    """Raise ErasedError where values were erased from log.db since the file was begun: it may still hold them."""
     if file.erased_at != log.erased_at:
-        raise UnfitError("values were erased from log.db since it was made")
+        raise ErasedError("values were erased from log.db since it was made")
 
 
 def _require_fit(file: ProjectionFile, log: ArchiveReader) -> None:

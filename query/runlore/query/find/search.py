@@ -17,6 +17,7 @@ from runlore.query.find.order import FoundRow, query_fingerprint, rank, read_cur
 from runlore.query.find.parse import Filters, parse, parse_key
 from runlore.query.find.plan import NOTHING, driver
 from runlore.query.find.statement import Search
+from runlore.query.find.unknown import UnknownKey, unknown_keys
 from runlore.query.find.walk import KeyWalk
 from runlore.query.frames import Frame, Framed
 from runlore.query.scope import Scope
@@ -28,12 +29,15 @@ from runlore.schemas.errors import ArgumentError, FilterError, MomentError
 class Found(list[Entity], Framed):
     """A page of entities, in order.
 
-    `cursor` is for the next page, None at the end. `position` is what the page is complete to.
+    `cursor` is for the next page, None at the end. `position` is what the page is complete to. `unknown` says which
+    keys of the question no entity has, and what may have been meant: why an answer is empty.
     """
 
-    def __init__(self, entities: Iterable[Entity], cursor: str | None, position: int) -> None:
+    def __init__(
+        self, entities: Iterable[Entity], cursor: str | None, position: int, unknown: Iterable[UnknownKey] = ()
+    ) -> None:
         super().__init__(entities)
-        self.cursor, self.position = cursor, position
+        self.cursor, self.position, self.unknown = cursor, position, list(unknown)
 
     def to_frame(self, columns: Sequence[str] | None = None) -> Frame:
         """A row for each entity; see `Client.frame`."""
@@ -108,4 +112,6 @@ def find(
         cursor = write_cursor(fingerprint, page[limit - 1], scope.reader.shard) if len(page) > limit else None
         entities = entities_of(scope, [row.entity_id for row in page[:limit]])
         read_names([run for run in entities if isinstance(run, PipelineRun)])
-    return Found(entities, cursor, min(head, position))
+        keys = [*([] if expression is None else ast.keys_of(expression)), *([] if order is None else [order])]
+        unknown = unknown_keys(scope, kind, keys, of_kind=not entities)
+    return Found(entities, cursor, min(head, position), unknown)

@@ -14,6 +14,7 @@ from runlore.query.entities import Steps
 from runlore.query.entity import Entity
 from runlore.query.entries import Entry, Metadata
 from runlore.query.find.search import Found
+from runlore.query.find.unknown import UnknownKey
 from runlore.query.frames import Frame
 from runlore.query.history import History
 from runlore.query.lineage import Edge, Hop, Lineage
@@ -26,14 +27,15 @@ from runlore.schemas.errors import ArgumentError, RunloreError
 from runlore.schemas.events import Actor
 from runlore.schemas.references import EntityRef
 from runlore.schemas.refusal import UnsupportedError
+from runlore.schemas.signatures import Signer
 from runlore.schemas.values import decode_value, encode_value
 
 EntityMaker = Callable[[list[Any], Moment, str | None], Entity]
 """Makes an entity of a row, a moment and, of a run, the name that it goes by, if that was read."""
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_STRUCTS: tuple[Any, ...] = (Actor, Change, EntityRef, Entry, Hit)
-_TUPLES: tuple[Any, ...] = (ComparisonRow, Difference, Edge, Hop, Moment, Page, Place, Series)
+_STRUCTS: tuple[Any, ...] = (Actor, Change, EntityRef, Entry, Hit, Signer)
+_TUPLES: tuple[Any, ...] = (ComparisonRow, Difference, Edge, Hop, Moment, Page, Place, Series, UnknownKey)
 _FIELDS: dict[type[Any], tuple[str, ...]] = {
     **{kind: kind.__struct_fields__ for kind in _STRUCTS},
     **{kind: kind._fields for kind in _TUPLES},
@@ -71,7 +73,7 @@ _PACKERS: dict[type[Any], Callable[[Any], list[Any]]] = {
     tuple: _all,
     dict: lambda found: [[pack(key), pack(value)] for key, value in found.items()],
     History: lambda found: [found.position, _all(found)],
-    Found: lambda found: [found.cursor, found.position, _all(found)],
+    Found: lambda found: [found.cursor, found.position, _all(found), _all(found.unknown)],
     Hits: lambda found: [found.position, _all(found)],
     Frame: lambda found: [found.position, found.columns, [_all(found[name]) for name in found.columns]],
     Differences: lambda found: [pack(found.before), pack(found.after), found.position, _all(found)],
@@ -106,7 +108,12 @@ class Unpacker:
         tag, parts = _split(node)
         kind = _KINDS.get(tag)
         if kind is not None:
-            return kind(**dict(zip(_FIELDS[kind], map(self.read, parts), strict=True)))
+            # Another version may send fewer fields, or further ones.
+            fields = dict(zip(_FIELDS[kind], map(self.read, parts), strict=False))
+            try:
+                return kind(**fields)
+            except TypeError as error:
+                raise ArgumentError(f"{tag} with {len(fields)} fields: {error}") from error
         reader = getattr(self, f"_read_{tag.lower()}", None)
         if reader is None:
             raise ArgumentError(f"{tag!r:.80} is nothing that travels: is one side of another version of runlore?")
@@ -133,8 +140,8 @@ class Unpacker:
     def _read_history(self, position: int, nodes: list[Any]) -> History:
         return History(self._all(nodes), position)
 
-    def _read_found(self, cursor: str | None, position: int, nodes: list[Any]) -> Found:
-        return Found(self._all(nodes), cursor, position)
+    def _read_found(self, cursor: str | None, position: int, nodes: list[Any], unknown: list[Any]) -> Found:
+        return Found(self._all(nodes), cursor, position, self._all(unknown))
 
     def _read_hits(self, position: int, nodes: list[Any]) -> Hits:
         return Hits(self._all(nodes), position)

@@ -43,6 +43,7 @@ INNER = frozenset({"again", "folded", "moment_of", "position_at", "state", "watc
 """Questions behind the other names: see `Answers`."""
 NEEDS_FILES = {
     "audit_state": "it reads log.db",
+    "erase": "it signs with the log's key",
     "logged_event": "it reads log.db",
 }
 """Names of the Client that do not travel, and why."""

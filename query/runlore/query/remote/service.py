@@ -32,6 +32,7 @@ VIEW_SECONDS = 0.2
 """Between two looks for a view, where there is none yet."""
 ASK_ANOTHER = {"Status": "503"}
 """What the NATS server, too, says where nobody answers."""
+LET_GO_SECONDS = 1.0
 _PART_ROOM = 4096
 """Bytes of a message that are not the part's: headers."""
 
@@ -46,19 +47,30 @@ async def serve(settings: Settings, ready: asyncio.Event | None = None) -> None:
     reader = ViewReader(settings.data_dir)
     await _view_of(reader)
     answers = Answers(reader, Shard(settings.shard))
-    with ThreadPoolExecutor(THREADS, "runlore-query") as threads:
-        while True:
-            try:
-                await _serve_once(settings, reader, answers, threads, ready)
-                backoff.reset()
-                told = ""
-            except AccessDeniedError:
-                raise
-            except ServerUnavailableError as error:
-                if str(error) != told:  # not the same at each attempt
-                    told = str(error)
-                    print(f"query service: {told}", file=sys.stderr)
-            await asyncio.sleep(backoff.wait())
+    letting_go = asyncio.create_task(_let_go(reader))
+    try:
+        with ThreadPoolExecutor(THREADS, "runlore-query") as threads:
+            while True:
+                try:
+                    await _serve_once(settings, reader, answers, threads, ready)
+                    backoff.reset()
+                    told = ""
+                except AccessDeniedError:
+                    raise
+                except ServerUnavailableError as error:
+                    if str(error) != told:  # not the same at each attempt
+                        told = str(error)
+                        print(f"query service: {told}", file=sys.stderr)
+                await asyncio.sleep(backoff.wait())
+    finally:
+        letting_go.cancel()
+
+
+async def _let_go(reader: ViewReader) -> None:
+    """Close a replaced view although nobody asks: what was erased is still in its file."""
+    while True:
+        await asyncio.sleep(LET_GO_SECONDS)
+        reader.let_go()
 
 
 async def _view_of(reader: ViewReader) -> None:

@@ -253,6 +253,17 @@ class ViewReader:
             )
         return connection
 
+    def let_go(self) -> None:
+        """Close idle connections to a view that another has replaced, so that its file can go. From any thread."""
+        try:
+            mark = self._mark()
+        except (RunloreError, OSError):
+            return  # there is none right now
+        for reference in self._connections.valuerefs():
+            opened = reference()
+            if opened is not None and opened.mark != mark:
+                opened.close()
+
     def close(self) -> None:
         """Close the connections of all threads; reads under way end first. A later read opens new ones."""
         for reference in self._connections.valuerefs():  # a copy, made at once: other threads open and end meanwhile

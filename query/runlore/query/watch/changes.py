@@ -18,7 +18,7 @@ from runlore.query.watch.selection import Place, Selection, Selectors
 from runlore.schemas.paths import PathParts, format_path, parse_path
 from runlore.schemas.references import EntityRef
 from runlore.store import stretches
-from runlore.store.cells import ENDED
+from runlore.store.cells import ENDED, read_reason
 
 PAGE_CHANGES = 500
 PAGE_POSITIONS = 10_000
@@ -159,7 +159,7 @@ def _change(project: str, row: ChangeRow, parts: PathParts, envelope: Envelope) 
         type=row.type,
         key=parts[0],
         path=format_path(parts),
-        reason=row.value if row.type == "retracted" else None,
+        reason=read_reason(row.value) if row.type == "retracted" else None,
         previous=read_cell(row.previous_type or "", row.previous) if known else None,
         previous_type=row.previous_type,
         **envelope,

@@ -27,6 +27,8 @@ from runlore.store.audit.tree import leaf_index
 from runlore.store.sqlite import sqlite
 
 KeyReason = Literal["rotated", "restored", "lost"]
+Series = Literal["signing", "erasure", "retention"]
+"""Each kind of statement is numbered by itself: those about keys are few and read often, erasures may be thousands."""
 
 _HEADER = "runlore/signing/v1"
 _ROW = "SELECT position, subject, payload FROM log WHERE event_id = ? AND duplicate_of IS NULL"
@@ -63,9 +65,18 @@ class LoggedStatement(NamedTuple):
     note: str
 
 
-def statement_id(number: int) -> str:
-    """The message ID of the log's statement of this number, from 1."""
-    return f"runlore-signing-{number}"
+class LoggedNote(NamedTuple):
+    """A message on the subject of statements; nothing of it is verified."""
+
+    number: int
+    """In its series."""
+    position: int
+    note: str
+
+
+def statement_id(number: int, series: Series = "signing") -> str:
+    """The message ID of the log's statement of this number, from 1, in a series."""
+    return f"runlore-{series}-{number}"
 
 
 def parse_statement(note: str) -> Statement:
@@ -94,23 +105,25 @@ def is_statement(subject: str, payload: bytes) -> bool:
     return False
 
 
+def read_notes(connection: sqlite.Connection, series: Series, after: int = 0) -> Iterator[LoggedNote]:
+    """The messages of log.db on the subject of statements, in order; `after`: from the number behind this one on."""
+    number = after
+    while (row := connection.execute(_ROW, (statement_id(number := number + 1, series),)).fetchone()) is not None:
+        subject = row[1].decode(errors="replace") if isinstance(row[1], bytes) else row[1]
+        if is_signing_subject(subject):
+            yield LoggedNote(number, row[0], bytes(row[2]).decode(errors="replace"))
+
+
 def read_statements(connection: sqlite.Connection) -> Iterator[LoggedStatement]:
     """The statements of log.db in order; what is none of them is passed over."""
-    number = 0
-    while (row := connection.execute(_ROW, (statement_id(number := number + 1),)).fetchone()) is not None:
-        subject = row[1].decode(errors="replace") if isinstance(row[1], bytes) else row[1]
-        note = bytes(row[2]).decode(errors="replace")
-        try:
-            statement = parse_statement(note)
-        except CorruptLogError:
-            continue
-        if is_signing_subject(subject):
-            yield LoggedStatement(row[0], leaf_index(connection, row[0]), statement, note)
+    for _, position, note in read_notes(connection, "signing"):
+        with contextlib.suppress(CorruptLogError):
+            yield LoggedStatement(position, leaf_index(connection, position), parse_statement(note), note)
 
 
-def next_statement_id(connection: sqlite.Connection) -> str:
-    """The message ID of the statement that comes next."""
+def next_statement_id(connection: sqlite.Connection, series: Series = "signing") -> str:
+    """The message ID of the statement that comes next in a series."""
     number = 1
-    while connection.execute(_ROW, (statement_id(number),)).fetchone() is not None:
+    while connection.execute(_ROW, (statement_id(number, series),)).fetchone() is not None:
         number += 1
-    return statement_id(number)
+    return statement_id(number, series)

@@ -9,7 +9,7 @@ from runlore.store.sqlite import sqlite
 
 _TABLE = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'cosignatures'"
 _LINES = "SELECT line FROM cosignatures WHERE size = ? ORDER BY witness"
-_NEWEST = "SELECT size, note, created_ns FROM checkpoints ORDER BY size DESC"
+_NEWEST = "SELECT size, note, created_ns FROM checkpoints WHERE size > ? ORDER BY size DESC"
 
 
 class StoredNote(NamedTuple):
@@ -25,10 +25,10 @@ def newest_note(connection: sqlite.Connection) -> StoredNote | None:
     return next(notes_from_newest(connection), None)
 
 
-def notes_from_newest(connection: sqlite.Connection) -> Iterator[StoredNote]:
-    """The checkpoints, newest first."""
+def notes_from_newest(connection: sqlite.Connection, above: int = 0) -> Iterator[StoredNote]:
+    """The checkpoints of more than `above` leaves, newest first."""
     witnessed = connection.execute(_TABLE).fetchone() is not None  # an older version made no such table
-    for size, note, created_ns in connection.execute(_NEWEST):
+    for size, note, created_ns in connection.execute(_NEWEST, (above,)):
         lines = connection.execute(_LINES, (size,)).fetchall() if witnessed else []
         yield StoredNote(size, _text(note) + "".join(_text(line) for (line,) in lines), created_ns)
 

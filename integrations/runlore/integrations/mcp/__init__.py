@@ -1,0 +1,1 @@
+"""A read-only MCP server over the query library: `runlore mcp`."""
