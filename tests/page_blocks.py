@@ -23,13 +23,19 @@ class Block(NamedTuple):
     shown: str | None
 
 
-def blocks(page: Path) -> list[Block]:
-    """The Python and shell blocks of a page, in order."""
-    return [Block(language, code, shown or None) for language, code, shown in _BLOCK.findall(page.read_text())]
+def blocks(page: Path, section: str | None = None) -> list[Block]:
+    """The Python and shell blocks of a page, or of one section of it, in order."""
+    text = page.read_text()
+    if section is not None:
+        text = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+        assert text, section
+    return [Block(language, code, shown or None) for language, code, shown in _BLOCK.findall(text)]
 
 
-def run_blocks(page: Path, folder: Path, before: Callable[[Block], None] = lambda block: None) -> None:
-    """Run a page's blocks, after `before`: Python ones in one namespace, shell ones with `runlore` on the PATH.
+def run_blocks(
+    page: Path, folder: Path, before: Callable[[Block], None] = lambda block: None, section: str | None = None
+) -> None:
+    """Run the blocks of a page, or of one section, after `before`: Python ones in one namespace, shell ones with `runlore` on the PATH.
 
     `folder` is the current folder; a folder `bin` is made in it.
     """
@@ -38,7 +44,7 @@ def run_blocks(page: Path, folder: Path, before: Callable[[Block], None] = lambd
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m runlore.cli "$@"\n')
     program.chmod(0o755)
     names: dict[str, Any] = {"__name__": "__main__"}
-    for block in blocks(page):
+    for block in blocks(page, section):
         before(block)
         printed = _python(block.code, names) if block.language == "python" else _shell(block.code, program.parent)
         assert block.shown in (None, printed), f"{block.code}\nprinted:\n{printed}"

@@ -1,4 +1,4 @@
-"""The page about integrations is true: its blocks run as written."""
+"""The page about integrations is true: its blocks on MLflow run as written."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return read_settings()
 
 
-def test_every_block_of_the_page_prints_what_it_shows(stack: EmbeddedStack, tmp_path: Path) -> None:
-    run_blocks(Path(__file__).parents[2] / "docs" / "integrations.md", tmp_path)
+def test_every_block_on_mlflow_prints_what_it_shows(stack: EmbeddedStack, tmp_path: Path) -> None:
+    run_blocks(Path(__file__).parents[2] / "docs" / "integrations.md", tmp_path, section="MLflow")

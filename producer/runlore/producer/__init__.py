@@ -18,12 +18,13 @@ from runlore.producer.log import (
 from runlore.producer.maintenance import DrainReport, OutboxKeeper, OutboxStatus, drain, outbox_status
 from runlore.producer.producer import Producer
 from runlore.producer.receipts import Receipt
+from runlore.producer.runs.arguments import redact_parameters
 from runlore.producer.runs.context import run_context, start_run, start_step, step_context
 from runlore.producer.runs.decorators import pipeline, step
 from runlore.producer.runs.describe import describe_run
 from runlore.producer.runs.in_context import in_context
 from runlore.producer.runs.model import ArtifactConfig, Model
-from runlore.producer.runs.step_info import get_step_context
+from runlore.producer.runs.step_info import current_entity, get_step_context
 from runlore.producer.session import FlushReport
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "add_tags",
     "bulk_log_metadata",
     "configure",
+    "current_entity",
     "default_producer",
     "describe_run",
     "drain",
@@ -52,6 +54,7 @@ __all__ = [
     "log_step_metadata",
     "outbox_status",
     "pipeline",
+    "redact_parameters",
     "remove_tags",
     "retract_metadata",
     "run_context",

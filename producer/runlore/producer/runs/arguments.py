@@ -145,6 +145,11 @@ def _plain_dict(value: dict[Any, Any], depth: int) -> Any:
     return dict(zip(names, items, strict=True))
 
 
+def redact_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with ``[redacted]`` for their secrets, unless the settings say otherwise."""
+    return redact(dict(parameters)) if default_producer().settings.redact else dict(parameters)
+
+
 def pack_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Pack parameters for the start of a run or step; secrets in them become ``[redacted]``.
 

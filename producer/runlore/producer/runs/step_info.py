@@ -1,10 +1,10 @@
-"""The current step, as code inside it sees it."""
+"""The current step or run, as code inside it sees it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from runlore.producer.runs.place import current_model, current_step, environment
+from runlore.producer.runs.place import current_model, current_place, current_step, environment
 from runlore.schemas.errors import MissingContextError
 from runlore.schemas.references import EntityRef
 
@@ -20,6 +20,14 @@ class StepContext(NamedTuple):
     def env(self) -> dict[str, str]:
         """Variables with which a child process works inside this step."""
         return environment(self.run_id, self.step_name, self.pipeline_name, self.model)
+
+
+def current_entity() -> EntityRef | None:
+    """Return the step, else the run, that a call without an entity logs on here; None outside any."""
+    run, step = current_place()
+    if step is not None:
+        return step.ref
+    return None if run is None else EntityRef("run", run.id)
 
 
 def get_step_context() -> StepContext:
