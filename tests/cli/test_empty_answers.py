@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runlore.cli.app import app
+from runlore.schemas import RunDescribed, RunStarted
+from runlore.schemas.values import pack_metadata
 from tests.events import LogBuilder
 from tests.query.views import client_of
 
@@ -67,3 +69,19 @@ def test_a_full_disk_is_one_sentence(folder: Path, words: tuple[str, ...]) -> No
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "No space left on device" in done.stderr
+
+
+def test_the_environment_of_a_run_is_a_line(tmp_path: Path) -> None:
+    def write(log: LogBuilder) -> None:
+        log.add(RunStarted("p", "n"), "r1")
+        packages = {f"package-{number}": "1.0" for number in range(300)}
+        found = {"python": "3.11.7", "git": {"commit": "1a2b3c4d5e6f", "dirty": True}, "packages": packages}
+        log.add(RunDescribed(pack_metadata(found)), "r1")
+        log.add(RunDescribed({"odd": 1}), "r2")
+
+    client_of(tmp_path, write).close()
+    shown = run(tmp_path, "show", "run:r1").stdout
+    assert "1a2b3c4d, changed since · Python 3.11.7 · 300 packages" in shown
+    assert "package-7" not in shown
+    assert "environment\todd" in run(tmp_path, "show", "run:r2").stdout
+    assert "package-7" in run(tmp_path, "show", "run:r1", "--json").stdout

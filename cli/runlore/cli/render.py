@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from runlore.cli.output import print_table
 from runlore.query import Entity, Entry, PipelineRun, StepRun
+from runlore.query.page.environment import environment_line, is_group
 from runlore.schemas.special import StorageSize
 from runlore.schemas.visible import visible
 from runlore.store.cells import readable
@@ -37,7 +38,7 @@ def where(entry: Entry) -> str:
 
 def print_entity(entity: Entity) -> None:
     """A heading, the fields, then one card for each group and one for all other keys."""
-    fields = [(key, text(value)) for key, value in entity.fields.items() if key != "note"]
+    fields = [(key, _field(key, value)) for key, value in entity.fields.items() if key != "note"]
     print_table(("field", "value"), fields or [("event", str(entity.position))], entity.reference)
     if isinstance(entity, PipelineRun):
         steps = [
@@ -51,6 +52,11 @@ def print_entity(entity: Entity) -> None:
                 print_table((title,), [(text(artifact.reference),) for artifact in artifacts])
     print_cards(entity)
     print_notes(entity)
+
+
+def _field(name: str, value: Any) -> str:
+    """A field's value; of a run's environment a line, as it has hundreds of packages. `--json` has all of it."""
+    return text(environment_line(value)) if name == "environment" and is_group(value) else text(value)
 
 
 def print_cards(entity: Entity) -> None:
