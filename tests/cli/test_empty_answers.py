@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -85,3 +87,23 @@ def test_the_environment_of_a_run_is_a_line(tmp_path: Path) -> None:
     assert "package-7" not in shown
     assert "environment\todd" in run(tmp_path, "show", "run:r2").stdout
     assert "package-7" in run(tmp_path, "show", "run:r1", "--json").stdout
+
+
+def test_everything_is_exported_and_the_next_part_goes_on(folder: Path) -> None:
+    whole = run(folder, "export")
+    assert [json.loads(line)["position"] for line in whole.stdout.splitlines()] == [1, 2]
+    assert "complete to event 2: go on with --after 2" in whole.stderr
+    assert [json.loads(line)["path"] for line in run(folder, "export", "--after", "1").stdout.splitlines()] == ["rows"]
+    assert run(folder, "export", "--after", "2").exit_code == 0
+    only = run(folder, "export", "--kind", "model").stdout.splitlines()
+    assert [json.loads(line)["reference"] for line in only] == ["model:m@1"]
+    for words, problem in {
+        ("--format", "parquet"): "needs --out FILE",
+        ("--format", "mlbom"): "is about one version",
+    }.items():
+        refused = run(folder, "export", *words)
+        assert (refused.exit_code, problem in refused.stderr) == (2, True)
+    without = run(folder, "export", "--format", "parquet", "--out", str(folder / "all.parquet"))
+    if importlib.util.find_spec("pyarrow") is None:
+        assert (without.exit_code, "needs pyarrow" in without.stderr) == (1, True)
+        assert not list(folder.glob("*.parquet"))

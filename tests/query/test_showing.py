@@ -82,8 +82,9 @@ def test_without_pandas_the_error_says_what_to_install(tmp_path: Path, monkeypat
 def test_the_public_names_are_these() -> None:
     assert runlore.query.__all__ == [
         "ArtifactVersion", "AsyncWatch", "Change", "Client", "Comparison", "Difference", "Differences", "Edge", "Entity",
-        "Entry", "Feed", "Found", "Frame", "History", "Hit", "Hits", "Lineage", "Metadata", "ModelVersion", "PipelineRun", "Series",
-        "StepRun", "Watch", "parse_when",
+        "Entry", "Feed", "Found", "Frame", "History", "Hit", "Hits", "Lineage", "LoggedEvent", "Metadata", "ModelVersion",
+        "PipelineRun", "Series", "SignedCheckpoint", "StepRun", "Watch", "decoding_at_most", "difference_record",
+        "entity_record", "entry_record", "logged_record", "parse_when", "plain", "whole_record",
     ]  # fmt: skip
     assert all(hasattr(runlore.query, name) for name in runlore.query.__all__)
     assert runlore.query.Client is Client

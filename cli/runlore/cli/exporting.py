@@ -1,4 +1,4 @@
-"""History as lines of a file: JSON as docs/json.md has it, or CSV."""
+"""History as a file: lines of JSON as docs/json.md has it, or of CSV, or Parquet."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import io
 import os
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from runlore.cli.bundling import resolved
+from runlore.cli.parquet import write_parquet
 from runlore.query import Client
 from runlore.query.records import Record, change_record
 from runlore.query.spreadsheet import cell
@@ -24,7 +25,7 @@ from runlore.schemas.visible import visible_json
 from runlore.store.cells import ENDED
 from runlore.store.ownership import open_private
 
-Shape = Literal["jsonl", "csv"]
+Shape = Literal["jsonl", "csv", "parquet"]
 
 _COLUMNS = (
     *("project", "reference", "scope", "key", "path", "type", "value", "reason", "previous_type", "previous"),
@@ -34,21 +35,38 @@ _VALUES = {"value": "type", "previous": "previous_type"}
 _PAGE = 200
 
 
-def entries_of(client: Client, what: str, kind: str | None = None) -> Iterator[Change]:
-    """Every entry that entities ever had, oldest first for each: of a reference, or of those that match a filter now.
+class Wanted(NamedTuple):
+    """What is exported: of a reference, of entities that match a filter now, or (None) everything in the project."""
 
-    Raises NotFoundError where there is none.
+    what: str | None
+    kind: str | None = None
+    after: int = 0
+    """Only what events after this one logged."""
+    upto: int | None = None
+    """And none after this one: so that the next export goes on where this one ends."""
+
+
+def entries_of(client: Client, wanted: Wanted) -> Iterator[Change]:
+    """Every entry that entities ever had, oldest first for each.
+
+    Raises NotFoundError where there is none, unless only what is new is wanted.
     """
-    found = False
-    for reference in _references(client, what, kind):
-        for change in client.watch(reference, since=0, timeout=0):
+    found = wanted.after > 0
+    for reference in _references(client, wanted):
+        for change in client.watch(reference, kind=wanted.kind, since=wanted.after, timeout=0):
+            if wanted.upto is not None and change.position > wanted.upto:
+                break
             found = True
             yield change
     if not found:
-        raise NotFoundError(f"nothing was ever logged about {what}")
+        raise NotFoundError(f"nothing was ever logged{'' if wanted.what is None else f' about {wanted.what}'}")
 
 
-def _references(client: Client, what: str, kind: str | None) -> Iterator[str]:
+def _references(client: Client, wanted: Wanted) -> Iterator[str | None]:
+    what, kind = wanted.what, wanted.kind
+    if what is None:
+        yield None
+        return
     if not is_filter(what):
         yield str(resolved(client, parse_ref(what)))
         return
@@ -71,14 +89,16 @@ def lines_of(changes: Iterable[Change], shape: Shape) -> Iterator[bytes]:
             yield visible_json(msgspec.json.encode(change_record(change))) + b"\n"
 
 
-def write_export(client: Client, what: str, path: Path, shape: Shape = "jsonl", kind: str | None = None) -> int:
+def write_export(client: Client, wanted: Wanted, path: Path, shape: Shape = "jsonl") -> int:
     """Write the entries to a file for this user alone; return how many. It is on disk when this returns, or not there.
 
     Raises NotFoundError where there is none, OSError.
     """
     count = 0
     with whole_file(path) as file:
-        for count, line in enumerate(lines_of(entries_of(client, what, kind), shape), 1):  # noqa: B007 -- used below
+        if shape == "parquet":
+            return write_parquet(file, entries_of(client, wanted))
+        for count, line in enumerate(lines_of(entries_of(client, wanted), shape), 1):  # noqa: B007 -- used below
             file.write(line)
     return count - (shape == "csv")
 

@@ -240,5 +240,6 @@ def installed(name: str, method: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        extra = "pip install pandas" if name == "pandas" else f"pip install {name} pyarrow"
-        raise RunloreError(f"{method} needs {name}: {extra}, or use to_dicts()") from error
+        package = name.partition(".")[0]
+        needed = "polars pyarrow" if package == "polars" else package
+        raise RunloreError(f"{method} needs {package}: pip install {needed}") from error

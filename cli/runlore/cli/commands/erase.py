@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from runlore.cli.bundling import resolved
-from runlore.cli.exporting import write_export
+from runlore.cli.exporting import Wanted, write_export
 from runlore.cli.options import (
     REFERENCE,
     TARGET,
@@ -129,7 +129,7 @@ def _export(settings: Settings, entity: EntityRef | None, path: Path | None) -> 
         return
     try:
         with Client(settings.data_dir, settings.project) as client:
-            count = write_export(client, str(resolved(client, entity)), path)
+            count = write_export(client, Wanted(str(resolved(client, entity))), path)
     except OSError as error:
         raise RunloreError(f"{path} could not be written ({error}): nothing was erased") from error
     note(f"{count:,} entries were written to {path}")

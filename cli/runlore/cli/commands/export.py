@@ -7,8 +7,8 @@ from typing import cast, get_args
 
 import click
 
-from runlore.cli.exporting import Shape, entries_of, lines_of, whole_file, write_export
-from runlore.cli.options import STDOUT, TargetType, data_dir_option, force_option, project_option, require_new
+from runlore.cli.exporting import Shape, Wanted, entries_of, lines_of, whole_file, write_export
+from runlore.cli.options import POSITION, STDOUT, TargetType, data_dir_option, force_option, project_option, require_new
 from runlore.cli.output import note, print_exact
 from runlore.cli.reading import When, as_of_option, note_zone, open_client
 from runlore.integrations.exports.documents import Document, document
@@ -17,8 +17,11 @@ from runlore.query.watch.selection import is_filter
 
 
 @click.command()
-@click.argument("what", metavar="REFERENCE|FILTER")
-@click.option("--kind", help="With a FILTER: only entities of this kind.")
+@click.argument("what", metavar="[REFERENCE|FILTER]", required=False)
+@click.option("--kind", help="Only entities of this kind.")
+@click.option(
+    "--after", type=POSITION, default=0, metavar="EVENT", help="Only what later events logged: the next part."
+)
 @click.option("--out", type=TargetType(dash=True), default=STDOUT, metavar="FILE", help="The file; else stdout.")
 @click.option(
     "--format",
@@ -32,8 +35,9 @@ from runlore.query.watch.selection import is_filter
 @project_option
 @data_dir_option
 def export(
-    what: str,
+    what: str | None,
     kind: str | None,
+    after: int,
     out: Path,
     shape: str,
     force: bool,
@@ -44,8 +48,12 @@ def export(
     """Write every entry that an entity ever had: values, notes, stages and all other fields, oldest first.
 
     A REFERENCE without a version means all versions, a run also its steps. A FILTER means the entities that match it
-    now. Each line is a change as docs/json.md has it: key, value and type, the value before, position, times, author,
-    run and step; what was erased or retracted says so. A FILE is for this user alone, and whole or not there.
+    now. Without either everything in the project is written, in the order of the log, and the event that it is complete
+    to is printed: with --after that event the next export goes on.
+
+    Each line is a change as docs/json.md has it: key, value and type, the value before, position, times, author, run
+    and step; what was erased or retracted says so. A FILE is for this user alone, and whole or not there. Parquet has
+    the same as typed columns, numbers also as numbers (pip install pyarrow).
 
     The formats mlbom, modelcard and provenance are documents about one version that other tools read: a CycloneDX
     ML-BOM, a model card for the Hugging Face Hub, an in-toto statement with SLSA provenance and proofs.
@@ -53,22 +61,36 @@ def export(
     \b
     Examples:
       runlore export model:churn --out churn.jsonl
+      runlore export --format parquet --out all.parquet
+      runlore export --after 51200 --format parquet --out new.parquet
       runlore export "stage = 'archived'" --kind model --format csv --out archived.csv
       runlore export model:churn@3 --format mlbom --out churn.cdx.json
     """
-    if is_filter(what):
+    if what is not None and is_filter(what):
         note_zone((what,))
+    if shape == "parquet" and out == STDOUT:
+        raise click.UsageError("--format parquet needs --out FILE")
     if out != STDOUT:
         require_new(out, force)
     with open_client(data_dir, project, as_of, exact=True) as client:
         if shape in get_args(Document):
+            if what is None:
+                raise click.UsageError(f"--format {shape} is about one version: name it")
             _write_document(client, what, cast("Document", shape), out)
-        elif out == STDOUT:
-            for line in lines_of(entries_of(client, what, kind), cast("Shape", shape)):
-                print_exact(line)
         else:
-            count = write_export(client, what, out, cast("Shape", shape), kind)
-            note(f"{count:,} entries were written to {out}")
+            position = client.position
+            _write_entries(client, Wanted(what, kind, after, position), cast("Shape", shape), out)
+            if what is None:
+                note(f"complete to event {position}: go on with --after {position}")
+
+
+def _write_entries(client: Client, wanted: Wanted, shape: Shape, out: Path) -> None:
+    if out == STDOUT:
+        for line in lines_of(entries_of(client, wanted), shape):
+            print_exact(line)
+        return
+    count = write_export(client, wanted, out, shape)
+    note(f"{count:,} entries were written to {out}")
 
 
 def _write_document(client: Client, what: str, kind: Document, out: Path) -> None:
