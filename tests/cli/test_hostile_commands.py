@@ -34,6 +34,11 @@ SERVICES = {
     ("retention", "hold"),
     ("replica",),
     ("witness",),
+    ("audit", "actor", "add"),
+    ("audit", "actor", "revoke"),
+    ("mcp",),
+    ("import", "mlflow"),
+    ("feed", "mlflow"),
 }
 """Commands that serve, that need a server, or that sign: they show no text of an event."""
 
@@ -68,6 +73,9 @@ WORDS: dict[tuple[str, ...], list[list[str]]] = {
     ("audit", "bundle"): [[str(MODEL), "--out", "{folder}/b.bundle", "--force"], [f"model:{NAME}@99", "--out", "{folder}/x"]],
     ("audit", "check"): [["{folder}/b.bundle", "--report", "{folder}/report.html"]],
     ("audit", "checkpoint"): [[]],
+    ("audit", "actor", "list"): [[]],
+    ("key", "new"): [[f"{{folder}}/{NAME}/x"]],
+    ("key", "show"): [[f"{{folder}}/{NAME}"]],
     ("audit", "key"): [[]],
     ("audit", "prove"): [[str(MODEL), json.dumps([TEXT])], [str(MODEL), NAME]],
     ("audit", "trail"): [[str(MODEL)], [f"run:{RUN}"]],

@@ -104,7 +104,7 @@ def test_find_shows_the_keys_of_the_filter_and_pages_on(folder: Path) -> None:
     assert [row[:3] for row in rows] == [["model:churn@2", "0.75", "2"], ["model:churn@1", "0.625", "1"]]
     first = run(folder, "find", "model", "-n", "1", "--columns", "metrics.n,missing")
     assert first.stdout.splitlines()[1].split("\t")[:3] == ["model:churn@2", "", ""]
-    cursor = first.stderr.split("--after ")[1].strip()
+    cursor = first.stderr.split("--after ")[1].split()[0]
     second = read_json(folder, "find", "model", "-n", "1", "--after", cursor)
     assert ([row["reference"] for row in second["entities"]], second["cursor"]) == (["model:churn@1"], None)
     assert second["position"] == 6

@@ -29,6 +29,7 @@ from runlore.query.watch.selection import is_filter
     type=click.Choice([*get_args(Shape), *get_args(Document)]),
     default="jsonl",
     show_default=True,
+    help="Lines (jsonl, csv), a table (parquet), or a document about one version.",
 )
 @force_option
 @as_of_option
