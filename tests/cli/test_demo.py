@@ -80,6 +80,7 @@ def test_make_demo_is_for_scripts() -> None:
     assert "runlore demo --once\n" in (Path(__file__).parents[2] / "Makefile").read_text()
 
 
+@pytest.mark.slow
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     demo = subprocess.Popen(
         [*RUNLORE, "demo"], stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}

@@ -29,6 +29,7 @@ def make(settings: Settings) -> None:
     with_nats(settings, lambda connection: ensure_stream(connection, settings))
 
 
+@pytest.mark.slow
 def test_replicas_are_compared_with_the_setting_and_with_the_nodes(tmp_path: Path) -> None:
     with running_cluster(tmp_path / "cluster", nodes=2) as cluster:
         more = run_cli("projector", RUNLORE_URL=cluster.url, RUNLORE_REPLICAS="3")

@@ -64,6 +64,7 @@ def kill_until(seen: Callable[[], int], enough: int, start: Callable[[], subproc
     return kills
 
 
+@pytest.mark.slow
 def test_a_watch_killed_and_resumed_at_random_gives_every_entry_once_also_across_a_rebuild(
     stack: EmbeddedStack, data: DataDir, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def write_markup(log: LogBuilder) -> None:
         log.log(f"model:labels@{number}", {MARKUP: 1.0 * number, "<b>bold</b>": 2.0 * number})
 
 
+@pytest.mark.slow
 def test_names_on_charts_are_text_and_no_markup(browser: Browser, tmp_path: Path) -> None:
     server = serve(tmp_path, write_markup)
     watched = Watched(browser, server)

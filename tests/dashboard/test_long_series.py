@@ -89,6 +89,7 @@ def test_histories_lie_over_each_other_by_their_true_entries(browser: Browser, s
     watched.close()
 
 
+@pytest.mark.slow
 def test_a_line_breaks_where_a_number_was_withdrawn_or_a_text_logged(
     browser: Browser, server: Server, web: TestClient
 ) -> None:

@@ -52,6 +52,7 @@ def test_from_before_it_existed_a_link_leads_to_where_it_came(browser: Browser, 
     watched.context.close()
 
 
+@pytest.mark.slow
 def test_the_time_box_takes_the_time_that_the_page_shows(browser: Browser, server: Server) -> None:
     watched = Watched(browser, server, timezone_id="Asia/Tokyo", locale="en-US")
     page = watched.open("/entity?ref=model:churn@1&as_of=50")

@@ -133,6 +133,7 @@ def test_a_destroyed_machine_comes_back_and_producers_send_what_they_keep(
     assert_a_new_part_of_signatures(data, done)
 
 
+@pytest.mark.slow
 def test_an_older_log_goes_on_from_a_stream_that_is_still_there(
     settings: Settings, data: DataDir, steps: Path, tmp_path: Path
 ) -> None:

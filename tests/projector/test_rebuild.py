@@ -187,6 +187,7 @@ def test_a_rebuild_is_not_refused_because_old_views_are_just_being_removed(folde
     assert rebuild_view(folder).differing == ()
 
 
+@pytest.mark.slow
 def test_readers_go_on_through_rebuilds_beside_a_running_projector(stack: EmbeddedStack, data: DataDir) -> None:
     receipt = producer.log_metadata({"n": 0}, "model:m1@1")
     with Client(data.root) as client:

@@ -27,6 +27,7 @@ def run_with_small_stretches(*tests: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_every_read_of_the_past_says_the_same_over_many_stretches() -> None:
     run_with_small_stretches("tests/query/test_past_model.py", "tests/query/test_watch.py", "-k", "model or resume")
 

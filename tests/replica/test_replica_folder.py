@@ -168,6 +168,7 @@ PLACES = (
 """Calls in which a replica is killed: while it fetches, before and after the view has its name, and while it folds."""
 
 
+@pytest.mark.slow
 def test_a_replica_killed_anywhere_begins_again_and_has_the_same_view(settings: Settings, tmp_path: Path) -> None:
     ours = replica_settings(settings, tmp_path)
     data = DataDir(ours.data_dir)
